@@ -1,0 +1,103 @@
+"""The exception tree: what went wrong, and a hint that says what to type.
+
+Every error survives the process border as one JSON object (`to_json`, `from_json`) and shows itself in a
+notebook as two to five lines instead of a traceback, while the cell still fails.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, ClassVar, Self
+
+
+class Error(Exception):
+    """Base of everything nbcontainers raises. `details` are facts for programs, all of them JSON."""
+
+    kinds: ClassVar[dict[str, type[Error]]] = {}
+
+    def __init__(self, message: str, *, hint: str = "", **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = details
+
+    def __init_subclass__(cls) -> None:
+        Error.kinds[cls.__name__] = cls
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["details"][name]
+        except KeyError:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}") from None
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython's hook for a short error; see IPython.core.interactiveshell, `showtraceback`."""
+        return [f"{type(self).__name__}: {self.message}", *([f"hint: {self.hint}"] if self.hint else [])]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Error.from_json, (self.to_json(),)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"error": type(self).__name__, "message": self.message, "hint": self.hint, "details": self.details}
+
+    @staticmethod
+    def from_json(document: dict[str, Any]) -> Error:
+        kind = Error.kinds.get(document["error"], Error)
+        return kind(document["message"], hint=document["hint"], **document["details"])
+
+    @classmethod
+    def from_oserror(cls, error: OSError, doing: str, *, hint: str = "") -> Self:
+        """Wrap an OSError of `linux/`, keeping `errno` and path."""
+        return cls(f"{doing}: {error}", hint=hint, errno=error.errno, path=error.filename and str(error.filename))
+
+
+class InvalidArgument(Error):
+    """An option, a name or a value that can never work."""
+
+
+class NotFound(Error):
+    """No image, container, volume or network of that name."""
+
+
+class NameInUse(Error):
+    """The name belongs to somebody else."""
+
+
+class InvalidState(Error):
+    """The object exists, but not in a state that allows the verb."""
+
+
+class HostNotCapable(Error):
+    """This host (kernel, cgroups, privileges, missing program) cannot do what was asked."""
+
+
+class ImageError(Error):
+    """An image, archive or layer that is damaged, hostile or of an unknown form."""
+
+
+class RegistryError(Error):
+    """A registry that refused, lied or could not be reached."""
+
+
+class BuildError(Error):
+    """A Dockerfile that cannot be parsed, or a step of it that failed."""
+
+
+class CreateFailed(Error):
+    """The container could not be made. `exit_code` is 125 (runtime), 126 (not executable) or 127 (not found)."""
+
+
+class ContainerFailed(Error):
+    """The container ran and did not succeed. Details: `exit_code`, `signal`, `oom_killed`, `id`, `name`."""
+
+
+class LauncherDied(Error):
+    """The helper process behind the notebook is gone."""
+
+
+def print_error(error: Error) -> None:
+    """One error on stderr, for programs."""
+    print(f"Error: {error}", file=sys.stderr)
