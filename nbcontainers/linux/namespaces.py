@@ -1,0 +1,80 @@
+"""namespaces(7): clone3(2), unshare(2), setns(2)."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+
+from nbcontainers.linux import libc
+
+CLONE_NEWTIME = 0x80
+CLONE_PIDFD = 0x1000
+CLONE_PARENT = 0x8000
+CLONE_NEWNS = 0x20000
+CLONE_NEWCGROUP = 0x2000000
+CLONE_NEWUTS = 0x4000000
+CLONE_NEWIPC = 0x8000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+CLONE_INTO_CGROUP = 0x200000000
+
+#: The names of the runtime-spec (config-linux.md, Namespaces) and their clone(2) flags.
+FLAGS = {
+    "user": CLONE_NEWUSER, "mount": CLONE_NEWNS, "pid": CLONE_NEWPID, "network": CLONE_NEWNET, "uts": CLONE_NEWUTS,
+    "ipc": CLONE_NEWIPC, "cgroup": CLONE_NEWCGROUP, "time": CLONE_NEWTIME,
+}  # fmt: skip
+#: The same as the kernel names them in /proc/PID/ns.
+FILES = {"user": "user", "mount": "mnt", "pid": "pid", "network": "net", "uts": "uts", "ipc": "ipc",
+         "cgroup": "cgroup", "time": "time"}  # fmt: skip
+
+
+class _CloneArguments(ctypes.Structure):
+    """struct clone_args, clone(2)."""
+
+    _fields_ = [(name, ctypes.c_uint64) for name in (
+        "flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack", "stack_size", "tls", "set_tid",
+        "set_tid_size", "cgroup")]  # fmt: skip
+
+
+def clone3(flags: int = 0, cgroup: int | None = None) -> tuple[int, int]:
+    """Fork into new namespaces and, with `cgroup` (a directory descriptor), into a cgroup v2.
+
+    Returns (pid, pidfd) in the parent and (0, -1) in the child. The caller must be single-threaded, and the child
+    must leave by execve(2) or os._exit. Where clone3(2) is not allowed to choose the cgroup the OSError says so.
+    """
+    pidfd = ctypes.c_int(-1)
+    arguments = _CloneArguments(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd), exit_signal=signal.SIGCHLD)
+    if flags & CLONE_PARENT:
+        arguments.exit_signal = 0
+    if cgroup is not None:
+        arguments.flags |= CLONE_INTO_CGROUP
+        arguments.cgroup = cgroup
+    pid = libc.syscall("clone3", ctypes.addressof(arguments), ctypes.sizeof(arguments))
+    return (pid, pidfd.value) if pid else (0, -1)
+
+
+def unshare(flags: int) -> None:
+    libc.check(libc.unshare(flags), f"unshare({_names(flags)})")
+
+
+def setns(descriptor: int, flags: int = 0) -> None:
+    """Join the namespace behind `descriptor`, or those in `flags` of the process behind a pidfd (Linux 5.8)."""
+    libc.syscall("setns", descriptor, flags, path=_names(flags) or None)
+
+
+def same(pid: int, kind: str) -> bool:
+    """Whether `pid` lives in our own namespace of that kind."""
+    name = FILES[kind]
+    return os.stat(f"/proc/{pid}/ns/{name}").st_ino == os.stat(f"/proc/self/ns/{name}").st_ino
+
+
+def in_user_namespace() -> bool:
+    """Whether we are in a user namespace other than the first one: user_namespaces(7)."""
+    with open("/proc/self/uid_map", "rb") as file:
+        return file.read().split() != [b"0", b"0", b"4294967295"]
+
+
+def _names(flags: int) -> str:
+    return "|".join(name for name, flag in FLAGS.items() if flags & flag)
