@@ -1,0 +1,182 @@
+"""What a host looks like: the state that no test may change, and a way to say what changed.
+
+A `Snapshot` is a dict of named sets of strings; what is in a later one and not in the former has leaked. On a
+machine of its own (CI) everything counts; elsewhere only what bears our marks, since other programs are at work.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+Snapshot = dict[str, set[str]]
+
+ALONE = bool(os.environ.get("CI") or os.environ.get("NBCONTAINERS_TESTS_ALONE"))
+MARK = "NBCONTAINERS_TEST_SESSION"  # in the environment of all that this test session starts
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx")
+NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
+SETTLE_S = 3.0
+
+
+def processes() -> Iterator[tuple[str, Path]]:
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            yield folder.name, folder
+
+
+def read(path: Path) -> str:
+    """The file's text; nothing when the process has gone or is not ours to read."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def marked(folder: Path) -> bool:
+    """Whether the process was started by this session or runs in one of our cgroups."""
+    mark = f"{MARK}={os.environ.get(MARK, '')}"
+    return mark in read(folder / "environ").split("\0") or "/nbcontainers/" in read(folder / "cgroup")
+
+
+def mounts() -> set[str]:
+    """Mount point, type and source of each mount, without the numbers that change."""
+    lines = (line.split(" - ", 1) for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return {f"{left.split()[4]} {right}" for left, right in lines}
+
+
+def cgroups() -> set[str]:
+    """Every cgroup folder of every hierarchy that a test could have made."""
+    found = set()
+    for top, folders, _ in os.walk("/sys/fs/cgroup"):
+        for name in folders:
+            path = os.path.join(top, name)
+            ours = "/nbcontainers/" in path or (ALONE and "process_api" not in path)
+            if ours and not path.endswith("/nbcontainers"):  # the parent stays for the next container
+                found.add(path)
+    return found
+
+
+def links() -> set[str]:
+    names = set(os.listdir("/sys/class/net")) if os.path.isdir("/sys/class/net") else set()
+    return names if ALONE else {name for name in names if name.startswith("nbc")}
+
+
+def namespaces() -> set[str]:
+    """Every namespace some process is in, as `net:[4026531840]`, with one of its processes' name."""
+    found = set()
+    for _, folder in processes():
+        if not ALONE and not marked(folder):
+            continue
+        for kind in NAMESPACES:
+            try:
+                found.add(os.readlink(folder / "ns" / kind))
+            except OSError:
+                continue  # gone, or somebody else's
+    return found
+
+
+def running() -> set[str]:
+    """`pid start-time name` of each user process; zombies are told apart, kernel threads left out."""
+    found = set()
+    for pid, folder in processes():
+        fields = read(folder / "stat").rpartition(")")[2].split()
+        if not fields or fields[1] == "2" or pid == "2" or int(pid) == os.getpid():
+            continue
+        if fields[0] == "Z" or (ALONE and not foreign(folder)) or marked(folder):
+            found.add(f"{pid} {fields[19]} {read(folder / 'comm').strip()}{' (zombie)' if fields[0] == 'Z' else ''}")
+    return {line for line in found if "(zombie)" not in line or parent_is_ours(line.split()[0])}
+
+
+def foreign(folder: Path) -> bool:
+    """The machine's own programs that come and go: not ours, and not made by a container."""
+    comm = read(folder / "comm").strip()
+    return comm in {"binary_backend", "systemd-udevd", "(udev-worker)", "agetty"} or MARK not in read(
+        folder / "environ"
+    )
+
+
+def parent_is_ours(pid: str) -> bool:
+    fields = read(Path("/proc", pid, "stat")).rpartition(")")[2].split()
+    return bool(fields) and (fields[1] == str(os.getpid()) or marked(Path("/proc", fields[1])))
+
+
+def temporary_files() -> set[str]:
+    folders = [Path("/tmp"), Path("/dev/shm"), Path("/var/tmp")]
+    names = {str(path) for folder in folders if folder.is_dir() for path in folder.iterdir()}
+    return {name for name in names if "nbc" in name.lower() or "container" in name}
+
+
+def engine_files() -> set[str]:
+    """Containers, names, volumes and runtime state of the session's engine."""
+    root, run = (Path(os.environ[name]) for name in ("NBCONTAINERS_ROOT", "NBCONTAINERS_RUN"))
+    folders = [root / "containers", root / "names", root / "volumes", run]
+    return {str(path) for folder in folders if folder.is_dir() for path in folder.iterdir() if keep(path)}
+
+
+def keep(path: Path) -> bool:
+    """Leave out what lasts as long as the session's launcher: the pause process, launcher sockets and locks."""
+    return not path.name.startswith(("pause", "launcher", "lock", "."))
+
+
+def devices() -> set[str]:
+    """Owner, mode and number of the device nodes that foreign runtimes are known to damage."""
+    found = set()
+    for name in DEVICES:
+        try:
+            status = os.stat(f"/dev/{name}")
+        except FileNotFoundError:
+            found.add(f"/dev/{name} is missing")
+            continue
+        number = (
+            f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}" if stat.S_ISCHR(status.st_mode) else "no device"
+        )
+        found.add(f"/dev/{name} {number} {oct(status.st_mode)} {status.st_uid}:{status.st_gid}")
+    return found
+
+
+def nftables() -> set[str]:
+    if os.geteuid() != 0 or not shutil.which("nft"):
+        return set()
+    listing = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=False)
+    return {line for line in listing.stdout.splitlines() if ALONE or "nbcontainers" in line}
+
+
+PROBES: dict[str, Callable[[], set[str]]] = {
+    "mounts": mounts,
+    "cgroups": cgroups,
+    "links": links,
+    "namespaces": namespaces,
+    "processes": running,
+    "temporary files": temporary_files,
+    "engine files": engine_files,
+    "device nodes": devices,
+    "nftables": nftables,
+}
+
+
+def snapshot() -> Snapshot:
+    return {name: probe() for name, probe in PROBES.items()}
+
+
+def leaked(before: Snapshot, settle: float = SETTLE_S) -> Snapshot:
+    """What is new since `before` and still there after a bounded wait; empty probes are left out."""
+    deadline = time.monotonic() + settle
+    left = difference(before, snapshot())
+    while left and time.monotonic() < deadline:
+        time.sleep(0.02)
+        now = difference(before, snapshot())
+        left = {name: both for name, items in left.items() if (both := items & now.get(name, set()))}
+    return left
+
+
+def difference(before: Snapshot, after: Snapshot) -> Snapshot:
+    return {name: new for name in after if (new := after[name] - before[name])}
+
+
+def report(left: Snapshot) -> str:
+    return "\n".join(f"  {name}: {item}" for name, items in sorted(left.items()) for item in sorted(items))
