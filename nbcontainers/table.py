@@ -1,0 +1,238 @@
+"""Rows that show themselves: text as Docker prints it, HTML for a notebook, a DataFrame on request.
+
+    Table([{"name": "web", "size": 7340032}], [Column("name"), Column("size", format=bytes_)])
+
+A row holds raw values (bytes as int, times as datetime, RFC 3339 text or seconds since the epoch, durations as
+seconds); only the view is rounded and coloured. No repr raises, whatever a row holds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any, overload
+
+if TYPE_CHECKING:
+    import pandas
+
+Row = dict[str, Any]
+SHOWN_ROWS = 100
+"""A notebook shows this many rows; the others are counted, and are in `to_pandas()`."""
+
+BORDER = "var(--jp-border-color2, var(--vscode-panel-border, rgba(128, 128, 128, .35)))"
+MONOSPACE = "var(--jp-code-font-family, var(--vscode-editor-font-family, ui-monospace, Menlo, Consolas, monospace))"
+_CELL = "padding: 3px 14px 3px 0; border: 0; white-space: nowrap; vertical-align: top; background: none;"
+
+
+def plain(text: str) -> str:
+    """`text` in one line without control characters, so that no name can drive the terminal it is shown on."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def text(value: object) -> str:
+    """The default format: the value's own text; nothing for None; lists joined by commas."""
+    if value is None:
+        return ""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(text(item) for item in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={text(item)}" for key, item in value.items())
+    return str(value)
+
+
+def bytes_(value: object) -> str:
+    """Powers of 1024 under their IEC names, four digits: `42MiB`, `1.25GiB`."""
+    if not isinstance(value, (int, float)):
+        return text(value)
+    number, units = float(value), iter(("B", "KiB", "MiB", "GiB", "TiB", "PiB"))
+    unit = next(units)
+    while abs(number) >= 1024 and (larger := next(units, None)):
+        number, unit = number / 1024, larger
+    return f"{number:.4g}{unit}"
+
+
+def duration(value: object) -> str:
+    """Seconds as a person says them: `8.2 ms`, `3.41 s`, `2 min 05 s`, `3 h 12 min`, `5 d 3 h`."""
+    if hasattr(value, "total_seconds"):
+        value = value.total_seconds()
+    if not isinstance(value, (int, float)):
+        return text(value)
+    if value < 0.0995:
+        return f"{value * 1000:.2g} ms" if value >= 5e-4 else f"{value * 1e6:.0f} µs" if value > 0 else "0 s"
+    if value < 60:
+        return f"{value:.3g} s"
+    seconds = round(value)
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    if seconds < 172800:
+        return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+    return f"{seconds // 86400} d {seconds % 86400 // 3600} h"
+
+
+def percent(value: object) -> str:
+    """A percentage that is one already: 12.5 is `12.50%`."""
+    return f"{value:.2f}%" if isinstance(value, (int, float)) else text(value)
+
+
+def digest(value: object) -> str:
+    """The first twelve digits of a digest or an id, without its algorithm."""
+    return text(value).rpartition(":")[2][:12]
+
+
+def command(value: object) -> str:
+    """A command in twenty characters and double quotes, as `docker ps` has it."""
+    line = " ".join(value) if isinstance(value, (list, tuple)) else text(value)
+    return f'"{line if len(line) <= 20 else line[:19] + "…"}"' if line else ""
+
+
+def since(value: object) -> str:
+    """How long ago a time is: `5 seconds ago`, `3 weeks ago`."""
+    moment = timestamp(value)
+    return text(value) if moment is None else f"{age(time.time() - moment)} ago"
+
+
+def age(seconds: float) -> str:
+    """An age in the one unit that matters, as Docker says it: `45 seconds`, `About an hour`, `3 days`."""
+    if seconds < 1:
+        return "Less than a second"
+    steps = (("second", 1, 60), ("minute", 60, 60), ("hour", 3600, 48), ("day", 86400, 14), ("week", 604800, 9),
+             ("month", 2592000, 24), ("year", 31536000, 10**9))  # fmt: skip
+    for unit, length, limit in steps:
+        count = int(seconds // length)
+        if count < limit:
+            break
+    if count == 1 and unit in ("minute", "hour"):
+        return f"About {'an' if unit == 'hour' else 'a'} {unit}"
+    return f"{count} {unit}{'s' if count != 1 else ''}"
+
+
+def timestamp(value: object) -> float | None:
+    """Seconds since the epoch of a datetime, a number or an RFC 3339 text (UTC if it names no zone); else None."""
+    if isinstance(value, (int, float)):
+        return float(value)
+    from datetime import UTC, datetime
+
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: the key in the rows, its title (by default the key in capitals), and how a value looks."""
+
+    name: str
+    title: str = ""
+    format: Callable[[Any], str] = text
+
+    @property
+    def heading(self) -> str:
+        return self.title or self.name.upper().replace("_", " ")
+
+    @property
+    def right(self) -> bool:
+        """Whether a notebook lines it up on the right, as numbers are."""
+        return self.format in (bytes_, percent, duration)
+
+    def show(self, row: Row) -> str:
+        """The value's text in one line; an unprintable value is shown as its type, never raised."""
+        value = row.get(self.name)
+        try:
+            return plain(self.format(value))
+        except Exception:  # noqa: BLE001 - a repr that raises fails the whole cell (ipykernel#1521)
+            return f"<{type(value).__name__}>"
+
+
+class Table(Sequence[Row]):
+    """A sequence of rows (dicts of raw values) with the columns that show them."""
+
+    def __init__(self, rows: Sequence[Row], columns: Sequence[Column]) -> None:
+        self.rows = list(rows)
+        self.columns = list(columns)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> Table: ...
+    def __getitem__(self, index: int | slice) -> Row | Table:
+        return Table(self.rows[index], self.columns) if isinstance(index, slice) else self.rows[index]
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Table) and self.rows == other.rows and self.columns == other.columns
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        """Columns three spaces apart, as Docker prints them."""
+        lines = [[column.heading for column in self.columns]]
+        lines += [[column.show(row) for column in self.columns] for row in self.rows]
+        widths = [max(map(width, cells)) for cells in zip(*lines, strict=True)]
+        return "\n".join("   ".join(map(pad, line, widths)).rstrip() for line in lines)
+
+    def _repr_html_(self) -> str:
+        heads = "".join(
+            f'<th style="{_CELL} font-weight: 600; text-align: {_side(column)}; border-bottom: 1px solid {BORDER};">'
+            f"{escape(column.heading)}</th>"
+            for column in self.columns
+        )
+        body = "".join(f'<tr style="background: none;">{self._cells(row)}</tr>' for row in self.rows[:SHOWN_ROWS])
+        return (
+            f'<table style="border-collapse: collapse; border: 0; margin: 4px 0; font-size: 13px;">'
+            f'<thead><tr style="background: none;">{heads}</tr></thead><tbody>{body}</tbody></table>{self._more()}'
+        )
+
+    def _cells(self, row: Row) -> str:
+        return "".join(
+            f'<td style="{_CELL} text-align: {_side(column)}; font-family: {MONOSPACE};">'
+            f"{escape(column.show(row))}</td>"
+            for column in self.columns
+        )
+
+    def _more(self) -> str:
+        left = len(self.rows) - SHOWN_ROWS
+        return f'<div style="opacity: .7; font-size: 12px;">… {left} more; .to_pandas() has all</div>' * (left > 0)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A DataFrame of the raw values: sizes as int, times as datetime64 (UTC), durations as timedelta64."""
+        import pandas
+
+        frame = pandas.DataFrame(self.rows, columns=[column.name for column in self.columns])
+        for column in self.columns:
+            if column.format is since:
+                moments = [None if v is None else timestamp(v) for v in frame[column.name]]
+                frame[column.name] = pandas.to_datetime(pandas.Series(moments, dtype="float64"), unit="s", utc=True)
+            elif column.format is duration:
+                frame[column.name] = pandas.to_timedelta(frame[column.name], unit="s")
+            elif column.format is bytes_ and frame[column.name].hasnans:
+                frame[column.name] = frame[column.name].astype("Int64")
+        return frame
+
+
+def width(shown: str) -> int:
+    """Columns a terminal needs (Unicode TR 11: wide characters take two, combining marks none)."""
+    if shown.isascii():
+        return len(shown)
+    import unicodedata
+
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in shown)
+
+
+def pad(shown: str, columns: int) -> str:
+    return shown + " " * (columns - width(shown))
+
+
+def _side(column: Column) -> str:
+    return "right" if column.right else "left"
