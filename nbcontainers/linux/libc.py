@@ -61,3 +61,8 @@ def syscall(name: str, *arguments: int, path: Any = None) -> int:
     """Call syscall(2) by name. Arguments are numbers and addresses."""
     padded = arguments + (0,) * (6 - len(arguments))
     return check(_syscall(NUMBERS[name], *padded), name, path)
+
+
+getcwd = _libc.getcwd
+getcwd.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+getcwd.restype = ctypes.c_char_p

@@ -1,0 +1,161 @@
+"""Everything init will need, checked, compiled and opened by the parent before any namespace changes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nbcontainers.errors import CreateFailed
+from nbcontainers.linux import capabilities, mounts, namespaces, seccomp
+from nbcontainers.runtime.options import Options
+
+_DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
+#: config-linux.md, Default Devices.
+DEFAULT_DEVICES = [{"path": f"/dev/{n}", "type": "c", "major": a, "minor": b, "fileMode": 0o666} for n, a, b in _DEVICES]
+_UNSUPPORTED = ("intelRdt", "memoryPolicy", "netDevices", "mountLabel")
+
+
+class Plan:
+    """The open descriptors and parsed parts of one configuration. All descriptors are close-on-exec."""
+
+    def __init__(self, config: Mapping[str, Any], bundle: Path, cache: Path) -> None:
+        self.config = config
+        self.process: Mapping[str, Any] = config.get("process") or {}
+        self.linux: Mapping[str, Any] = config.get("linux") or {}
+        self._check()
+        self.rootfs = os.path.join(bundle, config["root"]["path"])
+        self.flags, self.joins = split_namespaces(self.linux.get("namespaces") or ())
+        mounted = config.get("mounts") or ()
+        self.options = [Options(mount.get("options") or ()) for mount in mounted]
+        self.trees: dict[int, int] = {}
+        self.directories: dict[int, bool] = {}
+        for index, mount in enumerate(mounted):
+            if self.options[index].bind or mount.get("type") in ("bind", "rbind"):
+                self._open_source(index, mount, bundle)
+        self.devices = self._all_devices()
+        self.nodes = self._open_nodes()
+        self.hierarchies = hierarchies() if any(m.get("type") == "cgroup" for m in mounted) else []
+        self.security = Security(self.process, self.linux.get("seccomp"), cache)
+        self.sysctls = [sysctl(key, value, self.flags, self.joins) for key, value in (self.linux.get("sysctl") or {}).items()]
+        self.overflow = "user" in self.joins or bool(self.flags & namespaces.CLONE_NEWUSER)
+
+    def _check(self) -> None:
+        """What the runtime-spec makes an error, and what we cannot do, before anything is touched."""
+        if not str(self.config.get("ociVersion", "")).startswith("1."):
+            raise invalid(f"ociVersion {self.config.get('ociVersion')!r}: we run 1.x")
+        if not (self.config.get("root") or {}).get("path"):
+            raise invalid("root.path is missing")
+        for key in _UNSUPPORTED:
+            if self.linux.get(key):
+                raise invalid(f"linux.{key} is not supported")
+        check_process(self.process)
+
+    def _open_source(self, index: int, mount: Mapping[str, Any], bundle: Path) -> None:
+        source = os.path.join(bundle, mount.get("source") or "")
+        recursive = bool(self.options[index].flags & mounts.MS_REC) or "rbind" in (mount.get("options") or ())
+        self.options[index].flags |= mounts.MS_BIND
+        try:
+            self.trees[index] = mounts.open_tree(source, recursive=recursive)
+            self.directories[index] = os.path.isdir(source)
+        except FileNotFoundError:
+            raise invalid(f"mount source {source} does not exist", errno=2, path=source) from None
+
+    def _all_devices(self) -> list[Mapping[str, Any]]:
+        """The standard nodes, unless /dev is the host's own, and those asked for."""
+        asked = list(self.linux.get("devices") or ())
+        paths = {device["path"] for device in asked}
+        own = any(os.path.normpath(m["destination"]) == "/dev" and i in self.trees
+                  for i, m in enumerate(self.config.get("mounts") or ()))  # fmt: skip
+        return ([] if own else [device for device in DEFAULT_DEVICES if device["path"] not in paths]) + asked
+
+    def _open_nodes(self) -> dict[str, int]:
+        """Where mknod(2) is not allowed, the host's nodes are bound instead (user_namespaces(7))."""
+        if not (self.flags & namespaces.CLONE_NEWUSER or "user" in self.joins or namespaces.in_user_namespace()):
+            return {}
+        return {device["path"]: mounts.open_tree(host_path(device)) for device in self.devices if device["type"] != "p"}
+
+
+class Security:
+    """The privileges of one process: its capabilities and its compiled system call filter."""
+
+    def __init__(self, process: Mapping[str, Any], profile: Mapping[str, Any] | None, cache: Path) -> None:
+        self.available = capabilities.permitted()
+        self.sets = capabilities.Sets(process.get("capabilities"), self.available)
+        self.filter = seccomp.compile_cached(dict(profile), cache) if profile else b""
+        self.filter_flags: list[str] = list((profile or {}).get("flags") or ())
+        capabilities.last()  # read while /proc is still the host's
+
+
+def invalid(message: str, **facts: Any) -> CreateFailed:
+    return CreateFailed(message, stage="config", exit_code=125, **facts)
+
+
+def check_process(process: Mapping[str, Any]) -> None:
+    if not process.get("args"):
+        raise invalid("process.args is empty: there is no command to run")
+    if not str(process.get("cwd", "")).startswith("/"):
+        raise invalid(f"process.cwd {process.get('cwd')!r} is not an absolute path")
+    for key in ("scheduler", "ioPriority", "execCPUAffinity", "selinuxLabel"):
+        if process.get(key):
+            raise invalid(f"process.{key} is not supported")
+
+
+def split_namespaces(entries: Any) -> tuple[int, dict[str, int]]:
+    """(clone flags of the new ones, open descriptors of those to join) of `linux.namespaces`."""
+    flags, joins, seen = 0, {}, set()
+    for entry in entries:
+        kind = entry["type"]
+        if kind not in namespaces.FLAGS or kind in seen:
+            raise invalid(f"linux.namespaces: {kind!r} is {'given twice' if kind in seen else 'unknown'}")
+        seen.add(kind)
+        if path := entry.get("path"):
+            joins[kind] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        else:
+            flags |= namespaces.FLAGS[kind]
+    return flags, joins
+
+
+def host_path(device: Mapping[str, Any]) -> str:
+    """The host's node of the same number: by its path, else by /dev/{char,block} (udev's links)."""
+    wanted = os.makedev(device.get("major", 0), device.get("minor", 0))
+    kind = "block" if device["type"] == "b" else "char"
+    for path in (device["path"], f"/dev/{kind}/{device.get('major')}:{device.get('minor')}"):
+        try:
+            if os.stat(path).st_rdev == wanted:
+                return str(path)
+        except FileNotFoundError:
+            continue
+    raise invalid(f"device {device['path']} {device.get('major')}:{device.get('minor')}: the host has no such node to bind")
+
+
+def hierarchies() -> list[tuple[str, str, str]]:
+    """(folder, file system, mount data) of each cgroup hierarchy of this host: cgroups(7), /proc/PID/cgroup."""
+    found = []
+    with open("/proc/self/cgroup") as file:
+        lines = [line.rstrip("\n").split(":", 2) for line in file]
+    if len(lines) == 1 and lines[0][0] == "0":
+        return [("", "cgroup2", "")]
+    for number, names, _ in lines:
+        if number == "0":
+            found.append(("unified", "cgroup2", ""))
+        else:
+            found.append((names.removeprefix("name="), "cgroup", names))
+    return found
+
+
+def sysctl(key: str, value: str, flags: int, joins: Mapping[str, int]) -> tuple[str, str]:
+    """(path below /proc/sys, value) of a kernel parameter that a namespace of the container owns: namespaces(7)."""
+    name = key.replace("/", ".")
+    ipc = name.startswith(("kernel.shm", "kernel.msg", "fs.mqueue.")) or name == "kernel.sem"
+    uts = name in ("kernel.hostname", "kernel.domainname")
+    kind = "ipc" if ipc else "uts" if uts else "network" if name.startswith("net.") else ""
+    if not kind:
+        raise invalid(f"sysctl {key}: not owned by any namespace, so it would change the host")
+    if not flags & namespaces.FLAGS[kind] and kind not in joins:
+        raise invalid(f"sysctl {key}: the container shares the host's {kind} namespace")
+    path = key if "/" in key else key.replace(".", "/")
+    if ".." in path.split("/"):
+        raise invalid(f"sysctl {key}: not a name")
+    return path, value

@@ -1,0 +1,62 @@
+"""What the parent and init say to each other while a container is made: one JSON object a packet.
+
+| from | packet | meaning |
+|---|---|---|
+| init | `{"hooks": "createRuntime"}` | run these hooks in the runtime's namespaces, then send `go` |
+| init | `{"ready": {...}}` | everything is set up; the terminal's master rides along; waiting for `start` |
+| init | `{"error": {...}}` | stage, syscall, errno, path and message; init is gone |
+| parent | `go`, `start` | carry on |
+
+After `start`, end of file means that execve(2) worked: the socket is close-on-exec.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import Any
+
+from nbcontainers.errors import CreateFailed
+
+_LIMIT = 1 << 16
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """(parent's end, init's end)."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+
+
+def tell(sync: socket.socket, message: dict[str, Any], descriptors: list[int] | None = None) -> None:
+    payload = json.dumps(message).encode()
+    if descriptors:
+        socket.send_fds(sync, [payload], descriptors)
+    else:
+        sync.send(payload)
+
+
+def hear(sync: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
+    """The next packet and its descriptors (close-on-exec); None at end of file."""
+    payload, descriptors, _, _ = socket.recv_fds(sync, _LIMIT, 4, socket.MSG_CMSG_CLOEXEC)
+    return (json.loads(payload) if payload else None), descriptors
+
+
+def describe(error: BaseException, stage: str) -> dict[str, Any]:
+    """The facts of a failure, in a form that crosses a process border."""
+    if isinstance(error, CreateFailed):
+        return {**error.details, "message": error.message, "hint": error.hint}
+    facts: dict[str, Any] = {"stage": stage, "message": f"{stage}: {error or type(error).__name__}", "exit_code": 125}
+    if isinstance(error, OSError):
+        where = f" {error.filename}" if error.filename else ""
+        facts.update(
+            errno=error.errno,
+            path=error.filename and str(error.filename),
+            syscall=getattr(error, "syscall", None),
+            message=f"{stage}: {error.strerror}{where}",
+        )
+    return facts
+
+
+def failure(facts: dict[str, Any]) -> CreateFailed:
+    """The exception of `describe`'s facts."""
+    rest = {key: value for key, value in facts.items() if key not in ("message", "hint")}
+    return CreateFailed(facts["message"], hint=facts.get("hint", ""), **rest)
