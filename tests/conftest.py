@@ -11,13 +11,14 @@ Every test in tests/system is checked for leaks (tests/host.py); `@pytest.mark.l
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def writable_cgroup() -> bool:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """In CI a skip is a failure, unless the test says that and why it may be skipped there."""
     report = yield
     if CI and report.skipped and not hasattr(report, "wasxfail") and not item.get_closest_marker("may_skip"):
@@ -98,11 +99,8 @@ def nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def warm_launcher() -> None:
     """The session's launcher (and, for an ordinary user, its pause process) lives on: it is no leak of one test."""
-    try:
-        from nbcontainers.launcher import client
-    except ModuleNotFoundError:
-        return
-    client.call("os:getpid")
+    if importlib.util.find_spec("nbcontainers.launcher.client"):
+        importlib.import_module("nbcontainers.launcher.client").call("os:getpid")
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ ALONE = bool(os.environ.get("CI") or os.environ.get("NBCONTAINERS_TESTS_ALONE"))
 MARK = "NBCONTAINERS_TEST_SESSION"  # in the environment of all that this test session starts
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx")
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
+MACHINE = ("binary_backend", "systemd-udevd", "(udev-worker)", "agetty")  # come and go without us
 SETTLE_S = 3.0
 
 
@@ -81,28 +82,23 @@ def namespaces() -> set[str]:
 
 
 def running() -> set[str]:
-    """`pid start-time name` of each user process; zombies are told apart, kernel threads left out."""
+    """`pid start-time name` of each user process that counts; of zombies only those that we should have reaped."""
     found = set()
     for pid, folder in processes():
         fields = read(folder / "stat").rpartition(")")[2].split()
-        if not fields or fields[1] == "2" or pid == "2" or int(pid) == os.getpid():
-            continue
-        if fields[0] == "Z" or (ALONE and not foreign(folder)) or marked(folder):
-            found.add(f"{pid} {fields[19]} {read(folder / 'comm').strip()}{' (zombie)' if fields[0] == 'Z' else ''}")
-    return {line for line in found if "(zombie)" not in line or parent_is_ours(line.split()[0])}
+        if not fields or "2" in (pid, fields[1]) or int(pid) == os.getpid():
+            continue  # gone, a kernel thread, or this very process
+        comm = read(folder / "comm").strip()
+        if fields[0] == "Z":
+            if parent_is_ours(fields[1]):
+                found.add(f"{pid} {fields[19]} {comm} (zombie)")
+        elif marked(folder) or (ALONE and comm not in MACHINE):
+            found.add(f"{pid} {fields[19]} {comm}")
+    return found
 
 
-def foreign(folder: Path) -> bool:
-    """The machine's own programs that come and go: not ours, and not made by a container."""
-    comm = read(folder / "comm").strip()
-    return comm in {"binary_backend", "systemd-udevd", "(udev-worker)", "agetty"} or MARK not in read(
-        folder / "environ"
-    )
-
-
-def parent_is_ours(pid: str) -> bool:
-    fields = read(Path("/proc", pid, "stat")).rpartition(")")[2].split()
-    return bool(fields) and (fields[1] == str(os.getpid()) or marked(Path("/proc", fields[1])))
+def parent_is_ours(parent: str) -> bool:
+    return parent == str(os.getpid()) or marked(Path("/proc", parent))
 
 
 def temporary_files() -> set[str]:
