@@ -99,7 +99,8 @@ def age(seconds: float) -> str:
         return "Less than a second"
     steps = (("second", 1, 60), ("minute", 60, 60), ("hour", 3600, 48), ("day", 86400, 14), ("week", 604800, 9),
              ("month", 2592000, 24), ("year", 31536000, 10**9))  # fmt: skip
-    for unit, length, limit in steps:
+    unit, count = "", 0
+    for unit, length, limit in steps:  # noqa: B007
         count = int(seconds // length)
         if count < limit:
             break

@@ -1,0 +1,1 @@
+"""The command line: the faces' one parser, and the program `nbcontainers`."""

@@ -1,0 +1,110 @@
+"""Help from the verbs themselves: the usage line first, what it does, one example, its options."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from nbcontainers import SHORTCUTS
+from nbcontainers.cli.parser import HELP, usage, without_flags_of
+from nbcontainers.cli.signature import LIST, MAPPING, Parameter
+from nbcontainers.cli.verbs import SUMMARIES, Verb, objects, shortcut, verbs
+
+EXAMPLES = {
+    "container run": "run -m 256m --cpus 1 mini echo hello",
+    "container create": "create --name later mini sleep 60",
+    "container start": "start later",
+    "container ps": "ps -a",
+    "container ls": "ls -a",
+    "container inspect": "inspect web",
+    "container rm": "rm -f web",
+    "container wait": "wait web",
+    "container kill": "kill -s HUP web",
+    "container stop": "stop -t 3 web",
+    "container top": "top web",
+    "container stats": "stats web",
+    "container logs": "logs --tail 20 web",
+    "container exec": "exec web ps",
+    "container prune": "prune",
+    "container python": "python -m 512m --cpus 1 -i frame -o model",
+    "image import": "import rootfs.tar.zst base:1",
+    "image load": "load -i busybox.tar",
+    "image ls": "ls",
+    "image rm": "rm base:1",
+    "image inspect": "inspect mini",
+    "volume ls": "ls",
+    "volume create": "create data",
+    "volume inspect": "inspect data",
+    "volume rm": "rm data",
+    "volume prune": "prune",
+    "system info": "info",
+    "system df": "df",
+    "system prune": "prune",
+    "system doctor": "doctor",
+}
+_LEFT = 34
+
+
+class Help(str):
+    """Text that a notebook shows as it is, without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def of_verb(verb: Verb, name: str, face: Sequence[Parameter] = (), body: str = "") -> Help:
+    """`name` is how the verb is typed in this face: `%container run`, `nbcontainers container run`."""
+    parts = [f"usage: {usage(name, verb.parameters)}", verb.summary]
+    if verb.description:
+        parts.append(verb.description)
+    if body:
+        parts.append(body)
+    if example := EXAMPLES.get(f"{verb.object} {verb.name}"):
+        parts.append(f"example: {name.rpartition(' ')[0]} {example}")
+    parts += _sections(verb.parameters, face)
+    return Help("\n\n".join(parts))
+
+
+def of_object(object: str, name: str, body: str = "") -> Help:
+    """The verbs of an object, each with an example."""
+    lines = [f"usage: {name} VERB [OPTIONS] [ARGUMENTS...]", "", SUMMARIES[object], "", "verbs:"]
+    for verb in verbs(object).values():
+        lines.append(_line(f"  {verb.name}", verb.summary))
+    lines += ["", "examples:"]
+    lines += [f"  {name} {EXAMPLES.get(f'{object} {word}', word)}" for word in verbs(object)]
+    return Help("\n".join([*lines, *([f"\n{body}"] if body else []), "", f"type {name} VERB --help for one verb"]))
+
+
+def of_program(name: str = "nbcontainers") -> Help:
+    """All objects and shortcuts."""
+    lines = [f"usage: {name} OBJECT VERB [OPTIONS] [ARGUMENTS...]", "", "Containers without a daemon", "", "objects:"]
+    lines += [_line(f"  {object}", SUMMARIES[object]) for object in objects()]
+    lines += ["", "shortcuts:"]
+    for word, (object, meant) in SHORTCUTS.items():
+        if shortcut(word):
+            lines.append(_line(f"  {word}", f"{object} {meant}"))
+    lines += ["", f"example: {name} run -m 256m mini echo hello", "", f"type {name} OBJECT VERB --help for one verb"]
+    return Help("\n".join(lines))
+
+
+def _sections(own: Sequence[Parameter], face: Sequence[Parameter]) -> list[str]:
+    arguments = [_line(f"  {one.metavar}", one.help) for one in own if one.positional and one.help]
+    options = [_option(one) for one in own if not one.positional]
+    options += [_option(one) for one in without_flags_of([*face, HELP], own)]
+    return ["arguments:\n" + "\n".join(arguments)] * bool(arguments) + ["options:\n" + "\n".join(options)]
+
+
+def _option(one: Parameter) -> str:
+    flags = sorted((*one.flags, *one.off), key=lambda flag: (flag.startswith("--"), len(flag)))
+    left = ", ".join(flags) if flags[0][1] != "-" else f"    {', '.join(flags)}"
+    many = " (may be repeated)" if one.kind in (LIST, MAPPING) else ""
+    return _line(f"  {left} {one.metavar}".rstrip(), f"{one.help}{many}")
+
+
+def _line(left: str, right: str) -> str:
+    """Two columns; a long left side takes a line of its own."""
+    wrapped = textwrap.wrap(right, 100 - _LEFT) or [""]
+    first = f"{left:<{_LEFT}}{wrapped[0]}" if len(left) < _LEFT - 1 else f"{left}\n{' ' * _LEFT}{wrapped[0]}"
+    return "\n".join([first.rstrip(), *(" " * _LEFT + line for line in wrapped[1:])])

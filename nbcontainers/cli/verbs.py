@@ -1,0 +1,99 @@
+"""The objects and their verbs: `OBJECT VERB` is the public function VERB of `nbcontainers/OBJECT/api.py`.
+
+A folder with an `api.py` is an object, a public function of it is a verb; nothing is declared twice. A trailing
+underscore (`exec_`, `import_`) is Python's, not the verb's.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache, cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from nbcontainers import OBJECTS, SHORTCUTS
+from nbcontainers.cli.signature import Parameter, parameters
+from nbcontainers.errors import InvalidArgument
+
+_PACKAGE = Path(__file__).parent.parent
+
+SUMMARIES = {
+    "container": "Run programs in containers of their own, and look after them",
+    "image": "The file systems containers start from",
+    "volume": "Folders that outlive the containers using them",
+    "network": "Networks between containers",
+    "system": "The engine itself: what it is, what it takes, what to tidy",
+}
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb: `run` of `container`, done by `function`."""
+
+    object: str
+    name: str
+    function: Callable[..., Any]
+
+    @cached_property
+    def parameters(self) -> list[Parameter]:
+        return parameters(self.function)
+
+    @property
+    def summary(self) -> str:
+        """The first line of the docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0].rstrip(".")
+
+    @property
+    def description(self) -> str:
+        """The docstring below its first line."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[2].strip()
+
+    def parameter(self, name: str) -> Parameter | None:
+        return next((one for one in self.parameters if one.name == name), None)
+
+
+@cache
+def objects() -> tuple[str, ...]:
+    """The objects that exist, in the order of the help."""
+    found = {api.parent.name for api in _PACKAGE.glob("*/api.py")} & {*OBJECTS}
+    return tuple(name for name in OBJECTS if name in found)
+
+
+@cache
+def verbs(object: str) -> dict[str, Verb]:
+    """The verbs of an object by name, as its `api.py` lists them; importing it only now."""
+    module = import_module(f"nbcontainers.{object}.api")
+    names = getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]
+    found = {}
+    for name in names:
+        function = getattr(module, name)
+        own = getattr(function, "__module__", "").startswith(f"nbcontainers.{object}.")
+        if inspect.isfunction(function) and own and not name.endswith("_async"):
+            word = name.rstrip("_").replace("_", "-")
+            found[word] = Verb(object, word, function)
+    return found
+
+
+def verb(object: str, name: str, typed: str) -> Verb:
+    """The verb `name` of `object`; InvalidArgument names the closest. `typed` is how the object was written."""
+    known = verbs(object)
+    if name in known:
+        return known[name]
+    if alias := {"list": "ls", "ls": "ps", "ps": "ls", "remove": "rm"}.get(name):
+        if alias in known:
+            return known[alias]
+    close = get_close_matches(name, known, 1, 0.5)
+    guess = f"did you mean {close[0]}? " if close else ""
+    raise InvalidArgument(f"{typed} has no verb {name!r}", hint=f"{guess}type {typed} --help")
+
+
+def shortcut(name: str) -> Verb | None:
+    """The verb a shortcut stands for, if that object and verb exist."""
+    if name not in SHORTCUTS:
+        return None
+    object, word = SHORTCUTS[name]
+    return verbs(object).get(word) if object in objects() else None

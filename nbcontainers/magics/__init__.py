@@ -1,0 +1,1 @@
+"""The notebook's face: `%container run …`, `%%container run …`, their completion and their output."""
