@@ -15,7 +15,7 @@ from nbcontainers.linux.process import (
     prctl,
 )
 
-NAMES = (
+NAMES = (  # noqa: SIM905 - forty quoted strings are harder to read
     "CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_KILL CAP_SETGID CAP_SETUID CAP_SETPCAP "
     "CAP_LINUX_IMMUTABLE CAP_NET_BIND_SERVICE CAP_NET_BROADCAST CAP_NET_ADMIN CAP_NET_RAW CAP_IPC_LOCK CAP_IPC_OWNER "
     "CAP_SYS_MODULE CAP_SYS_RAWIO CAP_SYS_CHROOT CAP_SYS_PTRACE CAP_SYS_PACCT CAP_SYS_ADMIN CAP_SYS_BOOT CAP_SYS_NICE "
@@ -70,7 +70,10 @@ def set_all(effective: int, permitted: int, inheritable: int) -> None:
     """capset(2) of this thread."""
     header = _Header(_VERSION_3, 0)
     data = (_Data * 2)(
-        *(_Data(effective >> s & 0xFFFFFFFF, permitted >> s & 0xFFFFFFFF, inheritable >> s & 0xFFFFFFFF) for s in (0, 32))
+        *(
+            _Data(effective >> s & 0xFFFFFFFF, permitted >> s & 0xFFFFFFFF, inheritable >> s & 0xFFFFFFFF)
+            for s in (0, 32)
+        )
     )
     libc.syscall("capset", ctypes.addressof(header), ctypes.addressof(data))
 

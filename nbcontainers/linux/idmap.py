@@ -56,7 +56,7 @@ def _write(pid: int, name: str, text: str) -> None:
 
 
 def _run(program: str, pid: int, mappings: Sequence[IDMapping]) -> None:
-    numbers = [str(m[key]) for m in mappings for key in ("containerID", "hostID", "size")]  # type: ignore[literal-required]
+    numbers = [str(m[key]) for m in mappings for key in ("containerID", "hostID", "size")]
     child = os.posix_spawnp(program, [program, str(pid), *numbers], os.environ)
     _, status = os.waitpid(child, 0)
     if status:

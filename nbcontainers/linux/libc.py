@@ -53,7 +53,7 @@ def failure(errno: int, call: str, path: Any = None) -> OSError:
 def address(buffer: Any) -> int:
     """The address of a ctypes object, or of a bytes object that the caller keeps alive."""
     if isinstance(buffer, bytes):
-        return ctypes.cast(buffer, ctypes.c_void_p).value or 0
+        return ctypes.cast(ctypes.c_char_p(buffer), ctypes.c_void_p).value or 0
     return ctypes.addressof(buffer)
 
 

@@ -59,11 +59,23 @@ def close_on_exec(first: int = 3) -> None:
     libc.syscall("close_range", first, 0xFFFFFFFF, CLOSE_RANGE_CLOEXEC)
 
 
+#: execve(2) resets every handler but keeps what is ignored: by CPython, by us, or by whoever started us.
+_IGNORABLE = {
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+    signal.SIGCHLD,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+}
+_IGNORABLE |= {number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN}
+
+
 def reset_signals() -> None:
-    """Default dispositions and an empty mask, as a program expects: CPython ignores SIGPIPE and SIGXFSZ."""
-    for number in range(1, signal.NSIG):
-        if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
-            signal.signal(number, signal.SIG_DFL)
+    """Default dispositions and an empty mask, as a program expects them: signal(7)."""
+    for number in _IGNORABLE:
+        signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
@@ -80,5 +92,4 @@ def seal_interpreter(marker: str = "NBCONTAINERS_SEALED") -> None:
         return
     clone = mounts.open_tree(os.path.realpath(sys.executable))
     mounts.mount_setattr(clone, mounts.MOUNT_ATTR_RDONLY)
-    os.set_inheritable(clone, True)
     os.execve(clone, [sys.executable, *sys.orig_argv[1:]], os.environ | {marker: "1"})

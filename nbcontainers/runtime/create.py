@@ -12,11 +12,11 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nbcontainers.errors import CreateFailed, NameInUse
+from nbcontainers.errors import NameInUse
 from nbcontainers.linux import idmap, namespaces, process
 from nbcontainers.runtime import hooks, identity, init, sync
 from nbcontainers.runtime.plan import Plan
@@ -61,13 +61,12 @@ def create(
         limits = cgroup.apply(plan.linux.get("resources") or {})
         document = _document(plan, bundle, id, cgroup)
         ours, theirs = sync.pair()
-        undo.callback(ours.close)
         start = init.Start(
             theirs, stdio, cgroup.join_files(), fifo=_make_fifo(folder) if fifo else -1, console=console,
             die_with_parent=die_with_parent, preserve=preserve, state=oci_state({**document, "pid": 0}, "creating"),
         )  # fmt: skip
         created = _fork(plan, start, cgroup.clone_fd(), ours)
-        undo.callback(_kill, created)
+        undo.callback(undo_fork, created)
         created.limits = limits
         _close(theirs, start, plan)
         _prepare(plan, created, document)
@@ -92,7 +91,9 @@ def _claim(folder: Path, undo: contextlib.ExitStack) -> None:
     try:
         os.close(os.open(folder / "state.json", os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except FileExistsError:
-        raise NameInUse(f"a container with id {folder.name!r} exists", hint="choose another id, or delete it first") from None
+        raise NameInUse(
+            f"a container with id {folder.name!r} exists", hint="choose another id, or delete it first"
+        ) from None
     undo.callback(shutil.rmtree, folder, ignore_errors=True)
 
 
@@ -159,7 +160,7 @@ def _fork_in_user_namespace(
                 ours.close()
                 init.main(plan, start)
             sync.tell(start.sync, {"pid": pid})
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the border of the process
             sync.tell(start.sync, {"error": sync.describe(error, "user namespace")})
         os._exit(0)
     os.close(pidfd)
@@ -179,7 +180,15 @@ def _close(theirs: socket.socket, start: init.Start, plan: Plan) -> None:
 
 
 def _prepare(plan: Plan, created: Created, document: Mapping[str, Any]) -> None:
-    """Serve init until it is ready (id maps, hooks, the terminal), then set its rlimits and its OOM score."""
+    """Serve init until it is ready, then set its rlimits and its OOM score."""
+    serve(created, lambda kind: _answer(kind, plan, created, document))
+    identity.set_rlimits(created.pid, plan.process)
+    if warning := identity.set_oom_score(created.pid, plan.process):
+        created.warnings.append(warning)
+
+
+def serve(created: Created, answer: Callable[[str], None] | None) -> None:
+    """Do what the child asks for until it is ready; its failure is raised as CreateFailed."""
     while True:
         message, descriptors = sync.hear(created.channel)
         if descriptors:
@@ -190,24 +199,21 @@ def _prepare(plan: Plan, created: Created, document: Mapping[str, Any]) -> None:
             raise sync.failure(message["error"])
         if "ready" in message:
             created.path = message["ready"]["path"]
-            break
-        if "hooks" in message:
-            _serve(message["hooks"], plan, created, document)
-    identity.set_rlimits(created.pid, plan.process)
-    if warning := identity.set_oom_score(created.pid, plan.process):
-        created.warnings.append(warning)
+            return
+        if "hooks" in message and answer:
+            answer(message["hooks"])
+            created.channel.send(b"go")
 
 
-def _serve(kind: str, plan: Plan, created: Created, document: Mapping[str, Any]) -> None:
+def _answer(kind: str, plan: Plan, created: Created, document: Mapping[str, Any]) -> None:
     if kind == "maps":
         if plan.flags & namespaces.CLONE_NEWUSER:
             uids, gids = (plan.linux.get(key) or () for key in ("uidMappings", "gidMappings"))
             idmap.write_maps(created.pid, uids, gids)
-    else:
-        state = oci_state({**document, "pid": created.pid}, "creating")
-        hooks.run_hooks(plan.config, "prestart", state)
-        hooks.run_hooks(plan.config, "createRuntime", state)
-    created.channel.send(b"go")
+        return
+    state = oci_state({**document, "pid": created.pid}, "creating")
+    hooks.run_hooks(plan.config, "prestart", state)
+    hooks.run_hooks(plan.config, "createRuntime", state)
 
 
 def _vanished() -> dict[str, Any]:
@@ -218,14 +224,13 @@ def _vanished() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _kill(created: Created) -> None:
+def undo_fork(created: Created) -> None:
+    """Kill and reap a child that was not started."""
     with contextlib.suppress(ProcessLookupError):
         signal.pidfd_send_signal(created.pidfd, signal.SIGKILL)
     with contextlib.suppress(ChildProcessError):
         os.waitpid(created.pid, 0)
+    created.channel.close()
     os.close(created.pidfd)
     if created.master is not None:
         os.close(created.master)
-
-
-__all__ = ["CreateFailed", "Created", "create", "start"]

@@ -22,7 +22,7 @@ _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def set_rlimits(pid: int, document: Mapping[str, Any]) -> None:
     """prlimit(2) for `pid`, before it enters a user namespace, where raising a hard limit is no longer possible."""
     for limit in document.get("rlimits") or ():
-        kind, values = limit["type"], tuple(_limit(limit[key]) for key in ("soft", "hard"))
+        kind, values = limit["type"], (_limit(limit["soft"]), _limit(limit["hard"]))
         if kind not in _RLIMITS:
             raise CreateFailed(f"rlimit {kind!r} is unknown", stage="rlimits", exit_code=125)
         try:
@@ -73,7 +73,9 @@ def find_program(name: str, environment: list[str]) -> str:
         except OSError:
             continue
     if denied:
-        raise CreateFailed(f"{name}: permission denied: found in $PATH, but not executable", stage="exec", errno=13, exit_code=126)
+        raise CreateFailed(
+            f"{name}: permission denied: found in $PATH, but not executable", stage="exec", errno=13, exit_code=126
+        )
     raise CreateFailed(f"{name}: executable file not found in $PATH ({path})", stage="exec", errno=2, exit_code=127)
 
 

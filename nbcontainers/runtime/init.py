@@ -14,7 +14,7 @@ import sys
 from typing import NoReturn
 
 from nbcontainers.errors import CreateFailed
-from nbcontainers.linux import inroot, libc, loopback, namespaces, process, pty
+from nbcontainers.linux import inroot, libc, loopback, mounts, namespaces, process, pty
 from nbcontainers.runtime import hooks, identity, rootfs, sync
 from nbcontainers.runtime.plan import Plan
 
@@ -39,12 +39,13 @@ def main(plan: Plan, start: Start) -> NoReturn:
         slave = _build(plan, start)
         _wait(plan, start, slave)
         _become(plan, start)
-    except BaseException as error:  # the border of the process: whatever it is, it must be told and end here
-        _report(start, error)
+    except BaseException as error:  # noqa: BLE001 - the border of the process: all is told, all ends here
+        report(start, error)
     os._exit(1)
 
 
-def _report(start: Start, error: BaseException) -> None:
+def report(start: Start, error: BaseException) -> None:
+    """The last packet of a child that failed."""
     try:
         sync.tell(start.sync, {"error": sync.describe(error, start.stage)})
     except OSError:  # the parent is gone, and with it everybody who could be told
@@ -61,7 +62,7 @@ def _enter_namespaces(plan: Plan, start: Start) -> None:
             namespaces.setns(descriptor, namespaces.FLAGS[kind])
     if plan.overflow:
         sync.tell(start.sync, {"hooks": "maps"})
-        _await(start, b"go")
+        await_word(start, b"go")
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
         process.set_dumpable(False)
@@ -82,7 +83,8 @@ def join_cgroup(join_files: list[int]) -> None:
         os.close(descriptor)
 
 
-def _await(start: Start, word: bytes) -> None:
+def await_word(start: Start, word: bytes) -> None:
+    """Block until the parent says `word`."""
     if start.sync.recv(16) != word:
         raise CreateFailed("the runtime went away", stage=start.stage, exit_code=125)
 
@@ -119,7 +121,7 @@ def _build(plan: Plan, start: Start) -> int:
     start.stage = "hooks"
     if any((plan.config.get("hooks") or {}).get(kind) for kind in ("prestart", "createRuntime")):
         sync.tell(start.sync, {"hooks": "createRuntime"})
-        _await(start, b"go")
+        await_word(start, b"go")
     start.stage = "mounts"
     os.umask(0o022)
     root = rootfs.build(plan)
@@ -163,7 +165,7 @@ def _open_console(root: int, plan: Plan) -> tuple[int, int]:
     user = plan.process.get("user") or {}
     os.fchown(slave, user.get("uid", 0), -1)
     console = inroot.make_file(root, "/dev/console")
-    rootfs.mounts.mount(rootfs.through(slave), rootfs.through(console), flags=rootfs.mounts.MS_BIND)
+    mounts.mount(rootfs.through(slave), rootfs.through(console), flags=mounts.MS_BIND)
     os.close(console)
     return master, slave
 
@@ -176,7 +178,7 @@ def _wait(plan: Plan, start: Start, slave: int) -> None:
     connect_stdio(start.stdio, slave)
     sync.tell(start.sync, {"ready": {"path": path}})
     if start.fifo < 0:
-        _await(start, b"start")
+        await_word(start, b"start")
     elif os.read(start.fifo, 1) != b"s":
         raise CreateFailed("the exec FIFO was closed", stage=start.stage, exit_code=125)
     start.stage = "startContainer hooks"

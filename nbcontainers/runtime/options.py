@@ -30,6 +30,13 @@ _ATTRIBUTES = {
     m.MS_NOEXEC: m.MOUNT_ATTR_NOEXEC, m.MS_NODIRATIME: m.MOUNT_ATTR_NODIRATIME,
     m.MS_NOATIME: m.MOUNT_ATTR_NOATIME, m.MS_STRICTATIME: m.MOUNT_ATTR_STRICTATIME,
 }  # fmt: skip
+#: Every option that is not passed on to the file system as it is.
+KNOWN = {
+    *_FLAGS,
+    *PROPAGATION,
+    "tmpcopyup",
+    *(f"r{name}" for name in _FLAGS if name not in ("bind", "rbind", "remount")),
+}
 _TIMES = m.MOUNT_ATTR_NOATIME | m.MOUNT_ATTR_STRICTATIME
 _RELATIME = {"relatime", "rrelatime"}
 
@@ -65,7 +72,9 @@ class Options:
         elif option[:1] == "r" and option[1:] in _FLAGS and option[1:] not in ("bind", "emount"):
             self._flag(*_FLAGS[option[1:]], relatime=option in _RELATIME, deep=True)
         elif option in ("idmap", "ridmap"):
-            raise CreateFailed(f"mount option {option!r}: id-mapped mounts are not supported", stage="mounts", exit_code=125)
+            raise CreateFailed(
+                f"mount option {option!r}: id-mapped mounts are not supported", stage="mounts", exit_code=125
+            )
         else:
             return False
         return True

@@ -13,7 +13,9 @@ from nbcontainers.runtime.options import Options
 
 _DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
 #: config-linux.md, Default Devices.
-DEFAULT_DEVICES = [{"path": f"/dev/{n}", "type": "c", "major": a, "minor": b, "fileMode": 0o666} for n, a, b in _DEVICES]
+DEFAULT_DEVICES = [
+    {"path": f"/dev/{n}", "type": "c", "major": a, "minor": b, "fileMode": 0o666} for n, a, b in _DEVICES
+]
 _UNSUPPORTED = ("intelRdt", "memoryPolicy", "netDevices", "mountLabel")
 
 
@@ -38,7 +40,9 @@ class Plan:
         self.nodes = self._open_nodes()
         self.hierarchies = hierarchies() if any(m.get("type") == "cgroup" for m in mounted) else []
         self.security = Security(self.process, self.linux.get("seccomp"), cache)
-        self.sysctls = [sysctl(key, value, self.flags, self.joins) for key, value in (self.linux.get("sysctl") or {}).items()]
+        self.sysctls = [
+            sysctl(key, value, self.flags, self.joins) for key, value in (self.linux.get("sysctl") or {}).items()
+        ]
         self.overflow = "user" in self.joins or bool(self.flags & namespaces.CLONE_NEWUSER)
 
     def _check(self) -> None:
@@ -97,7 +101,7 @@ def check_process(process: Mapping[str, Any]) -> None:
         raise invalid("process.args is empty: there is no command to run")
     if not str(process.get("cwd", "")).startswith("/"):
         raise invalid(f"process.cwd {process.get('cwd')!r} is not an absolute path")
-    for key in ("scheduler", "ioPriority", "execCPUAffinity", "selinuxLabel"):
+    for key in ("scheduler", "ioPriority", "execCPUAffinity", "selinuxLabel", "apparmorProfile"):
         if process.get(key):
             raise invalid(f"process.{key} is not supported")
 
@@ -127,7 +131,9 @@ def host_path(device: Mapping[str, Any]) -> str:
                 return str(path)
         except FileNotFoundError:
             continue
-    raise invalid(f"device {device['path']} {device.get('major')}:{device.get('minor')}: the host has no such node to bind")
+    raise invalid(
+        f"device {device['path']} {device.get('major')}:{device.get('minor')}: the host has no such node to bind"
+    )
 
 
 def hierarchies() -> list[tuple[str, str, str]]:

@@ -159,7 +159,7 @@ def _copy_file(source: int, target: int, name: str) -> None:
     reader = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
     writer = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=target)
     try:
-        while os.sendfile(writer, reader, None, 1 << 24):  # type: ignore[arg-type]
+        while os.sendfile(writer, reader, None, 1 << 24):
             pass
     finally:
         os.close(reader)

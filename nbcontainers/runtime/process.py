@@ -1,0 +1,147 @@
+"""`exec`: one more process in a running container.
+
+The hardening is init's. The new process joins the cgroup first, is not dumpable before anybody inside can see it, and
+opens nothing by path once it is in (CVE-2016-9962, CVE-2019-5736, CVE-2024-21626).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from nbcontainers.errors import InvalidState
+from nbcontainers.linux import namespaces, process, pty
+from nbcontainers.runtime import identity, init, sync
+from nbcontainers.runtime.create import Created, serve, undo_fork
+from nbcontainers.runtime.plan import Security, check_process
+from nbcontainers.runtime.state import State, load, require
+
+
+def exec_process(
+    id: str, run: Path, document: Mapping[str, Any], stdio: tuple[int, int, int], *,
+    console: bool = False, die_with_parent: bool = False, preserve: int = 0, cache: Path | None = None,
+) -> Created:  # fmt: skip
+    """Make a process in the running container `id` from an OCI process object; `Created.start` executes it.
+
+    Without `capabilities` in `document` it gets init's. Raises InvalidState where the container is not running or is
+    paused, CreateFailed with 125, 126 or 127 otherwise.
+    """
+    state = load(run, id)
+    require(state, "running", verb="exec in")
+    check_process(document)
+    config = state.config
+    document = {"capabilities": config["process"].get("capabilities"), **document}
+    security = Security(document, (config.get("linux") or {}).get("seccomp"), cache or run / ".cache")
+    ours, theirs = sync.pair()
+    start = init.Start(
+        theirs,
+        stdio,
+        state.cgroup.join_files(),
+        console=console,
+        die_with_parent=die_with_parent,
+        preserve=preserve,
+        state={},
+    )
+    with contextlib.ExitStack() as opened:
+        opened.callback(theirs.close)
+        for descriptor in start.join_files:
+            opened.callback(os.close, descriptor)
+        pid, pidfd = _fork(state, document, security, start, opened)
+    created = Created(pid, pidfd, ours)
+    with contextlib.ExitStack() as undo:
+        undo.callback(undo_fork, created)
+        serve(created, None)
+        identity.set_rlimits(pid, document)
+        undo.pop_all()
+    return created
+
+
+def _fork(
+    state: State, document: Mapping[str, Any], security: Security, start: init.Start, opened: contextlib.ExitStack
+) -> tuple[int, int]:
+    """Clone. The pid namespace is entered by children only, so the parent joins it, and goes back afterwards."""
+    target = process.pidfd_open(state.pid)
+    opened.callback(os.close, target)
+    flags = _foreign(state.pid)
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    opened.callback(os.close, own)
+    cgroup = state.cgroup.clone_fd()
+    if cgroup is not None:
+        opened.callback(os.close, cgroup)
+    if not process.alive(state.pid, state.start_time):  # from here on the pidfd holds the right process
+        raise InvalidState(f"cannot exec in container {state.id!r}: it has just stopped")
+    if flags & namespaces.CLONE_NEWPID:
+        namespaces.setns(target, namespaces.CLONE_NEWPID)
+    try:
+        pid, pidfd = namespaces.clone3(0, cgroup)
+    finally:
+        if flags & namespaces.CLONE_NEWPID:
+            namespaces.setns(own, namespaces.CLONE_NEWPID)
+    if pid == 0:
+        _main(target, flags & ~namespaces.CLONE_NEWPID, document, security, start)
+    return pid, pidfd
+
+
+def _foreign(pid: int) -> int:
+    """The flags of the namespaces of `pid` that are not ours."""
+    return sum(flag for kind, flag in namespaces.FLAGS.items() if not namespaces.same(pid, kind))
+
+
+def _main(target: int, flags: int, document: Mapping[str, Any], security: Security, start: init.Start) -> NoReturn:
+    """The child: in, ready, and on the parent's word the program. Never returns."""
+    try:
+        _enter(target, flags, start)
+        slave = _terminal(document, start) if start.console else -1
+        start.stage = "exec"
+        path = identity.find_program(document["args"][0], document.get("env") or [])
+        init.connect_stdio(start.stdio, slave)
+        sync.tell(start.sync, {"ready": {"path": path}})
+        init.await_word(start, b"start")
+        start.stage = "identity"
+        identity.become(document, security)
+        if start.die_with_parent:
+            process.set_pdeathsig(signal.SIGKILL)
+        start.stage = "exec"
+        path = identity.find_program(document["args"][0], document.get("env") or [])
+        identity.execute(path, list(document["args"]), list(document.get("env") or []), start.preserve)
+    except BaseException as error:  # noqa: BLE001 - the border of the process
+        init.report(start, error)
+    os._exit(1)
+
+
+def _enter(target: int, flags: int, start: init.Start) -> None:
+    start.stage = "cgroup"
+    process.set_dumpable(False)
+    if start.die_with_parent:
+        process.set_pdeathsig()
+    init.join_cgroup(start.join_files)
+    start.stage = "namespaces"
+    sys.path.clear()
+    sys.meta_path.clear()
+    sys.path_hooks.clear()
+    if flags:
+        namespaces.setns(target, flags)
+    if flags & namespaces.CLONE_NEWUSER:
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+    identity.new_keyring()
+
+
+def _terminal(document: Mapping[str, Any], start: init.Start) -> int:
+    """A terminal in the container's devpts; its master goes to the parent."""
+    start.stage = "terminal"
+    ptmx = os.open("/dev/pts/ptmx", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    master, slave = pty.open_pty(ptmx)
+    os.close(ptmx)
+    size = document.get("consoleSize") or {}
+    if size.get("height"):
+        pty.set_size(master, size["height"], size["width"])
+    os.fchown(slave, (document.get("user") or {}).get("uid", 0), -1)
+    sync.tell(start.sync, {"console": True}, [master])
+    os.close(master)
+    return slave
