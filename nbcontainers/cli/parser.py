@@ -75,6 +75,35 @@ class Parser:
         call.arguments = self._place(positional)
         return call
 
+    def slot(self, words: Sequence[str]) -> tuple[Parameter | None, bool]:
+        """What the word after `words` would be, and whether an option may stand there instead; for completion."""
+        left, count, options = list(words), 0, True
+        while left:
+            word = left.pop(0)
+            if options and word == "--":
+                options = False
+            elif options and word.startswith("-") and word != "-":
+                parameter = self.waiting(word)
+                if parameter and not left:
+                    return parameter, False
+                del left[: bool(parameter)]
+            else:
+                count += 1
+                options = options and not self.options_end_early
+        arguments = self.arguments
+        return arguments[count] if count < len(arguments) else self.rest, options
+
+    def waiting(self, word: str) -> Parameter | None:
+        """The option of `word` (`--memory`, `-itm`) whose value is the next word."""
+        if word.startswith("--"):
+            parameter = self.flags.get(word)
+            return parameter if parameter and parameter.kind != FLAG else None
+        for at, letter in enumerate(word[1:], 2):
+            parameter = self.flags.get(f"-{letter}")
+            if parameter and parameter.kind != FLAG:
+                return parameter if at == len(word) else None
+        return None
+
     def _option(self, call: Call, word: str, left: list[str]) -> None:
         if word.startswith("--"):
             flag, equals, value = word.partition("=")
@@ -139,8 +168,11 @@ class Parser:
         except ValueError as error:
             kinds: dict[Any, str] = {int: "a whole number", float: "a number"}
             kind = kinds.get(parameter.convert)
-            reason = f"{value!r} is not {kind}" if kind else str(error)
-            return self._refuse(f"{flag}: {reason}", f"type {flag} {parameter.metavar}; {self.name} --help explains it")
+            problem, _, advice = str(error).rpartition("; ") if not kind else (f"{value!r} is not {kind}", "", "")
+            return self._refuse(f"{flag}: {problem or advice}", advice if problem and advice else self._form(parameter))
+
+    def _form(self, parameter: Parameter) -> str:
+        return f"type {parameter.long} {parameter.metavar}; {self.name} --help explains it"
 
     def _place(self, words: list[str]) -> list[Any]:
         """Words to arguments: those required, those optional, the rest."""

@@ -1,0 +1,287 @@
+"""What a cell shows of a container: who it is, how it ended, what it used against what it was allowed.
+
+The same facts three ways: `Card.text()`, `Card.html()` (inline styles only, no script, no address; it reads in order
+with every style stripped) and the two together as a MIME bundle. Colours are the front end's: text and background are
+inherited, lines and bars are half transparent, so that light and dark need no switch.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any, NamedTuple
+
+from nbcontainers.table import BORDER, MONOSPACE, bytes_, duration, plain, timestamp
+
+_GREEN, _RED, _AMBER, _BLUE, _GREY = "#2da44e", "#e5484d", "#d68f00", "#4493f8", "#8b949e"
+_LONGEST_COMMAND = 100
+_NEARLY_FULL = 0.9
+
+
+class Meter(NamedTuple):
+    """One measured thing: `value` in words, the `part` of its limit that was used (None without a limit), a remark."""
+
+    label: str
+    value: str
+    part: float | None = None
+    note: str = ""
+    colour: str = _BLUE
+
+
+@dataclass(frozen=True)
+class Card:
+    """The facts of one container.
+
+    `status` is Docker's word (created, running, paused, exited); `exit` is the record of exit.json and `usage` the
+    one in it (for a running container: its figures so far); `limits` has the form of the runtime-spec's
+    `linux.resources`. What this host could not measure is left out, not shown as zero.
+    """
+
+    id: str
+    name: str
+    image: str
+    command: Sequence[str] = ()
+    status: str = "exited"
+    exit: Mapping[str, Any] = field(default_factory=dict)
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    wall_s: float | None = None
+    started_at: object = None
+
+    @property
+    def failed(self) -> bool:
+        return self.status == "exited" and self.exit.get("exit_code") != 0
+
+    @property
+    def oom_killed(self) -> bool:
+        return bool(self.exit.get("oom_killed"))
+
+    @property
+    def colour(self) -> str:
+        """Of the state's dot."""
+        if self.status == "exited":
+            return _RED if self.failed else _GREEN
+        return {"running": _BLUE, "paused": _AMBER}.get(self.status, _GREY)
+
+    @property
+    def verdict(self) -> str:
+        """How it is or how it ended, in words."""
+        if self.status != "exited":
+            return self.status
+        code = self.exit.get("exit_code")
+        if self.oom_killed:
+            return f"killed: out of memory (exit {code})"
+        if number := self.exit.get("signal"):
+            return f"ended by {signal_name(number)} (exit {code})"
+        if self.exit.get("reason") == "error":
+            return f"could not start (exit {code})"
+        return "exited 0" if code == 0 else f"failed: exit {code}"
+
+    @property
+    def elapsed(self) -> float | None:
+        wall = self.exit.get("wall_s", self.wall_s)
+        return wall if isinstance(wall, (int, float)) else None
+
+    @property
+    def line(self) -> str:
+        """The command, cut where it grows too long."""
+        line = shlex.join(map(str, self.command))
+        return line if len(line) <= _LONGEST_COMMAND else line[: _LONGEST_COMMAND - 1] + "…"
+
+    def meters(self) -> list[Meter]:
+        """What was measured, in the order shown."""
+        found = (self._memory(), self._cpu(), self._pids(), self._io())
+        return [meter for meter in found if meter]
+
+    def _memory(self) -> Meter | None:
+        peak, limit = self.usage.get("memory_peak"), self.usage.get("memory_limit")
+        if peak is None:
+            return None
+        kills, hits = self.usage.get("oom_kills"), self.usage.get("memory_limit_hits")
+        note = _count(kills, "OOM kill") if kills else f"met its limit {_count(hits, 'time')}" if hits else ""
+        if not limit:
+            return Meter("memory", f"{_amount(peak)} peak", note=note or "no limit")
+        part = min(peak / limit, 1.0)
+        colour = _RED if kills else _AMBER if part > _NEARLY_FULL else _BLUE
+        return Meter("memory", f"{_amount(peak)} peak of {_amount(limit)}", part, note, colour)
+
+    def _cpu(self) -> Meter | None:
+        used = self.usage.get("cpu_s")
+        if used is None:
+            return None
+        notes = []
+        user, system = self.usage.get("user_s"), self.usage.get("system_s")
+        if user is not None and system is not None:
+            notes.append(f"user {duration(user)}, system {duration(system)}")
+        throttled = self.usage.get("throttled_s")
+        if throttled:
+            notes.append(f"throttled {duration(throttled)}")
+        allowed, elapsed = _cpus(self.limits), self.elapsed
+        if not elapsed:
+            return Meter("cpu time", duration(used), note=" · ".join(notes))
+        busy = used / elapsed
+        share = f"{busy:.2g} of {_count(allowed, 'CPU')}" if allowed else f"{busy:.2g} CPUs"
+        part = min(busy / allowed, 1.0) if allowed else None
+        return Meter("cpu time", f"{duration(used)}, {share}", part, " · ".join(notes), _AMBER if throttled else _BLUE)
+
+    def _pids(self) -> Meter | None:
+        peak, limit = self.usage.get("pids_peak"), self.usage.get("pids_limit")
+        if peak is None:
+            return None
+        if not limit:
+            return Meter("processes", f"{peak} peak", note="no limit")
+        part = min(peak / limit, 1.0)
+        return Meter("processes", f"{peak} peak of {limit}", part, colour=_RED if part == 1 else _BLUE)
+
+    def _io(self) -> Meter | None:
+        read, written = self.usage.get("io_read_bytes"), self.usage.get("io_write_bytes")
+        if read is None or written is None:
+            return None
+        return Meter("disk", f"{_amount(read)} read, {_amount(written)} written")
+
+    def in_force(self) -> list[str]:
+        """The limits the kernel confirmed, as options."""
+        return list(_options(self.limits))
+
+    def text(self) -> str:
+        """A few lines for a terminal."""
+        wall = f" after {duration(self.elapsed)}" if self.elapsed is not None else ""
+        head = f"{self.name}  {self.id[:12]}  {self.image}  {self.verdict}{wall if self.status == 'exited' else ''}"
+        if self.status != "exited" and self.elapsed is not None:
+            head += f" for {duration(self.elapsed)}"
+        lines = [head, *([f"  $ {self.line}"] if self.line else [])]
+        for meter in self.meters():
+            note = f" ({meter.note})" if meter.note else ""
+            lines.append(f"  {meter.label:<10} {_bar(meter.part)}{meter.value}{note}")
+        if limits := self.in_force():
+            lines.append(f"  {'limits':<10} {'  '.join(limits)}")
+        return "\n".join(map(plain, lines))
+
+    def html(self) -> str:
+        rows = "".join(_row(meter) for meter in self.meters())
+        table = f'<table style="{_TABLE}"><tbody>{rows}</tbody></table>' if rows else ""
+        return f'<div style="{_BOX}">{self._head()}{self._command()}{table}{self._limits()}</div>'
+
+    def _head(self) -> str:
+        elapsed = "" if self.elapsed is None else f" · {duration(self.elapsed)}"
+        return (
+            f'<div style="{_HEAD}">'
+            f'<span style="color: {self.colour}; font-size: 15px;" aria-hidden="true">●</span> '
+            f'<b style="font-weight: 600;">{_safe(self.name)}</b> '
+            f'<code style="{_CODE} opacity: .7;">{_safe(self.id[:12])}</code> '
+            f'<span style="opacity: .7;">{_safe(self.image)}</span> '
+            f'<span style="{_VERDICT}"><b style="font-weight: 600; color: {self.colour};">{_safe(self.verdict)}</b>'
+            f"{_safe(elapsed)}</span></div>"
+        )
+
+    def _command(self) -> str:
+        if not self.line:
+            return ""
+        return f'<div style="{_COMMAND}"><span style="opacity: .5;">$ </span>{_safe(self.line)}</div>'
+
+    def _limits(self) -> str:
+        chips = " ".join(f'<code style="{_CODE} {_CHIP}">{_safe(limit)}</code>' for limit in self.in_force())
+        if not chips:
+            return ""
+        return f'<div style="{_FOOT}"><span style="opacity: .7;">limits in force </span>{chips}</div>'
+
+    def bundle(self) -> dict[str, str]:
+        return {"text/plain": self.text(), "text/html": self.html()}
+
+
+_BOX = (
+    f"display: inline-block; min-width: 430px; max-width: 760px; box-sizing: border-box; margin: 4px 0; "
+    f"padding: 10px 14px; border: 1px solid {BORDER}; border-radius: 6px; font-size: 13px; line-height: 1.5;"
+)
+_HEAD = "display: flex; flex-wrap: wrap; align-items: baseline; column-gap: 6px;"
+_VERDICT = "margin-left: auto; padding-left: 20px;"
+_CODE = f"font-family: {MONOSPACE}; font-size: 12px; background: none; color: inherit;"
+_CHIP = f"border: 1px solid {BORDER}; border-radius: 4px; padding: 0 5px; white-space: nowrap;"
+_COMMAND = (
+    f"font-family: {MONOSPACE}; font-size: 12px; margin: 3px 0 6px; white-space: pre-wrap; overflow-wrap: anywhere;"
+)
+_FOOT = f"margin-top: 6px; padding-top: 6px; border-top: 1px solid {BORDER}; font-size: 12px; line-height: 1.9;"
+_TABLE = "border-collapse: collapse; border: 0; margin: 0; font-size: 13px;"
+_TRACK = "width: 110px; height: 6px; border-radius: 3px; overflow: hidden; background: rgba(128, 128, 128, .28);"
+
+
+def signal_name(number: int) -> str:
+    """`SIGKILL` for 9: signal(7)."""
+    import signal
+
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _row(meter: Meter) -> str:
+    cell = "padding: 1px 14px 1px 0; border: 0; text-align: left; vertical-align: middle; background: none;"
+    note = f' <span style="opacity: .7;">· {_safe(meter.note)}</span>' if meter.note else ""
+    return (
+        f'<tr style="background: none;"><td style="{cell} opacity: .7; white-space: nowrap;">{meter.label}</td>'
+        f'<td style="{cell}">{_html_bar(meter)}</td>'
+        f'<td style="{cell} font-variant-numeric: tabular-nums;">{_safe(meter.value)}{note}</td></tr>'
+    )
+
+
+def _html_bar(meter: Meter) -> str:
+    if meter.part is None:
+        return f'<div style="{_TRACK} background: none;"></div>'
+    fill = f"width: {max(meter.part, 0.01):.1%}; height: 6px; background: {meter.colour};"
+    return f'<div style="{_TRACK}" title="{meter.part:.0%}"><div style="{fill}"></div></div>'
+
+
+def _bar(part: float | None, length: int = 12) -> str:
+    if part is None:
+        return ""
+    full = round(part * length)
+    return f"[{'#' * full}{'.' * (length - full)}] "
+
+
+def _cpus(limits: Mapping[str, Any]) -> float | None:
+    """How many processors' time a CFS quota is (cpu.cfs_quota_us, cpu.max)."""
+    cpu = limits.get("cpu") or {}
+    quota, period = cpu.get("quota"), cpu.get("period")
+    return quota / period if quota and period and quota > 0 else None
+
+
+def _options(limits: Mapping[str, Any]) -> Iterator[str]:
+    memory, cpu = limits.get("memory") or {}, limits.get("cpu") or {}
+    for key, option in (("limit", "memory"), ("swap", "memory-swap"), ("reservation", "memory-reservation")):
+        if (memory.get(key) or -1) >= 0:
+            yield f"{option} {_amount(memory[key])}"
+    if (cpus := _cpus(limits)) is not None:
+        yield f"cpus {cpus:g}"
+    for key, option in (("shares", "cpu-shares"), ("cpus", "cpuset-cpus"), ("mems", "cpuset-mems")):
+        if cpu.get(key):
+            yield f"{option} {cpu[key]}"
+    if ((limits.get("pids") or {}).get("limit") or -1) > 0:
+        yield f"pids {limits['pids']['limit']}"
+    for key, found in (limits.get("blockIO") or {}).items():
+        for rate in found if isinstance(found, list) else ():
+            unit = _amount(rate["rate"]) if "Bps" in key else f"{rate['rate']} operations"
+            yield f"{'write' if 'Write' in key else 'read'} {unit}/s of {rate['major']}:{rate['minor']}"
+
+
+def _amount(number: float) -> str:
+    """Bytes with a space before the unit, for reading rather than for columns."""
+    shown = bytes_(number)
+    return f"{shown.rstrip('BKMGTPi')} {shown.lstrip('0123456789.-')}"
+
+
+def _count(number: float, noun: str) -> str:
+    return f"{number:g} {noun}{'s' if number != 1 else ''}"
+
+
+def _safe(text: str) -> str:
+    """Names, images and commands are the attacker's to choose: no markup, no control characters."""
+    return escape(plain(text))
+
+
+def seconds_since(started_at: object, now: float) -> float | None:
+    """For a running container's `wall_s`."""
+    moment = timestamp(started_at)
+    return None if moment is None else max(0.0, now - moment)

@@ -1,0 +1,231 @@
+"""Completion of our magics, by IPython's matcher API v2: verbs, options with their help, names, host paths.
+
+One matcher serves `%container …`, `x = %container …` and the first line of `%%container …`. It answers from the disk
+of this machine alone, and keeps other matchers (which would offer Python's names) off our lines. See
+IPython.core.completer, "Matchers".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from IPython.core.completer import SimpleCompletion, context_matcher
+
+from nbcontainers.cli.parser import Parser
+from nbcontainers.cli.signature import Parameter
+from nbcontainers.errors import Error
+
+if TYPE_CHECKING:
+    from IPython.core.completer import CompletionContext, SimpleMatcherResult
+
+    from nbcontainers.magics.magics import ObjectMagic
+
+_STATEMENT = re.compile(r"\s*(?:[^=%\n]*=\s*)?(%%?)(\w+)\s+(.*)", re.DOTALL)
+_RAW_WORD = re.compile(
+    r"""(?: [^\s"'\\] | \\. | "(?:\\.|[^"\\])*("|$) | '[^']*('|$) | \\$ )+""", re.VERBOSE | re.DOTALL
+)
+_LONGEST_HELP = 60
+
+Found = Iterable[tuple[str, str]]
+"""Words and what is said beside them."""
+
+
+class Line(NamedTuple):
+    """A line of ours up to the cursor: whole words before it, the raw text of the word at it."""
+
+    magic: str
+    cell: bool
+    words: list[str]
+    fragment: str
+
+
+class Matcher:
+    """Completes the lines of the given magics. `names` is the notebook's namespace."""
+
+    def __init__(self, magics: dict[str, ObjectMagic], names: dict[str, Any]) -> None:
+        self.magics = magics
+        self.names = names
+        self.matcher = context_matcher(identifier="nbcontainers", priority=1000)(self._match)
+
+    def _match(self, context: CompletionContext) -> SimpleMatcherResult:
+        line = line_at(context.full_text, context.cursor_line, context.cursor_position)
+        magic = self.magics.get(line.magic) if line else None
+        if line is None or magic is None:
+            return {"completions": []}
+        quote, typed, prefix = _typed(line.fragment)
+        try:
+            found = list(self.candidates(magic, line, typed))
+        except Error:  # an unknown verb, for one: nothing to offer
+            found = []
+        shown = [SimpleCompletion(_quoted(word, quote), type=note[:_LONGEST_HELP]) for word, note in found]
+        keep = [SimpleCompletion(line.fragment, type="")]  # an empty answer would not keep the others off
+        return {"completions": shown or keep, "matched_fragment": prefix, "suppress": True, "ordered": True}
+
+    def candidates(self, magic: ObjectMagic, line: Line, typed: str) -> Iterator[tuple[str, str]]:
+        """What can stand at the cursor. `typed` is the word so far, its quotes removed."""
+        if not line.words:
+            yield from _starting(typed, ((verb.name, verb.summary) for verb in magic.verbs().values()))
+            yield from _starting(typed, [("--help", "Show the verbs")] if typed.startswith("-") else [])
+            return
+        parser = magic.parser(line.words[0], cell=line.cell)
+        slot, options = parser.slot(line.words[1:])
+        flag, equals, value = typed.partition("=")
+        if options and typed.startswith("-") and equals:
+            known = parser.flags.get(flag)
+            yield from self._values(known, value) if known else ()
+        elif options and typed.startswith("-"):
+            yield from _starting(typed, _options(parser))
+        else:
+            yield from self._values(slot, typed) if slot else ()
+            yield from _options(parser) if options and not typed else ()
+
+    def _values(self, parameter: Parameter, typed: str) -> Iterator[tuple[str, str]]:
+        if parameter.choices:
+            yield from _starting(typed, ((choice, parameter.help) for choice in parameter.choices))
+        elif parameter.complete == "path":
+            yield from _paths(typed)
+            yield from _starting(typed, _named("volume")) if parameter.name == "volume" else ()
+        elif parameter.complete == "variable":
+            yield from self._variables(typed)
+        else:
+            yield from _starting(typed, _named(parameter.complete))
+
+    def _variables(self, typed: str) -> Iterator[tuple[str, str]]:
+        """Names of the notebook; the last of a comma-separated list."""
+        before, comma, last = typed.rpartition(",")
+        for name in sorted(self.names):
+            if name.startswith(last) and not name.startswith("_"):
+                yield before + comma + name, type(self.names[name]).__name__
+
+
+def line_at(text: str, row: int, column: int) -> Line | None:
+    """Our line at the cursor, continued lines joined; None where the cursor is in no magic's line."""
+    lines = text.split("\n")
+    upto, first = lines[row][:column], row
+    while first > 0 and lines[first - 1].endswith("\\"):
+        first -= 1
+        upto = f"{lines[first][:-1]} {upto}"
+    match = _STATEMENT.fullmatch(upto)
+    if not match or (match[1] == "%%" and any(line.strip() for line in lines[:first])):
+        return None
+    start = len(match[3])
+    for word in _RAW_WORD.finditer(match[3]):
+        start = word.start() if word.end() == len(match[3]) else start
+    try:
+        words = shlex.split(match[3][:start])
+    except ValueError:
+        return None
+    return Line(match[2], match[1] == "%%", words, match[3][start:])
+
+
+def _typed(fragment: str) -> tuple[str, str, str]:
+    """The quote a word is in, the word so far without quotes, and the text completions are put in the place of."""
+    if fragment[:1] in ("'", '"') and fragment[:1]:
+        return fragment[0], fragment[1:], fragment[1:]
+    typed = re.sub(r"\\(.)", r"\1", fragment)
+    flag = re.match(r"--[\w-]+=", fragment)
+    return "", typed, fragment[flag.end() :] if flag else fragment
+
+
+def _quoted(word: str, quote: str) -> str:
+    return word if quote else re.sub(r"([\s\"'\\;#])", r"\\\1", word)
+
+
+def _starting(typed: str, found: Found) -> Iterator[tuple[str, str]]:
+    return ((word, note) for word, note in found if word.startswith(typed))
+
+
+def _options(parser: Parser) -> Iterator[tuple[str, str]]:
+    """Every option once, under its long name; what is the help's first sentence is said beside it."""
+    for flag, parameter in sorted(parser.flags.items()):
+        if flag.startswith("--"):
+            yield flag, parameter.help or parameter.metavar
+
+
+def _paths(typed: str) -> Iterator[tuple[str, str]]:
+    """Paths of this machine up to the first colon, which ends SOURCE."""
+    if ":" in typed:
+        return
+    folder, slash, name = typed.rpartition("/")
+    try:
+        entries = sorted(os.scandir(os.path.expanduser(folder + slash) or "."), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        if entry.name.startswith(name) and (name or not entry.name.startswith(".")):
+            ends = "/" if entry.is_dir() else ""
+            yield f"{folder}{slash}{entry.name}{ends}", "folder" if ends else "file"
+
+
+def _named(kind: str) -> Found:
+    """What exists of a kind, by name."""
+    return _KINDS[kind]() if kind in _KINDS else ()
+
+
+def _containers() -> Found:
+    return [(name, "container") for name in _folder("names")]
+
+
+def _volumes() -> Found:
+    return [(name, "volume") for name in _folder("volumes")]
+
+
+def _folder(name: str) -> list[str]:
+    from nbcontainers.engine import default_engine
+
+    try:
+        return sorted(os.listdir(default_engine().root / name))
+    except OSError:
+        return []
+
+
+def _images() -> Found:
+    """The references in the image layout's index, read again only after it changed (OCI image-layout.md)."""
+    from nbcontainers.engine import default_engine
+
+    index = default_engine().images / "index.json"
+    try:
+        stored = _references(str(index), index.stat().st_mtime_ns)
+    except OSError:
+        stored = ()
+    return [(name, "image") for name in dict.fromkeys((*stored, "host", "mini"))]
+
+
+@cache
+def _references(path: str, changed: int) -> tuple[str, ...]:
+    with open(path, "rb") as file:
+        manifests = json.load(file).get("manifests", [])
+    key = "org.opencontainers.image.ref.name"
+    return tuple(sorted({one["annotations"][key] for one in manifests if key in one.get("annotations", {})}))
+
+
+def _signals() -> Found:
+    import signal
+
+    return [(one.name.removeprefix("SIG"), str(int(one))) for one in signal.Signals]
+
+
+def _capabilities() -> Found:
+    from nbcontainers.linux import capabilities
+
+    return [("ALL", "every capability"), *((name.removeprefix("CAP_"), "capability") for name in capabilities.NUMBERS)]
+
+
+def _security_options() -> Found:
+    return [("no-new-privileges", ""), ("no-new-privileges=false", ""), ("seccomp=unconfined", ""), ("unmask=ALL", "")]
+
+
+_KINDS: dict[str, Callable[[], Found]] = {
+    "container": _containers,
+    "image": _images,
+    "volume": _volumes,
+    "signal": _signals,
+    "capability": _capabilities,
+    "security-opt": _security_options,
+}
