@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sys
@@ -83,13 +84,34 @@ def seal_interpreter(marker: str = "NBCONTAINERS_SEALED") -> None:
     """Run this program again from a read-only clone of the interpreter's file (CVE-2019-5736).
 
     A process in a container that shares our uid could write to the interpreter through /proc/PID/exe; behind a
-    read-only mount that write fails with EROFS. Does nothing in the second run. Needs CAP_SYS_ADMIN over the
-    mount namespace. Raises OSError.
+    read-only mount that write fails with EROFS; without the right to mount, a sealed copy in memory does the same.
+    Does nothing in the second run. Raises OSError.
     """
-    from nbcontainers.linux import mounts
-
     if os.environ.pop(marker, "") == "1":
         return
-    clone = mounts.open_tree(os.path.realpath(sys.executable))
+    program = os.path.realpath(sys.executable)
+    try:
+        sealed = _read_only_clone(program)
+    except PermissionError:
+        sealed = _sealed_copy(program)
+    os.execve(sealed, [sys.executable, *sys.orig_argv[1:]], os.environ | {marker: "1"})
+
+
+def _read_only_clone(program: str) -> int:
+    from nbcontainers.linux import mounts
+
+    clone = mounts.open_tree(program)
     mounts.mount_setattr(clone, mounts.MOUNT_ATTR_RDONLY)
-    os.execve(clone, [sys.executable, *sys.orig_argv[1:]], os.environ | {marker: "1"})
+    return clone
+
+
+def _sealed_copy(program: str) -> int:
+    """memfd_create(2), F_ADD_SEALS."""
+    copy = os.memfd_create("python", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    with open(program, "rb") as file:
+        while os.sendfile(copy, file.fileno(), None, 1 << 24):
+            pass
+    fcntl.fcntl(
+        copy, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+    )
+    return copy

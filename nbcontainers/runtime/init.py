@@ -53,14 +53,14 @@ def report(start: Start, error: BaseException) -> None:
 
 
 def _enter_namespaces(plan: Plan, start: Start) -> None:
-    process.set_dumpable(plan.overflow)  # the parent needs /proc/PID/uid_map
+    process.set_dumpable(plan.in_user_namespace)  # the parent needs /proc/PID/uid_map
     if start.die_with_parent:
         process.set_pdeathsig()
     join_cgroup(start.join_files)
     for kind, descriptor in plan.joins.items():
         if kind not in ("user", "pid"):  # those were joined before the fork
             namespaces.setns(descriptor, namespaces.FLAGS[kind])
-    if plan.overflow:
+    if plan.in_user_namespace:
         sync.tell(start.sync, {"hooks": "maps"})
         await_word(start, b"go")
         os.setresgid(0, 0, 0)

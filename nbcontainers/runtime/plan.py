@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,17 +34,22 @@ class Plan:
         self.options = [Options(mount.get("options") or ()) for mount in mounted]
         self.trees: dict[int, int] = {}
         self.directories: dict[int, bool] = {}
-        for index, mount in enumerate(mounted):
-            if self.options[index].bind or mount.get("type") in ("bind", "rbind"):
-                self._open_source(index, mount, bundle)
+        self.nodes: dict[str, int] = {}
+        self.sources = {
+            index: self._source(index, mount, bundle)
+            for index, mount in enumerate(mounted)
+            if self.options[index].bind or mount.get("type") in ("bind", "rbind")
+        }
         self.devices = self._all_devices()
-        self.nodes = self._open_nodes()
         self.hierarchies = hierarchies() if any(m.get("type") == "cgroup" for m in mounted) else []
         self.security = Security(self.process, self.linux.get("seccomp"), cache)
         self.sysctls = [
             sysctl(key, value, self.flags, self.joins) for key, value in (self.linux.get("sysctl") or {}).items()
         ]
-        self.overflow = "user" in self.joins or bool(self.flags & namespaces.CLONE_NEWUSER)
+        self.in_user_namespace = "user" in self.joins or bool(self.flags & namespaces.CLONE_NEWUSER)
+        self.opened = False
+        if self.security.available & capabilities.mask(["CAP_SYS_ADMIN"]):
+            self.open_sources()
 
     def _check(self) -> None:
         """What the runtime-spec makes an error, and what we cannot do, before anything is touched."""
@@ -56,29 +62,42 @@ class Plan:
                 raise invalid(f"linux.{key} is not supported")
         check_process(self.process)
 
-    def _open_source(self, index: int, mount: Mapping[str, Any], bundle: Path) -> None:
+    def _source(self, index: int, mount: Mapping[str, Any], bundle: Path) -> str:
+        """The path a bind mount starts from, checked to exist."""
         source = os.path.join(bundle, mount.get("source") or "")
-        recursive = bool(self.options[index].flags & mounts.MS_REC) or "rbind" in (mount.get("options") or ())
         self.options[index].flags |= mounts.MS_BIND
+        if "rbind" in (mount.get("options") or ()) or mount.get("type") == "rbind":
+            self.options[index].flags |= mounts.MS_REC
         try:
-            self.trees[index] = mounts.open_tree(source, recursive=recursive)
-            self.directories[index] = os.path.isdir(source)
-        except FileNotFoundError:
-            raise invalid(f"mount source {source} does not exist", errno=2, path=source) from None
+            self.directories[index] = stat.S_ISDIR(os.stat(source).st_mode)
+        except OSError as error:
+            raise invalid(f"mount source {source}: {error.strerror}", errno=error.errno, path=source) from None
+        return source
+
+    def open_sources(self) -> None:
+        """Detach a copy of every bind mount's source and of every device that cannot be made.
+
+        The parent does it, before any namespace changes. One without CAP_SYS_ADMIN, an ordinary user's, cannot: there
+        init does it first of all in its copy of the same mount namespace.
+        """
+        if self.opened:
+            return
+        for index, source in self.sources.items():
+            self.trees[index] = mounts.open_tree(source, recursive=bool(self.options[index].flags & mounts.MS_REC))
+        if self._binds_devices():
+            self.nodes = {d["path"]: mounts.open_tree(host_path(d)) for d in self.devices if d["type"] != "p"}
+        self.opened = True
 
     def _all_devices(self) -> list[Mapping[str, Any]]:
         """The standard nodes, unless /dev is the host's own, and those asked for."""
         asked = list(self.linux.get("devices") or ())
         paths = {device["path"] for device in asked}
-        own = any(os.path.normpath(m["destination"]) == "/dev" and i in self.trees
-                  for i, m in enumerate(self.config.get("mounts") or ()))  # fmt: skip
+        own = any(os.path.normpath(self.config["mounts"][index]["destination"]) == "/dev" for index in self.sources)
         return ([] if own else [device for device in DEFAULT_DEVICES if device["path"] not in paths]) + asked
 
-    def _open_nodes(self) -> dict[str, int]:
+    def _binds_devices(self) -> bool:
         """Where mknod(2) is not allowed, the host's nodes are bound instead (user_namespaces(7))."""
-        if not (self.flags & namespaces.CLONE_NEWUSER or "user" in self.joins or namespaces.in_user_namespace()):
-            return {}
-        return {device["path"]: mounts.open_tree(host_path(device)) for device in self.devices if device["type"] != "p"}
+        return self.in_user_namespace or namespaces.in_user_namespace()
 
 
 class Security:

@@ -25,6 +25,7 @@ def build(plan: Plan) -> int:
     """Mount everything below the root and return the root's descriptor, ready for `enter`."""
     rootfs = plan.rootfs
     mounts.mount("", "/", flags=mounts.MS_SLAVE | mounts.MS_REC)
+    plan.open_sources()
     mounts.mount(rootfs, rootfs, flags=mounts.MS_BIND | mounts.MS_REC)
     root = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     for index, mount in enumerate(plan.config.get("mounts") or ()):
