@@ -66,7 +66,7 @@ def busybox_rootfs(rootfs: Path) -> Path:
     shutil.copy2(busybox, rootfs / "bin/busybox")
     applets = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split()
     for name in applets:
-        if name != "busybox":
+        if name != "busybox" and not (rootfs / "bin" / name).is_symlink():
             (rootfs / "bin" / name).symlink_to("busybox")
     (rootfs / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
     (rootfs / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
