@@ -1,0 +1,264 @@
+"""The words of Docker's options as values. Each function returns the value or raises ValueError with a sentence
+that says what to write; what is a value already passes through, so that Python callers may give either."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from nbcontainers.linux import capabilities
+from nbcontainers.option import size
+
+SMALLEST_MEMORY = 6 * 2**20
+_UNLIMITED = -1
+
+#: getrlimit(2): the names of `--ulimit`, as in /etc/security/limits.conf.
+ULIMITS = {
+    "as": "RLIMIT_AS", "core": "RLIMIT_CORE", "cpu": "RLIMIT_CPU", "data": "RLIMIT_DATA", "fsize": "RLIMIT_FSIZE",
+    "memlock": "RLIMIT_MEMLOCK", "msgqueue": "RLIMIT_MSGQUEUE", "nice": "RLIMIT_NICE",
+    "nofile": "RLIMIT_NOFILE", "nproc": "RLIMIT_NPROC", "rss": "RLIMIT_RSS", "rtprio": "RLIMIT_RTPRIO",
+    "rttime": "RLIMIT_RTTIME", "sigpending": "RLIMIT_SIGPENDING", "stack": "RLIMIT_STACK",
+}  # fmt: skip
+
+
+class Ulimit(NamedTuple):
+    """One resource limit: getrlimit(2). -1 is unlimited."""
+
+    type: str
+    soft: int
+    hard: int
+
+
+class Device(NamedTuple):
+    """A device of the host, where it appears in the container, and what may be done: any of `rwm`."""
+
+    source: str
+    target: str
+    access: str
+
+
+class Rate(NamedTuple):
+    """A block device and how much of it a second: bytes or operations."""
+
+    device: str
+    rate: int
+
+
+def memory(value: int | str) -> int:
+    """A memory limit in bytes, at least 6 MiB: less does not hold the start of a program."""
+    number = size(value)
+    if number < SMALLEST_MEMORY:
+        raise ValueError(f"{value} is below what can work; the smallest limit is 6m")
+    return number
+
+
+def swap(value: int | str) -> int:
+    """Memory and swap together, in bytes; -1 is unlimited."""
+    return _UNLIMITED if str(value) == "-1" else memory(value)
+
+
+def positive_size(value: int | str) -> int:
+    number = size(value)
+    if number <= 0:
+        raise ValueError(f"{value!r} is not above zero; write 64m or 1g")
+    return number
+
+
+def cpus(value: float | str) -> float:
+    """How many processors' worth of time, from 0.01 on."""
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is no number of processors; write 0.5 or 2") from None
+    if not 0.01 <= number < 1e6:
+        raise ValueError(f"{value} is below what can work; the smallest share is 0.01 of a processor")
+    return number
+
+
+def number(value: int | str) -> int:
+    text = str(value)
+    if not (text.removeprefix("-").isdecimal() and text.isascii() and len(text) < 19):
+        raise ValueError(f"{value!r} is no whole number")
+    return int(text)
+
+
+def shares(value: int | str) -> int:
+    """Relative weight of processor time: 2 to 262144, 1024 is normal (cgroup v1's cpu.shares)."""
+    if not 2 <= number(value) <= 262144:
+        raise ValueError(f"{value} is out of range; write 2 to 262144, where 1024 is normal")
+    return number(value)
+
+
+def pids(value: int | str) -> int:
+    """How many processes and threads; 0 and -1 are unlimited."""
+    if number(value) < -1:
+        raise ValueError(f"{value} is out of range; write 1 or more, or -1 for no limit")
+    return number(value) or _UNLIMITED
+
+
+def seconds(value: int | str) -> int:
+    if not 0 <= number(value) < 2**31:
+        raise ValueError(f"{value} is out of range; write seconds, as 10")
+    return number(value)
+
+
+def cpu_list(value: str) -> str:
+    """A list of numbers and ranges, `0-2,4`: cpuset(7), List format."""
+    for part in value.split(","):
+        low, dash, high = part.partition("-")
+        if not low.isdecimal() or (dash and not (high.isdecimal() and int(low) <= int(high))):
+            raise ValueError(f"{value!r} is no list; write 0 or 0-1 or 0,2")
+    return value
+
+
+def ulimit(value: str) -> Ulimit:
+    """`nofile=1024` or `nofile=1024:2048` (soft:hard)."""
+    name, equals, limits = value.partition("=")
+    if not equals or name not in ULIMITS:
+        raise ValueError(f"{value!r} is no limit; write NAME=SOFT[:HARD], NAME one of {', '.join(ULIMITS)}")
+    soft, colon, hard = limits.partition(":")
+    try:
+        low, high = number(soft), number(hard if colon else soft)
+    except ValueError:
+        raise ValueError(f"{value!r} is no limit; write {name}=1024 or {name}=1024:2048") from None
+    if low < _UNLIMITED or high < _UNLIMITED or (high != _UNLIMITED and (low > high or low == _UNLIMITED)):
+        raise ValueError(f"{value!r}: the soft limit is above the hard one; write {name}=SOFT:HARD with SOFT <= HARD")
+    return Ulimit(ULIMITS[name], low, high)
+
+
+def device(value: str) -> Device:
+    """`/dev/fuse`, `/dev/sda:/dev/xvda` or `/dev/sda:/dev/xvda:r`."""
+    source, *rest = value.split(":")
+    access = rest.pop() if rest and not rest[-1].startswith("/") else "rwm"
+    target = rest.pop(0) if rest else source
+    if rest or not source.startswith("/") or not target.startswith("/") or not access or set(access) - set("rwm"):
+        raise ValueError(f"{value!r} is no device; write /dev/NAME[:/dev/NAME][:rwm]")
+    return Device(source, target, access)
+
+
+def bytes_a_second(value: str) -> Rate:
+    """`/dev/sda:1m`."""
+    path, _, rate = value.rpartition(":")
+    if not path.startswith("/"):
+        raise ValueError(f"{value!r} is no rate; write /dev/NAME:1m")
+    return Rate(path, positive_size(rate))
+
+
+def operations_a_second(value: str) -> Rate:
+    """`/dev/sda:1000`."""
+    path, _, rate = value.rpartition(":")
+    if not path.startswith("/") or number(rate) <= 0:
+        raise ValueError(f"{value!r} is no rate; write /dev/NAME:1000")
+    return Rate(path, number(rate))
+
+
+def capability(value: str) -> str:
+    """`NET_RAW`, `net_raw` or `CAP_NET_RAW`; `ALL` is every one."""
+    name = value.upper()
+    if name == "ALL":
+        return name
+    name = name if name.startswith("CAP_") else "CAP_" + name
+    if name not in capabilities.NUMBERS:
+        close = [known for known in capabilities.NAMES if name[4:] in known or known[4:] in name]
+        raise ValueError(
+            f"{value!r} is no capability; {'did you mean ' + close[0][4:] if close else 'see man 7 capabilities'}"
+        )
+    return name
+
+
+def pair(value: str) -> tuple[str, str]:
+    """`key=value`; `key` alone has an empty value."""
+    key, _, text = value.partition("=")
+    if not key:
+        raise ValueError(f"{value!r} has no name; write NAME=VALUE")
+    return key, text
+
+
+def sysctl(value: str) -> tuple[str, str]:
+    """`net.core.somaxconn=1024`."""
+    key, equals, text = value.partition("=")
+    if (
+        not equals
+        or "." not in key.replace("/", ".")
+        or not key.replace("/", ".").replace(".", "").replace("_", "").isalnum()
+    ):
+        raise ValueError(f"{value!r} is no kernel parameter; write net.core.somaxconn=1024")
+    return key.replace("/", "."), text
+
+
+def environment(value: str) -> tuple[str, str] | None:
+    """`NAME=value`, or `NAME` alone: our own environment's value, and nothing where that has none."""
+    name, equals, text = value.partition("=")
+    if not name or "\0" in value:
+        raise ValueError(f"{value!r} is no variable; write NAME=VALUE")
+    if equals:
+        return name, text
+    return (name, os.environ[name]) if name in os.environ else None
+
+
+def environment_file(path: str) -> list[tuple[str, str]]:
+    """The lines of an --env-file: NAME=VALUE or NAME; empty lines and those beginning with # are left out."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise ValueError(f"cannot read {path}: {reason}; write the path of a file of NAME=VALUE lines") from None
+    found = []
+    for count, line in enumerate(lines, 1):
+        text = line.lstrip()
+        name = text.partition("=")[0]
+        if not text or text.startswith("#"):
+            continue
+        if not name or any(c.isspace() for c in name):
+            raise ValueError(f"line {count} of {path}, {text!r}, is no variable; write NAME=VALUE")
+        if variable := environment(text):
+            found.append(variable)
+    return found
+
+
+def hostname(value: str) -> str:
+    """A host name, hostname(7): letters, digits, `-` and `.`, at most 64."""
+    labels = value.split(".")
+    good = all(part and part.replace("-", "").isalnum() and part[0] != "-" and part[-1] != "-" for part in labels)
+    if not good or not value.isascii() or len(value) > 64:
+        raise ValueError(f"{value!r} is no host name; write letters, digits and '-', at most 64")
+    return value
+
+
+def path(value: str) -> str:
+    """An absolute path in the container."""
+    if not value.startswith("/") or "\0" in value:
+        raise ValueError(f"{value!r} is no absolute path in the container; write /{value.lstrip('./')}")
+    return os.path.normpath(value).replace("//", "/")
+
+
+def signal(value: str | int) -> int:
+    """`SIGTERM`, `TERM`, `15`, `RTMIN+3`."""
+    from signal import SIGRTMAX, SIGRTMIN, Signals
+
+    text = str(value).upper()
+    base, plus, offset = text.removeprefix("SIG").partition("+")
+    if text.isdecimal():
+        found = int(text)
+    elif plus and offset.isdecimal() and base == "RTMIN":
+        found = SIGRTMIN + int(offset)
+    else:
+        found = int(Signals.__members__.get("SIG" + base, 0)) if not plus else 0
+    if not 1 <= found <= SIGRTMAX:
+        raise ValueError(f"{value!r} is no signal; write TERM, INT, HUP, KILL or a number")
+    return found
+
+
+def network(value: str) -> str:
+    """`none`: a loopback of one's own; `host`: the host's network."""
+    if value not in ("none", "host"):
+        raise ValueError(f"{value!r}: bridges and other networks come in a later release; write none or host")
+    return value
+
+
+def namespace(value: str) -> str:
+    """`host`, or `private` as without the option."""
+    if value not in ("host", "private", ""):
+        raise ValueError(f"{value!r}: only the host's or a private namespace can be used; write host or private")
+    return value
