@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from environment import Failed, call, copy_project, say, virtual_environment
 
@@ -18,15 +19,23 @@ CGROUPS = Path("/sys/fs/cgroup")
 PYTHON = "/usr/bin/python3"  # root's own may stand below /root, where the user may not look
 
 
-def prepare() -> tuple[pwd.struct_passwd, Path, Path]:
+class User(NamedTuple):
     """The account, its copy of the project and the Python of its environment."""
+
+    account: pwd.struct_passwd
+    project: Path
+    interpreter: Path
+
+
+def prepare() -> User:
+    """Make the account, copy the project into its home, and make an environment there."""
     user = account()
     home = Path(user.pw_dir)
     project = home / "nbcontainers"
     copy_project(project)
     interpreter = virtual_environment("test", home / "venv", PYTHON, project)
     call(["chown", "-R", f"{user.pw_uid}:{user.pw_gid}", home])
-    return user, project, interpreter
+    return User(user, project, interpreter)
 
 
 def account() -> pwd.struct_passwd:
@@ -55,16 +64,16 @@ def remove() -> None:
         call(["userdel", "--remove", NAME], stderr=subprocess.DEVNULL)
 
 
-def session(user: pwd.struct_passwd, folder: Path, command: Sequence[str], cgroups: Sequence[Path]) -> int:
-    """Run the command as the user, in `folder` and in these cgroups, with an environment of its own."""
-    environment = {"HOME": user.pw_dir, "USER": NAME, "LOGNAME": NAME, "SHELL": "/bin/sh", "LANG": "C.UTF-8"}
+def session(user: User, command: Sequence[str], cgroups: Sequence[Path]) -> int:
+    """Run the command as the user, in its project and in these cgroups, with an environment of its own."""
+    environment = {"HOME": user.account.pw_dir, "USER": NAME, "LOGNAME": NAME, "SHELL": "/bin/sh", "LANG": "C.UTF-8"}
     environment["PATH"] = f"{Path(command[0]).parent}:/usr/local/bin:/usr/bin:/bin"
     kept = ("CI", "PYTHONDONTWRITEBYTECODE", "NBCONTAINERS_TESTS_ALONE", "COLUMNS")
     environment |= {name: os.environ[name] for name in kept if name in os.environ}
     # The shell enters the cgroups while it is still root; `runuser` then becomes the user in its place.
     enter = 'for group; do [ "$group" = -- ] && break; echo $$ > "$group/cgroup.procs" || exit 1; shift; done; shift'
     words = ["sh", "-c", f'{enter}; exec runuser -u {NAME} -- "$@"', "sh", *map(str, cgroups), "--", *command]
-    return subprocess.run(words, env=environment, cwd=folder, check=False, stdin=subprocess.DEVNULL).returncode
+    return subprocess.run(words, env=environment, cwd=user.project, check=False, stdin=subprocess.DEVNULL).returncode
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 
 def main(path: Path) -> int:
-    notebook = nbformat.read(path, as_version=4)
+    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     with tempfile.TemporaryDirectory(prefix="quickstart-") as folder:
         client = NotebookClient(
             notebook,

@@ -34,6 +34,7 @@ class Tests:
         self.options = list(options)
         self.packages = packages
         self.counts: Counts = {"passed": 0, "failed": 0, "skipped": 0}
+        self.user: ordinary_user.User | None = None
 
     def pytest(self, name: str, *folders: str, run: Callable[[list[str]], int] | None = None) -> None:
         """One pytest process; what it counted comes back as JUnit XML, and a crash counts as a failure."""
@@ -72,25 +73,27 @@ class Tests:
         if os.geteuid() != 0:
             environment.say("rootless: `system` has just run as an ordinary user")
             return
-        user, project, interpreter = ordinary_user.prepare()
-        with ordinary_user.delegated_cgroups(user) as cgroups:
-            self.as_user("as an ordinary user", user, project, interpreter, cgroups, TOO, [])
+        self.user = self.user or ordinary_user.prepare()
+        with ordinary_user.delegated_cgroups(self.user.account) as cgroups:
+            self.as_user("as an ordinary user", cgroups, TOO, [])
 
     def undelegated(self) -> None:
         """A short pass where the user may write to no cgroup: limits are errors that say so, the rest works."""
         if os.geteuid() == 0:
-            user, project, interpreter = ordinary_user.prepare()
-            only = ["-m", "without_limits or not (limits or slow)"]
-            self.as_user("as an ordinary user without a cgroup", user, project, interpreter, [], TOO[1:], only)
+            self.user = self.user or ordinary_user.prepare()
+            self.as_user("as an ordinary user without a cgroup", [], TOO[1:], ["-m", "without_limits or not slow"])
 
-    def as_user(self, name, user, project, interpreter, cgroups, folders, options) -> None:  # type: ignore[no-untyped-def]
+    def as_user(self, name: str, cgroups: Sequence[Path], folders: Sequence[str], options: Sequence[str]) -> None:
+        user = self.user
+        assert user is not None
+
         def run(command: list[str]) -> int:
-            return ordinary_user.session(user, project, [str(interpreter), *command, *options], cgroups)
+            return ordinary_user.session(user, [str(user.interpreter), *command, *options], cgroups)
 
         self.pytest(name, *folders, run=run)
 
     def bench(self) -> None:
-        command = [self.interpreter, "-m", "tests.bench", *self.options]
+        command = [str(self.interpreter), "-m", "tests.bench", *self.options]
         status = subprocess.run(command, cwd=ROOT, check=False).returncode
         self.counts["failed" if status else "passed"] += 1
 
