@@ -1,8 +1,8 @@
 """From a verb's signature to the parameters a line may carry.
 
 `Annotated[type, Option(…)]` (also inside the TypedDict of `**options: Unpack[…]`) is an option,
-`Annotated[type, Argument(…)]` and every bare positional without a default is an argument, a bare `*words` takes what
-remains. A parameter with a default and no annotation of ours (a callback, an engine) is Python's alone.
+`Annotated[type, Argument(…)]` and every other positional text or path is an argument, a bare `*words` takes what
+remains. Any other parameter without an annotation of ours (a callback, an engine) is Python's alone.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _of_parameter(one: inspect.Parameter, hint: Any) -> Iterator[Parameter]:
         yield _option(one.name, plain, note, one.default)
     elif one.kind is one.VAR_POSITIONAL:
         yield _argument(one.name, REST, plain, note, required=False)
-    elif isinstance(note, Argument) or (one.default is one.empty and one.kind is not one.KEYWORD_ONLY):
+    elif isinstance(note, Argument) or (one.kind is not one.KEYWORD_ONLY and {str, Path} & {*_members(plain)}):
         yield _argument(one.name, ARGUMENT, plain, note, required=one.default is one.empty)
 
 

@@ -52,6 +52,10 @@ class Verb:
         """The docstring below its first line."""
         return (inspect.getdoc(self.function) or "").partition("\n")[2].strip()
 
+    def accepts(self, name: str) -> bool:
+        """Whether the function itself has a parameter of that name, on the line or not."""
+        return name in inspect.signature(self.function).parameters
+
     def parameter(self, name: str) -> Parameter | None:
         return next((one for one in self.parameters if one.name == name), None)
 
@@ -89,6 +93,16 @@ def verb(object: str, name: str, typed: str) -> Verb:
     close = get_close_matches(name, known, 1, 0.5)
     guess = f"did you mean {close[0]}? " if close else ""
     raise InvalidArgument(f"{typed} has no verb {name!r}", hint=f"{guess}type {typed} --help")
+
+
+def optional(module: str, name: str) -> Callable[..., Any] | None:
+    """A function that may not be there, in a module that may not be there."""
+    try:
+        return getattr(import_module(module), name, None)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module.startswith(error.name):
+            raise
+        return None
 
 
 def shortcut(name: str) -> Verb | None:

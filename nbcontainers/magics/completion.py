@@ -51,9 +51,14 @@ class Matcher:
     def __init__(self, magics: dict[str, ObjectMagic], names: dict[str, Any]) -> None:
         self.magics = magics
         self.names = names
-        self.matcher = context_matcher(identifier="nbcontainers", priority=1000)(self._match)
 
-    def _match(self, context: CompletionContext) -> SimpleMatcherResult:
+        @context_matcher(identifier="nbcontainers", priority=1000)  # type: ignore[untyped-decorator, unused-ignore]
+        def matcher(context: CompletionContext) -> SimpleMatcherResult:
+            return self.match(context)
+
+        self.matcher = matcher
+
+    def match(self, context: CompletionContext) -> SimpleMatcherResult:
         line = line_at(context.full_text, context.cursor_line, context.cursor_position)
         magic = self.magics.get(line.magic) if line else None
         if line is None or magic is None:

@@ -1,0 +1,38 @@
+"""Loading and unloading: the shell gets two magics tables, one matcher and a warm launcher; unloading takes all back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.core.interactiveshell import InteractiveShell
+
+from nbcontainers.launcher import client
+from nbcontainers.magics.completion import Matcher
+from nbcontainers.magics.magics import NBContainers
+
+_MATCHER = "nbcontainers"
+
+
+def load(shell: InteractiveShell) -> None:
+    """Register everything; loading again replaces it. The launcher starts beside, nothing waits for it."""
+    unload(shell)
+    settings = NBContainers(shell)
+    shell.register_magics(settings)
+    shell.Completer.custom_matchers.append(Matcher(settings.objects, shell.user_ns).matcher)
+    client.warm()
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take away whatever a load of this or of a reloaded module left in the shell."""
+    manager = shell.magics_manager
+    for table in manager.magics.values():
+        for name in [name for name, magic in table.items() if _ours(magic)]:
+            del table[name]
+    manager.registry.pop(NBContainers.__name__, None)
+    matchers = shell.Completer.custom_matchers
+    matchers[:] = [one for one in matchers if getattr(one, "matcher_identifier", "") != _MATCHER]
+    shell.configurables[:] = [one for one in shell.configurables if type(one).__name__ != NBContainers.__name__]
+
+
+def _ours(magic: Any) -> bool:
+    return type(magic).__module__.startswith("nbcontainers.")

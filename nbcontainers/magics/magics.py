@@ -1,0 +1,138 @@
+"""The magics: `%OBJECT VERB …`, each a callable that IPython registers, and the settings they share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import Magics, magics_class, needs_local_scope, no_var_expand
+from traitlets import Bool, Float, Integer, Unicode
+
+from nbcontainers.cli import verbs, words
+from nbcontainers.cli.parser import Call, Parser
+from nbcontainers.cli.signature import FLAG, VALUE, Parameter
+from nbcontainers.cli.verbs import Verb
+from nbcontainers.errors import InvalidArgument
+from nbcontainers.magics.interpolation import value
+
+OUT = Parameter("out", VALUE, ("--out", "-o"), metavar="NAME", help="Put the result into this variable as well")
+QUIET = Parameter("quiet", FLAG, ("--quiet", "-q"), help="Show no card")
+RAISE = Parameter("raise_error", FLAG, off=("--no-raise-error",), help="Return the handle also when it failed")
+
+WITH_BODY = ("container", "image")
+"""Objects that have a cell magic too."""
+
+
+@magics_class
+class NBContainers(Magics):
+    """Settings of the nbcontainers magics."""
+
+    quiet = Bool(False, help="Show no card under a cell that ran a container.").tag(config=True)
+    raise_error = Bool(True, help="A container that fails fails its cell.").tag(config=True)
+    output_lines = Integer(1000, min=1, help="Lines of output a cell shows; the last 20 come on top.").tag(config=True)
+    memory = Unicode("", help="Memory limit of a run that names none: 512m, 2g.").tag(config=True)
+    cpus = Float(0.0, min=0.0, help="Processors for a run that names none; 0: no limit.").tag(config=True)
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell)
+        self.objects = {name: ObjectMagic(self, name) for name in verbs.objects()}
+        self.magics = {
+            "line": dict(self.objects),
+            "cell": {name: magic for name, magic in self.objects.items() if name in WITH_BODY},
+        }
+
+
+class ObjectMagic:
+    """`%container` or another object: a callable with a docstring made of the verbs when it is asked for."""
+
+    def __init__(self, settings: NBContainers, object: str) -> None:
+        self.settings = settings
+        self.object = object
+        self.__name__ = self.__qualname__ = object
+        needs_local_scope(no_var_expand(self))
+
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]
+        from nbcontainers.cli import help
+
+        return help.of_object(self.object, f"%{self.object}", _BODY if self.object == "container" else "")
+
+    def verbs(self) -> dict[str, Verb]:
+        """The object's verbs; of a container also `python`, which runs a cell of Python."""
+        found = dict(verbs.verbs(self.object))
+        if self.object == "container" and (python := verbs.optional("nbcontainers.experiment.api", "python")):
+            found["python"] = Verb("container", "python", python)
+        return found
+
+    def verb(self, name: str, typed: str) -> Verb:
+        found = self.verbs()
+        return found[name] if name in found else verbs.verb(self.object, name, typed)
+
+    def parser(self, name: str, *, cell: bool = False) -> Parser:
+        """The parser of one verb, with the face's own options."""
+        typed = f"{'%%' if cell else '%'}{self.object}"
+        verb = self.verb(name, typed)
+        return Parser(f"{typed} {verb.name}", verb.parameters, face_options(verb))
+
+    def __call__(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
+        shell = self.settings.shell
+        if cell is None:
+            line, silent = words.quiet(line)
+        else:
+            line, cell = join_continued(line, cell)
+            silent = False
+        names = {**shell.user_ns, **(local_ns or {})}
+        result = self.do(words.split(line, lambda field: value(field, names)), cell)
+        return None if silent else result
+
+    def do(self, line: Sequence[str], cell: str | None) -> Any:
+        """Carry out one line: its help, or its verb."""
+        from nbcontainers.cli import help
+
+        typed = f"{'%' if cell is None else '%%'}{self.object}"
+        if not line or line[0] in ("-h", "--help", "help"):
+            return help.of_object(self.object, typed, _BODY if self.object == "container" else "")
+        verb = self.verb(line[0], typed)
+        parser = Parser(f"{typed} {verb.name}", verb.parameters, face_options(verb))
+        call = parser.parse(line[1:])
+        if call.help:
+            return help.of_verb(verb, parser.name, parser.face)
+        return self._done(verb, call, cell, parser.name)
+
+    def _done(self, verb: Verb, call: Call, cell: str | None, typed: str) -> Any:
+        from nbcontainers.magics import running
+
+        if verb.name == "python":
+            result = running.python(self.settings, verb, call, cell, typed)
+        elif verb.accepts("stdout"):
+            result = running.container(self.settings, verb, call, cell, typed)
+        elif cell is not None:
+            raise InvalidArgument(f"{typed} reads no cell body", hint=f"write it as a line: {typed[1:]} …")
+        else:
+            result = verb.function(*call.arguments, **call.options)
+        if name := call.face.get("out"):
+            self.settings.shell.user_ns[name] = result
+        return result
+
+
+_BODY = """\
+%%container run IMAGE        the cell is a script for the image's shell; with a COMMAND it is that command's input
+%%container exec CONTAINER   the same in a running container
+%%container python           the cell is Python, run under limits with this notebook's packages"""
+
+
+def face_options(verb: Verb) -> list[Parameter]:
+    """What a notebook adds to a verb: -o, and where it runs a program -q and --no-raise-error."""
+    runs = verb.accepts("stdout") or verb.name == "python"
+    raises = [RAISE] if verb.accepts("raise_error") and not verb.parameter("raise_error") else []
+    return [OUT, *([QUIET, *raises] if runs else [])]
+
+
+def join_continued(line: str, cell: str) -> tuple[str, str]:
+    """A first line that ends in a backslash goes on in the next; the body keeps its line numbers."""
+    taken = 0
+    while line.rstrip().endswith("\\") and cell:
+        more, _, cell = cell.partition("\n")
+        line, taken = f"{line.rstrip()[:-1]} {more}", taken + 1
+    return line, "\n" * taken + cell
