@@ -1,0 +1,1 @@
+"""The smallest daemon a container can have: output, log, exit status, metrics, clean-up."""
