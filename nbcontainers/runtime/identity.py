@@ -60,7 +60,7 @@ def set_oom_score(pid: int, document: Mapping[str, Any]) -> str:
 def find_program(name: str, environment: list[str]) -> str:
     """The path execve(2) will get: `name` itself if it has a slash, else looked up in the container's PATH."""
     if "/" in name:
-        return name
+        return _check_path(name)
     path = next((entry[5:] for entry in environment if entry.startswith("PATH=")), _DEFAULT_PATH)
     denied = False
     for folder in path.split(":"):
@@ -77,6 +77,29 @@ def find_program(name: str, environment: list[str]) -> str:
             f"{name}: permission denied: found in $PATH, but not executable", stage="exec", errno=13, exit_code=126
         )
     raise CreateFailed(f"{name}: executable file not found in $PATH ({path})", stage="exec", errno=2, exit_code=127)
+
+
+def _check_path(path: str) -> str:
+    """A path that plainly cannot be executed is told apart early, in the words of `execute`."""
+    if path.startswith("/"):
+        try:
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                raise _not_executable(path, 13)
+        except OSError as error:
+            raise _not_executable(path, error.errno or 0) from None
+    return path
+
+
+def _not_executable(path: str, number: int) -> CreateFailed:
+    words = {2: "no such file or directory", 13: "permission denied", 8: "exec format error"}
+    return CreateFailed(
+        f"{path}: {words.get(number) or os.strerror(number).lower()}",
+        stage="exec",
+        syscall="execve",
+        errno=number,
+        path=path,
+        exit_code=127 if number == 2 else 126,
+    )
 
 
 def new_keyring() -> None:
@@ -142,11 +165,16 @@ def _enter_directory(cwd: str) -> None:
     try:
         os.chdir(cwd)
     except OSError as error:
-        raise CreateFailed(f"working directory {cwd}: {error.strerror}", stage="cwd", errno=error.errno, path=cwd,
-                           exit_code=126) from None  # fmt: skip
+        raise no_directory(cwd, error) from None
     buffer = ctypes.create_string_buffer(4096)
     if libc.getcwd(buffer, 4096) is None or not buffer.value.startswith(b"/"):
         raise CreateFailed(f"working directory {cwd} is outside the container", stage="cwd", exit_code=125, path=cwd)
+
+
+def no_directory(cwd: str, error: OSError) -> CreateFailed:
+    """The error of a working directory that cannot be entered or made."""
+    message = f"working directory {cwd}: {error.strerror}"
+    return CreateFailed(message, stage="cwd", errno=error.errno, path=cwd, exit_code=126)
 
 
 def execute(path: str, arguments: list[str], environment: list[str], preserve: int = 0) -> None:
@@ -157,7 +185,4 @@ def execute(path: str, arguments: list[str], environment: list[str], preserve: i
     try:
         os.execve(path, arguments, pairs)
     except OSError as error:
-        words = {2: "no such file or directory", 13: "permission denied", 8: "exec format error"}
-        reason = words.get(error.errno or 0, error.strerror)
-        raise CreateFailed(f"{path}: {reason}", stage="exec", syscall="execve", errno=error.errno, path=path,
-                           exit_code=127 if error.errno == 2 else 126) from None  # fmt: skip
+        raise _not_executable(path, error.errno or 0) from None

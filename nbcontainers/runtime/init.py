@@ -150,8 +150,8 @@ def _make_cwd(root: int, plan: Plan) -> None:
     try:
         os.close(inroot.make_directory(root, plan.process["cwd"]))
     except OSError as error:
-        if error.errno != 30:  # EROFS: chdir(2) will tell, in the user's words
-            raise
+        if error.errno != 30:  # EROFS: chdir(2) will tell
+            raise identity.no_directory(plan.process["cwd"], error) from None
 
 
 def _open_console(root: int, plan: Plan) -> tuple[int, int]:

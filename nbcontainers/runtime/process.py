@@ -77,13 +77,11 @@ def _fork(
         raise InvalidState(f"cannot exec in container {state.id!r}: it has just stopped")
     if flags & namespaces.CLONE_NEWPID:
         namespaces.setns(target, namespaces.CLONE_NEWPID)
-    try:
-        pid, pidfd = namespaces.clone3(0, cgroup)
-    finally:
-        if flags & namespaces.CLONE_NEWPID:
-            namespaces.setns(own, namespaces.CLONE_NEWPID)
+    pid, pidfd = namespaces.clone3(0, cgroup)
     if pid == 0:
         _main(target, flags & ~namespaces.CLONE_NEWPID, document, security, start)
+    if flags & namespaces.CLONE_NEWPID:
+        namespaces.setns(own, namespaces.CLONE_NEWPID)
     return pid, pidfd
 
 

@@ -197,14 +197,25 @@ def _run(options: argparse.Namespace) -> int:
     created = _make(options, config, bundle, (0, 1, 2), fifo=False)
     found = state.load(options.root, options.id)
     _finish(options, created)
-    created.start()
-    hooks.run_hooks(config, "poststart", found.oci())
+    try:
+        created.start()
+        hooks.run_hooks(config, "poststart", found.oci())
+    except Error:
+        _end(created, found)
+        raise
     if options.detach:
         return 0
     code = _attend(created)
     for warning in delete(state.load(options.root, options.id)):
         _log(options, warning)
     return code
+
+
+def _end(created: create.Created, found: state.State) -> None:
+    """A container that could not be started, or whose poststart hook failed, is taken down again."""
+    signal.pidfd_send_signal(created.pidfd, signal.SIGKILL)
+    os.waitpid(created.pid, 0)
+    delete(found)
 
 
 def _attend(created: create.Created) -> int:
