@@ -15,6 +15,8 @@ from html import escape
 from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import pandas
 
 Row = dict[str, Any]
@@ -89,8 +91,8 @@ def command(value: object) -> str:
 
 def since(value: object) -> str:
     """How long ago a time is: `5 seconds ago`, `3 weeks ago`."""
-    moment = timestamp(value)
-    return text(value) if moment is None else f"{age(time.time() - moment)} ago"
+    then = timestamp(value)
+    return text(value) if then is None else f"{age(time.time() - then)} ago"
 
 
 def age(seconds: float) -> str:
@@ -109,17 +111,23 @@ def age(seconds: float) -> str:
     return f"{count} {unit}{'s' if count != 1 else ''}"
 
 
-def timestamp(value: object) -> float | None:
-    """Seconds since the epoch of a datetime, a number or an RFC 3339 text (UTC if it names no zone); else None."""
-    if isinstance(value, (int, float)):
-        return float(value)
+def moment(value: object) -> datetime | None:
+    """The time (UTC unless it says otherwise) of a datetime, seconds since the epoch or RFC 3339 text; else None."""
     from datetime import UTC, datetime
 
     try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    except ValueError:
+        if isinstance(value, (int, float)):
+            return datetime.fromtimestamp(value, UTC)
+        found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except (ValueError, OverflowError, OSError):
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def timestamp(value: object) -> float | None:
+    """The same in seconds since the epoch."""
+    found = moment(value)
+    return found and found.timestamp()
 
 
 @dataclass(frozen=True)
@@ -213,8 +221,7 @@ class Table(Sequence[Row]):
         frame = pandas.DataFrame(self.rows, columns=[column.name for column in self.columns])
         for column in self.columns:
             if column.format is since:
-                moments = [None if v is None else timestamp(v) for v in frame[column.name]]
-                frame[column.name] = pandas.to_datetime(pandas.Series(moments, dtype="float64"), unit="s", utc=True)
+                frame[column.name] = pandas.to_datetime(pandas.Series(map(moment, frame[column.name])), utc=True)
             elif column.format is duration:
                 frame[column.name] = pandas.to_timedelta(frame[column.name], unit="s")
             elif column.format is bytes_ and frame[column.name].hasnans:

@@ -283,5 +283,5 @@ def _safe(text: str) -> str:
 
 def seconds_since(started_at: object, now: float) -> float | None:
     """For a running container's `wall_s`."""
-    moment = timestamp(started_at)
-    return None if moment is None else max(0.0, now - moment)
+    then = timestamp(started_at)
+    return None if then is None else max(0.0, now - then)
