@@ -1,0 +1,112 @@
+"""The folder in which the notebook and one container meet: `run/exchange/<token>/socket`, and nothing else in it.
+
+What is exchanged goes through the socket and lives in memory, so that nothing of size is left behind whoever is
+killed. The folder is locked (flock) as long as its notebook lives: `prune` removes those that are not.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import socket
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+from nbcontainers.engine import Engine
+from nbcontainers.experiment.inside import wire
+from nbcontainers.experiment.receive import Receiver
+
+NAME = "exchange"
+SOCKET = "socket"
+
+
+class Exchange:
+    """Waits for the container's Python, gives it the inputs, then reads. `fileno` is what to poll."""
+
+    def __init__(self, engine: Engine) -> None:
+        parent = engine.run / NAME
+        parent.mkdir(mode=0o700, exist_ok=True)
+        self.folder = parent / secrets.token_hex(8)
+        self.folder.mkdir(mode=0o711)
+        self._lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._bind()
+        self.receiver: Receiver | None = None
+        self._greeting: tuple[int, bytes, list[str], int] | None = None
+
+    def _bind(self) -> None:
+        """Through the open folder: a path in an unusually deep one would not fit a sockaddr_un (unix(7))."""
+        self._socket.bind(f"/proc/self/fd/{self._lock}/{SOCKET}")
+        (self.folder / SOCKET).chmod(0o666)  # the container's user may be any; the folder above is ours alone
+        self._socket.listen(1)
+        self._socket.setblocking(False)
+
+    def offer(self, memory: int, place: tuple[int, int], outputs: list[str], most_bytes: int) -> None:
+        """What the container gets when it connects: the memfd and where its header is; what we want back."""
+        start, size = place
+        self._greeting = memory, wire.pack(wire.HEADER, {"start": start, "size": size}), outputs, most_bytes
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os.close(self._lock)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    @property
+    def open(self) -> bool:
+        return not (self.receiver and self.receiver.closed)
+
+    def read(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        """The displays that have arrived; never waits. Raises ContainerFailed on nonsense."""
+        if self.receiver is None:
+            self._accept()
+        if self.receiver is not None:
+            yield from self.receiver.read()
+
+    def _accept(self) -> None:
+        """The first to connect is the runner: nobody else can reach the folder before it does."""
+        assert self._greeting
+        memory, greeting, outputs, most_bytes = self._greeting
+        try:
+            connection, _ = self._socket.accept()
+        except BlockingIOError:
+            return
+        self._socket.close()
+        self._socket = connection
+        rights = array("i", [memory])
+        connection.sendmsg([greeting], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        self.receiver = Receiver(connection, outputs, most_bytes)
+
+
+def prune(engine: Engine) -> list[Path]:
+    """Remove the folders whose notebook is gone, and return them."""
+    removed = []
+    for folder in (engine.run / NAME).glob("*"):
+        if _abandoned(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            removed.append(folder)
+    return removed
+
+
+def _abandoned(folder: Path) -> bool:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
