@@ -69,9 +69,9 @@ def create(
         undo.callback(undo_fork, created)
         created.limits = limits
         _close(theirs, start, plan)
-        _prepare(plan, created, document)
         document.update(pid=created.pid, start_time=process.start_time(created.pid))
-        write_json(str(folder / "state.json"), document)
+        write_json(str(folder / "state.json"), document)  # while init is busy
+        _prepare(plan, created, document)
         undo.pop_all()
     return created
 
