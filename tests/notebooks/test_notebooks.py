@@ -1,0 +1,64 @@
+"""Every notebook of ours runs without a browser, all of its cells, and shows what its text promises."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def shown() -> str:
+    """What `python3 notebooks` prints for the quickstart."""
+    command = [sys.executable, ROOT / "notebooks/show.py", ROOT / "notebooks/quickstart.ipynb"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.mark.limits
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_cell_of_the_notebook_runs(path: Path, tmp_path: Path) -> None:
+    """Under `jupyter execute`; a cell without a count was skipped by an error that fails nothing."""
+    result = tmp_path / "result.ipynb"
+    command = [Path(sys.executable).with_name("jupyter"), "execute", path, f"--output={result}", "--timeout=300"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=350, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    cells = [cell for cell in nbformat.read(result, as_version=4).cells if cell.cell_type == "code"]
+    assert cells
+    assert [cell.source for cell in cells if cell.execution_count is None] == []
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert [output.text for output in outputs if "UsageError" in output.get("text", "")] == []
+
+
+@pytest.mark.limits
+@pytest.mark.parametrize(
+    "promise",
+    ["hello from a container", "64 MB", "OOM", "pids", "nodes", "R² =", "CONTAINER ID", "mini"],
+)
+def test_the_quickstart_shows_what_it_promises(shown: str, promise: str) -> None:
+    assert promise.lower() in shown.lower(), shown
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_notebook_is_stored_without_outputs(path: Path) -> None:
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    assert [cell.source for cell in cells if cell.outputs or cell.execution_count] == []
+
+
+@pytest.mark.parametrize("code", ["1/0", "%no_such_magic"])
+def test_a_notebook_that_fails_is_said_to_fail(code: str, tmp_path: Path) -> None:
+    path = tmp_path / "broken.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)]), path)
+    command = [sys.executable, ROOT / "notebooks/show.py", path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, env={**os.environ})
+    assert done.returncode == 1
+    assert "failed" in done.stderr or "not there" in done.stderr

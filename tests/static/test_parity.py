@@ -1,0 +1,90 @@
+"""One verb, one place: the command line, the magics and Python call the very same function."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import subprocess
+import sys
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+import nbcontainers
+from nbcontainers.cli import verbs
+
+PAIRS = [(object, name) for object in verbs.objects() for name in verbs.verbs(object)]
+
+
+@pytest.fixture(scope="module")
+def shell() -> InteractiveShell:
+    shell = InteractiveShell.instance()
+    shell.run_line_magic("load_ext", "nbcontainers")
+    return shell
+
+
+def test_the_objects_of_the_design_are_there() -> None:
+    assert {"container", "image", "system"} <= set(verbs.objects())
+
+
+def test_the_verbs_of_the_issue_are_there() -> None:
+    wanted = {
+        "run",
+        "create",
+        "start",
+        "ps",
+        "ls",
+        "inspect",
+        "rm",
+        "wait",
+        "kill",
+        "stop",
+        "top",
+        "stats",
+        "logs",
+        "exec",
+    }
+    assert wanted <= set(verbs.verbs("container"))
+    assert {"import", "load", "ls", "rm", "inspect"} <= set(verbs.verbs("image"))
+    assert "prune" in verbs.verbs("system")
+
+
+@pytest.mark.parametrize(("object", "name"), PAIRS, ids=lambda value: value)
+def test_python_has_the_verb(object: str, name: str) -> None:
+    api = importlib.import_module(f"nbcontainers.{object}.api")
+    python = name.replace("-", "_")
+    function = getattr(api, python, None) or getattr(api, f"{python}_")
+    assert verbs.verbs(object)[name].function is function
+    assert inspect.getdoc(function), "a verb without a docstring has no help"
+
+
+@pytest.mark.parametrize(("object", "name"), PAIRS, ids=lambda value: value)
+def test_the_magic_has_the_verb(shell: InteractiveShell, object: str, name: str) -> None:
+    magic = shell.find_line_magic(object)
+    assert magic.verb(name, f"%{object}").function is verbs.verbs(object)[name].function
+
+
+@pytest.mark.parametrize(("object", "name"), PAIRS, ids=lambda value: value)
+def test_both_faces_know_the_same_options(shell: InteractiveShell, object: str, name: str) -> None:
+    """The notebook adds a few of its own; it leaves none out."""
+    verb = verbs.verbs(object)[name]
+    magic = shell.find_line_magic(object).parser(name)
+    assert [parameter.name for parameter in verb.parameters] == [parameter.name for parameter in magic.parameters]
+
+
+@pytest.mark.parametrize(("object", "name"), PAIRS, ids=lambda value: value)
+def test_the_verb_has_help_on_the_command_line(object: str, name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "nbcontainers", object, name, "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    first = done.stdout.lower().splitlines()[0]
+    assert "usage" in first
+    assert f"{object} {name}" in first
+
+
+def test_the_shortcuts_are_the_verbs() -> None:
+    for word, (object, name) in nbcontainers.SHORTCUTS.items():
+        if object in verbs.objects() and name in verbs.verbs(object):
+            python = f"{word}_" if word in ("exec", "import") else word
+            assert getattr(nbcontainers, python) is verbs.verbs(object)[name].function
