@@ -170,32 +170,41 @@ def _copy_file(source: int, target: int, name: str) -> None:
 def _mount_cgroups(root: int, destination: str, target: int, options: Options, plan: Plan) -> None:
     """The container's own view of its cgroups: cgroup_namespaces(7).
 
-    Version 1 is a tmpfs with one hierarchy a folder. Where the kernel refuses a mount (rootless, or no cgroup
-    namespace), the tree is left empty rather than showing the host's.
+    Version 1 is a tmpfs with one hierarchy a folder. Where the kernel refuses (rootless, or no cgroup namespace of
+    the container's own), the folder stays empty rather than showing the host's.
     """
-    layout = plan.hierarchies
-    if [kind for _, kind, _ in layout] == ["cgroup2"]:
-        _mount_or_empty(through(target), "cgroup2", options.flags, "")
+    if [kind for _, kind, _ in plan.hierarchies] == ["cgroup2"] and _mount_allowed(
+        target, "cgroup2", options.flags, ""
+    ):
         return
     mounts.mount("tmpfs", through(target), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=64k")
     top = inroot.open_path(root, destination, os.O_DIRECTORY)
-    for name, kind, data in layout:
-        os.mkdir(name, 0o755, dir_fd=top)
-        folder = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
-        _mount_or_empty(through(folder), kind, options.flags, data)
-        os.close(folder)
+    for name, kind, data in plan.hierarchies:
+        if not name or not _mount_hierarchy(top, name, kind, options.flags, data):
+            break
     if options.flags & MS_RDONLY:
         mounts.mount_setattr(top, mounts.MOUNT_ATTR_RDONLY)
     os.close(top)
 
 
-def _mount_or_empty(target: str, kind: str, flags: int, data: str) -> None:
+def _mount_hierarchy(top: int, name: str, kind: str, flags: int, data: str) -> bool:
+    os.mkdir(name, 0o755, dir_fd=top)
+    folder = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
+    allowed = _mount_allowed(folder, kind, flags, data)
+    os.close(folder)
+    if not allowed:
+        os.rmdir(name, dir_fd=top)
+    return allowed
+
+
+def _mount_allowed(folder: int, kind: str, flags: int, data: str) -> bool:
     try:
-        mounts.mount(kind, target, kind, flags, data)
+        mounts.mount(kind, through(folder), kind, flags, data)
     except OSError as error:
-        if error.errno not in (1, 16, 22):  # EPERM, EBUSY, EINVAL: not ours to mount here
-            raise
-        mounts.mount("tmpfs", target, "tmpfs", flags | MS_RDONLY, "nr_inodes=1")
+        if error.errno in (1, 16, 22):  # EPERM, EBUSY, EINVAL: not ours to mount here
+            return False
+        raise
+    return True
 
 
 def _make_devices(root: int, plan: Plan) -> None:
