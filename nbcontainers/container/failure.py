@@ -1,0 +1,119 @@
+"""What to say of a container that did not succeed: the cause, the evidence, and what to type next.
+
+Exit status: 125 the runtime, 126 not executable, 127 not found, 128 + n ended by signal n (as in a shell and Docker).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from signal import Signals
+from typing import Any
+
+from nbcontainers.errors import ContainerFailed, CreateFailed
+
+_MEANINGS = {
+    "SIGSEGV": "it touched memory that is not its own",
+    "SIGABRT": "it gave up by itself: abort(3), a failed assertion",
+    "SIGBUS": "a memory access with nothing behind it: a truncated file, a full /dev/shm (--shm-size)",
+    "SIGILL": "an instruction this processor does not have: built for another machine?",
+    "SIGFPE": "an arithmetic error: a division by zero",
+    "SIGSYS": "a system call its seccomp filter kills for",
+    "SIGPIPE": "it wrote where nobody reads any more",
+    "SIGXCPU": "its --ulimit cpu is used up",
+    "SIGTERM": "it was told to stop",
+    "SIGINT": "it was interrupted",
+}
+_NOT_STARTED = {
+    127: "{name} is not in the image: type container run {image} ls /bin /usr/bin to see what is",
+    126: "it must be an executable file for this machine; a script needs a first line such as #!/bin/sh",
+}
+_MIB = 2**20
+
+
+def container_failed(
+    record: Mapping[str, Any], ended: Mapping[str, Any], last_words: bytes = b"", *, kept: bool = True
+) -> ContainerFailed:
+    """The error for an exit record with a status other than 0. `kept` is whether the container is still there."""
+    code, name = ended.get("exit_code", -1), str(record.get("name", ""))
+    cause, hint = _cause(ended, name)
+    evidence = _evidence(ended, last_words)
+    where = f"all it wrote: container logs {name}" if kept else ""
+    return ContainerFailed(
+        f"container {name} {cause}{evidence}",
+        hint="; ".join(part for part in (hint, where) if part),
+        exit_code=code,
+        signal=ended.get("signal"),
+        oom_killed=bool(ended.get("oom_killed")),
+        id=record.get("id", ""),
+        name=name,
+    )
+
+
+def _cause(ended: Mapping[str, Any], name: str) -> tuple[str, str]:
+    """(what happened, what to do about it)."""
+    code, number = ended.get("exit_code", -1), ended.get("signal")
+    if ended.get("oom_killed") or ended.get("reason") == "oom":
+        return _out_of_memory(ended, code)
+    if number is not None or 128 < code < 128 + 65:
+        return _by_signal(ended, number if number is not None else code - 128, code, by_itself=number is None)
+    if code == 127:
+        return "failed: a program it called was not found (exit 127)", "is that program in the image, and in its PATH?"
+    if code == 126:
+        return "failed: a file it called is not executable (exit 126)", "chmod +x it, or call its interpreter"
+    return f"failed with exit status {code}", ""
+
+
+def _out_of_memory(ended: Mapping[str, Any], code: int) -> tuple[str, str]:
+    usage = ended.get("usage") or {}
+    limit, peak = usage.get("memory_limit"), usage.get("memory_peak")
+    if limit and usage.get("memory_limit_hits", 1):
+        text = f"was killed for lack of memory: it reached its limit of {mebibytes(limit)}"
+        text += f" (peak {mebibytes(peak)}, exit {code})" if peak else f" (exit {code})"
+        return text, f"give it more, as -m {max(1, round(2 * limit / _MIB))}m, or have it need less"
+    return f"was killed because the whole host ran out of memory (exit {code})", "give it a limit with -m, free memory"
+
+
+def _by_signal(ended: Mapping[str, Any], number: int, code: int, *, by_itself: bool) -> tuple[str, str]:
+    name = signal_name(number)
+    who = "failed: a process in it was ended by" if by_itself else "was ended by"
+    text = f"{who} {name} (exit {code})"
+    if name == "SIGKILL":
+        usage = ended.get("usage") or {}
+        peak, limit = usage.get("memory_peak"), usage.get("memory_limit")
+        room = f"its memory peak was {mebibytes(peak)}" + (f" of {mebibytes(limit)}" if limit else "") if peak else ""
+        return (
+            f"{text}, not for lack of memory{room and ': '}{room}",
+            "somebody killed it: container kill, or stop after its time-out",
+        )
+    meaning = _MEANINGS.get(name, "")
+    return f"{text}{meaning and ': '}{meaning}", ""
+
+
+def _evidence(ended: Mapping[str, Any], last_words: bytes) -> str:
+    """The last line of stderr and how long it ran."""
+    lines = [line for line in last_words.decode("utf-8", "replace").splitlines() if line.strip()]
+    wall = ended.get("wall_s")
+    after = f" after {wall:.3g} s" if isinstance(wall, (int, float)) else ""
+    shown = "".join(c for c in lines[-1].strip() if c.isprintable())[:200] if lines else ""
+    return f"{after}. It last wrote: {shown}" if shown else after
+
+
+def signal_name(number: int) -> str:
+    try:
+        return Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def mebibytes(number: float) -> str:
+    text = f"{number / _MIB:.1f}".removesuffix(".0")
+    return f"{text} MiB"
+
+
+def not_started(error: CreateFailed, record: Mapping[str, Any]) -> CreateFailed:
+    """The runtime's error with what to type, where it does not say so itself, and the container it is about."""
+    code = error.details.get("exit_code", 125)
+    command = record.get("command") or [""]
+    hint = error.hint or _NOT_STARTED.get(code, "").format(name=command[0], image=record.get("image", "IMAGE"))
+    details = {**error.details, "exit_code": code, "id": record.get("id"), "name": record.get("name")}
+    return CreateFailed(f"the container could not start: {error.message}", hint=hint, **details)

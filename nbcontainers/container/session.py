@@ -1,0 +1,259 @@
+"""The client's side of a running program: its output comes in, its input and our signals go out.
+
+All waiting is in poll(2) on the calling thread, so the stop button interrupts it (ux reference, convention 32).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import IO, Any, NamedTuple
+
+from nbcontainers.errors import Error, LauncherDied
+from nbcontainers.launcher.channel import Channel
+from nbcontainers.monitor import protocol
+
+Sink = Callable[[bytes], object]
+Source = bytes | str | IO[bytes] | IO[str] | int
+Document = dict[str, Any]
+
+#: Seconds a program gets after each step of an interrupt.
+GRACE = 3.0
+_PATIENCE = 10.0
+_TICK = 100
+_CHUNK = 1 << 16
+_LAST_WORDS = 2048
+
+
+class Streams(NamedTuple):
+    """Where a program's input comes from and its output goes; `tick` is called at least ten times a second."""
+
+    stdin: Source | None = None
+    stdout: Sink | None = None
+    stderr: Sink | None = None
+    tick: Callable[[], object] | None = None
+
+
+def to_sys(name: str) -> Sink:
+    """A sink that writes to sys.stdout or sys.stderr, as text where that takes no bytes (a notebook's)."""
+    stream = getattr(sys, name)
+    buffer = getattr(stream, "buffer", None)
+    if buffer is not None:
+        return lambda data: (stream.flush(), buffer.write(data), buffer.flush())
+    from codecs import getincrementaldecoder
+
+    decoder = getincrementaldecoder("utf-8")("replace")
+    return lambda data: stream.write(decoder.decode(data))
+
+
+class Session:
+    """One attached program. `wait` returns its exit record; `started` is what its S frame said."""
+
+    def __init__(
+        self, channel: Channel, streams: Streams, on_start: Callable[[Document], object] | None = None
+    ) -> None:
+        self.channel = channel
+        self.streams = streams
+        self.on_start = on_start
+        self.sinks = {
+            protocol.STDOUT: streams.stdout or to_sys("stdout"),
+            protocol.STDERR: streams.stderr or to_sys("stderr"),
+        }
+        self.frames = protocol.Frames()
+        self.input = Input(streams.stdin)
+        self.outgoing = bytearray()
+        self.started: Document = {}
+        self.ended: Document | None = None
+        self.closed = False
+        self.last_words = b""
+        """The end of what came on stderr."""
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.channel.close()
+
+    def wait_start(self) -> Document:
+        """Until the program has started; output that comes before its end stays for `wait`."""
+        while not self.started and self.ended is None:
+            self._step(None)
+        return self.started
+
+    def wait(self) -> Document:
+        """Until the end; returns the exit record.
+
+        An interrupt is passed on: SIGINT first, then SIGTERM, then SIGKILL, a step at a time or with each further
+        interrupt; then KeyboardInterrupt goes on. Raises what the monitor reported, LauncherDied if it vanished.
+        """
+        try:
+            return self._until_end(None)
+        except KeyboardInterrupt:
+            self._stop()
+            raise
+
+    def detach(self) -> None:
+        """Leave the program running without us."""
+        self.send(protocol.DETACH)
+        self._flush()
+
+    def signal(self, number: int) -> None:
+        self.send(protocol.KILL, json.dumps({"signal": int(number)}).encode())
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Tell the program's terminal its size."""
+        self.send(protocol.WINDOW, json.dumps({"rows": rows, "cols": columns}).encode())
+
+    def send(self, kind: bytes, payload: bytes = b"") -> None:
+        self.outgoing += protocol.frame(kind, payload)
+
+    def notice(self, text: str) -> None:
+        """A line of our own among the program's output."""
+        self.sinks[protocol.STDERR](f"[nbcontainers] {text}\n".encode())
+
+    def _until_end(self, deadline: float | None) -> Document:
+        while self.ended is None:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError
+            self._step(deadline)
+        return self.ended
+
+    def _step(self, deadline: float | None) -> None:
+        """One turn of the loop: wait, move bytes both ways, act on whole frames."""
+        self.input.fill(self)
+        poll = select.poll()
+        events = select.POLLIN | (select.POLLOUT if self.outgoing else 0)
+        poll.register(self.channel.fileno(), events)
+        source = self.input.fileno() if len(self.outgoing) < _CHUNK else -1
+        if source >= 0:
+            poll.register(source, select.POLLIN)
+        limit = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+        wait = _TICK if self.streams.tick else None
+        ready = dict(poll.poll(limit if wait is None else wait if limit is None else min(limit, wait)))
+        if self.streams.tick:
+            self.streams.tick()
+        mine = ready.get(self.channel.fileno(), 0)
+        if mine & select.POLLOUT:
+            self._flush()
+        if source in ready:
+            self.input.read(self)
+        if mine & ~select.POLLOUT:
+            self._receive()
+
+    def _flush(self) -> None:
+        try:
+            sent = self.channel.socket.send(self.outgoing, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except (BrokenPipeError, ConnectionResetError):
+            sent = len(self.outgoing)  # the monitor is gone; the reading side will say so
+        del self.outgoing[:sent]
+
+    def _receive(self) -> None:
+        try:
+            data = self.channel.socket.recv(1 << 18)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            raise LauncherDied(
+                "the container's monitor vanished without a word of how it ended",
+                hint="type system prune to tidy up what it left, and run it again",
+            )
+        for kind, payload in self.frames.feed(data):
+            self._act(kind, payload)
+
+    def _act(self, kind: bytes, payload: bytes) -> None:
+        if kind in self.sinks:
+            if kind == protocol.STDERR:
+                self.last_words = (self.last_words + payload)[-_LAST_WORDS:]
+            self.sinks[kind](payload)
+        elif kind == protocol.STARTED:
+            self.started = json.loads(payload)
+            if self.on_start:
+                self.on_start(self.started)
+        elif kind == protocol.EXIT:
+            self.ended = json.loads(payload)
+        elif kind == protocol.FAILED:
+            raise Error.from_json(json.loads(payload))
+
+    def _stop(self) -> None:
+        """Have the program end, politely at first. Further interrupts only hurry it."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            name = signal.Signals(number).name
+            if number != signal.SIGKILL and ignores(self.started.get("pid", 0), number):
+                self.notice(f"interrupted: pid 1 of the container does not handle {name} (--init passes it on)")
+                continue
+            self.notice(f"interrupted: sent {name} to the container")
+            self.signal(number)
+            try:
+                self._until_end(time.monotonic() + (GRACE if number != signal.SIGKILL else _PATIENCE))
+            except (TimeoutError, KeyboardInterrupt):
+                continue
+            return
+
+
+def ignores(pid: int, number: int) -> bool:
+    """Whether a pid 1 would never see the signal: what it does not catch is dropped (pid_namespaces(7))."""
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            caught = next(line for line in file if line.startswith("SigCgt:")).split()[1]
+    except (OSError, StopIteration):
+        return False
+    return not int(caught, 16) >> number - 1 & 1
+
+
+class Input:
+    """What goes to a program's stdin: bytes, text, or a file that is read when it has something."""
+
+    def __init__(self, source: Source | None) -> None:
+        self.data = memoryview(b"")
+        self.file = -1
+        self.open = source is not None
+        if isinstance(source, str):
+            source = source.encode()
+        if isinstance(source, bytes):
+            self.data = memoryview(source)
+        elif isinstance(source, int):
+            self.file = source
+        elif source is not None:
+            self._take(source)
+
+    def _take(self, source: IO[bytes] | IO[str]) -> None:
+        try:
+            self.file = source.fileno()
+        except (OSError, AttributeError):  # io.UnsupportedOperation: a file in memory
+            content = source.read()
+            self.data = memoryview(content if isinstance(content, bytes) else content.encode())
+
+    def fileno(self) -> int:
+        """The descriptor to wait for; -1 if there is none."""
+        return self.file if self.open else -1
+
+    def fill(self, session: Session) -> None:
+        """Queue the next piece of what is in memory, once the one before is gone."""
+        if not self.open or self.file >= 0 or session.outgoing:
+            return
+        piece, self.data = self.data[:_CHUNK], self.data[_CHUNK:]
+        self._give(session, bytes(piece))
+
+    def read(self, session: Session) -> None:
+        try:
+            data = os.read(self.file, _CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:  # EIO: a terminal that hung up
+            data = b""
+        self._give(session, data)
+
+    def _give(self, session: Session, data: bytes) -> None:
+        if data:
+            session.send(protocol.STDIN, data)
+        else:
+            session.send(protocol.CLOSE_STDIN)
+            self.open = False

@@ -1,0 +1,295 @@
+"""Containers on disk: one folder each, which is an OCI bundle, and one symbolic link a name.
+
+    containers/ID/   config.json container.json recipe.json, upper/ work/ rootfs/, etc/ (hosts, hostname, resolv.conf)
+                     and what the monitor writes: log metrics exit.json
+    names/NAME       -> ID
+
+A folder is filled under another name and renamed, so whoever lists containers sees whole ones only.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from nbcontainers.container.names import check_name, random_name
+from nbcontainers.engine import Engine
+from nbcontainers.errors import InvalidArgument, NameInUse, NotFound
+from nbcontainers.linux import process
+
+FILES = {"/etc/hostname": "etc/hostname", "/etc/hosts": "etc/hosts", "/etc/resolv.conf": "etc/resolv.conf"}
+Record = dict[str, Any]
+
+_HEX = frozenset("0123456789abcdef")
+_SHORTEST_PREFIX = 2
+_DEEPEST = 100
+
+
+def new_id() -> str:
+    """64 hexadecimal digits."""
+    return os.urandom(32).hex()
+
+
+def folder(engine: Engine, id: str) -> str:
+    return f"{engine.root}/containers/{id}"
+
+
+def now() -> str:
+    """The time in RFC 3339 with nanoseconds, UTC."""
+    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+    return time.strftime(f"%Y-%m-%dT%H:%M:%S.{nanoseconds:09d}Z", time.gmtime(seconds))
+
+
+def create(
+    engine: Engine,
+    record: Record,
+    config: Mapping[str, Any],
+    steps: Sequence[Mapping[str, Any]],
+    files: Mapping[str, str],
+) -> str:
+    """Write the container's folder and take its name; returns the name.
+
+    `record` becomes container.json; its name may be "", then one is made up. `files` are texts by their place in
+    the container. Raises NameInUse, and then nothing is left.
+    """
+    id, asked = record["id"], record["name"]
+    final = folder(engine, id)
+    temporary = f"{engine.root}/containers/.{id}.new"
+    record["name"] = asked or random_name()
+    try:
+        _fill(temporary, record, config, steps, files)
+        os.rename(temporary, final)
+        _take_name(engine, record, made_up=not asked)
+    except BaseException:
+        for path in (temporary, final):
+            delete_tree(path)
+        raise
+    return str(record["name"])
+
+
+def _fill(
+    folder: str, record: Record, config: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], files: Mapping[str, str]
+) -> None:
+    os.mkdir(folder, 0o700)
+    for name in ("upper", "work", "rootfs", "etc"):
+        os.mkdir(f"{folder}/{name}")
+        os.chmod(f"{folder}/{name}", 0o755)  # whatever the umask: upper is the container's root directory
+    for place, text in files.items():
+        _write(f"{folder}/{FILES[place]}", text, 0o644)
+    _write(f"{folder}/config.json", json.dumps(config))
+    _write(f"{folder}/container.json", json.dumps(record))
+    _write(f"{folder}/recipe.json", json.dumps({"steps": steps}))
+
+
+def _write(path: str, text: str, mode: int = 0o600) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        if mode != 0o600:
+            os.fchmod(file, mode)
+        os.write(file, text.encode("utf-8", "surrogateescape"))
+    finally:
+        os.close(file)
+
+
+def replace_json(path: str, document: Mapping[str, Any]) -> None:
+    """Replace a small file as a whole: readers see the old or the new one."""
+    _write(f"{path}.{os.getpid()}.tmp", json.dumps(document))
+    os.rename(f"{path}.{os.getpid()}.tmp", path)
+
+
+def _take_name(engine: Engine, record: Record, *, made_up: bool) -> None:
+    """Make the link; symlink(2) is what decides who gets a name. A made-up name gives way to one that is free."""
+    for attempt in range(1, 100):
+        try:
+            os.symlink(record["id"], f"{engine.root}/names/{record['name']}")
+        except FileExistsError:
+            owner = owner_of(engine, record["name"])
+            if owner and not made_up:
+                raise name_in_use(record["name"], owner) from None
+            if owner:
+                record["name"] = random_name(attempt)
+                replace_json(f"{folder(engine, record['id'])}/container.json", record)
+        else:
+            return
+    raise NameInUse(f"no free name was found in 100 attempts near {record['name']!r}", hint="give one with --name")
+
+
+def _drop_name(engine: Engine, name: str, id: str) -> None:
+    """Give the name back if it is still this container's."""
+    path = f"{engine.root}/names/{name}"
+    try:
+        if os.readlink(path) == id:
+            os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def owner_of(engine: Engine, name: str) -> str | None:
+    """The id of the container of that name. A link whose container is gone is cleared away."""
+    try:
+        id = os.readlink(f"{engine.root}/names/{check_name(name)}")
+    except (FileNotFoundError, ValueError):
+        return None
+    if os.path.isdir(folder(engine, id)):
+        return id
+    _drop_name(engine, name, id)
+    return None
+
+
+def name_in_use(name: str, id: str) -> NameInUse:
+    return NameInUse(
+        f"the name {name!r} is in use by container {id[:12]}",
+        hint=f"add --replace to remove that one first, or type container rm -f {name}",
+        name=name, id=id,
+    )  # fmt: skip
+
+
+def find(engine: Engine, reference: str) -> str:
+    """The id of a container by its name, id or the beginning of its id.
+
+    Raises NotFound with names that come close, InvalidArgument where more than one id begins so.
+    """
+    if len(reference) == 64 and _HEX.issuperset(reference) and os.path.isdir(folder(engine, reference)):
+        return reference
+    if id := owner_of(engine, reference):
+        return id
+    if len(reference) >= _SHORTEST_PREFIX and _HEX.issuperset(reference):
+        matches = [id for id in ids(engine) if id.startswith(reference)]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise InvalidArgument(
+                f"{len(matches)} containers have an id beginning with {reference!r}", hint="type more of its digits"
+            )
+    close = get_close_matches(reference, names(engine), 3)
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    raise NotFound(f"no container {reference!r}", hint=f"{hint}container ps -a shows them", reference=reference)
+
+
+def ids(engine: Engine) -> list[str]:
+    """All containers, in no order."""
+    return [entry for entry in os.listdir(f"{engine.root}/containers") if not entry.startswith(".")]
+
+
+def names(engine: Engine) -> list[str]:
+    return os.listdir(f"{engine.root}/names")
+
+
+def read(engine: Engine, id: str, name: str) -> Record:
+    """One of the container's json files. Raises NotFound if the container is gone; {} if the file is not there yet."""
+    path = f"{folder(engine, id)}/{name}"
+    try:
+        with open(path, "rb") as file:
+            return json.load(file)  # type: ignore[no-any-return]
+    except FileNotFoundError:
+        if not os.path.isdir(folder(engine, id)):
+            raise NotFound(f"container {id[:12]} was removed", hint="container ps -a shows those there are") from None
+        return {}
+
+
+def state(engine: Engine, id: str, name: str = "state.json") -> Record:
+    """A json file of the run directory (state.json, monitor.json); {} while there is none."""
+    try:
+        with open(f"{engine.run}/{id}/{name}", "rb") as file:
+            return json.load(file)  # type: ignore[no-any-return]
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def alive(record: Mapping[str, Any]) -> bool:
+    """Whether the very process that `pid` and `start_time` name still lives."""
+    return process.alive(record.get("pid", 0), record.get("start_time"))
+
+
+def remove(engine: Engine, id: str, name: str) -> None:
+    """Take the folder away, then the name. In a user namespace its files may belong to ids only the launcher maps."""
+    trash = f"{engine.root}/containers/.{id}.removed"
+    try:
+        os.rename(folder(engine, id), trash)
+    except FileNotFoundError:
+        pass
+    _drop_name(engine, name, id)
+    _delete(engine, trash)
+
+
+def _delete(engine: Engine, path: str) -> None:
+    if engine.rootless:
+        from nbcontainers.launcher.client import call
+
+        call("nbcontainers.container.store:delete_tree", path=path)
+    else:
+        delete_tree(path)
+
+
+def delete_tree(path: str) -> None:
+    """Remove a folder and everything below; what is not there is fine. Links are not followed, mounts not entered."""
+    try:
+        top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        device = os.fstat(top).st_dev
+        while _empty(top, device, top, 0):
+            pass
+    finally:
+        os.close(top)
+    os.rmdir(path)
+
+
+def _empty(directory: int, device: int, top: int, depth: int) -> bool:
+    """Remove all entries. Folders nested very deep are moved to the top first; True if there were any.
+
+    overlayfs leaves folders of mode 0, which their owner may open up again.
+    """
+    with os.scandir(directory) as entries:
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    moved = False
+    for name, is_folder in found:
+        if not is_folder:
+            os.unlink(name, dir_fd=directory)
+        elif depth == _DEEPEST:
+            os.rename(name, f".deep-{os.urandom(8).hex()}", src_dir_fd=directory, dst_dir_fd=top)
+            moved = True
+        else:
+            moved |= _remove_folder(name, directory, device, top, depth)
+    return moved
+
+
+def _remove_folder(name: str, directory: int, device: int, top: int, depth: int) -> bool:
+    below = _open_folder(name, directory)
+    try:
+        if os.fstat(below).st_dev != device:
+            raise OSError(errno.EBUSY, "a file system is mounted there", name)
+        moved = _empty(below, device, top, depth + 1)
+    finally:
+        os.close(below)
+    os.rmdir(name, dir_fd=directory)
+    return moved
+
+
+def _open_folder(name: str, directory: int) -> int:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(name, flags, dir_fd=directory)
+    except PermissionError:
+        os.chmod(name, 0o700, dir_fd=directory)
+        return os.open(name, flags, dir_fd=directory)
+
+
+def make_volume(engine: Engine, name: str) -> None:
+    """The folder of a named volume, if it is not there yet."""
+    os.makedirs(f"{engine.root}/volumes/{name}", 0o700, exist_ok=True)
+    try:
+        os.mkdir(f"{engine.root}/volumes/{name}/_data")
+    except FileExistsError:
+        return
+    os.chmod(f"{engine.root}/volumes/{name}/_data", 0o755)
+
+
+def remove_volume(engine: Engine, name: str) -> None:
+    _delete(engine, f"{engine.root}/volumes/{name}")
