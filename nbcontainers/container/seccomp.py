@@ -173,7 +173,7 @@ def resolve_profile(document: object, capabilities: Collection[str], arch: str, 
         raise InvalidArgument("the seccomp profile has both architectures and archMap", hint="remove one of them")
     release = kernel or os.uname().release
     applies = _filter(capabilities, _DOCKER_ARCHITECTURES.get(arch, arch), _version(release))
-    rules = [_rule(entry) for entry in _entries(document) if applies(entry)]
+    rules = [_rule(entry) for entry in seccomp.objects(document, "syscalls") if applies(entry)]
     profile = {key: document[key] for key in ("defaultAction", "flags", "listenerPath") if document.get(key)}
     default_errno = _errno(document, "defaultErrnoRet", "defaultErrno")
     if default_errno is not None:
@@ -181,19 +181,26 @@ def resolve_profile(document: object, capabilities: Collection[str], arch: str, 
     return profile | {"architectures": _architectures(document, arch), "syscalls": rules}
 
 
-def _entries(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    entries = document.get("syscalls") or []
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise InvalidArgument("syscalls of the seccomp profile is not a list of objects", hint="see the runtime-spec")
-    return entries
+def _strings(document: Mapping[str, Any], key: str) -> list[str]:
+    strings = document.get(key) or []
+    if not isinstance(strings, list) or not all(isinstance(string, str) for string in strings):
+        raise InvalidArgument(f"{key} of the seccomp profile is not a list of strings", hint="see the runtime-spec")
+    return strings
+
+
+def _object(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = document.get(key) or {}
+    if not isinstance(found, dict):
+        raise InvalidArgument(f"{key} of the seccomp profile is not an object", hint="see Docker's documentation")
+    return found
 
 
 def _architectures(document: Mapping[str, Any], arch: str) -> list[str]:
     native = _OCI_ARCHITECTURES.get(arch, "")
-    for entry in document.get("archMap") or ():
+    for entry in seccomp.objects(document, "archMap"):
         if entry.get("architecture") == native:
-            return [native, *(entry.get("subArchitectures") or ())]
-    return list(document.get("architectures") or ())
+            return [native, *_strings(entry, "subArchitectures")]
+    return _strings(document, "architectures")
 
 
 def _rule(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,7 +211,7 @@ def _rule(entry: Mapping[str, Any]) -> dict[str, Any]:
     if number is not None:
         rule["errnoRet"] = number
     if entry.get("args"):
-        rule["args"] = [dict(argument) for argument in entry["args"]]
+        rule["args"] = seccomp.objects(entry, "args")
     return rule
 
 
@@ -225,16 +232,16 @@ def _filter(
     """Whether a rule of Docker's form is for this container; as moby, `excludes` first."""
 
     def applies(entry: Mapping[str, Any]) -> bool:
-        excludes, includes = entry.get("excludes") or {}, entry.get("includes") or {}
-        if architecture in (excludes.get("arches") or ()) or set(excludes.get("caps") or ()) & set(capabilities):
+        excludes, includes = _object(entry, "excludes"), _object(entry, "includes")
+        if architecture in _strings(excludes, "arches") or set(_strings(excludes, "caps")) & set(capabilities):
             return False
         if excludes.get("minKernel") and kernel >= _version(excludes["minKernel"]):
             return False
-        if includes.get("arches") and architecture not in includes["arches"]:
+        if includes.get("arches") and architecture not in _strings(includes, "arches"):
             return False
         if includes.get("minKernel") and kernel < _version(includes["minKernel"]):
             return False
-        return set(includes.get("caps") or ()) <= set(capabilities)
+        return set(_strings(includes, "caps")) <= set(capabilities)
 
     return applies
 

@@ -142,9 +142,18 @@ def load(program: bytes, flags: Sequence[str] = ()) -> None:
 # --- reading a profile ---
 
 
+def objects(document: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    """The list of JSON objects under `key`; none if it is absent or null. Raises InvalidArgument for anything else."""
+    entries = document.get(key) or []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise InvalidArgument(f"{key} of the seccomp profile is not a list of objects", hint="see the runtime-spec")
+    return entries
+
+
 def _default(profile: Mapping[str, Any]) -> int:
-    for flag in profile.get("flags") or ():
-        if flag not in FLAGS:
+    flags = profile.get("flags") or []
+    for flag in flags if isinstance(flags, list) else [flags]:
+        if not isinstance(flag, str) or flag not in FLAGS:
             raise InvalidArgument(f"unknown seccomp flag {flag!r}", hint=f"known: {', '.join(FLAGS)}")
     if "defaultAction" not in profile:
         raise InvalidArgument("the seccomp profile has no defaultAction", hint='add "defaultAction": "SCMP_ACT_ERRNO"')
@@ -152,9 +161,9 @@ def _default(profile: Mapping[str, Any]) -> int:
 
 
 def _verdict(action: object, errno_ret: int | None) -> int:
-    if action not in ACTIONS:
+    if not isinstance(action, str) or action not in ACTIONS:
         raise InvalidArgument(f"unknown seccomp action {action!r}", hint=f"one of {', '.join(ACTIONS)}")
-    verdict = ACTIONS[str(action)]
+    verdict = ACTIONS[action]
     if verdict not in (ERRNO, TRACE):
         if errno_ret is not None:
             raise InvalidArgument(f"{action} takes no errnoRet", hint="remove it or use SCMP_ACT_ERRNO")
@@ -171,9 +180,9 @@ def _verdict(action: object, errno_ret: int | None) -> int:
 def _rules(profile: Mapping[str, Any], table: Mapping[str, int], default: int) -> dict[int, list[Rule]]:
     """The rules of each number, in their order; the ones that change nothing are left out."""
     rules: dict[int, list[Rule]] = {}
-    for entry in profile.get("syscalls") or ():
+    for entry in objects(profile, "syscalls"):
         verdict = _verdict(entry.get("action"), entry.get("errnoRet"))
-        alternatives = _alternatives([_condition(document) for document in entry.get("args") or ()])
+        alternatives = _alternatives([_condition(document) for document in objects(entry, "args")])
         if verdict != default:
             for name in _names(entry):
                 if name in table:
@@ -214,22 +223,22 @@ def _condition(document: Mapping[str, Any]) -> Condition:
         "SCMP_CMP_GT": [(value + 1, _LARGEST)],
         "SCMP_CMP_MASKED_EQ": [(0, _LARGEST)],
     }
-    if operator not in ranges:
+    if not isinstance(operator, str) or operator not in ranges:
         raise InvalidArgument(f"unknown seccomp operator {operator!r}", hint=f"one of {', '.join(ranges)}")
-    return Condition(index, tuple((first, last) for first, last in ranges[str(operator)] if first <= last))
+    return Condition(index, tuple((first, last) for first, last in ranges[operator] if first <= last))
 
 
 def _newest(profile: Mapping[str, Any], machine: str, default: int) -> int:
     """The highest number the profile speaks about; above it lies the future."""
     table = syscalls.numbers(machine)
-    named = [table[name] for entry in profile.get("syscalls") or () for name in _names(entry) if name in table]
+    named = [table[name] for entry in objects(profile, "syscalls") for name in _names(entry) if name in table]
     if default & 0xFFFF0000 == ERRNO and named:
         return max(named)
     return max(table.values())
 
 
 def _refuse_listener(profile: Mapping[str, Any]) -> None:
-    actions = [profile.get("defaultAction"), *(entry.get("action") for entry in profile.get("syscalls") or ())]
+    actions = [profile.get("defaultAction"), *(entry.get("action") for entry in objects(profile, "syscalls"))]
     if "SCMP_ACT_NOTIFY" in actions:
         raise InvalidArgument(
             "SCMP_ACT_NOTIFY needs a seccomp agent, and nbcontainers connects to none",
@@ -367,6 +376,7 @@ def _read_cache(path: str, key: bytes) -> bytes | None:
 def _write_cache(path: str, key: bytes, program: bytes) -> None:
     temporary = f"{path}.{os.getpid()}"
     try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             os.write(descriptor, _checksum(program, key) + program)
