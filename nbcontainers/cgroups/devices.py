@@ -25,11 +25,10 @@ def _rule(kind: str, major: int, minor: int, access: str = "rwm") -> Rule:
     return {"allow": True, "type": kind, "major": major, "minor": minor, "access": access}
 
 
-#: The devices of config-linux.md, Default Devices, with /dev/console and terminals, that every container may use; any
-#: node may be made (an archive may hold some) but not opened.
+#: Other engines count on making any node, which is not opening it: runc and crun add these to every list.
+MKNOD_RULES: list[Rule] = [_rule("c", ANY, ANY, "m"), _rule("b", ANY, ANY, "m")]
+#: The devices of config-linux.md, Default Devices, with /dev/console and terminals, that every container may use.
 DEFAULT_RULES: list[Rule] = [
-    _rule("c", ANY, ANY, "m"),
-    _rule("b", ANY, ANY, "m"),
     _rule("c", 1, 3),  # null
     _rule("c", 1, 5),  # zero
     _rule("c", 1, 7),  # full
@@ -72,10 +71,10 @@ class Policy:
                 self.exceptions[key] = bits
 
 
-def policy(rules: list[Rule]) -> Policy:
-    """The policy of a configuration's rules followed by DEFAULT_RULES, as runc and crun append them."""
+def policy(rules: list[Rule], mknod: bool = False) -> Policy:
+    """The policy of a configuration's rules followed by DEFAULT_RULES and, for other engines, MKNOD_RULES."""
     result = Policy()
-    for rule in [*rules, *DEFAULT_RULES]:
+    for rule in [*rules, *DEFAULT_RULES, *(MKNOD_RULES if mknod else [])]:
         result.step(rule)
     return result
 
@@ -104,9 +103,8 @@ def _line(key: Key, bits: int) -> str:
     return f"{key.type} {numbers} {''.join(letter for letter in 'rwm' if bits & ACCESS[letter])}"
 
 
-def apply_v1(folder: Folder, rules: list[Rule], hint: str = "") -> int:
+def apply_v1(folder: Folder, wanted: Policy, hint: str = "") -> int:
     """Write the policy to devices.allow and devices.deny, check devices.list, and return its number of lines."""
-    wanted = policy(rules)
     lines = [_line(key, bits) for key, bits in wanted.exceptions.items()]
     first, then = ("devices.allow", "devices.deny") if wanted.allow else ("devices.deny", "devices.allow")
     try:

@@ -7,7 +7,7 @@ from functools import cache
 
 from nbcontainers.cgroups.layout import Layout
 
-_V1 = "cpu cpuacct cpuset memory devices freezer blkio pids"
+_V1 = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids")
 _DROP_IN = "/etc/systemd/system/user@.service.d/delegate.conf"
 
 
@@ -32,10 +32,19 @@ def delegation(layout: Layout) -> str:
         return "start the outer container with --privileged --cgroupns=private, or with -v /sys/fs/cgroup:/sys/fs/cgroup:rw"
     if layout.version == "v2":
         return _delegation_v2()
-    return (
-        f"sudo sh -c 'for c in {_V1}; do d=/sys/fs/cgroup/$c{own_folder()}; "
-        f"mkdir -p $d && chown {user()} $d $d/tasks $d/cgroup.procs $d/cpuset.* 2>/dev/null; done'"
+    return _delegation_v1(layout)
+
+
+def _delegation_v1(layout: Layout) -> str:
+    """The folder and who may join it, not its limits; an empty cpuset takes nobody in."""
+    name = own_folder().strip("/")
+    wanted = " ".join(controller for controller in _V1 if controller in layout.v1)
+    folders = (
+        f"for c in {wanted}; do d=/sys/fs/cgroup/$c/{name}; mkdir -p $d; "
+        f"chown {user()} $d $d/tasks $d/cgroup.procs; done"
     )
+    lists = f"cd /sys/fs/cgroup/cpuset; for f in cpuset.cpus cpuset.mems; do cat $f > {name}/$f; done"
+    return f"sudo sh -c '{folders}{'; ' + lists if 'cpuset' in layout.v1 else ''}'"
 
 
 def _delegation_v2() -> str:

@@ -93,9 +93,8 @@ class V1:
             )
         found = v1_limits.apply(self.find, resources)
         if resources.get("devices") is not None and not self.record["rootless"]:
-            found["devices"] = devices.apply_v1(
-                self.find("devices"), resources["devices"], hints.delegation(self.layout)
-            )
+            policy = devices.policy(resources["devices"], mknod="adopt" in self.record)
+            found["devices"] = devices.apply_v1(self.find("devices"), policy, hints.delegation(self.layout))
         self.limits.update(found)
         return found
 
@@ -253,9 +252,13 @@ _MEMORY = (b"\ntotal_rss ", b"\ntotal_cache ", b"\ntotal_inactive_file ", b"\nto
 
 
 def _memory(result: Sampler, folder: Folder) -> Reader:
-    """memory.usage_in_bytes and so on; `oom_kill` in memory.oom_control counts kills in this very cgroup (Linux 4.13)."""
+    """memory.usage_in_bytes and so on; `oom_kill` in memory.oom_control counts kills in this very cgroup (Linux 4.13).
+
+    With equal limits on memory and on memory and swap the latter is met first, so both failcnts are hits.
+    """
     names = ("usage_in_bytes", "max_usage_in_bytes", "stat", "failcnt", "oom_control")
     now, peak, stat, hits, oom = (result.open(folder, f"memory.{name}") for name in names)
+    swap_hits = result.open(folder, "memory.memsw.failcnt")
     if now is None or peak is None or stat is None or hits is None or oom is None:
         return sampler.absent(8)
     killed = (b"\noom_kill ",)
@@ -263,7 +266,7 @@ def _memory(result: Sampler, folder: Folder) -> Reader:
         sampler.number(now),
         sampler.number(peak),
         *sampler.fields(stat, _MEMORY),
-        sampler.number(hits),
+        sampler.number(hits) + (0 if swap_hits is None else sampler.number(swap_hits)),
         *sampler.fields(oom, killed),
     )
 

@@ -100,7 +100,8 @@ class V2:
         """An ordinary user's device rules are left to the user namespace, where no device node can be made."""
         found = v2_limits.apply(self.find, resources)
         if resources.get("devices") is not None and not self.record["rootless"]:
-            found["devices"] = device_program.apply_v2(self.folder, devices.policy(resources["devices"]))
+            policy = devices.policy(resources["devices"], mknod="adopt" in self.record)
+            found["devices"] = device_program.apply_v2(self.folder, policy)
         self.limits.update(found)
         return found
 
