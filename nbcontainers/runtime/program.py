@@ -19,8 +19,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nbcontainers.cgroups import detect
 from nbcontainers.errors import Error, InvalidArgument
-from nbcontainers.linux import process, pty
+from nbcontainers.linux import namespaces, process, pty
 from nbcontainers.runtime import create, hooks, state
 from nbcontainers.runtime.delete import delete
 from nbcontainers.runtime.features import features
@@ -153,15 +154,10 @@ def _make(
 
 
 def _cgroup(options: argparse.Namespace, config: Any) -> Any:
-    from nbcontainers.cgroups import detect
-
-    path = (config.get("linux") or {}).get("cgroupsPath")
-    rootless = os.geteuid() != 0
-    return (
-        detect.from_path(path, options.id, rootless=rootless)
-        if path
-        else detect.default_cgroup(options.id, rootless=rootless)
-    )
+    """Where the configuration says; root's default is runc's, `/ID`, an ordinary user's is wherever it may write."""
+    rootless = os.geteuid() != 0 or namespaces.in_user_namespace()
+    path = (config.get("linux") or {}).get("cgroupsPath") or ("" if rootless else f"/{options.id}")
+    return detect.from_path(path, options.id, rootless=rootless, systemd=options.systemd_cgroup)
 
 
 def _read_config(bundle: Path) -> Any:

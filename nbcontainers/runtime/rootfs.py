@@ -72,6 +72,8 @@ def _attach(root: int, mount: Mapping[str, Any], index: int, plan: Plan) -> None
         target = _target(root, destination, directory=plan.directories[index])
         _attach_tree(tree, target, destination, options)
     else:
+        if kind == "tmpfs":
+            _keep_mode(root, destination, options)
         target = _kernel_directory(root, destination) if kind in ("proc", "sysfs") else _target(root, destination)
         if kind == "cgroup":
             _mount_cgroups(root, destination, target, options, plan)
@@ -112,9 +114,6 @@ def _mount_new(root: int, mount: Mapping[str, Any], kind: str, target: int, opti
     """A fresh instance of a file system. tmpfs made read-only is filled first (`tmpcopyup`), then closed."""
     source, destination = mount.get("source") or kind, mount["destination"]
     late = options.flags & MS_RDONLY if options.copy_up else 0
-    if kind == "tmpfs" and options.flags & MS_RDONLY == 0 and "mode=" not in options.data:
-        mode = stat.S_IMODE(os.fstat(target).st_mode)
-        options.data = f"{options.data},mode={mode:o}".lstrip(",")
     mounts.mount(source, through(target), kind, options.flags & ~late, options.data)
     if options.copy_up:
         mounted = inroot.open_path(root, destination, os.O_DIRECTORY)
@@ -122,6 +121,17 @@ def _mount_new(root: int, mount: Mapping[str, Any], kind: str, target: int, opti
         if late:
             mounts.mount_setattr(mounted, mounts.MOUNT_ATTR_RDONLY)
         os.close(mounted)
+
+
+def _keep_mode(root: int, destination: str, options: Options) -> None:
+    """A tmpfs over a directory of the image has that directory's mode, as with runc; a new one has 1777."""
+    try:
+        below = inroot.open_path(root, destination, os.O_DIRECTORY)
+    except OSError:  # not there, or not a directory: making the mount point will tell
+        return
+    if "mode=" not in options.data:
+        options.data = f"{options.data},mode={stat.S_IMODE(os.fstat(below).st_mode):o}".lstrip(",")
+    os.close(below)
 
 
 def _copy_up(below: int, above: int) -> None:
