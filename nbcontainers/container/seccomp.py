@@ -90,7 +90,11 @@ _ALLOWED_WITH = {
 
 # AF_* of <linux/socket.h>. Left out are AF_ALG (38: the kernel's cryptography, CVE-2026-31431), AF_VSOCK (40: not
 # bound to a network namespace) and those that kernels no longer have.
-_SOCKET_FAMILIES = (*range(1, 12), *range(13, 19), 21, 22, 24, *range(26, 34), 35, 36, 39, *range(41, 46))
+_SOCKET_FAMILIES = (*range(1, 12), 13, 14, 15, 17, 18, 21, 22, 24, *range(26, 34), 35, 36, 39, *range(41, 46))
+
+# AF_NETLINK, all of <linux/netlink.h> but NETLINK_KOBJECT_UEVENT (15): stricter than Docker, for the kernel tells
+# every network namespace of the same user namespace what happens to the host's devices
+_NETLINK, _NETLINK_PROTOCOLS = 16, (*range(15), *range(16, 23))
 
 # PER_LINUX, PER_LINUX32, both also with UNAME26, and the question for the present one
 _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
@@ -110,11 +114,13 @@ def default_profile(capabilities: Collection[str], arch: str) -> Profile:
     names = " ".join([*_ALLOWED.values(), _ALLOWED_ON.get(arch, ""), *granted]).split()
     rules = [
         {"names": sorted(set(names)), "action": "SCMP_ACT_ALLOW"},
-        *(_allow("socket", family) for family in _SOCKET_FAMILIES),
-        *(_allow("personality", personality) for personality in _PERSONALITIES),
+        *(_allow("socket", _equal(0, family)) for family in _SOCKET_FAMILIES),
+        *(_allow("socket", _equal(0, _NETLINK), _equal(2, protocol)) for protocol in _NETLINK_PROTOCOLS),
+        *(_allow("personality", _equal(0, personality)) for personality in _PERSONALITIES),
     ]
     if "CAP_SYS_ADMIN" not in capabilities:
-        rules.append(_allow("clone", _CLONE_NAMESPACES, "SCMP_CMP_MASKED_EQ"))
+        no_namespaces = {"index": 0, "value": _CLONE_NAMESPACES, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
+        rules.append(_allow("clone", no_namespaces))
         # its flags are behind a pointer, where no filter can look: the C library then falls back to clone(2)
         rules.append({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS})
     return {
@@ -125,9 +131,12 @@ def default_profile(capabilities: Collection[str], arch: str) -> Profile:
     }
 
 
-def _allow(name: str, value: int, operator: str = "SCMP_CMP_EQ") -> dict[str, Any]:
-    argument = {"index": 0, "value": value, "valueTwo": 0, "op": operator}
-    return {"names": [name], "action": "SCMP_ACT_ALLOW", "args": [argument]}
+def _allow(name: str, *conditions: dict[str, Any]) -> dict[str, Any]:
+    return {"names": [name], "action": "SCMP_ACT_ALLOW", "args": list(conditions)}
+
+
+def _equal(index: int, value: int) -> dict[str, Any]:
+    return {"index": index, "value": value, "op": "SCMP_CMP_EQ"}
 
 
 def chosen_profile(choice: str, capabilities: Collection[str], arch: str) -> Profile | None:

