@@ -127,7 +127,7 @@ def moment(value: object) -> datetime | None:
 def timestamp(value: object) -> float | None:
     """The same in seconds since the epoch."""
     found = moment(value)
-    return found and found.timestamp()
+    return None if found is None else found.timestamp()
 
 
 @dataclass(frozen=True)

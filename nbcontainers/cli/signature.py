@@ -47,15 +47,25 @@ class Parameter:
 
 def parameters(function: Callable[..., Any]) -> list[Parameter]:
     """What a line for `function` may carry: arguments in their order, options in theirs."""
-    hints = typing.get_type_hints(function, include_extras=True)
     found: list[Parameter] = []
     for one in inspect.signature(function).parameters.values():
-        hint = hints.get(one.name, str)
+        hint = _hint(function, one.annotation)
         if one.kind is one.VAR_KEYWORD:
             found += _of_typed_dict(hint)
         else:
             found += _of_parameter(one, hint)
     return found
+
+
+def _hint(function: Callable[..., Any], annotation: Any) -> Any:
+    """An annotation as a type. One that names what only a type checker imports is nobody's on a line: None."""
+    if annotation is inspect.Parameter.empty:
+        return str
+    try:
+        holder = types.SimpleNamespace(__annotations__={"it": annotation})
+        return typing.get_type_hints(holder, function.__globals__, include_extras=True)["it"]
+    except NameError:
+        return types.NoneType
 
 
 def _of_parameter(one: inspect.Parameter, hint: Any) -> Iterator[Parameter]:
@@ -119,7 +129,7 @@ def _form(hint: Any) -> tuple[str, Callable[[str], Any], tuple[str, ...]]:
     members = _members(hint)
     for member in members:
         origin, inner = typing.get_origin(member) or member, typing.get_args(member)
-        if origin in (list, tuple, Sequence):
+        if origin in (list, tuple, Sequence) and str not in members:  # `str | list[str]` is one text on a line
             return LIST, _form(inner[0])[1] if inner else str, ()
         if origin is Literal:
             return VALUE, str, tuple(str(choice) for choice in inner)

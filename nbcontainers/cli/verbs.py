@@ -49,8 +49,9 @@ class Verb:
 
     @property
     def description(self) -> str:
-        """The docstring below its first line."""
-        return (inspect.getdoc(self.function) or "").partition("\n")[2].strip()
+        """The docstring below its first line, but for what it raises: that is Python's."""
+        paragraphs = (inspect.getdoc(self.function) or "").split("\n\n")[1:]
+        return "\n\n".join(one for one in paragraphs if not one.startswith("Raises "))
 
     def accepts(self, name: str) -> bool:
         """Whether the function itself has a parameter of that name, on the line or not."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any, NamedTuple
 
-from nbcontainers.table import BORDER, MONOSPACE, bytes_, duration, plain, timestamp
+from nbcontainers.table import BORDER, MONOSPACE, bytes_, duration, plain
 
 _GREEN, _RED, _AMBER, _BLUE, _GREY = "#2da44e", "#e5484d", "#d68f00", "#4493f8", "#8b949e"
 _LONGEST_COMMAND = 100
@@ -63,7 +63,7 @@ class Card:
         """Of the state's dot."""
         if self.status == "exited":
             return _RED if self.failed else _GREEN
-        return {"running": _BLUE, "paused": _AMBER}.get(self.status, _GREY)
+        return {"running": _BLUE, "paused": _AMBER, "dead": _RED}.get(self.status, _GREY)
 
     @property
     def verdict(self) -> str:
@@ -279,9 +279,3 @@ def _count(number: float, noun: str) -> str:
 def _safe(text: str) -> str:
     """Names, images and commands are the attacker's to choose: no markup, no control characters."""
     return escape(plain(text))
-
-
-def seconds_since(started_at: object, now: float) -> float | None:
-    """For a running container's `wall_s`."""
-    then = timestamp(started_at)
-    return None if then is None else max(0.0, now - then)

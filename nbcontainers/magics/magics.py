@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from IPython.core.display_functions import publish_display_data
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, magics_class, needs_local_scope, no_var_expand
 from traitlets import Bool, Float, Integer, Unicode
@@ -13,10 +15,9 @@ from nbcontainers.cli import verbs, words
 from nbcontainers.cli.parser import Call, Parser
 from nbcontainers.cli.signature import FLAG, VALUE, Parameter
 from nbcontainers.cli.verbs import Verb
-from nbcontainers.errors import InvalidArgument
+from nbcontainers.errors import Error
 from nbcontainers.magics.interpolation import value
 
-OUT = Parameter("out", VALUE, ("--out", "-o"), metavar="NAME", help="Put the result into this variable as well")
 QUIET = Parameter("quiet", FLAG, ("--quiet", "-q"), help="Show no card")
 RAISE = Parameter("raise_error", FLAG, off=("--no-raise-error",), help="Return the handle also when it failed")
 
@@ -41,6 +42,24 @@ class NBContainers(Magics):
             "line": dict(self.objects),
             "cell": {name: magic for name, magic in self.objects.items() if name in WITH_BODY},
         }
+
+    @property
+    def namespace(self) -> dict[str, Any]:
+        """The notebook's variables."""
+        return self.shell.user_ns  # type: ignore[union-attr, no-any-return]
+
+    def assigned(self, object: str, line: str) -> bool:
+        """Whether the cell being run says `x = %object line`: then even a quiet result is wanted."""
+        history = self.shell.history_manager  # type: ignore[union-attr]
+        cell = history.input_hist_parsed[-1] if history else ""
+        return f"= get_ipython().run_line_magic({object!r}, {line!r})" in cell
+
+
+class Answer(NamedTuple):
+    """What a line gives, and whether it was asked not to be shown."""
+
+    value: Any
+    quiet: bool = False
 
 
 class ObjectMagic:
@@ -76,44 +95,58 @@ class ObjectMagic:
         return Parser(f"{typed} {verb.name}", verb.parameters, face_options(verb))
 
     def __call__(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
-        shell = self.settings.shell
+        """IPython's entry. What is returned is shown as the cell's result; None shows nothing."""
+        given = line
         if cell is None:
             line, silent = words.quiet(line)
         else:
             line, cell = join_continued(line, cell)
             silent = False
-        names = {**shell.user_ns, **(local_ns or {})}
-        result = self.do(words.split(line, lambda field: value(field, names)), cell)
-        return None if silent else result
+        names = {**self.settings.namespace, **(local_ns or {})}
+        answer = self.do(words.split(line, lambda field: value(field, names)), cell)
+        if (silent or answer.quiet) and not self.settings.assigned(self.object, given):
+            return None
+        return answer.value
 
-    def do(self, line: Sequence[str], cell: str | None) -> Any:
+    def do(self, line: Sequence[str], cell: str | None) -> Answer:
         """Carry out one line: its help, or its verb."""
         from nbcontainers.cli import help
 
         typed = f"{'%' if cell is None else '%%'}{self.object}"
         if not line or line[0] in ("-h", "--help", "help"):
-            return help.of_object(self.object, typed, _BODY if self.object == "container" else "")
+            return Answer(help.of_object(self.object, typed, _BODY if self.object == "container" else ""))
         verb = self.verb(line[0], typed)
         parser = Parser(f"{typed} {verb.name}", verb.parameters, face_options(verb))
         call = parser.parse(line[1:])
         if call.help:
-            return help.of_verb(verb, parser.name, parser.face)
-        return self._done(verb, call, cell, parser.name)
+            return Answer(help.of_verb(verb, parser.name, parser.face))
+        quiet = bool(call.face.get("quiet")) or (self.settings.quiet and QUIET in face_options(verb))
+        try:
+            result = self.carry_out(verb, call, cell, parser.name)
+        except Error as error:
+            if container := getattr(error, "container", None):
+                self._keep(call, container)
+                if not quiet:  # the error says why, the card what it used
+                    publish_display_data(container._repr_mimebundle_())  # type: ignore[no-untyped-call]
+            raise
+        self._keep(call, result)
+        return Answer(result, quiet)
 
-    def _done(self, verb: Verb, call: Call, cell: str | None, typed: str) -> Any:
+    def carry_out(self, verb: Verb, call: Call, cell: str | None, typed: str) -> Any:
         from nbcontainers.magics import running
 
         if verb.name == "python":
-            result = running.python(self.settings, verb, call, cell, typed)
-        elif verb.accepts("stdout"):
-            result = running.container(self.settings, verb, call, cell, typed)
-        elif cell is not None:
-            raise InvalidArgument(f"{typed} reads no cell body", hint=f"write it as a line: {typed[1:]} …")
-        else:
-            result = verb.function(*call.arguments, **call.options)
+            return running.python(self.settings, verb, call, cell, typed)
+        if verb.accepts("tick"):
+            return running.program(self.settings, verb, call, cell, typed)
+        if cell is not None:
+            raise running.no_body(typed)
+        return verb.function(*call.arguments, **call.options)
+
+    def _keep(self, call: Call, result: Any) -> None:
+        """For -o NAME."""
         if name := call.face.get("out"):
-            self.settings.shell.user_ns[name] = result
-        return result
+            self.settings.namespace[name] = result
 
 
 _BODY = """\
@@ -122,9 +155,21 @@ _BODY = """\
 %%container python           the cell is Python, run under limits with this notebook's packages"""
 
 
+def check_out(name: str) -> str:
+    """A variable's name. Raises ValueError."""
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise ValueError(f"{name!r} is no name of a variable; write a word of letters, digits and _")
+    return name
+
+
+OUT = Parameter(
+    "out", VALUE, ("--out", "-o"), metavar="NAME", help="Put the result into this variable as well", convert=check_out
+)
+
+
 def face_options(verb: Verb) -> list[Parameter]:
     """What a notebook adds to a verb: -o, and where it runs a program -q and --no-raise-error."""
-    runs = verb.accepts("stdout") or verb.name == "python"
+    runs = verb.accepts("raise_error") or verb.name == "python"
     raises = [RAISE] if verb.accepts("raise_error") and not verb.parameter("raise_error") else []
     return [OUT, *([QUIET, *raises] if runs else [])]
 

@@ -1,0 +1,121 @@
+"""The program `nbcontainers`: `nbcontainers OBJECT VERB …` and Docker's shortcuts.
+
+Exit codes are Docker's: the container's own for `run` and `exec`; 125, 126 or 127 when the container could not be
+made; 1 for any other error; 130 after an interrupt.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from nbcontainers import SHORTCUTS, __version__
+from nbcontainers.cli import help, verbs
+from nbcontainers.cli.parser import Parser
+from nbcontainers.cli.signature import FLAG, VALUE, Parameter
+from nbcontainers.cli.verbs import Verb
+from nbcontainers.errors import ContainerFailed, Error, InvalidArgument, print_error
+
+PROGRAM = "nbcontainers"
+FORMAT = Parameter(
+    "format", VALUE, ("--format",), metavar="table|json", help="How results are printed", choices=("table", "json")
+)
+QUIET = Parameter("quiet", FLAG, ("--quiet", "-q"), help="Print only the ids")
+_NOT_RUN, _FAILED, _INTERRUPTED = 125, 1, 130
+_RUNNERS = ("run", "exec", "create", "start")
+_KEYS = ("id", "reference", "name")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out one command; returns the exit code and raises nothing."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    verb: Verb | None = None
+    try:
+        verb, typed, rest = _command(words)
+        return _carry_out(verb, typed, rest) if verb else _print(_asked_help(words))
+    except ContainerFailed as error:
+        if error.details.get("signal") or error.details.get("oom_killed"):  # the status alone does not say why
+            print_error(error)
+        return int(error.details.get("exit_code", _FAILED))
+    except Error as error:
+        print_error(error)
+        runs = verb is None or verb.name in _RUNNERS
+        return int(error.details.get("exit_code") or (_NOT_RUN if runs else _FAILED))
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:  # `nbcontainers ps | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _FAILED
+
+
+def _command(words: list[str]) -> tuple[Verb | None, str, list[str]]:
+    """The verb the words begin with, how it was typed, and the words after it; no verb for help."""
+    if not words or words[0] in ("-h", "--help", "help", "-v", "--version", "version"):
+        return None, "", []
+    if words[0] in verbs.objects():
+        if len(words) == 1 or words[1] in ("-h", "--help", "help"):
+            return None, "", []
+        typed = f"{PROGRAM} {words[0]}"
+        verb = verbs.verb(words[0], words[1], typed)
+        return verb, f"{typed} {verb.name}", words[2:]
+    if meant := verbs.shortcut(words[0]):
+        return meant, f"{PROGRAM} {words[0]}", words[1:]
+    known = [*verbs.objects(), *(word for word in SHORTCUTS if verbs.shortcut(word))]
+    close = get_close_matches(words[0], known, 1, 0.5)
+    guess = f"did you mean {close[0]}? " if close else ""
+    raise InvalidArgument(f"{PROGRAM} has no command {words[0]!r}", hint=f"{guess}type {PROGRAM} --help")
+
+
+def _asked_help(words: list[str]) -> str:
+    if words and words[0] in ("-v", "--version", "version"):
+        return f"{PROGRAM} {__version__}"
+    if words and words[0] in verbs.objects():
+        return help.of_object(words[0], f"{PROGRAM} {words[0]}")
+    return help.of_program(PROGRAM)
+
+
+def _carry_out(verb: Verb, typed: str, words: list[str]) -> int:
+    parser = Parser(typed, verb.parameters, [] if verb.accepts("tick") else [FORMAT, QUIET])
+    call = parser.parse(words)
+    if call.help:
+        return _print(help.of_verb(verb, typed, parser.face))
+    if verb.accepts("tick"):
+        from nbcontainers.cli import foreground
+
+        return foreground.run(verb, call)
+    result = verb.function(*call.arguments, **call.options)
+    return _print(shown(result, as_json=call.face.get("format") == "json", quiet=bool(call.face.get("quiet"))))
+
+
+def _print(text: str) -> int:
+    if text:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+def shown(result: Any, *, as_json: bool = False, quiet: bool = False) -> str:
+    """A verb's result as text: tables as Docker prints them, documents as JSON, handles by their id."""
+    from nbcontainers.table import Table
+
+    if result is None:
+        return ""
+    if isinstance(result, Table) and not as_json:
+        key = next((column.name for column in result.columns if column.name in _KEYS), None)
+        return "\n".join(str(row[key]) for row in result) if quiet and key else repr(result)
+    if isinstance(result, Table):
+        return json.dumps(result.rows, indent=2, default=str)
+    if isinstance(result, (list, tuple)) and not (as_json or any(isinstance(item, (dict, list)) for item in result)):
+        return "\n".join(shown(item) for item in result)
+    if isinstance(result, (dict, list)):
+        return json.dumps(result, indent=2, default=_named)
+    return str(result) if as_json or isinstance(result, (str, int, float)) else str(_named(result))
+
+
+def _named(result: Any) -> Any:
+    """A handle by what names it."""
+    return next((getattr(result, key) for key in _KEYS if hasattr(result, key)), str(result))

@@ -1,0 +1,84 @@
+"""`run`, `exec` and their kin from a cell: the body goes in, output streams out, a card says how it ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nbcontainers.cli.parser import Call
+from nbcontainers.cli.verbs import Verb
+from nbcontainers.errors import Error, InvalidArgument
+from nbcontainers.magics.stream import Stream
+
+if TYPE_CHECKING:
+    from nbcontainers.magics.magics import NBContainers
+
+_SHELL = "/bin/sh"
+
+
+def program(settings: NBContainers, verb: Verb, call: Call, cell: str | None, typed: str) -> Any:
+    """Run what shows output as it comes; returns the verb's result, or None where nothing is to be shown."""
+    options = defaults(settings, verb) | call.options
+    arguments = list(call.arguments)
+    if verb.accepts("raise_error"):
+        options["raise_error"] = call.face.get("raise_error", settings.raise_error)
+    if cell is not None:
+        with_body(verb, arguments, options, cell, typed)
+    elif options.get("interactive") and verb.accepts("stdin"):
+        options["stdin"] = b""  # a cell has no keyboard: the program sees the end of its input
+    if verb.name == "logs" and not options.get("follow"):
+        return verb.function(*arguments, **options)
+    stream = Stream(settings.output_lines)
+    container = None
+    try:
+        result = verb.function(*arguments, **options, stdout=stream.stdout, stderr=stream.stderr, tick=stream.tick)
+        container = result
+    except Error as error:
+        container = getattr(error, "container", None)
+        raise
+    finally:
+        stream.close(_where(container))
+    return result
+
+
+def defaults(settings: NBContainers, verb: Verb) -> dict[str, Any]:
+    """The limits of `%config NBContainers` for a verb that has such options."""
+    asked = {"memory": settings.memory, "cpus": settings.cpus}
+    return {name: value for name, value in asked.items() if value and verb.parameter(name)}
+
+
+def with_body(verb: Verb, arguments: list[Any], options: dict[str, Any], cell: str, typed: str) -> None:
+    """The body is the input of the command on the line; without one it is a script for the image's shell."""
+    if verb.name not in ("run", "exec"):
+        raise no_body(typed)
+    if not cell.strip():
+        raise InvalidArgument(
+            f"the body of {typed} is empty", hint=f"write the script below the line, or type {typed[1:]} IMAGE COMMAND"
+        )
+    if len(arguments) > 1 or options.get("entrypoint"):
+        options["stdin"] = cell
+    elif options.get("detach"):  # nobody stays to feed its input
+        arguments += [_SHELL, "-c", cell]
+    else:
+        arguments += [_SHELL, "-s"]
+        options["stdin"] = cell
+    if verb.name == "run" and arguments[1:2] == [_SHELL]:
+        options["entrypoint"] = ""
+
+
+def no_body(typed: str) -> InvalidArgument:
+    return InvalidArgument(f"{typed} reads no cell body", hint=f"write it as a line with one %: {typed[1:]} …")
+
+
+def _where(container: Any) -> str:
+    name = getattr(container, "name", "")
+    return f"`%container logs {name}` has all" if name and not container.removed else "`.logs()` of the handle has all"
+
+
+def python(settings: NBContainers, verb: Verb, call: Call, cell: str | None, typed: str) -> Any:
+    """`%%container python`: the cell is Python (see nbcontainers.experiment.api.python)."""
+    if cell is None or not cell.strip():
+        raise InvalidArgument(
+            f"{typed.replace('%%', '%').replace('%', '%%')} needs a cell of Python below its line",
+            hint="write %%container python -m 512m, and the code in the lines below",
+        )
+    return verb.function(cell, *call.arguments, **defaults(settings, verb), **call.options)
