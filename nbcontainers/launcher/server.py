@@ -50,9 +50,9 @@ def enter(run: str, rootless: bool) -> None:
     from nbcontainers.linux import process
 
     if rootless and SEALED not in os.environ:
-        from nbcontainers.launcher import pause
+        from nbcontainers.launcher.pause import join
 
-        pause.join(run)
+        join(run)
     process.seal_interpreter(SEALED)
 
 

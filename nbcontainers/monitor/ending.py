@@ -1,0 +1,105 @@
+"""The end of a container: how it ended and what it used, then everything goes that was made for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from nbcontainers.cgroups import stats
+from nbcontainers.cgroups.cgroup import Cgroup
+from nbcontainers.errors import Error
+from nbcontainers.linux import tree
+from nbcontainers.monitor import recipe
+from nbcontainers.monitor.files import Document, Files, rfc3339
+from nbcontainers.monitor.steps import Step
+
+
+def verdict(status: int, used: stats.Usage) -> Document:
+    """`exit_code`, `signal`, `reason` and `oom_killed` from a wait status (wait(2)) and what the cgroup counted.
+
+    The exit code after a signal is 128 + its number, as in a shell. Memory is the reason only where the kernel's
+    OOM killer was at work and SIGKILL ended the program, or a child of a shell that passed its status on.
+    """
+    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+    code = 128 + number if number is not None else os.WEXITSTATUS(status)
+    killed = bool(used.get("oom_kills"))
+    reason = "exited" if number is None else "signal"
+    if killed and code == 128 + signal.SIGKILL:
+        reason = "oom"
+    found: Document = {"exit_code": code, "signal": number, "reason": reason, "oom_killed": killed}
+    if killed:
+        found["oom_cause"] = stats.oom_cause(used)
+    return found
+
+
+def failure(error: Error) -> Document:
+    """The exit record of a container that was never started."""
+    now = rfc3339(time.time_ns())
+    return {
+        "exit_code": error.details.get("exit_code", 125), "signal": None, "reason": "error", "oom_killed": False,
+        "started_at": now, "finished_at": now, "wall_s": 0.0, "limits": {}, "usage": {}, "error": error.to_json(),
+    }  # fmt: skip
+
+
+def killed_monitor() -> Document:
+    """The exit record of a container whose monitor was killed: it went down with it, nobody saw how."""
+    error = Error(
+        "the container's monitor was killed, and the container with it",
+        hint="container start runs it again",
+    )
+    return {**failure(error), "exit_code": 128 + signal.SIGKILL, "started_at": None, "finished_at": None}
+
+
+def remove_cgroup(cgroup: Cgroup) -> list[str]:
+    """Kill what is left in it and remove it; what could not be done, in words."""
+    try:
+        cgroup.destroy()
+    except (Error, OSError) as error:
+        return [f"cgroup: {error}"]
+    return []
+
+
+def tidy(files: Files, steps: Sequence[Step]) -> list[str]:
+    """Undo the recipe and remove the run folder. Idempotent; says what it could not do."""
+    failed = recipe.undo(steps)
+    try:
+        tree.remove(files.state)
+    except OSError as error:
+        failed.append(f"{files.state}: {error}")
+    return failed
+
+
+def remove_container(files: Files, settings: dict[str, Any]) -> list[str]:
+    """--rm: the container's folder, its name and its anonymous volumes. The name is free only when all is gone."""
+    failed = []
+    for name in settings.get("anonymous_volumes") or ():
+        failed += _remove(f"{files.root}/volumes/{name}")
+    trash = f"{files.root}/containers/.{files.id}.removed"
+    try:
+        os.rename(files.folder, trash)
+    except FileNotFoundError:
+        pass
+    failed += _remove(trash)
+    drop_name(files, settings.get("name", ""))
+    return failed
+
+
+def _remove(path: str) -> list[str]:
+    try:
+        tree.remove(path)
+    except OSError as error:
+        return [f"{path}: {error}"]
+    return []
+
+
+def drop_name(files: Files, name: str) -> None:
+    """Take the name's link away if it still points at this container."""
+    link = f"{files.root}/names/{name}"
+    try:
+        if name and os.readlink(link) == files.id:
+            os.unlink(link)
+    except FileNotFoundError:
+        return

@@ -1,0 +1,75 @@
+"""The session of one `exec`: a further process in a running container, followed like the first one, but not logged."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nbcontainers.linux import process as processes
+from nbcontainers.monitor import ending, protocol
+from nbcontainers.monitor.files import rfc3339
+from nbcontainers.monitor.peers import Peer
+from nbcontainers.monitor.stdio import Stdio
+from nbcontainers.monitor.stop import Stop
+from nbcontainers.monitor.watch import Watch
+from nbcontainers.runtime.create import Created
+from nbcontainers.runtime.process import exec_process
+
+
+def run(
+    channel: int,
+    root: str,
+    run: str,
+    id: str,
+    process: dict[str, Any],
+    interactive: bool = False,
+    attach: bool = True,
+    fds: Sequence[int] = (),
+) -> None:
+    """Start `process` (an OCI process object) in the container `id`; a target of `launcher.client.spawn`.
+
+    Frames are the monitor's: S, O, E, X to the client; I, C, W, K, D from it. With three `fds` those are stdin,
+    stdout and stderr, and no output is framed. With `attach` the client's death ends the process.
+    """
+    os.setsid()
+    os.dup2(0, 2)
+    streams = Stdio(interactive=interactive, console=bool(process.get("terminal")), given=tuple(fds))
+    started_ns, started = time.time_ns(), time.monotonic()
+    created = begin(root, run, id, process, streams)
+    watch = Watch(created.pidfd, streams)
+    stop = Stop(watch, {}, lambda: None, None)
+    watch.on_lost = stop.begin
+    peer = Peer(channel, owner=attach)
+    peer.send(protocol.frame(protocol.STARTED, json.dumps({"pid": created.pid}).encode()))
+    watch.attach(peer)
+    watch.until_end()
+    _, status = os.waitpid(created.pid, 0)
+    watch.drain()
+    record = ending.verdict(status, {})
+    record |= {"started_at": rfc3339(started_ns), "wall_s": time.monotonic() - started}
+    watch.deliver(protocol.frame(protocol.EXIT, json.dumps(record).encode()))
+
+
+def begin(root: str, run: str, id: str, process: dict[str, Any], streams: Stdio) -> Created:
+    """Make the process and let it execute its program. Raises InvalidState, CreateFailed."""
+    processes.set_subreaper()
+    created = exec_process(
+        id,
+        Path(run),
+        process,
+        streams.inner,
+        console=streams.console,
+        die_with_parent=True,
+        cache=Path(root, "cache"),
+    )
+    try:
+        created.start()
+    except BaseException:
+        os.waitpid(created.pid, 0)
+        raise
+    streams.started(created.master)
+    return created

@@ -1,0 +1,77 @@
+"""One container's places on disk, and the small JSON files in them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any
+
+from nbcontainers.errors import Error, NotFound
+from nbcontainers.linux import process
+
+Document = dict[str, Any]
+
+
+class Files:
+    """`folder` lasts: the bundle, container.json, recipe.json, log, metrics, exit.json. `state` lives while it runs.
+
+    Of container.json the monitor reads: `name`, `remove` (--rm), `interactive` (keep stdin open), `stop_signal`
+    (number), `stop_timeout` (seconds), `anonymous_volumes` (names, removed with it) and `log` ({"max_size": bytes}).
+    """
+
+    def __init__(self, root: str, run: str, id: str) -> None:
+        self.root, self.run, self.id = root, run, id
+        self.folder = f"{root}/containers/{id}"
+        self.state = f"{run}/{id}"
+
+    def read(self, name: str) -> Document:
+        """A JSON file of the folder. Raises NotFound if the container has gone."""
+        return self._load(f"{self.folder}/{name}")
+
+    def read_state(self, name: str) -> Document:
+        """A JSON file of the run folder; {} if there is none, or none yet."""
+        try:
+            return self._load(f"{self.state}/{name}")
+        except (NotFound, ValueError):
+            return {}
+
+    def _load(self, path: str) -> Document:
+        try:
+            with open(path, "rb") as file:
+                return json.loads(file.read())  # type: ignore[no-any-return]
+        except FileNotFoundError:
+            raise NotFound(f"container {self.id[:12]} has no {os.path.basename(path)}", path=path) from None
+
+    def write(self, name: str, document: Document) -> None:
+        replace(f"{self.folder}/{name}", document)
+
+    def write_state(self, name: str, document: Document) -> None:
+        replace(f"{self.state}/{name}", document)
+
+    def monitor_alive(self) -> bool:
+        """Whether the process that monitor.json names still runs."""
+        monitor = self.read_state("monitor.json")
+        return process.alive(monitor.get("pid", 0), monitor.get("start_time"))
+
+
+def replace(path: str, document: Document) -> None:
+    """Write a whole file under another name, then rename: readers see the old one or the new one."""
+    temporary = f"{path}.{os.getpid()}.tmp"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, json.dumps(document).encode())
+    finally:
+        os.close(descriptor)
+    os.rename(temporary, path)
+
+
+def rfc3339(time_ns: int) -> str:
+    """UTC with nanoseconds."""
+    seconds, nanoseconds = divmod(time_ns, 10**9)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{nanoseconds:09d}Z"
+
+
+def as_error(error: BaseException) -> Error:
+    """The exception as one of ours, for a record."""
+    return error if isinstance(error, Error) else Error(f"the monitor failed: {type(error).__name__}: {error}")

@@ -1,0 +1,112 @@
+"""The sleeping monitor: waits until anything happens, then executes the whole program (see `settle`).
+
+It runs as a top-level module in a bare interpreter and imports nothing that is not built in, because every page
+counts: resident memory is what an idle container costs. After each look around it gives back the pages of program
+text that it no longer needs; they are clean and come back from the page cache by themselves.
+"""
+
+import _signal  # type: ignore[import-not-found]
+import posix
+import select
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, NoReturn
+
+LOOK_S = 10.0
+BUSY = 0.01
+_MADV_DONTNEED = 4
+
+
+def main(arguments: "list[str]") -> "NoReturn":
+    """Wait. `arguments`: descriptors; the file of the CPU time; its units a second; the command to become."""
+    descriptors, cpu, unit, *wake = arguments
+    poll = select.poll()
+    for descriptor in descriptors.split(","):
+        poll.register(int(descriptor), select.POLLIN)
+    for number in (_signal.SIGTERM, _signal.SIGINT):
+        _signal.signal(number, lambda *_: become(wake, "stop"))
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGTERM, _signal.SIGINT))
+    forget = forgetting()
+    before, used = time.monotonic(), cpu_time(cpu)
+    while True:
+        for call, function, where in forget:
+            call(function, where)
+        if poll.poll(LOOK_S * 1000):
+            break
+        now, used_now = time.monotonic(), cpu_time(cpu)
+        if used_now - used > (now - before) * int(unit) * BUSY:
+            break
+        before, used = now, used_now
+    become(wake)
+
+
+def become(wake: "list[str]", *more: str) -> "NoReturn":
+    """Execute the whole program in our place, with signals kept for it."""
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGTERM, _signal.SIGINT))
+    posix.execv("/proc/self/exe", [*wake, *more])
+    raise AssertionError("not reached")
+
+
+def cpu_time(path: str) -> int:
+    """The first number in the file; 0 if it has gone."""
+    try:
+        descriptor = posix.open(path, posix.O_RDONLY)
+    except OSError:
+        return 0
+    try:
+        words = posix.read(descriptor, 64).split()
+    finally:
+        posix.close(descriptor)
+    return next((int(word) for word in words if word.isdigit()), 0)
+
+
+def forgetting() -> "list[tuple[Callable[..., Any], int, tuple[Any, ...]]]":
+    """The calls of madvise(2) that give back the pages of program text; none where this Python cannot make them.
+
+    The ctypes package would cost a third of a megabyte, so its C part is used alone.
+    """
+    try:
+        import _ctypes
+
+        address = type("address", (_ctypes._SimpleCData,), {"_type_": "P"})
+        length = type("length", (_ctypes._SimpleCData,), {"_type_": "L"})
+        madvise = _ctypes.dlsym(_ctypes.dlopen(None, 2), "madvise")  # type: ignore[arg-type]
+        call = _ctypes.call_function
+        return [(call, madvise, (address(at), length(size), _MADV_DONTNEED)) for at, size in text()]
+    except (ImportError, AttributeError, OSError, TypeError):
+        return []
+
+
+def text() -> "Iterator[tuple[int, int]]":
+    """(address, size) of the mappings of files that are never written: code, and the constants beside it.
+
+    A read-only mapping may also be RELRO, which the loader wrote to; its pages would be lost. So of those only the
+    ones are taken that lie before the code, or between the code and another read-only mapping of the same file.
+    """
+    before, here = ("", "", 0, 0), ("", "", 0, 0)
+    for after in mappings():
+        path, mode, at, size = here
+        code = mode == "r-xp"
+        headers = mode == "r--p" and after[:2] == (path, "r-xp") and before[0] != path
+        constants = mode == "r--p" and before[:2] == (path, "r-xp") and after[:2] == (path, "r--p")
+        if path and (code or headers or constants):
+            yield at, size
+        before, here = here, after
+
+
+def mappings() -> "Iterator[tuple[str, str, int, int]]":
+    """(file, permissions, address, size) of /proc/self/maps, read in small pieces; one empty entry at the end."""
+    descriptor = posix.open("/proc/self/maps", posix.O_RDONLY)
+    rest = b""
+    while piece := posix.read(descriptor, 1024):
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            words = line.decode("utf-8", "surrogateescape").split(None, 5)
+            start, _, end = words[0].partition("-")
+            path = words[5] if len(words) > 5 and words[5].startswith("/") else ""
+            yield path, words[1], int(start, 16), int(end, 16) - int(start, 16)
+    posix.close(descriptor)
+    yield "", "", 0, 0

@@ -1,0 +1,31 @@
+"""What a killed monitor leaves: processes die with it, but the cgroup, the run folder and records stay."""
+
+from __future__ import annotations
+
+from nbcontainers.cgroups.detect import open_record
+from nbcontainers.errors import NotFound
+from nbcontainers.monitor import ending
+from nbcontainers.monitor.files import Files
+
+
+def tidy(files: Files, *, keep: bool = False) -> list[str]:
+    """Tidy up after a monitor that is certainly dead; the container's folder keeps its log and gets an exit record.
+
+    A container that was to be removed at its end (--rm) goes, but with `keep`. Returns what could not be done.
+    """
+    failed = []
+    record = files.read_state("state.json").get("cgroup") or files.read_state("monitor.json").get("cgroup")
+    if record:
+        failed += ending.remove_cgroup(open_record(record))
+    try:
+        settings, steps = files.read("container.json"), files.read("recipe.json")["steps"]
+    except (NotFound, ValueError):
+        return failed + ending.tidy(files, [])
+    try:
+        files.read("exit.json")
+    except (NotFound, ValueError):
+        files.write("exit.json", ending.killed_monitor())
+    failed += ending.tidy(files, steps)
+    if settings.get("remove") and not keep:
+        failed += ending.remove_container(files, settings)
+    return failed

@@ -1,0 +1,139 @@
+"""The monitor: one process beside each container, from its start to the last trace of it.
+
+It is forked by the launcher, leads a session of its own, and outlives launcher and client. In order: claim the run
+folder, perform the recipe, create and start the container, follow it (`running`), record how it ended, undo all.
+The container dies with its monitor (PR_SET_PDEATHSIG), so nothing ever runs unwatched.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from nbcontainers.cgroups.cgroup import Cgroup
+from nbcontainers.cgroups.detect import from_path
+from nbcontainers.errors import InvalidState
+from nbcontainers.linux import mounts, namespaces, process
+from nbcontainers.monitor import ending, leftovers, recipe
+from nbcontainers.monitor.files import Document, Files, as_error
+from nbcontainers.monitor.log import MAX_SIZE, Log
+from nbcontainers.monitor.peers import Peer
+from nbcontainers.monitor.running import Running, Start
+from nbcontainers.monitor.sampling import open_metrics
+from nbcontainers.monitor.stdio import Stdio
+from nbcontainers.monitor.steps import Step
+from nbcontainers.runtime.create import Created, create
+
+
+def run(channel: int, root: str, run: str, id: str, attach: bool = True, fresh: bool = False) -> None:
+    """The whole life of a monitor: a target of `launcher.client.spawn`.
+
+    `attach`: the client follows the output, and its death ends the container; otherwise it hears S or F, no more.
+    `fresh`: the container was made for this very start, so it goes again if it cannot be started.
+    """
+    become_monitor()
+    files = Files(root, run, id)
+    claim(files)
+    settings: Document = {}
+    steps: list[Step] = []
+    try:
+        settings, config = files.read("container.json"), files.read("config.json")
+        steps = files.read("recipe.json")["steps"]
+        running = begin(files, settings, config, steps)
+    except BaseException as error:
+        give_up(files, settings, steps, error, remove=fresh or bool(settings.get("remove")))
+        raise
+    running.greet(Peer(channel, owner=attach))
+    running.follow()
+
+
+def become_monitor() -> None:
+    """A session of our own, the reaper of what the container leaves, and mounts that never show on the host."""
+    os.setsid()
+    os.umask(0o022)
+    os.dup2(0, 2)  # the launcher's stderr belongs to its client
+    process.set_subreaper()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    namespaces.unshare(namespaces.CLONE_NEWNS)
+    mounts.make_slave()
+
+
+def claim(files: Files) -> None:
+    """Take the run folder; what a killed monitor left there is tidied first. Raises InvalidState if it runs."""
+    for _ in range(2):
+        try:
+            os.mkdir(files.state, 0o700)
+            return
+        except FileExistsError:
+            if files.monitor_alive():
+                break
+            leftovers.tidy(files, keep=True)
+    raise InvalidState(f"container {files.id[:12]} is already running", hint="container ps shows it")
+
+
+def begin(files: Files, settings: Document, config: Document, steps: list[Step]) -> Running:
+    """Recipe, streams, cgroup, create, start. On failure everything but the recipe and the run folder is undone."""
+    cgroup = from_path(config["linux"].get("cgroupsPath"), files.id, rootless=namespaces.in_user_namespace())
+    pid = os.getpid()
+    files.write_state("monitor.json", {"pid": pid, "start_time": process.start_time(pid), "cgroup": cgroup.record})
+    recipe.perform(steps)
+    streams = Stdio(interactive=bool(settings.get("interactive")), console=bool(config["process"].get("terminal")))
+    started_ns = time.time_ns()
+    try:
+        created = start(files, config, streams, cgroup)
+    except BaseException:
+        streams.close()
+        ending.remove_cgroup(cgroup)
+        raise
+    _drop_last_end(files)
+    log = Log(f"{files.folder}/log", (settings.get("log") or {}).get("max_size") or MAX_SIZE)
+    os.close(open_metrics(f"{files.folder}/metrics"))
+    facts = Start(created.pid, created.pidfd, started_ns, time.monotonic(), created.limits, created.warnings)
+    return Running(files, config, settings, steps, cgroup, streams, log, facts)
+
+
+def start(files: Files, config: Document, streams: Stdio, cgroup: Cgroup) -> Created:
+    """Create and start the container. Raises CreateFailed."""
+    created = create(
+        config,
+        Path(files.folder),
+        files.id,
+        Path(files.run),
+        streams.inner,
+        cgroup=cgroup,
+        console=streams.console,
+        die_with_parent=True,
+        cache=Path(files.root, "cache"),
+    )
+    try:
+        created.start()
+    except BaseException:
+        os.waitpid(created.pid, 0)
+        raise
+    streams.started(created.master)
+    return created
+
+
+def _drop_last_end(files: Files) -> None:
+    """A container that is started again has not ended any more."""
+    try:
+        os.unlink(f"{files.folder}/exit.json")
+    except FileNotFoundError:
+        return
+
+
+def give_up(files: Files, settings: Document, steps: list[Step], error: BaseException, *, remove: bool) -> None:
+    """Nothing of a failed start remains but, for a container that existed before, its record of it."""
+    ending.tidy(files, steps)
+    if remove:
+        ending.remove_container(files, settings)
+    elif os.path.isdir(files.folder):
+        files.write("exit.json", ending.failure(as_error(error)))
+
+
+def resume(state: dict[str, Any]) -> None:
+    """Go on with a container after the monitor slept: `settle` says how. Called in a fresh interpreter."""
+    Running.wake(state).follow()

@@ -1,0 +1,263 @@
+"""A container while it runs, as its monitor sees it: followed, sampled, listened for, and in the end recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from typing import Any, NamedTuple, Self
+
+from nbcontainers.cgroups import stats
+from nbcontainers.cgroups.cgroup import Cgroup
+from nbcontainers.cgroups.detect import open_record
+from nbcontainers.monitor import ending, protocol, settle
+from nbcontainers.monitor.files import Document, Files, as_error, rfc3339
+from nbcontainers.monitor.log import MAX_SIZE, Log
+from nbcontainers.monitor.peers import Peer
+from nbcontainers.monitor.sampling import Sampling
+from nbcontainers.monitor.stdio import Stdio
+from nbcontainers.monitor.steps import Step
+from nbcontainers.monitor.stop import Stop
+from nbcontainers.monitor.watch import Watch
+from nbcontainers.runtime import hooks
+from nbcontainers.runtime.state import oci_state
+
+SOCKET = "monitor.sock"
+_LISTEN_AFTER_S = 0.03
+
+
+class Start(NamedTuple):
+    """What is known from the start on; `monotonic` is the clock of time.monotonic, `limits` were read back."""
+
+    pid: int
+    pidfd: int
+    started_ns: int
+    monotonic: float
+    limits: Document
+    warnings: list[str]
+
+
+class Running:
+    """One running container. `follow` returns when the last trace of it is gone."""
+
+    def __init__(
+        self, files: Files, config: Document, settings: Document, steps: list[Step], cgroup: Cgroup,
+        streams: Stdio, log: Log, start: Start,
+    ) -> None:  # fmt: skip
+        self.files, self.config, self.settings, self.steps = files, config, settings, steps
+        self.cgroup, self.streams, self.log, self.start = cgroup, streams, log, start
+        self.listener: socket.socket | None = None
+        self.sampling: Sampling | None = None
+        self.cpu = (0.0, 0)
+        """When and what the last sample said of CPU time."""
+        self.patience = settle.PATIENCE_S
+        self.own_pids = _own_pid_namespace(config)
+        self.watch = Watch(start.pidfd, streams, log)
+        self.stop = Stop(self.watch, settings, cgroup.kill, start.pid if self.own_pids else None)
+        self.watch.on_lost = self.stop.begin
+        self.watch.on_signal = self.on_signal
+        self._catch_signals()
+
+    def greet(self, peer: Peer) -> None:
+        """Tell the client that the container runs. What can wait until after that, does."""
+        if peer.owner:
+            self.watch.timers["listen"] = (time.monotonic() + _LISTEN_AFTER_S, self.listen)
+        else:
+            self.listen()
+        peer.send(self.greeting())
+        self.watch.attach(peer)
+
+    def greeting(self) -> bytes:
+        start = self.start
+        facts = {
+            "pid": start.pid, "started_at": rfc3339(start.started_ns), "limits": start.limits,
+            "warnings": start.warnings,
+        }  # fmt: skip
+        return protocol.frame(protocol.STARTED, json.dumps(facts).encode())
+
+    def listen(self) -> None:
+        """Take more peers at run/<id>/monitor.sock, whose path may be longer than sun_path (unix(7))."""
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        folder = os.open(self.files.state, os.O_PATH | os.O_CLOEXEC)
+        try:
+            self.listener.bind(f"/proc/self/fd/{folder}/{SOCKET}")  # the folder is closed to everybody else
+        finally:
+            os.close(folder)
+        self.listener.listen(8)
+        self.watch.listen(self.listener.fileno(), self.greeting())
+
+    def _catch_signals(self) -> None:
+        """SIGTERM and SIGINT stop the container in order; the event loop hears of them through an eventfd."""
+        event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+        def told(_: int) -> None:
+            os.eventfd_read(event)
+            self.stop.begin()
+
+        for number in settle.SIGNALS:
+            signal.signal(number, lambda *_: os.eventfd_write(event, 1))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, settle.SIGNALS)
+        self.watch.add(event, 1, told)
+
+    def on_signal(self, document: Document) -> None:
+        """K {"signal": n}, or {"stop": true} for the whole order of a stop."""
+        if document.get("stop"):
+            self.stop.begin()
+            return
+        self.watch.send_signal(document)
+        if document["signal"] == signal.SIGKILL:
+            self.cgroup.kill()
+
+    # -- the loop --------------------------------------------------------------------------------------------------
+
+    def follow(self) -> None:
+        """To the end. Should the monitor itself fail, the container goes down in order, and its record says so."""
+        try:
+            self.sample()
+            self.watch.timers["settle"] = (time.monotonic() + self.patience, self.rest)
+            self.watch.until_end()
+            record = self.end()
+        except BaseException as error:
+            self.fail(error)
+            raise
+        self.watch.deliver(protocol.frame(protocol.EXIT, json.dumps(record).encode()))
+
+    def sample(self) -> None:
+        if self.sampling is None:
+            self.sampling = Sampling(self.cgroup, f"{self.files.folder}/metrics", self.start.monotonic)
+        try:
+            taken = self.sampling.take()
+        except OSError:  # ENODEV: somebody removed the cgroup under us; the end will tell
+            return
+        self.cpu = (taken.time_ns / 1e9, taken.cpu_ns)
+        self.watch.timers["sample"] = (self.sampling.due, self.sample)
+
+    def rest(self) -> None:
+        """Sleep in a small process when nobody is attached and nothing happens; try again later otherwise."""
+        quiet = time.monotonic() - self.watch.quiet_since
+        if self.watch.peers or self.stop.begun or self.streams.buffer or quiet < self.patience or self.busy():
+            self.watch.timers["settle"] = (time.monotonic() + self.patience, self.rest)
+            return
+        settle.sleep(self)
+
+    def busy(self) -> bool:
+        """Whether the container used more than a hundredth of a processor since the last sample."""
+        before, used_before = self.cpu
+        self.sample()
+        now, used = self.cpu
+        return used - used_before > (now - before) * 1e9 * settle.BUSY
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def end(self) -> Document:
+        """Reap, drain, measure, remove; returns the exit record."""
+        finished_ns, wall_s = time.time_ns(), time.monotonic() - self.start.monotonic
+        _, status, rusage = os.wait4(self.start.pid, 0)
+        if not self.own_pids:
+            self.kill_the_rest()
+        self.watch.drain()
+        used = self.measure(rusage)
+        record: Document = ending.verdict(status, used) | {
+            "started_at": rfc3339(self.start.started_ns), "finished_at": rfc3339(finished_ns), "wall_s": wall_s,
+            "limits": self.start.limits, "usage": used,
+        }  # fmt: skip
+        if self.log.lost:
+            record["log_records_lost"] = self.log.lost
+        self.clean(record)
+        return record
+
+    def measure(self, rusage: Any) -> stats.Usage:
+        if self.sampling is None:
+            self.sampling = Sampling(self.cgroup, f"{self.files.folder}/metrics", self.start.monotonic)
+        used = stats.usage(None, self.sampling.take(), self.cgroup, rusage)
+        self.sampling.close()
+        return used
+
+    def clean(self, record: Document) -> None:
+        """Remove what was made for it. Whoever hears of the end afterwards finds nothing of it."""
+        remove = bool(self.settings.get("remove"))
+        failed = ending.remove_cgroup(self.cgroup)
+        if failed:
+            record["warnings"] = failed
+        if not remove:
+            self.files.write("exit.json", record)
+        self.poststop()
+        failed += ending.tidy(self.files, self.steps)
+        if remove:
+            failed += ending.remove_container(self.files, self.settings)
+        if failed:
+            record["warnings"] = failed
+
+    def poststop(self) -> None:
+        if not (self.config.get("hooks") or {}).get("poststop"):
+            return
+        state = self.files.read_state("state.json")
+        if state:
+            hooks.run_hooks(self.config, "poststop", oci_state(state, "stopped"))
+
+    def kill_the_rest(self) -> None:
+        """Without a pid namespace of its own a container's processes outlive its first one, and become our children."""
+        self.cgroup.kill()
+        for _ in range(100):
+            with open(f"/proc/self/task/{os.getpid()}/children") as file:
+                children = [int(pid) for pid in file.read().split()]
+            if not children:
+                return
+            for pid in children:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+
+    def fail(self, error: BaseException) -> None:
+        """The monitor cannot go on: end the container, tidy up, and say why in its record."""
+        try:
+            signal.pidfd_send_signal(self.start.pidfd, signal.SIGKILL)
+            os.waitpid(self.start.pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass  # it had ended already
+        ending.remove_cgroup(self.cgroup)
+        if os.path.isdir(self.files.folder):
+            self.files.write("exit.json", ending.failure(as_error(error)))
+        ending.tidy(self.files, self.steps)
+
+    # -- sleep -----------------------------------------------------------------------------------------------------
+
+    def freeze(self) -> Document:
+        """Everything another interpreter needs to go on in this very process; its descriptors stay open."""
+        keep = [self.start.pidfd, *self.streams.outputs]
+        keep += [self.streams.stdin] if self.streams.stdin is not None else []
+        keep += [self.listener.fileno()] if self.listener else []
+        for descriptor in keep:
+            os.set_inheritable(descriptor, True)
+        return {
+            "root": self.files.root, "run": self.files.run, "id": self.files.id, "cgroup": self.cgroup.record,
+            "start": list(self.start), "outputs": list(self.streams.outputs.items()), "stdin": self.streams.stdin,
+            "ending": self.streams.ending, "master": self.streams.master, "incomplete": self.log.incomplete,
+            "listener": self.listener.fileno() if self.listener else None, "patience": self.patience,
+        }  # fmt: skip
+
+    @classmethod
+    def wake(cls, state: Document) -> Self:
+        """The container of `freeze`, in a new interpreter."""
+        files = Files(state["root"], state["run"], state["id"])
+        config, settings = files.read("config.json"), files.read("container.json")
+        streams = Stdio.of(dict(state["outputs"]), state["stdin"], state["master"], ending=state["ending"])
+        log = Log(f"{files.folder}/log", (settings.get("log") or {}).get("max_size") or MAX_SIZE, state["incomplete"])
+        steps = files.read("recipe.json")["steps"]
+        start = Start(*state["start"])
+        running = cls(files, config, settings, steps, open_record(state["cgroup"]), streams, log, start)
+        running.patience = state["patience"]
+        if state["listener"] is not None:
+            running.listener = socket.socket(fileno=state["listener"])
+            running.watch.listen(state["listener"], running.greeting())
+        for descriptor in (start.pidfd, *streams.outputs, streams.stdin, state["listener"]):
+            if descriptor is not None:
+                os.set_inheritable(descriptor, False)
+        return running
+
+
+def _own_pid_namespace(config: Document) -> bool:
+    """Whether the kernel ends all processes of this container with its first one."""
+    listed = (config.get("linux") or {}).get("namespaces") or ()
+    return any(entry["type"] == "pid" and not entry.get("path") for entry in listed)

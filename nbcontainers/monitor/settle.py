@@ -1,0 +1,72 @@
+"""A monitor with nothing to do sleeps in a small process: an idle container costs its host less than 4 MB.
+
+CPython never gives back the memory of what it imported. So an idle monitor replaces itself, by execve(2), with a
+bare interpreter that runs `idle` and nothing else; pid, children, mount namespace and descriptors stay. At the first
+sign of life (output, the end, a new peer, a signal, CPU use) that one replaces itself with the whole program, which
+finds what it needs in a memory file. Each waking doubles the quiet time before the next sleep.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nbcontainers.monitor.running import Running
+
+#: Quiet seconds before a monitor sleeps, at first and at most; and the part of a processor that counts as busy.
+PATIENCE_S, MOST_PATIENCE_S, BUSY = 1.0, 64.0, 0.01
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_PACKAGE_ROOT = os.path.dirname(os.path.dirname(_HERE))
+_IDLE = "import sys; sys.path.append(sys.argv[1]); import idle; idle.main(sys.argv[2:])"
+_WAKE = "import sys; sys.path.append(sys.argv[1]); from nbcontainers.monitor import settle; settle.wake(sys.argv[2:])"
+
+
+def sleep(running: Running) -> None:
+    """Become the small process. Returns only if that cannot be: then the monitor goes on as it is."""
+    state = running.freeze()
+    state["patience"] = min(running.patience * 2, MOST_PATIENCE_S)
+    memory = os.memfd_create("nbcontainers-monitor", 0)
+    os.write(memory, json.dumps(state).encode())
+    descriptors = [state["start"][1], *(fd for fd, _ in state["outputs"])]
+    descriptors += [state["listener"]] if state["listener"] is not None else []
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    arguments = [
+        ",".join(map(str, descriptors)),
+        *cpu_file(state["cgroup"]),
+        *command(_WAKE, _PACKAGE_ROOT, str(memory)),
+    ]
+    try:
+        os.execv("/proc/self/exe", command(_IDLE, _HERE, *arguments))
+    except OSError:  # the interpreter was removed meanwhile, or may not be executed any more
+        os.close(memory)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def command(code: str, *arguments: str) -> list[str]:
+    """A Python without site and environment, so that nothing but what is named is imported."""
+    return [sys.executable, "-I", "-S", "-c", code, *arguments]
+
+
+def cpu_file(record: dict[str, object]) -> list[str]:
+    """A file whose first number is the container's CPU time, and how many of its units are a second."""
+    v1 = record.get("v1")
+    if isinstance(v1, dict) and "cpuacct" in v1:
+        return [f"{v1['cpuacct']}/cpuacct.usage", "1000000000"]
+    return [f"{record['v2']}/cpu.stat", "1000000"] if "v2" in record else ["", "1"]
+
+
+def wake(arguments: list[str]) -> None:
+    """Become the whole program again, in the fresh interpreter that `idle` executed."""
+    from nbcontainers.monitor import program
+
+    with open(int(arguments[0]), "rb") as memory:
+        memory.seek(0)
+        state = json.load(memory)
+    if arguments[1:] == ["stop"]:
+        os.kill(os.getpid(), signal.SIGTERM)  # still blocked: it arrives when the loop is ready for it
+    program.resume(state)
