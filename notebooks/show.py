@@ -17,7 +17,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 def main(path: Path) -> int:
     notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-    with tempfile.TemporaryDirectory(prefix="quickstart-") as folder:
+    with tempfile.TemporaryDirectory(prefix="quickstart-") as folder, tempfile.TemporaryFile("w+") as log:
         client = NotebookClient(
             notebook,
             timeout=300,
@@ -26,23 +26,26 @@ def main(path: Path) -> int:
             on_cell_executed=lambda cell, cell_index, execute_reply: show(cell),
         )
         try:
-            client.execute()
-        except (CellExecutionError, DeadKernelError) as error:
-            print(f"\nThe notebook failed: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
-            return 1
+            client.execute(stderr=log)  # the kernel warns there of things that are no concern here
+        except DeadKernelError as error:
+            log.seek(0)
+            return honest(notebook, f"The notebook failed: {error}\n{log.read()}")
+        except CellExecutionError as error:
+            return honest(notebook, f"The notebook failed: {plain(str(error)).strip()}")
     return honest(notebook)
 
 
-def honest(notebook: Any) -> int:
-    """IPython's UsageError fails no cell, so a cell that was not counted or shows one is a failure too."""
+def honest(notebook: Any, failed: str = "") -> int:
+    """IPython's UsageError fails no cell, so one that shows it, or was not counted, is a failure too."""
     for cell in notebook.cells:
+        if cell.cell_type == "code" and any("UsageError" in output.get("text", "") for output in cell.outputs):
+            failed = f"This cell used a magic that is not there:\n{cell.source}"
+            break
         if cell.cell_type == "code" and cell.execution_count is None:
-            print(f"\nThis cell did not run:\n{cell.source}", file=sys.stderr)
-            return 1
-        if any("UsageError" in output.get("text", "") for output in cell.get("outputs", ())):
-            print(f"\nThis cell used a magic that is not there:\n{cell.source}", file=sys.stderr)
-            return 1
-    return 0
+            failed = failed or f"This cell did not run:\n{cell.source}"
+    if failed:
+        print(f"\n{failed}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def show(cell: Any) -> None:
