@@ -143,7 +143,9 @@ def _memory(axes: Axes, data: pandas.DataFrame, facts: Facts) -> None:
     for moment in _oom_moments(data, facts):
         axes.axvline(moment, color=_RED, linestyle="--", linewidth=1.2, label="OOM kill")
     axes.set_ylabel("memory (MiB)")
-    axes.set_ylim(bottom=0, top=1.12 * max([used.max() if len(used) else 0, (facts.memory or 0) / unit, (peak or 0) / unit, 1]))
+    axes.set_ylim(
+        bottom=0, top=1.12 * max([used.max() if len(used) else 0, (facts.memory or 0) / unit, (peak or 0) / unit, 1])
+    )
     _legend(axes)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import select
 import shutil
 import socket
 from array import array
@@ -64,7 +65,15 @@ class Exchange:
 
     @property
     def open(self) -> bool:
-        return not (self.receiver and self.receiver.closed)
+        return self._socket.fileno() >= 0 and not (self.receiver and self.receiver.closed)
+
+    def waiting(self) -> bool:
+        """Whether something has arrived that was not read yet."""
+        return self.open and bool(select.select([self._socket], [], [], 0)[0])
+
+    def hang_up(self) -> None:
+        """Read no more; the container's Python ends when it sends again."""
+        self._socket.close()
 
     def read(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
         """The displays that have arrived; never waits. Raises ContainerFailed on nonsense."""

@@ -74,9 +74,9 @@ def _colours() -> bool:
     """Whether the notebook's shell colours its own tracebacks."""
     if "IPython" not in sys.modules:
         return False
-    from IPython import get_ipython  # type: ignore[attr-defined]
+    from IPython import get_ipython
 
-    shell = get_ipython()  # type: ignore[no-untyped-call]
+    shell = get_ipython()
     return shell is not None and str(getattr(shell, "colors", "")).lower() != "nocolor"
 
 
@@ -127,7 +127,7 @@ def _frame(frame: dict[str, Any], first_line: int, paint: _Paint) -> Iterator[st
     yield f"{paint.cyan(str(place))}{paint.green(at)}{where}"
     around = _AROUND if cell else 0
     for number, text in frame.get("source", ()):
-        if first_line <= number and abs(number - line) <= around or number == line:
+        if (first_line <= number and abs(number - line) <= around) or number == line:
             yield _source(number, text, number == line, paint)
     if frame.get("repeated"):
         yield f"[... the same frame {frame['repeated']} times more]"
@@ -153,7 +153,7 @@ def _syntax(syntax: dict[str, Any], paint: _Paint) -> Iterator[str]:
 
 
 def _is_cell(file: str) -> bool:
-    return file.startswith(("Cell In[", "<cell"))
+    return file.startswith(("Cell In[", "<cell", "<call"))
 
 
 class _Paint:

@@ -62,7 +62,7 @@ def load(names: Iterable[str], file: Any, buffers: Iterable[Any]) -> dict[str, o
     for name in names:
         try:
             found[name] = unpickler.load()
-        except Exception as error:  # noqa: BLE001 (objects run code of their own when they are made)
+        except Exception as error:
             raise NotLoaded(name, error) from error
     return found
 
@@ -74,7 +74,7 @@ def _attempt(objects: Mapping[str, object], sink: Sink, kind: Callable[..., pick
     for name, value in objects.items():
         try:
             pickler.dump(value)
-        except Exception as error:  # noqa: BLE001 (objects run code of their own when they are pickled)
+        except Exception as error:
             raise NotPickled(name, _reason(error), by_value=_local(error)) from error
     if watch.saw and kind is pickle.Pickler:
         _refuse_home(objects)
@@ -92,7 +92,7 @@ def _in_band(buffer: pickle.PickleBuffer, buffers: list[pickle.PickleBuffer]) ->
 
 
 def _by_value() -> Callable[..., pickle.Pickler]:
-    from cloudpickle import Pickler  # type: ignore[import-not-found, unused-ignore]
+    from cloudpickle import Pickler  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     return Pickler  # type: ignore[no-any-return, unused-ignore]
 

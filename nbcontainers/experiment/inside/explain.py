@@ -20,7 +20,9 @@ def describe(error: BaseException, file: str) -> dict[str, Any]:
     step: BaseException | None = error
     while step is not None and id(step) not in seen and len(chain) < 10:
         seen.add(id(step))
-        cause = step.__cause__ if step.__cause__ is not None else None if step.__suppress_context__ else step.__context__
+        cause = (
+            step.__cause__ if step.__cause__ is not None else None if step.__suppress_context__ else step.__context__
+        )
         chain.append({**_one(step, file), "direct": step.__cause__ is not None})
         step = cause
     return {"chain": chain}

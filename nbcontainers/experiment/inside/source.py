@@ -1,7 +1,6 @@
 """The cell's source: compiled with its own line numbers, run, its last expression shown."""
 
 from __future__ import annotations
-
 import __future__
 
 import _ast

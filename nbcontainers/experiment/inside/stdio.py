@@ -39,7 +39,6 @@ class Stream(io.TextIOWrapper):
     def __init__(self, descriptor: int, name: str, errors: str) -> None:
         self.counted = Counted(descriptor)
         super().__init__(io.BufferedWriter(self.counted), "utf-8", errors)
-        self.mode = "w"
         self.buffer.raw.name = name  # type: ignore[attr-defined]
 
     def write(self, text: str, /) -> int:
