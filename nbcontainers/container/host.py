@@ -45,6 +45,15 @@ class Host:
         return os.uname().machine
 
     @cached_property
+    def limits_processes(self) -> bool:
+        """Whether a limit of processes can be had: always for root, for others where a cgroup is delegated."""
+        if not self.rootless:
+            return True
+        from nbcontainers.cgroups.detect import controllers
+
+        return "pids" in controllers(rootless=True)
+
+    @cached_property
     def processors(self) -> int:
         return os.cpu_count() or 1
 

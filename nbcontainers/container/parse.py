@@ -177,13 +177,10 @@ def pair(value: str) -> tuple[str, str]:
 def sysctl(value: str) -> tuple[str, str]:
     """`net.core.somaxconn=1024`."""
     key, equals, text = value.partition("=")
-    if (
-        not equals
-        or "." not in key.replace("/", ".")
-        or not key.replace("/", ".").replace(".", "").replace("_", "").isalnum()
-    ):
+    parts = key.replace("/", ".").split(".")
+    if not equals or len(parts) < 2 or not all(part.replace("_", "").replace("-", "").isalnum() for part in parts):
         raise ValueError(f"{value!r} is no kernel parameter; write net.core.somaxconn=1024")
-    return key.replace("/", "."), text
+    return ".".join(parts), text
 
 
 def environment(value: str) -> tuple[str, str] | None:

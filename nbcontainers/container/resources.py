@@ -21,7 +21,9 @@ _THROTTLES = {
 def resources(options: RunOptions, host: Host) -> dict[str, Any]:
     """`linux.resources` without the device rules. Only what was asked for, and the limit of processes."""
     limit = value(options, "pids_limit", parse.pids)
-    found: dict[str, Any] = {"pids": {"limit": defaults.PIDS_LIMIT if limit is None else limit}}
+    found: dict[str, Any] = {}
+    if limit is not None or host.limits_processes:
+        found["pids"] = {"limit": defaults.PIDS_LIMIT if limit is None else limit}
     for key, part in (
         ("memory", _memory(options, host)),
         ("cpu", _cpu(options, host)),
@@ -29,8 +31,6 @@ def resources(options: RunOptions, host: Host) -> dict[str, Any]:
     ):
         if part:
             found[key] = part
-    if host.rootless and limit is None and len(found) == 1:
-        return {}  # an ordinary user may have no cgroup at all; only what is asked for is then an error
     return found
 
 

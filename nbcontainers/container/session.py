@@ -32,12 +32,17 @@ _LAST_WORDS = 2048
 
 
 class Streams(NamedTuple):
-    """Where a program's input comes from and its output goes; `tick` is called at least ten times a second."""
+    """Where a program's input comes from and its output goes.
+
+    `tick` is called at least ten times a second; `window` gives (rows, columns) of the user's terminal when they are
+    new, else None.
+    """
 
     stdin: Source | None = None
     stdout: Sink | None = None
     stderr: Sink | None = None
     tick: Callable[[], object] | None = None
+    window: Callable[[], tuple[int, int] | None] | None = None
 
 
 def to_sys(name: str) -> Sink:
@@ -127,6 +132,8 @@ class Session:
     def _step(self, deadline: float | None) -> None:
         """One turn of the loop: wait, move bytes both ways, act on whole frames."""
         self.input.fill(self)
+        if self.streams.window and self.started and (size := self.streams.window()):
+            self.resize(*size)
         poll = select.poll()
         events = select.POLLIN | (select.POLLOUT if self.outgoing else 0)
         poll.register(self.channel.fileno(), events)
@@ -134,8 +141,9 @@ class Session:
         if source >= 0:
             poll.register(source, select.POLLIN)
         limit = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
-        wait = _TICK if self.streams.tick else None
-        ready = dict(poll.poll(limit if wait is None else wait if limit is None else min(limit, wait)))
+        if self.streams.tick or self.streams.window:
+            limit = _TICK if limit is None else min(limit, _TICK)
+        ready = dict(poll.poll(limit))
         if self.streams.tick:
             self.streams.tick()
         mine = ready.get(self.channel.fileno(), 0)
@@ -184,9 +192,11 @@ class Session:
 
     def _stop(self) -> None:
         """Have the program end, politely at first. Further interrupts only hurry it."""
+        from nbcontainers.monitor.stop import drops
+
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
             name = signal.Signals(number).name
-            if number != signal.SIGKILL and ignores(self.started.get("pid", 0), number):
+            if number != signal.SIGKILL and drops(self.started.get("pid", 0), number):
                 self.notice(f"interrupted: pid 1 of the container does not handle {name} (--init passes it on)")
                 continue
             self.notice(f"interrupted: sent {name} to the container")
@@ -196,16 +206,6 @@ class Session:
             except (TimeoutError, KeyboardInterrupt):
                 continue
             return
-
-
-def ignores(pid: int, number: int) -> bool:
-    """Whether a pid 1 would never see the signal: what it does not catch is dropped (pid_namespaces(7))."""
-    try:
-        with open(f"/proc/{pid}/status") as file:
-            caught = next(line for line in file if line.startswith("SigCgt:")).split()[1]
-    except (OSError, StopIteration):
-        return False
-    return not int(caught, 16) >> number - 1 & 1
 
 
 class Input:

@@ -9,7 +9,6 @@ A folder is filled under another name and renamed, so whoever lists containers s
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import time
@@ -19,15 +18,14 @@ from typing import Any
 
 from nbcontainers.container.names import check_name, random_name
 from nbcontainers.engine import Engine
-from nbcontainers.errors import InvalidArgument, NameInUse, NotFound
-from nbcontainers.linux import process
+from nbcontainers.errors import InvalidArgument, InvalidState, NameInUse, NotFound
+from nbcontainers.linux import process, tree
 
 FILES = {"/etc/hostname": "etc/hostname", "/etc/hosts": "etc/hosts", "/etc/resolv.conf": "etc/resolv.conf"}
 Record = dict[str, Any]
 
 _HEX = frozenset("0123456789abcdef")
 _SHORTEST_PREFIX = 2
-_DEEPEST = 100
 
 
 def new_id() -> str:
@@ -67,7 +65,7 @@ def create(
         _take_name(engine, record, made_up=not asked)
     except BaseException:
         for path in (temporary, final):
-            delete_tree(path)
+            tree.remove(path)
         raise
     return str(record["name"])
 
@@ -206,79 +204,39 @@ def alive(record: Mapping[str, Any]) -> bool:
     return process.alive(record.get("pid", 0), record.get("start_time"))
 
 
-def remove(engine: Engine, id: str, name: str) -> None:
-    """Take the folder away, then the name. In a user namespace its files may belong to ids only the launcher maps."""
-    trash = f"{engine.root}/containers/.{id}.removed"
-    try:
-        os.rename(folder(engine, id), trash)
-    except FileNotFoundError:
-        pass
-    _drop_name(engine, name, id)
-    _delete(engine, trash)
+def remove(engine: Engine, id: str, *, anonymous_volumes: bool = False) -> None:
+    """Take the folder away, then the name; also what a killed monitor left.
 
-
-def _delete(engine: Engine, path: str) -> None:
+    In a user namespace files may belong to ids only the launcher's children have. Raises OSError, Error.
+    """
+    root, run = str(engine.root), str(engine.run)
     if engine.rootless:
         from nbcontainers.launcher.client import call
 
-        call("nbcontainers.container.store:delete_tree", path=path)
+        target = "nbcontainers.container.store:remove_here"
+        failed = call(target, root=root, run=run, id=id, anonymous_volumes=anonymous_volumes)
     else:
-        delete_tree(path)
+        failed = remove_here(root, run, id, anonymous_volumes=anonymous_volumes)
+    if failed:
+        raise InvalidState(
+            f"container {id[:12]} could not be removed whole: {'; '.join(failed)}", hint="type system prune"
+        )
 
 
-def delete_tree(path: str) -> None:
-    """Remove a folder and everything below; what is not there is fine. Links are not followed, mounts not entered."""
+def remove_here(root: str, run: str, id: str, *, anonymous_volumes: bool) -> list[str]:
+    """`remove`, in a process that may touch the files; returns what could not be done."""
+    from nbcontainers.monitor import ending, leftovers
+    from nbcontainers.monitor.files import Files
+
+    files = Files(root, run, id)
+    failed = leftovers.tidy(files) if os.path.isdir(files.state) else []
     try:
-        top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    try:
-        device = os.fstat(top).st_dev
-        while _empty(top, device, top, 0):
-            pass
-    finally:
-        os.close(top)
-    os.rmdir(path)
-
-
-def _empty(directory: int, device: int, top: int, depth: int) -> bool:
-    """Remove all entries. Folders nested very deep are moved to the top first; True if there were any.
-
-    overlayfs leaves folders of mode 0, which their owner may open up again.
-    """
-    with os.scandir(directory) as entries:
-        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-    moved = False
-    for name, is_folder in found:
-        if not is_folder:
-            os.unlink(name, dir_fd=directory)
-        elif depth == _DEEPEST:
-            os.rename(name, f".deep-{os.urandom(8).hex()}", src_dir_fd=directory, dst_dir_fd=top)
-            moved = True
-        else:
-            moved |= _remove_folder(name, directory, device, top, depth)
-    return moved
-
-
-def _remove_folder(name: str, directory: int, device: int, top: int, depth: int) -> bool:
-    below = _open_folder(name, directory)
-    try:
-        if os.fstat(below).st_dev != device:
-            raise OSError(errno.EBUSY, "a file system is mounted there", name)
-        moved = _empty(below, device, top, depth + 1)
-    finally:
-        os.close(below)
-    os.rmdir(name, dir_fd=directory)
-    return moved
-
-
-def _open_folder(name: str, directory: int) -> int:
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        return os.open(name, flags, dir_fd=directory)
-    except PermissionError:
-        os.chmod(name, 0o700, dir_fd=directory)
-        return os.open(name, flags, dir_fd=directory)
+        settings = files.read("container.json")
+    except (NotFound, ValueError):
+        settings = {}
+    if not anonymous_volumes:
+        settings["anonymous_volumes"] = []
+    return failed + ending.remove_container(files, settings)
 
 
 def make_volume(engine: Engine, name: str) -> None:
@@ -289,7 +247,3 @@ def make_volume(engine: Engine, name: str) -> None:
     except FileExistsError:
         return
     os.chmod(f"{engine.root}/volumes/{name}/_data", 0o755)
-
-
-def remove_volume(engine: Engine, name: str) -> None:
-    _delete(engine, f"{engine.root}/volumes/{name}")

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from nbcontainers.errors import Error, ImageError, InvalidArgument, NotFound
+from nbcontainers.image import lower
 from nbcontainers.linux import inroot
 
 LARGEST_FILE = 4 * 2**20
 LARGEST_ID = 2**32 - 2
 """(uid_t) -1 means "leave as it is": setresuid(2)."""
 _MOST_GROUPS = 65536  # NGROUPS_MAX, getgroups(2)
-_OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 
 
 class Identity(NamedTuple):
@@ -57,7 +57,7 @@ def resolve(text: str, layers: Sequence[str], extra: Sequence[str] = (), image: 
     """
     key = (text, *layers, *extra, *_stamp(layers))
     if (found := _known.get(key)) is None:
-        found = _known[key] = _resolve(text, layers, extra, image)
+        found = _known[key] = look_up(text, layers, extra, image)
     return found
 
 
@@ -75,7 +75,8 @@ def _stamp(layers: Sequence[str]) -> list[int]:
     return found
 
 
-def _resolve(text: str, layers: Sequence[str], extra: Sequence[str], image: str) -> Identity:
+def look_up(text: str, layers: Sequence[str], extra: Sequence[str] = (), image: str = "the image") -> Identity:
+    """As `resolve`, of layers that may change."""
     name, colon, group = (text or "0").partition(":")
     if not name or (colon and not group) or any(ord(c) <= 32 for c in text):
         raise InvalidArgument(
@@ -159,72 +160,36 @@ def _lines(layers: Sequence[str], name: str, count: int) -> Iterator[list[str]]:
 
 
 def read(layers: Sequence[str], path: str) -> bytes:
-    """A small file as the stacked layers show it; b"" where there is none. `path` is relative, of two parts."""
-    folder = os.path.dirname(path)
-    for layer in layers:
-        root = os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            data = _read_in(root, path)
-            if data is not None:
-                return data
-            if _hides_below(root, folder):
-                return b""
-        finally:
-            os.close(root)
-    return b""
-
-
-def _read_in(root: int, path: str) -> bytes | None:
-    """The file's content, b"" for a whiteout, None if this layer says nothing of it."""
+    """A small file as the stacked layers show it; b"" where there is none. Raises ImageError for anything else."""
+    opened = [os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for layer in layers]
     try:
-        found = inroot.open_path(root, path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+        found = lower.find(opened, path.encode())
+        if found is None:
+            return b""
+        return _read_regular(found.layer, path)
+    finally:
+        for layer in opened:
+            os.close(layer)
+
+
+def _read_regular(layer: int, path: str) -> bytes:
+    """What is there is looked at before it is opened; a link is followed inside its own layer."""
+    try:
+        found = inroot.open_path(layer, path)
     except OSError as error:
         raise ImageError(f"/{path} of the image cannot be followed: {error.strerror}", path=path) from None
     try:
-        return _read_regular(found, path)
+        status = os.fstat(found)
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError(
+                f"/{path} of the image is no regular file", hint="use an image with an ordinary one", path=path
+            )
+        if status.st_size > LARGEST_FILE:
+            raise ImageError(
+                f"/{path} of the image has {status.st_size} bytes; at most {LARGEST_FILE} are read", path=path
+            )
+        file = os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(found)
-
-
-def _read_regular(found: int, path: str) -> bytes:
-    status = os.fstat(found)
-    if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:  # a whiteout: overlayfs.rst
-        return b""
-    if not stat.S_ISREG(status.st_mode):
-        raise ImageError(
-            f"/{path} of the image is no regular file", hint="use an image with an ordinary one", path=path
-        )
-    if status.st_size > LARGEST_FILE:
-        raise ImageError(
-            f"/{path} of the image has {status.st_size} bytes, more than the {LARGEST_FILE} we read", path=path
-        )
-    file = os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(file, LARGEST_FILE)
-    finally:
-        os.close(file)
-
-
-def _hides_below(root: int, folder: str) -> bool:
-    """Whether this layer hides the folder of the layers below: opaque, or not a directory any more."""
-    try:
-        found = inroot.open_path(root, folder)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    try:
-        if not stat.S_ISDIR(os.fstat(found).st_mode):
-            return True
-        return any(_attribute(found, name) == b"y" for name in _OPAQUE)
-    finally:
-        os.close(found)
-
-
-def _attribute(found: int, name: str) -> bytes:
-    try:
-        return os.getxattr(f"/proc/self/fd/{found}", name)
-    except OSError:  # ENODATA; EOPNOTSUPP; trusted.* without the privilege
-        return b""
+    with os.fdopen(file, "rb") as content:
+        return content.read(LARGEST_FILE)

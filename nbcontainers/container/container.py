@@ -1,0 +1,333 @@
+"""The handle of a container: its id and its engine. Everything else is read from the disk when it is asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from nbcontainers.container import store
+from nbcontainers.engine import Engine
+from nbcontainers.errors import NotFound
+
+if TYPE_CHECKING:
+    import pandas
+
+    from nbcontainers.container.logs import Log
+    from nbcontainers.container.metrics import Plot
+    from nbcontainers.container.session import Sink, Source
+    from nbcontainers.table import Table
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is left of a container that was removed at its end (--rm): its records, log and samples."""
+
+    record: Mapping[str, Any]
+    ended: Mapping[str, Any]
+    log: bytes = b""
+    metrics: bytes = b""
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container. Sizes are bytes, times seconds; what this host could not measure is None.
+
+    Properties raise NotFound once the container is removed, but for one that `run` itself removed at its end.
+    As a context manager it is removed on leaving.
+    """
+
+    engine: Engine
+    id: str
+    kept: Kept | None = field(default=None, compare=False, repr=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if not self.removed:
+            self.rm(force=True)
+
+    # -- what it is ------------------------------------------------------------------------------------------------
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """container.json: what was asked for when it was made."""
+        return self.kept.record if self.kept else store.read(self.engine, self.id, "container.json")
+
+    @property
+    def short_id(self) -> str:
+        return self.id[:12]
+
+    @property
+    def name(self) -> str:
+        return str(self.record["name"])
+
+    @property
+    def image(self) -> str:
+        """The reference it was made from."""
+        return str(self.record["image"])
+
+    @property
+    def command(self) -> list[str]:
+        return list(self.record["command"])
+
+    @property
+    def created(self) -> str:
+        """RFC 3339, UTC, with nanoseconds."""
+        return str(self.record["created"])
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return dict(self.record["labels"])
+
+    # -- how it is -------------------------------------------------------------------------------------------------
+
+    @property
+    def removed(self) -> bool:
+        return not os.path.isdir(store.folder(self.engine, self.id))
+
+    @property
+    def status(self) -> str:
+        """`created`, `running`, `paused`, `exited`, or `dead`: its monitor was killed (`system prune` tidies up)."""
+        return "exited" if self.kept else status(self.engine, self.id)
+
+    @property
+    def running(self) -> bool:
+        return self.status in ("running", "paused")
+
+    @property
+    def pid(self) -> int | None:
+        """Of its pid 1, as the host sees it; None unless it runs."""
+        state = store.state(self.engine, self.id)
+        return int(state["pid"]) if store.alive(state) else None
+
+    # -- how it ended and what it used -----------------------------------------------------------------------------
+
+    @property
+    def ended(self) -> Mapping[str, Any]:
+        """exit.json; empty while it has not ended."""
+        return self.kept.ended if self.kept else store.read(self.engine, self.id, "exit.json")
+
+    @property
+    def exit_code(self) -> int | None:
+        """0 to 255; 128 + n after signal n."""
+        return self.ended.get("exit_code")
+
+    @property
+    def reason(self) -> str | None:
+        """`exited`, `signal`, `oom` or `error`."""
+        return self.ended.get("reason")
+
+    @property
+    def signal(self) -> int | None:
+        """The signal that ended pid 1."""
+        return self.ended.get("signal")
+
+    @property
+    def oom_killed(self) -> bool:
+        """Whether the kernel killed a process of it for lack of memory."""
+        return bool(self.ended.get("oom_killed"))
+
+    @property
+    def started_at(self) -> str | None:
+        return self.ended.get("started_at") or store.state(self.engine, self.id).get("started_at")
+
+    @property
+    def finished_at(self) -> str | None:
+        return self.ended.get("finished_at")
+
+    @property
+    def wall_s(self) -> float | None:
+        """From start to end; so far, while it runs."""
+        from nbcontainers.container.usage import elapsed
+
+        return elapsed(self)
+
+    @property
+    def limits(self) -> Mapping[str, Any]:
+        """The limits in force, read back from the kernel, in the form of the runtime-spec's `linux.resources`."""
+        from nbcontainers.container.usage import limits
+
+        return limits(self)
+
+    @property
+    def usage(self) -> Mapping[str, float | int | None]:
+        """What it used (see nbcontainers.cgroups.stats.Usage): at its end, or so far."""
+        from nbcontainers.container.usage import usage
+
+        return usage(self)
+
+    @property
+    def cpu_s(self) -> float | None:
+        """Processor time, user and system together."""
+        return self.usage.get("cpu_s")
+
+    @property
+    def user_s(self) -> float | None:
+        return self.usage.get("user_s")
+
+    @property
+    def system_s(self) -> float | None:
+        return self.usage.get("system_s")
+
+    @property
+    def throttled_s(self) -> float | None:
+        """Time in which --cpus held it back."""
+        return self.usage.get("throttled_s")
+
+    @property
+    def memory_peak(self) -> int | None:
+        return _whole(self.usage.get("memory_peak"))
+
+    @property
+    def memory_limit(self) -> int | None:
+        return _whole(self.usage.get("memory_limit"))
+
+    @property
+    def oom_kills(self) -> int | None:
+        return _whole(self.usage.get("oom_kills"))
+
+    @property
+    def pids_peak(self) -> int | None:
+        return _whole(self.usage.get("pids_peak"))
+
+    @property
+    def io_read_bytes(self) -> int | None:
+        return _whole(self.usage.get("io_read_bytes"))
+
+    @property
+    def io_write_bytes(self) -> int | None:
+        return _whole(self.usage.get("io_write_bytes"))
+
+    def metrics(self) -> pandas.DataFrame:
+        """The samples, one row each, with units in the columns' names: `nbcontainers.container.metrics.frame`."""
+        from nbcontainers.container.metrics import frame
+        from nbcontainers.container.usage import samples
+
+        return frame(samples(self), {"container": self.name, "limits": dict(self.limits)})
+
+    def plot(self) -> Plot:
+        """Memory and processors over time against their limits, as a finished picture with its data."""
+        from nbcontainers.container.metrics import plot
+        from nbcontainers.container.usage import facts, samples
+
+        return plot(samples(self), facts(self))
+
+    # -- verbs -----------------------------------------------------------------------------------------------------
+
+    def logs(self, *, tail: int | str = "all", since: str = "", until: str = "", timestamps: bool = False) -> Log:
+        from nbcontainers.container import logs
+
+        choice = logs.Choice.parse(tail=tail, since=since, until=until, timestamps=timestamps)
+        return logs.read(self, choice)
+
+    def start(self, **options: Any) -> Self:
+        from nbcontainers.container import api
+
+        api.start(self, **options)
+        return self
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Until it has ended; returns its exit status. Raises TimeoutError."""
+        from nbcontainers.container.lifecycle import wait
+
+        return wait(self, timeout)
+
+    def stop(self, timeout: int | None = None) -> Self:
+        from nbcontainers.container import api
+
+        api.stop(self, time=timeout)
+        return self
+
+    def kill(self, signal: str | int = "KILL") -> Self:
+        from nbcontainers.container import api
+
+        api.kill(self, signal=signal)
+        return self
+
+    def rm(self, *, force: bool = False, volumes: bool = False) -> None:
+        from nbcontainers.container import api
+
+        api.rm(self, force=force, volumes=volumes)
+
+    def exec(
+        self,
+        *command: str,
+        stdin: Source | None = None,
+        stdout: Sink | None = None,
+        stderr: Sink | None = None,
+        **options: Any,
+    ) -> Any:
+        from nbcontainers.container import api
+
+        return api.exec_(self, *command, stdin=stdin, stdout=stdout, stderr=stderr, **options)
+
+    def top(self) -> Table:
+        from nbcontainers.container import api
+
+        return api.top(self)
+
+    def stats(self) -> Table:
+        from nbcontainers.container import api
+
+        return api.stats(self)
+
+    def inspect(self) -> Document:
+        from nbcontainers.container import api
+
+        return api.inspect(self)[0]
+
+    # -- how it shows itself ---------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        try:
+            return f"<Container {self.name} {self.short_id} {self.status}>"
+        except NotFound:
+            return f"<Container {self.short_id} removed>"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """The card: text and HTML."""
+        from nbcontainers.container.usage import card
+
+        try:
+            return card(self).bundle()
+        except NotFound:
+            return {"text/plain": repr(self)}
+
+
+def find(engine: Engine, container: str | Container) -> Container:
+    """The handle for a name, an id, the beginning of an id, or a handle. Raises NotFound, InvalidArgument."""
+    if isinstance(container, Container):
+        return container
+    return Container(engine, store.find(engine, container))
+
+
+def find_all(engine: Engine, containers: Sequence[str | Container]) -> list[Container]:
+    return [find(engine, container) for container in containers]
+
+
+def status(engine: Engine, id: str) -> str:
+    """Docker's word for how a container is, from its files and its processes."""
+    state = store.state(engine, id)
+    if store.alive(state):
+        return _living(engine, id, state)
+    if store.read(engine, id, "exit.json"):
+        return "exited"
+    monitor = store.state(engine, id, "monitor.json")
+    if store.alive(monitor) or not (state or monitor):
+        return "created"
+    return "dead" if not store.read(engine, id, "exit.json") else "exited"  # it may just have written it
+
+
+def _living(engine: Engine, id: str, state: Document) -> str:
+    from nbcontainers.runtime.state import State
+
+    return State(state, engine.run / id).status
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)

@@ -1,0 +1,238 @@
+"""`run`, `create` and `start`: from options to a folder on disk, a monitor, and a handle."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from nbcontainers.container import defaults, mounts, names, parse, spec, store, users
+from nbcontainers.container.container import Container, Kept
+from nbcontainers.container.host import this_host
+from nbcontainers.container.options import RunOptions, check_names, value
+from nbcontainers.container.session import Session, Streams
+from nbcontainers.engine import Engine
+from nbcontainers.errors import CreateFailed, InvalidArgument, InvalidState
+from nbcontainers.image import rootfs
+from nbcontainers.image import store as images
+from nbcontainers.launcher import client
+
+MONITOR = "nbcontainers.monitor.program:run"
+_LOCALHOST = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+
+
+class Made(NamedTuple):
+    """A container that is on disk and was not started yet."""
+
+    container: Container
+    record: dict[str, Any]
+
+
+def run(
+    engine: Engine, image: str, command: Sequence[str], options: RunOptions, streams: Streams, *, raise_error: bool
+) -> Container:
+    made = _make(engine, image, command, options, stdin=streams.stdin is not None)
+    try:
+        session = _open(made, attach=not options.get("detach"), fresh=True, streams=streams)
+        with session:
+            ended, kept = _leave(session, made) if options.get("detach") else _follow(session, made)
+    except BaseException as error:
+        if not _has_started(made):
+            _forget(made)
+        if isinstance(error, CreateFailed):
+            return _not_started(error, made, raise_error=raise_error)
+        raise
+    return _result(made, ended, kept, session.last_words, raise_error=raise_error)
+
+
+def create(engine: Engine, image: str, command: Sequence[str], options: RunOptions) -> Container:
+    return _make(engine, image, command, options, stdin=False).container
+
+
+def start(container: Container, streams: Streams, *, attach: bool, raise_error: bool) -> Container:
+    """Start what was created or has ended. Raises InvalidState while it runs."""
+    status = container.status
+    if status not in ("created", "exited"):
+        hint = "type system prune to tidy it up first" if status == "dead" else ""
+        raise InvalidState(f"cannot start container {container.name}: it is {status}", hint=hint, status=status)
+    made = Made(container, dict(container.record))
+    with _open(made, attach=attach, fresh=False, streams=streams) as session:
+        try:
+            ended, kept = _follow(session, made) if attach else _leave(session, made)
+        except CreateFailed as error:
+            return _not_started(error, made, raise_error=raise_error)
+    return _result(made, ended, kept, session.last_words, raise_error=raise_error)
+
+
+def _make(engine: Engine, image: str, command: Sequence[str], options: RunOptions, *, stdin: bool) -> Made:
+    """Everything before the monitor: what can be wrong is found here, and then nothing is left behind."""
+    check_names(options)
+    name = _free_name(engine, options)
+    found = images.resolve(engine, image)
+    config: Mapping[str, Any] = found.config.get("config") or {}
+    id, host = store.new_id(), this_host(engine.rootless)
+    volumes = f"{engine.root}/volumes"
+    asked = mounts.asked(options, config.get("Volumes") or (), volumes, id, host)
+    spec.arguments(options, command, config)
+    layers = rootfs.layers(engine, found)
+    groups = [str(group) for group in options.get("group_add") or ()]
+    identity = users.resolve(_user(options, config), layers, groups, f"the image {image}")
+    folder = store.folder(engine, id)
+    files = {place: f"{folder}/{path}" for place, path in store.FILES.items()}
+    basis = spec.Basis(id, config, identity, host, asked, files)
+    document = spec.build(options, command, basis)
+    record = _record(options, document, basis, image=str(image), digest=found.digest, name=name, layers=layers)
+    record["interactive"] = stdin or bool(options.get("interactive"))
+    if name and options.get("replace"):
+        _replace(engine, name)
+    for mounted in asked:
+        if mounted.volume:
+            store.make_volume(engine, mounted.volume)
+    steps = rootfs.prepare(engine, found, engine.containers / id)
+    store.create(engine, record, document, steps, _texts(document, options))
+    return Made(Container(engine, id), record)
+
+
+def _free_name(engine: Engine, options: RunOptions) -> str:
+    """The name asked for, "" if none was. Raises NameInUse early, before an image is unpacked for nothing."""
+    name = value(options, "name", names.check_name) or ""
+    if name and not options.get("replace") and (owner := store.owner_of(engine, name)):
+        raise store.name_in_use(name, owner)
+    if options.get("replace") and not name:
+        raise InvalidArgument("--replace needs a name to replace", hint="type --name NAME --replace")
+    return name
+
+
+def _replace(engine: Engine, name: str) -> None:
+    from nbcontainers.container import lifecycle
+
+    if owner := store.owner_of(engine, name):
+        lifecycle.remove(Container(engine, owner), force=True, volumes=True)
+
+
+def _user(options: RunOptions, image: Mapping[str, Any]) -> str:
+    given = options.get("user")
+    return str(given) if given is not None and given != "" else image.get("User") or ""
+
+
+def _record(
+    options: RunOptions,
+    document: spec.Config,
+    basis: spec.Basis,
+    *,
+    image: str,
+    digest: str,
+    name: str,
+    layers: list[str],
+) -> dict[str, Any]:
+    """container.json."""
+    timeout = value(options, "stop_timeout", parse.seconds)
+    return {
+        "id": basis.id,
+        "name": name,
+        "image": image,
+        "image_digest": digest,
+        "command": document["process"]["args"][2 if options.get("init") else 0 :],
+        "created": store.now(),
+        "labels": spec.labels(options, basis.image),
+        "remove": bool(options.get("rm")),
+        "tty": bool(options.get("tty")),
+        "stop_signal": spec.stop_signal(options, basis.image),
+        "stop_timeout": defaults.STOP_TIMEOUT if timeout is None else timeout,
+        "network": options.get("network") or "none",
+        "volumes": [m.volume for m in basis.mounts if m.volume and not m.anonymous],
+        "anonymous_volumes": [m.volume for m in basis.mounts if m.anonymous],
+        "layers": layers,
+        "client": os.getpid(),
+    }
+
+
+def _texts(document: spec.Config, options: RunOptions) -> dict[str, str]:
+    """/etc/hostname, /etc/hosts and /etc/resolv.conf. The host's own where its network is used; else no name server."""
+    name = document.get("hostname") or os.uname().nodename
+    if options.get("network") == "host":
+        hosts, resolver = _host_file("/etc/hosts") or _LOCALHOST, _host_file("/etc/resolv.conf")
+    else:
+        hosts, resolver = f"{_LOCALHOST}127.0.1.1\t{name}\n", ""
+    return {"/etc/hostname": f"{name}\n", "/etc/hosts": hosts, "/etc/resolv.conf": resolver}
+
+
+def _host_file(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read(1 << 20)
+    except OSError:
+        return ""
+
+
+def _open(made: Made, *, attach: bool, fresh: bool, streams: Streams) -> Session:
+    """Have the launcher fork the monitor; the session to it. A `fresh` container goes again if it cannot start."""
+    engine, id = made.container.engine, made.container.id
+    channel = client.spawn(MONITOR, root=str(engine.root), run=str(engine.run), id=id, attach=attach, fresh=fresh)
+    return Session(channel, streams)
+
+
+def _leave(session: Session, made: Made) -> tuple[dict[str, Any], None]:
+    """Once it has started, let it go on without us."""
+    session.wait_start()
+    session.detach()
+    return {}, None
+
+
+def _follow(session: Session, made: Made) -> tuple[dict[str, Any], tuple[bytes, bytes] | None]:
+    """To the end: the exit record, and for a container that removes itself what it wrote and its samples.
+
+    Those two files are opened while they are there, and read when they are gone.
+    """
+    if not made.record["remove"]:
+        return session.wait(), None
+    from nbcontainers.container.usage import open_quietly, read_to_end
+
+    opened: list[int] = []
+    folder = store.folder(made.container.engine, made.container.id)
+    session.on_start = lambda _: opened.extend(open_quietly(f"{folder}/{name}") for name in ("log", "metrics"))
+    try:
+        ended = session.wait()
+        log, metrics = (read_to_end(opened.pop(0)) for _ in range(2)) if opened else (b"", b"")
+    finally:
+        for descriptor in opened:
+            if descriptor >= 0:
+                os.close(descriptor)
+    return ended, (log, metrics)
+
+
+def _result(
+    made: Made, ended: dict[str, Any], kept: tuple[bytes, bytes] | None, last_words: bytes, *, raise_error: bool
+) -> Container:
+    container = made.container
+    if kept is not None:
+        container = Container(container.engine, container.id, Kept(made.record, ended, *kept))
+    if raise_error and ended.get("exit_code"):
+        from nbcontainers.container.failure import container_failed
+
+        error = container_failed(made.record, ended, last_words, kept=kept is None)
+        error.container = container  # type: ignore[attr-defined]
+        raise error
+    return container
+
+
+def _not_started(error: CreateFailed, made: Made, *, raise_error: bool) -> Container:
+    """The explained error; without `raise_error` a handle that tells the same."""
+    from nbcontainers.container.failure import not_started
+
+    explained = not_started(error, made.record)
+    if raise_error:
+        raise explained from None
+    ended = {"exit_code": explained.exit_code, "reason": "error", "error": explained.message, "signal": None}
+    return Container(made.container.engine, made.container.id, Kept(made.record, ended))
+
+
+def _has_started(made: Made) -> bool:
+    """Whether it left a trace of having run: then it is kept, whatever went wrong since."""
+    engine, id = made.container.engine, made.container.id
+    return os.path.exists(f"{store.folder(engine, id)}/exit.json") or bool(store.state(engine, id))
+
+
+def _forget(made: Made) -> None:
+    """Take a container that never started away again."""
+    store.remove(made.container.engine, made.container.id, anonymous_volumes=True)

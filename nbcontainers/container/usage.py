@@ -1,0 +1,98 @@
+"""What a container used, from what its monitor wrote: exit.json at the end, the samples in `metrics` before."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from nbcontainers.cgroups import stats
+from nbcontainers.cgroups.detect import open_record
+from nbcontainers.container import store
+
+if TYPE_CHECKING:
+    from nbcontainers.cgroups.stats import Sample
+    from nbcontainers.container.card import Card
+    from nbcontainers.container.container import Container
+    from nbcontainers.container.metrics import Facts
+
+
+def samples(container: Container) -> list[Sample]:
+    """All samples so far, oldest first."""
+    if container.kept:
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(container.kept.metrics)
+            file.flush()
+            return stats.read_metrics(file.name)
+    try:
+        return stats.read_metrics(f"{store.folder(container.engine, container.id)}/metrics")
+    except FileNotFoundError:
+        return []
+
+
+def limits(container: Container) -> Mapping[str, Any]:
+    if ended := container.ended:
+        return ended.get("limits") or {}
+    record = store.state(container.engine, container.id).get("cgroup")
+    return open_record(record).limits if record else {}
+
+
+def usage(container: Container) -> Mapping[str, float | int | None]:
+    if ended := container.ended:
+        return ended.get("usage") or {}
+    record, found = store.state(container.engine, container.id).get("cgroup"), samples(container)
+    return stats.usage(None, found[-1], open_record(record)) if record and found else {}
+
+
+def elapsed(container: Container) -> float | None:
+    if ended := container.ended:
+        return ended.get("wall_s")
+    found = samples(container)
+    if not found or not container.running:
+        return None
+    import time
+
+    return max(0.0, time.time() - found[0].time_ns / 1e9)
+
+
+def facts(container: Container) -> Facts:
+    from nbcontainers.container.metrics import Facts
+
+    title = f"{container.name} ({container.image})"
+    return Facts(title, limits(container), container.ended)
+
+
+def card(container: Container) -> Card:
+    """The facts a cell shows."""
+    from nbcontainers.container.card import Card
+
+    record = container.record
+    return Card(
+        id=container.id,
+        name=record["name"],
+        image=record["image"],
+        command=record["command"],
+        status=container.status,
+        exit=container.ended,
+        usage=container.usage,
+        limits=container.limits,
+        wall_s=container.wall_s,
+        started_at=container.started_at,
+    )
+
+
+def open_quietly(path: str) -> int:
+    """A descriptor of a file that may be gone when it is read; -1 if it is already."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return -1
+
+
+def read_to_end(descriptor: int) -> bytes:
+    """The whole of an open file; closes it."""
+    if descriptor < 0:
+        return b""
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()
