@@ -169,7 +169,9 @@ class Parser:
             kinds: dict[Any, str] = {int: "a whole number", float: "a number"}
             kind = kinds.get(parameter.convert)
             problem, _, advice = str(error).rpartition("; ") if not kind else (f"{value!r} is not {kind}", "", "")
-            return self._refuse(f"{flag}: {problem or advice}", advice if problem and advice else self._form(parameter))
+            return self._refuse(
+                f"{parameter.long}: {problem or advice}", advice if problem and advice else self._form(parameter)
+            )
 
     def _form(self, parameter: Parameter) -> str:
         return f"type {parameter.long} {parameter.metavar}; {self.name} --help explains it"

@@ -32,15 +32,16 @@ SUMMARIES = {
 
 @dataclass(frozen=True)
 class Verb:
-    """One verb: `run` of `container`, done by `function`."""
+    """One verb: `run` of `container`, done by `function`. `given` are parameters that the face fills in itself."""
 
     object: str
     name: str
     function: Callable[..., Any]
+    given: tuple[str, ...] = ()
 
     @cached_property
     def parameters(self) -> list[Parameter]:
-        return parameters(self.function)
+        return [one for one in parameters(self.function) if one.name not in self.given]
 
     @property
     def summary(self) -> str:

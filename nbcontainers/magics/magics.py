@@ -81,7 +81,7 @@ class ObjectMagic:
         """The object's verbs; of a container also `python`, which runs a cell of Python."""
         found = dict(verbs.verbs(self.object))
         if self.object == "container" and (python := verbs.optional("nbcontainers.experiment.api", "python")):
-            found["python"] = Verb("container", "python", python)
+            found["python"] = Verb("container", "python", python, ("code",))
         return found
 
     def verb(self, name: str, typed: str) -> Verb:
@@ -169,9 +169,7 @@ OUT = Parameter(
 
 def face_options(verb: Verb) -> list[Parameter]:
     """What a notebook adds to a verb: -o, and where it runs a program -q and --no-raise-error."""
-    runs = verb.accepts("raise_error") or verb.name == "python"
-    raises = [RAISE] if verb.accepts("raise_error") and not verb.parameter("raise_error") else []
-    return [OUT, *([QUIET, *raises] if runs else [])]
+    return [OUT, QUIET, RAISE] if verb.accepts("raise_error") else [OUT]
 
 
 def join_continued(line: str, cell: str) -> tuple[str, str]:

@@ -27,11 +27,28 @@ def program(settings: NBContainers, verb: Verb, call: Call, cell: str | None, ty
         options["stdin"] = b""  # a cell has no keyboard: the program sees the end of its input
     if verb.name == "logs" and not options.get("follow"):
         return verb.function(*arguments, **options)
+    return streamed(settings, verb, arguments, options)
+
+
+def python(settings: NBContainers, verb: Verb, call: Call, cell: str | None, typed: str) -> Any:
+    """`%%container python`: the cell is Python (see nbcontainers.experiment.api.python)."""
+    if cell is None or not cell.strip():
+        raise InvalidArgument(
+            f"%%{typed.lstrip('%')} needs a cell of Python below its line",
+            hint="write %%container python -m 512m, and the code in the lines below",
+        )
+    options = defaults(settings, verb) | call.options
+    options["raise_error"] = call.face.get("raise_error", settings.raise_error)
+    return streamed(settings, verb, [cell], {**options, "namespace": settings.namespace, "first_line": 2})
+
+
+def streamed(settings: NBContainers, verb: Verb, arguments: list[Any], options: dict[str, Any]) -> Any:
+    """Call the verb with its output going to the cell, in batches, up to the cap."""
     stream = Stream(settings.output_lines)
     container = None
     try:
         result = verb.function(*arguments, **options, stdout=stream.stdout, stderr=stream.stderr, tick=stream.tick)
-        container = result
+        container = getattr(result, "container", result)
     except Error as error:
         container = getattr(error, "container", None)
         raise
@@ -70,15 +87,7 @@ def no_body(typed: str) -> InvalidArgument:
 
 
 def _where(container: Any) -> str:
-    name = getattr(container, "name", "")
-    return f"`%container logs {name}` has all" if name and not container.removed else "`.logs()` of the handle has all"
-
-
-def python(settings: NBContainers, verb: Verb, call: Call, cell: str | None, typed: str) -> Any:
-    """`%%container python`: the cell is Python (see nbcontainers.experiment.api.python)."""
-    if cell is None or not cell.strip():
-        raise InvalidArgument(
-            f"{typed.replace('%%', '%').replace('%', '%%')} needs a cell of Python below its line",
-            hint="write %%container python -m 512m, and the code in the lines below",
-        )
-    return verb.function(cell, *call.arguments, **defaults(settings, verb), **call.options)
+    """Where all of an output that was cut can be read."""
+    if isinstance(container, str) or not hasattr(container, "removed"):
+        return ""
+    return "`.logs()` of the handle has all" if container.removed else f"`%container logs {container.name}` has all"

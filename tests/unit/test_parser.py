@@ -121,7 +121,7 @@ def test_optional_arguments() -> None:
         ),
         ("-x mini", "%container run has no option -x", "type %container run --help"),
         ("-dx mini", "has no option -x (in -dx)", "type %container run --help"),
-        ("-memory", "-m: 'emory' is no size", "write 512k, 256m or 1.5g"),
+        ("-memory", "--memory: 'emory' is no size", "write 512k, 256m or 1.5g"),
         ("-tty mini", "has no option -y (in -tty)", "did you mean --tty? type"),
         ("-m", "-m needs a value", "type -m SIZE"),
         ("--memory", "--memory needs a value", "type --memory SIZE"),

@@ -1,0 +1,174 @@
+"""The magics in a real InteractiveShell: what they register and take away, help, errors, settings, laziness."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from nbcontainers.cli import help, verbs
+from nbcontainers.errors import InvalidArgument
+from nbcontainers.magics import extension
+from nbcontainers.magics.magics import NBContainers
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
+    monkeypatch.setattr("nbcontainers.launcher.client.warm", lambda: None)
+    shell = InteractiveShell.instance()
+    extension.load(shell)
+    yield shell
+    extension.unload(shell)
+
+
+def test_a_magic_for_every_object(shell: InteractiveShell) -> None:
+    magics = shell.magics_manager.magics
+    assert set(verbs.objects()) <= set(magics["line"])
+    assert "container" in magics["cell"]
+
+
+def test_unloading_takes_everything_away_and_loading_twice_adds_nothing() -> None:
+    shell = InteractiveShell.instance()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nbcontainers.launcher.client.warm", lambda: None)
+
+        def count() -> tuple[Any, ...]:
+            manager = shell.magics_manager
+            tables = tuple(sorted(manager.magics[kind]) for kind in ("line", "cell"))
+            lists = (shell.Completer.custom_matchers, shell.configurables, shell.input_transformers_cleanup)
+            return (*tables, sorted(manager.registry), *map(len, lists), shell.events.callbacks)
+
+        before = count()
+        extension.load(shell)
+        once = count()
+        extension.load(shell)
+        assert count() == once
+        assert once != before
+        extension.unload(shell)
+        assert count() == before
+
+
+def test_help_is_the_result_and_nothing_is_printed(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = shell.run_line_magic("container", "run --help")
+    assert isinstance(shown, help.Help)
+    assert shown.startswith("usage: %container run [OPTIONS] IMAGE [COMMAND...]\n")
+    assert "  -o, --out NAME " in shown
+    assert shell.run_line_magic("container", "").startswith("usage: %container VERB")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_docstring_begins_with_the_usage_and_has_an_example_a_verb(shell: InteractiveShell) -> None:
+    found = shell.object_inspect("%container")
+    text = found["docstring"]
+    assert text.splitlines()[0] == "usage: %container VERB [OPTIONS] [ARGUMENTS...]"
+    for verb in verbs.verbs("container"):
+        assert f"\n  %container {verb}" in text or f"%container {help.EXAMPLES[f'container {verb}']}" in text
+
+
+def test_every_verb_has_a_summary_and_an_example() -> None:
+    for object in verbs.objects():
+        for name, verb in verbs.verbs(object).items():
+            assert verb.summary, f"{object} {name} has no docstring"
+            assert f"{object} {name}" in help.EXAMPLES
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("run --memry 1g mini", "%container run has no option --memry"),
+        ("rnu mini", "%container has no verb 'rnu'"),
+        ("run", "%container run needs an IMAGE"),
+        ("run mini {nobody}", "no variable is named 'nobody'"),
+        ("ps # all", "starts no comment"),
+        ("run -o 3x mini", "'3x' is no name of a variable"),
+        ("run -m 1k mini", "--memory: 1k is below what can work"),
+    ],
+)
+def test_mistakes_are_our_own_errors(shell: InteractiveShell, line: str, message: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        shell.run_line_magic("container", line)
+    assert message in caught.value.message
+    assert caught.value.hint
+
+
+def test_an_error_is_short_and_fails_the_cell(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    result = shell.run_cell("%container rnu mini")
+    assert isinstance(result.error_in_exec, InvalidArgument)
+    shown = "".join(capsys.readouterr())
+    assert "InvalidArgument: %container has no verb 'rnu'" in shown
+    assert "hint: did you mean run? type %container --help" in shown
+    assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize("cell", ["%%container run mini", "%%container run mini\n", "%%container run mini\n\n  \n"])
+def test_an_empty_body_is_our_own_error(shell: InteractiveShell, cell: str) -> None:
+    error = shell.run_cell(cell).error_in_exec
+    assert isinstance(error, InvalidArgument)
+    assert error.message == "the body of %%container run is empty"
+    assert error.hint == "write the script below the line, or type %container run IMAGE COMMAND"
+
+
+def test_a_body_where_none_is_read(shell: InteractiveShell) -> None:
+    error = shell.run_cell("%%container ps\nx\n").error_in_exec
+    assert isinstance(error, InvalidArgument)
+    assert error.message == "%%container ps reads no cell body"
+
+
+def test_local_variables_are_seen(shell: InteractiveShell) -> None:
+    shell.run_cell("def f():\n    inner = '--help'\n    return get_ipython().run_line_magic('container', '{inner}')")
+    assert shell.user_ns["f"]().startswith("usage: %container VERB")
+
+
+def test_out_keeps_the_result_and_a_semicolon_shows_nothing(shell: InteractiveShell) -> None:
+    shell.run_cell("%container ps -o listed", store_history=True)
+    assert len(shell.user_ns["listed"]) == 0
+    assert shell.run_cell("%container ps;", store_history=True).result is None
+    shell.run_cell("again = %container ps;", store_history=True)
+    assert shell.user_ns["again"] == shell.user_ns["listed"]
+
+
+def test_settings(shell: InteractiveShell) -> None:
+    shell.run_cell("%config NBContainers.memory = '64m'")
+    settings = next(one for one in shell.configurables if isinstance(one, NBContainers))
+    assert settings.memory == "64m"
+    extension.load(shell)
+    assert next(one for one in shell.configurables if isinstance(one, NBContainers)).memory == "64m"
+    shell.run_cell("%config NBContainers.memory = ''")
+
+
+HEAVY = ("pandas", "numpy", "matplotlib", "ipywidgets", "pyroute2", "asyncio")
+
+
+def test_importing_costs_nothing() -> None:
+    shown = run_python("import sys, nbcontainers; print(*[n for n in sys.modules if n.startswith('nbcontainers')])")
+    assert shown.split() == ["nbcontainers"]
+    script = "import sys; before = set(sys.modules); import nbcontainers; print(*set(sys.modules) - before)"
+    assert set(run_python(script).split()) <= {"nbcontainers", "__future__"}
+
+
+def test_loading_imports_no_more_of_ipython_than_the_shell_has() -> None:
+    script = """
+import sys, time
+from IPython.core.interactiveshell import InteractiveShell
+import IPython.core.magics.extension
+shell = InteractiveShell.instance()
+import nbcontainers.launcher.client as client
+client.warm = lambda: None
+before = set(sys.modules)
+began = time.perf_counter()
+shell.run_line_magic("load_ext", "nbcontainers")
+print(time.perf_counter() - began)
+print(*{name for name in set(sys.modules) - before if not name.startswith("nbcontainers")})
+"""
+    seconds, _, modules = run_python(script).partition("\n")
+    found = {name.partition(".")[0] for name in modules.split()}
+    assert not found & {"IPython", "ipykernel", *HEAVY}
+    assert float(seconds) < 0.1
+
+
+def run_python(script: str) -> str:
+    return subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
