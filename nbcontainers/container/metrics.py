@@ -126,7 +126,7 @@ def plot(samples: Sequence[Sample], facts: Facts) -> Plot:
     cpu.set_xlabel("seconds since the start")
     memory.set_title(facts.title, loc="left", fontsize=10)
     target = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(target)
+    FigureCanvasAgg(figure).print_png(target)  # type: ignore[no-untyped-call]
     return Plot(target.getvalue(), data, words(data, facts))
 
 
@@ -192,7 +192,7 @@ def words(data: pandas.DataFrame, facts: Facts) -> str:
     """The picture in one line."""
     if not len(data):
         return f"{facts.title or 'container'}: no samples"
-    parts = [f"{len(data)} samples over {duration(float(data['elapsed_s'].iloc[-1]))}"]
+    parts = [f"{len(data)} sample{'s' * (len(data) != 1)} over {duration(float(data['elapsed_s'].iloc[-1]))}"]
     if peak := _peak(data, facts):
         limit = f" of {bytes_(facts.memory)}" if facts.memory else ""
         parts.append(f"memory peak {bytes_(peak)}{limit}")

@@ -99,7 +99,7 @@ def call(
     """
     inputs = {"function": function, "arguments": arguments, "keywords": keywords}
     code = "result = function(*arguments, **keywords)"
-    limits: RunOptions = {"memory": memory, "cpus": cpus, **(options or {})}  # type: ignore[typeddict-item]
+    limits: RunOptions = {"memory": memory, "cpus": cpus, **(options or {})}
     return python(code, inputs=inputs, outputs=["result"], file="<call>", **limits)
 
 
@@ -136,8 +136,8 @@ def _objects(inputs: Names, namespace: Mapping[str, Any] | None) -> dict[str, An
 def _file() -> str:
     """How IPython names its cells in tracebacks."""
     if "IPython" in sys.modules:
-        from IPython import get_ipython  # type: ignore[attr-defined]
+        from IPython import get_ipython
 
-        if shell := get_ipython():  # type: ignore[no-untyped-call]
+        if shell := get_ipython():
             return f"Cell In[{shell.execution_count}]"
     return "<cell>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,15 @@ class Ended:
     fault: ContainerFailed | None
     end: dict[str, Any] | None
     outputs: Outputs | None
+
+
+@cache
+def _compiled() -> str:
+    """The runner's folder, with byte code of this interpreter beside its files: the container cannot keep its own."""
+    from compileall import compile_dir
+
+    compile_dir(_RUNNER, quiet=2, maxlevels=0)  # a folder that is not ours to write is used as it is
+    return _RUNNER
 
 
 def run(engine: Engine, cell: Cell, face: Face, options: RunOptions, *, raise_error: bool) -> Result:
@@ -107,7 +117,7 @@ def _run(engine: Engine, cell: Cell, exchange: Exchange, talk: Talk, options: Ru
 
 def _options(options: RunOptions, exchange: Path) -> RunOptions:
     """The user's options and what the runner needs: itself and the socket mounted, the environment."""
-    mounts = [f"{_RUNNER}:{_PACKAGE}:ro", f"{exchange}:{_EXCHANGE}"]
+    mounts = [f"{_compiled()}:{_PACKAGE}:ro", f"{exchange}:{_EXCHANGE}"]
     volumes = [*texts(options.get("volume") or ()), *mounts]
     return {**options, "volume": volumes, "env": settings.environment(options)}
 

@@ -20,9 +20,16 @@ class Publisher(DisplayPublisher):
     cell: Any = None
 
     def publish(
-        self, data: dict[str, Any], metadata: Any = None, *, transient: Any = None, update: bool = False, **_: Any
+        self,
+        data: Any,
+        metadata: Any = None,
+        source: Any = None,
+        *,
+        transient: Any = None,
+        update: Any = False,
+        **_: Any,
     ) -> None:
-        self.cell.publish(data, metadata, transient, update)
+        self.cell.publish(data, metadata, transient, bool(update))
 
     def clear_output(self, wait: bool = False) -> None:
         self.cell.clear(wait)
@@ -40,7 +47,7 @@ class CellShell(InteractiveShell):
         """`__main__` is the cell's module already."""
 
     def init_display_pub(self) -> None:
-        self.display_pub = Publisher(parent=self)
+        self.display_pub = Publisher(parent=self)  # type: ignore[no-untyped-call]
 
     def init_virtualenv(self) -> None:
         """The import path is the notebook's already."""
