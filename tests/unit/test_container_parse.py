@@ -126,7 +126,9 @@ def test_environment_file(tmp_path, monkeypatch):
     assert parse.environment_file(str(path)) == [("A", "1"), ("B", "two words "), ("NBC_A", "ours")]
 
 
-@pytest.mark.parametrize(("content", "sentence"), [(b"A B=1\n", "line 1 of"), (b"=1\n", "line 1 of"), (b"\xff", "no UTF-8")])
+@pytest.mark.parametrize(
+    ("content", "sentence"), [(b"A B=1\n", "line 1 of"), (b"=1\n", "line 1 of"), (b"\xff", "no UTF-8")]
+)
 def test_environment_file_with_nonsense(tmp_path, content, sentence):
     (tmp_path / "env").write_bytes(content)
     with pytest.raises(ValueError, match=sentence):

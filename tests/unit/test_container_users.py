@@ -68,7 +68,9 @@ def test_identity(layer, text, uid, gid, groups, home):
     assert (found.uid, found.gid, found.groups, found.home) == (uid, gid, groups, home)
 
 
-@pytest.mark.parametrize("text", ["0x0", "1e3", "+0", "-1", "nobody-here", "broken", "huge", "negative", "hex", "short", "٣", "1_0"])
+@pytest.mark.parametrize(
+    "text", ["0x0", "1e3", "+0", "-1", "nobody-here", "broken", "huge", "negative", "hex", "short", "٣", "1_0"]
+)
 def test_an_unknown_name_is_an_error_that_says_who_there_is(layer, text):
     with pytest.raises(NotFound) as caught:
         users.resolve(text, [str(layer)], image="the image mini")
