@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from typing import Any, Protocol, TypedDict
 
 from nbcontainers.linux import mounts
@@ -38,6 +39,8 @@ class Overlay:
 
     @staticmethod
     def do(args: Arguments) -> None:
+        if "volatile" in args.get("options", ""):
+            _forget_volatile(args["work"])
         mounts.overlay(
             args["lower"],
             args["target"],
@@ -100,6 +103,60 @@ class Tmpfs:
     def describe(args: Arguments) -> str:
         options = f",{args['options']}" if args.get("options") else ""
         return f"mount -t tmpfs -o nosuid,nodev{options} tmpfs {args['target']}"
+
+
+class Skeleton:
+    """`root`: a folder that gets `folders` (path: mode), `links` (path: target), empty `files` and `copies` of the
+    host's small files at the same place; `work` gets a folder for each path in `overlays`. What is there stays."""
+
+    @staticmethod
+    def do(args: Arguments) -> None:
+        root = args["root"]
+        mask = os.umask(0)
+        try:
+            for path, mode in sorted(args["folders"].items()):
+                _unless_there(os.mkdir, f"{root}/{path}", mode)
+            for path in args["overlays"]:
+                os.makedirs(f"{args['work']}/{path}", exist_ok=True)
+            for path, target in args["links"].items():
+                _unless_there(os.symlink, target, f"{root}/{path}")
+            for path in args["files"]:
+                _unless_there(os.mknod, f"{root}/{path}", 0o644)
+            for path in args["copies"]:
+                _unless_there(_copy, f"/{path}", f"{root}/{path}")
+        finally:
+            os.umask(mask)
+
+    @staticmethod
+    def undo(args: Arguments) -> None:
+        """Its folders are the container's own and go with it."""
+
+    @staticmethod
+    def describe(args: Arguments) -> str:
+        return f"cd {args['root']} && mkdir -p {' '.join(sorted(args['folders']))}"
+
+
+def _unless_there(make: Callable[..., None], *arguments: Any) -> None:
+    try:
+        make(*arguments)
+    except FileExistsError:
+        pass
+
+
+def _copy(source: str, target: str) -> None:
+    with open(source, "rb") as file, open(target, "xb") as copy:
+        os.fchmod(copy.fileno(), os.fstat(file.fileno()).st_mode & 0o777)
+        copy.write(file.read())
+
+
+def _forget_volatile(work: str) -> None:
+    """overlayfs marks the work folder of a `volatile` mount and refuses the next one: after a crash of the machine
+    the upper folder could be incomplete, which for a container's changes we accept (overlayfs.rst, Volatile mount)."""
+    for path in (f"{work}/work/incompat/volatile", f"{work}/work/incompat"):
+        try:
+            os.rmdir(path)
+        except FileNotFoundError:
+            return
 
 
 def unmount(target: str) -> None:

@@ -1,0 +1,148 @@
+"""The verbs of `image`: each a function here, a word on the command line and in the magics.
+
+An image is given by name (`mini`, `nginx:1.21`), name@digest, id or the beginning of its id. `engine` is where the
+store lives; by default this user's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from nbcontainers.engine import Engine, default_engine
+from nbcontainers.errors import InvalidArgument
+from nbcontainers.image.image import Image
+from nbcontainers.option import Argument, Option
+
+if TYPE_CHECKING:
+    from nbcontainers.table import Table
+
+__all__ = ["history", "import_", "inspect", "load", "ls", "rm", "tag"]
+
+File = Annotated[str, Argument("FILE", "a tar, plain or compressed by gzip, zstd, xz or bzip2; - is the input", "path")]
+Name = Annotated[str, Argument("IMAGE", "name, name@digest, id or its beginning", complete="image")]
+
+
+def import_(
+    file: File,
+    reference: Annotated[str, Argument("REFERENCE", "what to call it: NAME[:TAG]")] = "",
+    *,
+    change: Annotated[
+        Sequence[str], Option("-c", help="a Dockerfile instruction for its config, as 'CMD python3'", metavar="LINE")
+    ] = (),
+    message: Annotated[str, Option("-m", help="a comment for its history")] = "",
+    engine: Engine | None = None,
+) -> Image:
+    """Make an image of one layer from the tar of a root file system.
+
+    What `docker export`, debootstrap or mmdebstrap made. Raises ImageError for a tar that is damaged or hostile, and
+    then the store is as it was.
+    """
+    from nbcontainers.image import imported, removal
+
+    store = engine or default_engine()
+    changes = [change] if isinstance(change, str) else change
+    try:
+        return imported.import_(store, str(file), reference, changes, message)
+    except BaseException:
+        removal.sweep(store)
+        raise
+
+
+def load(
+    file: Annotated[str, Argument("FILE", "a docker-archive, an oci-archive or an OCI layout folder", "path")] = "",
+    *,
+    input: Annotated[str, Option("-i", help="the same, as Docker writes it", metavar="FILE", complete="path")] = "",
+    engine: Engine | None = None,
+) -> list[Image]:
+    """Bring in the images of an archive, with their names.
+
+    What `docker save`, `podman save`, `skopeo copy` or `buildah push` wrote. All digests are checked and all layers
+    unpacked. Raises ImageError, and then the store is as it was.
+    """
+    from nbcontainers.image import archive, removal
+
+    if bool(file) == bool(input):
+        raise InvalidArgument("load needs one archive", hint="%image load FILE")
+    store = engine or default_engine()
+    try:
+        return archive.load(store, str(file or input))
+    except BaseException:
+        removal.sweep(store)
+        raise
+
+
+def ls(
+    name: Annotated[str, Argument("NAME", "only images whose name begins so")] = "",
+    *,
+    all_: Annotated[bool, Option("-a", help="also those without a name")] = False,
+    engine: Engine | None = None,
+) -> Table:
+    """List the images, the embedded ones too.
+
+    SIZE is that of the unpacked files; rows also have the digest and `content_size`, the bytes of the blobs.
+    """
+    from nbcontainers.image import listing
+
+    return listing.table(engine or default_engine(), name, all_=all_)
+
+
+def rm(
+    *references: Name,
+    force: Annotated[bool, Option("-f", help="also with several names, or while containers use it")] = False,
+    engine: Engine | None = None,
+) -> list[dict[str, str]]:
+    """Remove names, and with the last one the image and every layer that nothing else needs.
+
+    Raises InvalidState while a container uses it. A container keeps its unpacked layers in any case.
+    """
+    from nbcontainers.image import removal
+
+    if not references:
+        raise InvalidArgument("rm needs an image", hint="%image rm IMAGE; %image ls shows them")
+    store = engine or default_engine()
+    report = [line for text in references for line in removal.remove(store, str(text), force=force)]
+    removal.sweep(store)
+    return report
+
+
+def inspect(*references: Name, engine: Engine | None = None) -> list[dict[str, Any]]:
+    """Everything known of the images, in Docker's words."""
+    from nbcontainers.image import listing
+    from nbcontainers.image.store import resolve
+
+    if not references:
+        raise InvalidArgument("inspect needs an image", hint="%image inspect IMAGE; %image ls shows them")
+    store = engine or default_engine()
+    return [listing.details(resolve(store, str(text))) for text in references]
+
+
+def tag(
+    image: Name,
+    reference: Annotated[str, Argument("REFERENCE", "its additional name: NAME[:TAG]")],
+    *,
+    engine: Engine | None = None,
+) -> Image:
+    """Give an image one more name. A name that meant another image moves."""
+    from nbcontainers.image import layout
+    from nbcontainers.image.store import resolve
+    from nbcontainers.oci import reference as references
+
+    store = engine or default_engine()
+    found = resolve(store, str(image))
+    if found.is_host:
+        raise InvalidArgument("host is this machine itself and has no other name", hint="use `host`")
+    wanted = references.parse(reference, default_domain=references.LOCAL)
+    if wanted.digest:
+        raise InvalidArgument(f"{reference!r} has a digest, which cannot be given", hint="write NAME:TAG")
+    with layout.update(store) as manifests:
+        layout.set_name(manifests, str(wanted), found.descriptor)
+    return Image(store, found.digest, str(wanted), found.manifest_size)
+
+
+def history(image: Name, *, engine: Engine | None = None) -> Table:
+    """The steps an image was made in, the last one first, with the size of the layer each made."""
+    from nbcontainers.image import listing
+    from nbcontainers.image.store import resolve
+
+    return listing.history(resolve(engine or default_engine(), str(image)))

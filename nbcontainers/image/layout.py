@@ -1,0 +1,232 @@
+"""The store on disk: a plain OCI image layout (image-layout.md) that skopeo, umoci and crane read as it stands.
+
+Every image has a descriptor in index.json; its name is the annotation org.opencontainers.image.ref.name, always the
+whole normalised reference (`docker.io/library/nginx:1.21`, `localhost/mini:latest`), so that
+
+    skopeo inspect oci:/var/lib/nbcontainers/images:localhost/mini:latest
+
+finds it. An image with several names has several descriptors, one without a name has one without annotation.
+Files are written beside the layout (`partial/`, each locked while it is being written), synced and renamed in.
+Two locks, both beside the layout: `images.lock` for one change of index.json, `content.lock` shared by everybody
+who adds blobs or snapshots and exclusive for who sweeps what is no longer reachable.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from nbcontainers.engine import Engine
+from nbcontainers.errors import ImageError, NotFound
+from nbcontainers.oci import digest as digests
+from nbcontainers.oci.image import INDEX, MAX_DOCUMENT, REF_NAME, Descriptor, descriptor, encode, read_document
+
+
+class Index:
+    """One version of index.json: descriptors, and names to descriptors. `memo` is for whoever resolves."""
+
+    def __init__(self, manifests: list[Descriptor]) -> None:
+        self.manifests = manifests
+        self.names = {name: one for one in manifests if (name := one.get("annotations", {}).get(REF_NAME))}
+        self.memo: dict[str, Any] = {}
+
+
+_indexes: dict[Path, tuple[tuple[int, int, int], Index]] = {}
+
+
+def read_index(engine: Engine) -> Index:
+    """What index.json says now; parsed only when the file changed (its inode does, with every change)."""
+    path = engine.images / "index.json"
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return Index([])
+    version = (status.st_ino, status.st_mtime_ns, status.st_size)
+    known = _indexes.get(path)
+    if known and known[0] == version:
+        return known[1]
+    document = read_document(path.read_bytes(), str(path))
+    index = Index(cast(list[Descriptor], document.get("manifests") or []))
+    _indexes[path] = (version, index)
+    return index
+
+
+@contextmanager
+def lock(engine: Engine, name: str, *, shared: bool = False, wait: bool = True) -> Generator[None]:
+    """Hold `root/NAME`. Raises BlockingIOError if somebody else does and we shall not wait."""
+    descriptor = os.open(engine.root / name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def adding(engine: Engine) -> Any:
+    """Held by whoever adds content, so that nobody sweeps it before its descriptor is in the index."""
+    return lock(engine, "content.lock", shared=True)
+
+
+@contextmanager
+def update(engine: Engine) -> Generator[list[Descriptor]]:
+    """Change the descriptors of the index, alone. Nothing is written if the block raises or changes nothing."""
+    with lock(engine, "images.lock"):
+        make(engine)
+        before = read_index(engine).manifests
+        manifests = cast(list[Descriptor], json.loads(json.dumps(before)))
+        yield manifests
+        if manifests != before:
+            document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
+            write(engine, engine.images / "index.json", [encode(document)])
+
+
+def make(engine: Engine) -> None:
+    """The folders and files that make a folder an image layout."""
+    (engine.images / "blobs/sha256").mkdir(parents=True, exist_ok=True)
+    if not (engine.images / "oci-layout").exists():
+        write(engine, engine.images / "oci-layout", [b'{"imageLayoutVersion":"1.0.0"}'])
+    if not (engine.images / "index.json").exists():
+        write(engine, engine.images / "index.json", [encode({"schemaVersion": 2, "mediaType": INDEX, "manifests": []})])
+
+
+def set_name(manifests: list[Descriptor], name: str, target: Descriptor) -> None:
+    """Let `name` mean `target`; an image that loses its last name keeps a descriptor without one."""
+    previous = next((one for one in manifests if one.get("annotations", {}).get(REF_NAME) == name), None)
+    if previous and previous["digest"] == target["digest"]:
+        return
+    manifests[:] = [
+        one for one in manifests
+        if one is not previous and (one["digest"] != target["digest"] or REF_NAME in one.get("annotations", {}))
+    ]  # fmt: skip
+    if previous and not any(one["digest"] == previous["digest"] for one in manifests):
+        manifests.append(_named(previous, None))
+    manifests.append(_named(target, name))
+
+
+def add_unnamed(manifests: list[Descriptor], target: Descriptor) -> None:
+    if not any(one["digest"] == target["digest"] for one in manifests):
+        manifests.append(_named(target, None))
+
+
+def remove_name(manifests: list[Descriptor], name: str) -> None:
+    manifests[:] = [one for one in manifests if one.get("annotations", {}).get(REF_NAME) != name]
+
+
+def _named(target: Descriptor, name: str | None) -> Descriptor:
+    rest = {key: value for key, value in target.get("annotations", {}).items() if key != REF_NAME}
+    annotations = rest | ({REF_NAME: name} if name else {})
+    plain = descriptor(target["mediaType"], target["digest"], target["size"])
+    return plain | {"annotations": annotations} if annotations else plain
+
+
+def blob(engine: Engine, digest: str) -> Path:
+    """Where a blob lies, whether it is there or not."""
+    algorithm, value = digests.split(digest)
+    return engine.images / "blobs" / algorithm / value
+
+
+def read_blob(engine: Engine, wanted: Descriptor) -> bytes:
+    """A small blob (manifest, config), checked. ImageError if it is damaged, NotFound if it is not there."""
+    path = blob(engine, wanted["digest"])
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_DOCUMENT + 1)
+    except FileNotFoundError:
+        raise NotFound(f"blob {wanted['digest']} is not in the store", hint="load or import the image again") from None
+    hashed = digests.hasher(wanted["digest"])
+    hashed.update(content)
+    if not wanted["digest"].endswith(hashed.hexdigest()):
+        raise ImageError(
+            f"blob {wanted['digest']} is damaged", hint="remove the image with %image rm -f and load it again"
+        )
+    return content
+
+
+def put(engine: Engine, chunks: Iterable[bytes], expected: Descriptor | None = None) -> tuple[str, int]:
+    """Add a blob; (digest, size). With `expected` its digest and size are held to it, and a blob that is there
+    already is not written again. ImageError if it lies; then nothing was added."""
+    if expected and blob(engine, expected["digest"]).exists():
+        return expected["digest"], expected["size"]
+    make(engine)
+    with partial(engine) as file:
+        digest, size = _copy(chunks, file, expected)
+        target = blob(engine, digest)
+        target.parent.mkdir(exist_ok=True)
+        _publish(file, target)
+    return digest, size
+
+
+def put_document(engine: Engine, document: Any, media_type: str) -> Descriptor:
+    """Add a JSON document; its descriptor."""
+    content = document if isinstance(document, bytes) else encode(document)
+    wanted = descriptor(media_type, digests.of(content), len(content))
+    put(engine, [content], wanted)
+    return wanted
+
+
+def _copy(chunks: Iterable[bytes], file: Any, expected: Descriptor | None) -> tuple[str, int]:
+    hashed = digests.hasher(expected["digest"] if expected else "sha256:" + "0" * 64)
+    limit = expected["size"] if expected else None
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if limit is not None and size > limit:
+            raise ImageError(f"blob {expected and expected['digest']} is larger than the {limit} bytes it should have")
+        hashed.update(chunk)
+        file.write(chunk)
+    digest = f"{expected['digest'].partition(':')[0] if expected else 'sha256'}:{hashed.hexdigest()}"
+    if expected and (digest != expected["digest"] or size != limit):
+        raise ImageError(f"blob {expected['digest']} ({limit} bytes) turned out to be {digest} ({size} bytes)")
+    return digest, size
+
+
+def write(engine: Engine, path: Path, chunks: Iterable[bytes]) -> None:
+    """Write a file that is either there as a whole or not at all, also after a power cut."""
+    with partial(engine) as file:
+        for chunk in chunks:
+            file.write(chunk)
+        _publish(file, path)
+
+
+@contextmanager
+def partial(engine: Engine) -> Generator[Any]:
+    """A new locked file in `root/partial`, gone at the end unless it was renamed."""
+    folder = engine.root / "partial"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with open(folder / os.urandom(8).hex(), "xb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield file
+        finally:
+            Path(file.name).unlink(missing_ok=True)  # missing: renamed
+
+
+def _publish(file: Any, target: Path) -> None:
+    """Blobs are readable, not secret among our own: the root folder is closed."""
+    file.flush()
+    os.fchmod(file.fileno(), 0o644)
+    os.fsync(file.fileno())
+    os.rename(file.name, target)
+    folder = os.open(target.parent, os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def abandoned(engine: Engine) -> list[Path]:
+    """Files in `partial/` whose writer is dead: their lock is free."""
+    found = []
+    for path in (engine.root / "partial").glob("*"):
+        try:
+            with open(path, "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                found.append(path)
+        except (BlockingIOError, FileNotFoundError):
+            continue
+    return found

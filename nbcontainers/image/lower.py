@@ -1,0 +1,94 @@
+"""What the layers below have at a path: overlayfs' merged view, without a mount.
+
+Layers are unpacked in overlay form (Documentation/filesystems/overlayfs.rst): a whiteout is a character device 0:0,
+an opaque folder bears the xattr trusted.overlay.opaque, or user.overlay.opaque in a user namespace.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from typing import NamedTuple
+
+OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
+
+
+class Found(NamedTuple):
+    """A path in one layer: its descriptor (the layer's own) and what is there."""
+
+    layer: int
+    path: bytes
+    status: os.stat_result
+
+
+def is_whiteout(status: os.stat_result) -> bool:
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+
+def is_opaque(layer: int, path: bytes) -> bool:
+    place = f"/proc/self/fd/{layer}/".encode() + path
+    for name in OPAQUE:
+        try:
+            if os.getxattr(place, name, follow_symlinks=False) == b"y":
+                return True
+        except OSError:  # ENODATA, ENOTSUP
+            continue
+    return False
+
+
+def find(layers: Sequence[int], path: bytes) -> Found | None:
+    """The topmost thing at `path` in the layers (descriptors, top first), links not followed; None if hidden."""
+    parts = path.split(b"/") if path else []
+    for layer in layers:
+        found, goes_on = _look(layer, parts)
+        if found or not goes_on:
+            return found
+    return None
+
+
+def _look(layer: int, parts: list[bytes]) -> tuple[Found | None, bool]:
+    """What one layer says, and whether the layers below may be asked when it says nothing."""
+    path, goes_on = b"", True
+    status = os.fstat(layer)
+    for part in parts:
+        if not stat.S_ISDIR(status.st_mode):
+            return None, False
+        goes_on = goes_on and not is_opaque(layer, path)
+        path = path + b"/" + part if path else part
+        try:
+            status = os.lstat(path, dir_fd=layer)
+        except FileNotFoundError:
+            return None, goes_on
+        if is_whiteout(status):
+            return None, False
+    return Found(layer, path, status), goes_on
+
+
+def read(layers: Sequence[int], path: str, limit: int) -> bytes | None:
+    """The content of a regular file as a process in the merged tree would see it, links followed inside; None if
+    there is none. At most `limit` bytes: a longer file is cut."""
+    todo = os.fsencode(path).split(b"/")[::-1]
+    real: list[bytes] = []
+    found: Found | None = None
+    for _ in range(400):
+        if not todo:
+            break
+        part = todo.pop()
+        if part == b"..":
+            real[-1:] = []
+        elif part not in (b"", b"."):
+            found = find(layers, b"/".join([*real, part]))
+            if found is None:
+                return None
+            if stat.S_ISLNK(found.status.st_mode):
+                target = os.readlink(found.path, dir_fd=found.layer)
+                real = [] if target.startswith(b"/") else real
+                todo += target.split(b"/")[::-1]
+            else:
+                real.append(part)
+    if todo or found is None or not stat.S_ISREG(found.status.st_mode):
+        return None
+    descriptor = os.open(found.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=found.layer)
+    with open(descriptor, "rb") as file:
+        return file.read(limit)

@@ -1,0 +1,173 @@
+"""Taking images away: names, and what nothing reaches any more.
+
+Reachable is what a descriptor of the index leads to, and every snapshot that a container's recipe mounts; a sweep
+removes the rest. It never waits for, and never disturbs, whoever is adding something: then it is left to the next.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from nbcontainers.engine import Engine
+from nbcontainers.errors import Error, InvalidState
+from nbcontainers.image import layout, work
+from nbcontainers.image.image import Image, of_descriptor
+from nbcontainers.image.store import resolve, short
+from nbcontainers.oci import reference as references
+from nbcontainers.oci.image import REF_NAME
+
+
+def remove(engine: Engine, text: str, *, force: bool) -> list[dict[str, str]]:
+    """Take the name away, and with its last name the image: what was untagged and deleted, as Docker reports it.
+
+    Given by id, an image with several names needs `force`. Raises InvalidState while a container needs the image:
+    with `force` it goes, but the container keeps its unpacked layers.
+    """
+    image = resolve(engine, text)
+    if image.is_host:
+        raise InvalidState(
+            "host is this machine's own root file system: there is nothing to remove",
+            hint="%image ls shows what can go",
+        )
+    names = image.names
+    going = [image.reference] if _names_it(text, image) else names
+    if len(going) > 1 and not force:
+        some = ", ".join(map(short, names))
+        raise InvalidState(
+            f"image {image.id[7:19]} has several names: {some}", hint=f"give one of them, or %image rm -f {text}"
+        )
+    last = set(names) <= set(going)
+    if last and not force:
+        _refuse_in_use(engine, image)
+    with layout.update(engine) as manifests:
+        for name in going:
+            layout.remove_name(manifests, name)
+        if last:
+            manifests[:] = [one for one in manifests if one["digest"] != image.digest]
+    report = [{"Untagged": name} for name in going]
+    return report + ([{"Deleted": image.id}] if last else [])
+
+
+def _names_it(text: str, image: Image) -> bool:
+    """Whether the image was given by a name of its own, not by an id."""
+    try:
+        wanted = references.candidates(text)
+    except Error:
+        return False
+    return bool(image.reference) and image.reference in map(str, wanted)
+
+
+def _refuse_in_use(engine: Engine, image: Image) -> None:
+    users = users_of(engine, image)
+    if users:
+        some = ", ".join(users[:3]) + (" …" if len(users) > 3 else "")
+        plural = "containers" if len(users) > 1 else "container"
+        raise InvalidState(
+            f"image {short(image.reference) or image.id[7:19]} is used by {plural} {some}",
+            hint=f"%container rm {' '.join(users[:3])} first, or %image rm -f",
+            containers=users,
+        )
+
+
+def users_of(engine: Engine, image: Image) -> list[str]:
+    """Names of the containers, running or not, whose root file system is this image's."""
+    return sorted(
+        record.get("name") or record["id"][:12] for record, _ in _containers(engine) if record["digest"] == image.digest
+    )
+
+
+def _containers(engine: Engine) -> Iterator[tuple[dict[str, Any], list[Path]]]:
+    """Each container's record, and the folders that are lower layers of its root file system."""
+    for folder in engine.containers.glob("*"):
+        try:
+            recipe = json.loads((folder / "recipe.json").read_bytes())
+            record = json.loads((folder / "container.json").read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # being made, or being removed
+        steps = recipe.get("steps", [])
+        yield record, [Path(path).resolve() for step in steps for path in step["args"].get("lower", [])]
+
+
+def sweep(engine: Engine) -> dict[str, int]:
+    """Remove what nothing reaches: {"blobs", "snapshots", "bytes"} (bytes of blobs). Does nothing while somebody adds."""
+    try:
+        with layout.lock(engine, "content.lock", wait=False), layout.lock(engine, "images.lock"):
+            return _sweep(engine)
+    except BlockingIOError:
+        return {"blobs": 0, "snapshots": 0, "bytes": 0}
+
+
+def _sweep(engine: Engine) -> dict[str, int]:
+    blobs, chains = _reachable(engine)
+    mounted = {path for _, folders in _containers(engine) for path in folders}
+    chains.update(path.parent.name for path in mounted if path.name == "fs")
+    count = freed = 0
+    for path in (engine.images / "blobs").glob("*/*"):
+        if f"{path.parent.name}:{path.name}" not in blobs:
+            freed += path.stat().st_size
+            count += 1
+            path.unlink()
+    for path in layout.abandoned(engine):
+        path.unlink(missing_ok=True)
+    gone = list(_unreachable_snapshots(engine, chains))
+    work.discard(gone)
+    return {"blobs": count, "snapshots": len(gone), "bytes": freed}
+
+
+def _reachable(engine: Engine) -> tuple[set[str], set[str]]:
+    """Digests of blobs, and hex ChainIDs. A damaged manifest keeps itself only."""
+    blobs: set[str] = set()
+    chains: set[str] = set()
+    for one in layout.read_index(engine).manifests:
+        blobs.add(one["digest"])
+        image = of_descriptor(engine, one, one.get("annotations", {}).get(REF_NAME, ""))
+        try:
+            manifest = image.manifest
+            blobs.update(layer["digest"] for layer in [*manifest["layers"], manifest["config"]])
+            chains.update(chain.rpartition(":")[2] for chain in image.chain_ids)
+        except Error:
+            continue
+    return blobs, chains
+
+
+def _unreachable_snapshots(engine: Engine, chains: set[str]) -> Iterator[Path]:
+    """Folders to delete, each renamed first: a snapshot is there as a whole or not at all. Also dead makers' parts."""
+    for path in list(engine.snapshots.iterdir()):
+        name = path.name
+        if name == "l":
+            _drop_dangling(path)
+        elif name.endswith(".lock"):
+            if _free(path):
+                path.unlink(missing_ok=True)
+        elif name.endswith(".partial"):
+            if _free(path.with_suffix(".lock")):
+                yield path
+        elif name not in chains:
+            partial = path.with_name(f"{name}.partial")
+            if partial.exists():
+                yield path.rename(path.with_name(f"{name}-{os.urandom(4).hex()}.partial"))
+            else:
+                yield path.rename(partial)
+
+
+def _drop_dangling(links: Path) -> None:
+    for link in links.iterdir():
+        if not link.exists():
+            link.unlink()
+
+
+def _free(path: Path) -> bool:
+    """Whether nobody holds that lock."""
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    except FileNotFoundError:
+        return True
+    except BlockingIOError:
+        return False

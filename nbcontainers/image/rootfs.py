@@ -1,0 +1,94 @@
+"""From an image to the steps that make a container's root file system.
+
+A usual image is one overlay of its unpacked layers. `host` is put together from the host's own folders, see
+`image/host.py`. Mounts are `volatile`: what a container wrote is not synced when it ends (a sync costs more than the
+whole container), so after a power cut its changes may be incomplete.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from nbcontainers.engine import Engine
+from nbcontainers.image import host, work
+from nbcontainers.image.image import Image
+from nbcontainers.monitor.steps import Step
+
+OVERLAY = "nbcontainers.monitor.steps:Overlay"
+VOLATILE = "volatile"
+_MANY = 40
+"""More layers than this are named by short links, so that all fit mount(2)'s one page."""
+
+_known: dict[tuple[Path, str], list[str]] = {}
+
+
+def layers(engine: Engine, image: Image) -> list[str]:
+    """The folders the image's files are in, the top one first; unpacks what is missing.
+
+    For `host` this is "/", good for reading what is not hidden (passwd, group). Raises ImageError for bad layers.
+    """
+    if image.is_host:
+        return ["/"]
+    known = _known.get((engine.root, image.digest))
+    if known is None or not all(map(os.path.exists, known)):
+        known = work.ensure_unpacked(image)
+        known = _visible(engine, image, known)
+        known = _shortened(engine, known) if len(known) > _MANY else known
+        _known[engine.root, image.digest] = known
+    return list(known)
+
+
+def prepare(engine: Engine, image: Image, container: Path) -> list[Step]:
+    """The steps that make `container`/rootfs writable over the image; needs `container`/{upper,work,rootfs} when done.
+
+    Everything slow (unpacking, hiding the host's secrets) is done here; the steps only mount.
+    """
+    if image.is_host:
+        return host.steps(engine, container)
+    return [overlay(engine, layers(engine, image), container)]
+
+
+def overlay(engine: Engine, lower: list[str], container: Path, name: str = "") -> Step:
+    """One overlay on rootfs/NAME with upper/NAME and work/NAME."""
+    below = f"/{name}" if name else ""
+    arguments: dict[str, Any] = {
+        "lower": lower,
+        "upper": f"{container}/upper{below}",
+        "work": f"{container}/work{below}",
+        "target": f"{container}/rootfs{below}",
+        "userxattr": engine.rootless,
+        "options": VOLATILE,
+    }
+    return {"step": OVERLAY, "args": arguments}
+
+
+def _visible(engine: Engine, image: Image, folders: list[str]) -> list[str]:
+    """overlayfs does not look at opaque root folders, so layers below one are left out here."""
+    from nbcontainers.image import snapshot
+
+    for number, chain in enumerate(reversed(image.chain_ids)):
+        if snapshot.facts(engine.snapshots, chain)["opaque_root"]:
+            return folders[: number + 1]
+    return folders
+
+
+def _shortened(engine: Engine, folders: list[str]) -> list[str]:
+    """Links snapshots/l/DIGITS to the layers; their digits are as few as tell them apart from all others."""
+    links = engine.snapshots / "l"
+    links.mkdir(mode=0o700, exist_ok=True)
+    return [str(_link(links, Path(folder))) for folder in folders]
+
+
+def _link(links: Path, folder: Path) -> Path:
+    target = f"../{folder.parent.name}/fs"
+    for length in range(6, 65):
+        link = links / folder.parent.name[:length]
+        try:
+            link.symlink_to(target)
+        except FileExistsError:
+            if os.readlink(link) != target:
+                continue
+        return link
+    raise AssertionError("a digest is 64 digits")

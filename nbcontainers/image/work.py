@@ -1,0 +1,70 @@
+"""The seam to the launcher: what touches files of other owners runs in a process of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from nbcontainers.engine import Engine
+from nbcontainers.image.image import Image
+from nbcontainers.image.snapshot import Job, path
+from nbcontainers.oci.image import chain_ids
+
+CODECS = ("isal", "zstandard")
+
+
+def ensure_unpacked(image: Image) -> list[str]:
+    """Unpack what is missing of the image; the overlay lower folders, top first.
+
+    Raises ImageError for a layer that is damaged or hostile; then nothing of it is kept.
+    """
+    folders = [path(image.engine.snapshots, chain) for chain in image.chain_ids]
+    if not all(map(Path.exists, folders)):
+        blobs = [layer["digest"] for layer in image.layers]
+        unpack(image.engine, blobs, image.config["rootfs"]["diff_ids"])
+    return [str(folder) for folder in reversed(folders)]
+
+
+def unpack(engine: Engine, blobs: Sequence[str], diff_ids: Sequence[str]) -> None:
+    """Unpack the layers (blobs of the store, bottom first) whose snapshots do not exist."""
+    from nbcontainers.image import layout
+
+    chain = [chain_id.rpartition(":")[2] for chain_id in chain_ids(diff_ids)]
+    jobs: list[Job] = []
+    for number, (digest, diff_id) in enumerate(zip(blobs, diff_ids, strict=True)):
+        if not path(engine.snapshots, chain[number]).exists():
+            blob, below = str(layout.blob(engine, digest)), chain[:number][::-1]
+            jobs.append({"blob": blob, "diff_id": diff_id, "chain": chain[number], "below": below})
+    if jobs:
+        with layout.adding(engine):
+            call("snapshot:make", snapshots=str(engine.snapshots), jobs=jobs, userxattr=engine.rootless)
+
+
+def discard(folders: Sequence[Path]) -> None:
+    """Remove folders of unpacked layers."""
+    if folders:
+        call("snapshot:discard", folders=[str(folder) for folder in folders])
+
+
+def call(target: str, **arguments: Any) -> Any:
+    """Call `nbcontainers.image.TARGET` in a process of the launcher, which finds the fast codecs where we do."""
+    from nbcontainers.launcher import client
+
+    return client.call("nbcontainers.image.work:inside", target=target, paths=_codec_paths(), arguments=arguments)
+
+
+def inside(target: str, paths: list[str], arguments: dict[str, Any]) -> Any:
+    """The launcher's side of `call`: it runs without site-packages, so it is told where the codecs are."""
+    from importlib import import_module
+
+    sys.path += [path for path in paths if path not in sys.path]
+    module, _, name = target.partition(":")
+    return getattr(import_module(f"nbcontainers.image.{module}"), name)(**arguments)
+
+
+def _codec_paths() -> list[str]:
+    specs = [find_spec(name) for name in CODECS]
+    return list(dict.fromkeys(str(Path(spec.origin).parent.parent) for spec in specs if spec and spec.origin))

@@ -1,0 +1,1 @@
+"""The three specifications of the Open Container Initiative as typed words."""

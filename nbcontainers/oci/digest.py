@@ -1,0 +1,40 @@
+"""Digests as the image-spec writes them (descriptor.md, Digests): `algorithm:hex`."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Protocol
+
+_FORM = re.compile(r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})")
+
+
+class Hash(Protocol):
+    """What hashlib makes."""
+
+    def update(self, data: bytes, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+def is_digest(text: object) -> bool:
+    return isinstance(text, str) and _FORM.fullmatch(text) is not None
+
+
+def split(digest: str) -> tuple[str, str]:
+    """(algorithm, hex). Raises ValueError for anything but a sha256 or sha512 digest in lower case."""
+    if not is_digest(digest):
+        raise ValueError(f"{digest!r} is no digest; one looks like sha256: and 64 hexadecimal digits")
+    algorithm, _, value = digest.partition(":")
+    return algorithm, value
+
+
+def of(content: bytes) -> str:
+    """The sha256 digest of `content`."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def hasher(digest: str) -> Hash:
+    """A new hash of the digest's algorithm."""
+    make: Callable[[], Hash] = hashlib.sha512 if split(digest)[0] == "sha512" else hashlib.sha256
+    return make()

@@ -1,0 +1,149 @@
+"""The image-spec 1.1 as typed words: media types, descriptors, manifests, configs, DiffIDs and ChainIDs."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any, TypedDict, cast
+
+from nbcontainers.errors import ImageError
+from nbcontainers.oci.digest import is_digest
+
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+LAYER_GZIP = f"{LAYER}+gzip"
+LAYER_ZSTD = f"{LAYER}+zstd"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+REF_NAME = "org.opencontainers.image.ref.name"
+
+INDEXES = (INDEX, DOCKER_INDEX)
+MANIFESTS = (MANIFEST, DOCKER_MANIFEST)
+MAX_DOCUMENT = 4 << 20
+"""Bytes of the largest manifest, index or config we read: what registries accept as well."""
+
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "armv7l": "arm"}
+
+
+class Descriptor(TypedDict, total=False):
+    """descriptor.md."""
+
+    mediaType: str
+    digest: str
+    size: int
+    annotations: dict[str, str]
+    platform: dict[str, str]
+
+
+class Manifest(TypedDict, total=False):
+    """manifest.md."""
+
+    schemaVersion: int
+    mediaType: str
+    config: Descriptor
+    layers: list[Descriptor]
+    annotations: dict[str, str]
+
+
+class RootFS(TypedDict):
+    type: str
+    diff_ids: list[str]
+
+
+class ImageConfig(TypedDict, total=False):
+    """config.md. `config` holds what a container starts with (Env, Cmd, Entrypoint, User, …)."""
+
+    created: str
+    author: str
+    architecture: str
+    os: str
+    variant: str
+    config: dict[str, Any]
+    rootfs: RootFS
+    history: list[dict[str, Any]]
+
+
+def architecture() -> str:
+    """This machine's, by its Go name."""
+    machine = platform.machine()
+    return _MACHINES.get(machine, machine)
+
+
+def encode(document: Any) -> bytes:
+    """A document in one deterministic form."""
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode()
+
+
+def descriptor(media_type: str, digest: str, size: int) -> Descriptor:
+    return {"mediaType": media_type, "digest": digest, "size": size}
+
+
+def manifest(config: Descriptor, layers: Sequence[Descriptor]) -> Manifest:
+    return {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": list(layers)}
+
+
+def chain_ids(diff_ids: Sequence[str]) -> list[str]:
+    """The ChainID of each layer, bottom first (config.md, Layer ChainID)."""
+    chain: list[str] = []
+    for diff_id in diff_ids:
+        text = f"{chain[-1]} {diff_id}".encode() if chain else b""
+        chain.append(f"sha256:{sha256(text).hexdigest()}" if chain else diff_id)
+    return chain
+
+
+def read_document(content: bytes, what: str) -> dict[str, Any]:
+    """A JSON object, or ImageError."""
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ImageError(f"{what} is not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise ImageError(f"{what} is not a JSON object")
+    return document
+
+
+def read_descriptor(value: Any, what: str) -> Descriptor:
+    """A descriptor with a known digest and a size that is not negative, or ImageError."""
+    if not isinstance(value, dict) or not is_digest(value.get("digest")):
+        raise ImageError(f"{what} has no digest that can be checked")
+    size = value.get("size")
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise ImageError(f"{what} has the impossible size {size!r}")
+    if not isinstance(value.get("mediaType", ""), str):
+        raise ImageError(f"{what} has a media type that is no text")
+    return cast(Descriptor, value)
+
+
+def read_manifest(content: bytes, what: str = "the manifest") -> Manifest:
+    """A manifest whose descriptors hold, or ImageError. A document that also claims to be an index is refused
+    (CVE-2021-41190)."""
+    document = read_document(content, what)
+    if document.get("mediaType", MANIFEST) not in MANIFESTS or "manifests" in document:
+        raise ImageError(f"{what} is no image manifest but {document.get('mediaType') or 'an index'}")
+    layers = document.get("layers") or []
+    if not isinstance(layers, list):
+        raise ImageError(f"{what} has no list of layers")
+    read_descriptor(document.get("config"), f"the config in {what}")
+    for number, layer in enumerate(layers, 1):
+        read_descriptor(layer, f"layer {number} in {what}")
+    document["layers"] = layers
+    return cast(Manifest, document)
+
+
+def read_config(content: bytes, layers: int, what: str = "the image config") -> ImageConfig:
+    """An image config with one DiffID a layer, or ImageError."""
+    document = read_document(content, what)
+    rootfs = document.get("rootfs")
+    diff_ids = (rootfs.get("diff_ids") or []) if isinstance(rootfs, dict) else None
+    if not isinstance(rootfs, dict) or not isinstance(diff_ids, list) or not all(map(is_digest, diff_ids)):
+        raise ImageError(f"{what} has no list of DiffIDs")
+    if len(diff_ids) != layers:
+        raise ImageError(f"{what} has {len(diff_ids)} DiffIDs for {layers} layers")
+    if not isinstance(document.get("config") or {}, dict):
+        raise ImageError(f"{what} has a `config` that is no object")
+    rootfs["diff_ids"] = diff_ids
+    return cast(ImageConfig, document)
