@@ -72,7 +72,7 @@ def session(user: User, command: Sequence[str], cgroups: Sequence[Path]) -> int:
     environment |= {name: os.environ[name] for name in kept if name in os.environ}
     # The shell enters the cgroups while it is still root; `runuser` then becomes the user in its place.
     enter = 'for group; do [ "$group" = -- ] && break; echo $$ > "$group/cgroup.procs" || exit 1; shift; done; shift'
-    words = ["sh", "-c", f'{enter}; exec runuser -u {NAME} -- "$@"', "sh", *map(str, cgroups), "--", *command]
+    words = ["sh", "-c", f'{enter}; exec /sbin/runuser -u {NAME} -- "$@"', "sh", *map(str, cgroups), "--", *command]
     return subprocess.run(words, env=environment, cwd=user.project, check=False, stdin=subprocess.DEVNULL).returncode
 
 

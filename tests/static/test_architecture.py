@@ -89,6 +89,7 @@ def test_only_the_faces_print_or_exit(name: str) -> None:
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in modules()
         if path.relative_to(PACKAGE).parts[0] not in faces and path.name != "program.py"
+        if "inside" not in path.parts  # programs that run in a container, where print is their only way out
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func) in (name, f"sys.{name}")
     ]
