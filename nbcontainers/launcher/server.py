@@ -11,19 +11,24 @@ import array
 import gc
 import json
 import os
+import select
 import signal
 import socket
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from nbcontainers.errors import Error, HostNotCapable
+from nbcontainers.linux import memory, process
 from nbcontainers.monitor import protocol
 
 SEALED = "NBCONTAINERS_SEALED"
 _MAX_FDS = 253  # SCM_MAX_FD, unix(7)
+#: A foreground container of a short program is through in this time; its start is not to be disturbed.
+_START_MS = 25
 _INT = array.array("i").itemsize
+_ANCILLARY = socket.CMSG_SPACE(_MAX_FDS * _INT)
 
 
 def main(control_fd: int, run: str, rootless: bool, modules: str) -> NoReturn:
@@ -41,14 +46,11 @@ def main(control_fd: int, run: str, rootless: bool, modules: str) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.disable()
     preload(modules.split(","))
-    while True:
-        serve_one(control, refusal)
+    Server(control, refusal).serve()
 
 
 def enter(run: str, rootless: bool) -> None:
     """Join the namespaces of the pause process where there are any, then run from a sealed interpreter."""
-    from nbcontainers.linux import process
-
     if rootless and SEALED not in os.environ:
         from nbcontainers.launcher.pause import join
 
@@ -56,8 +58,11 @@ def enter(run: str, rootless: bool) -> None:
     process.seal_interpreter(SEALED)
 
 
-def preload(modules: list[str]) -> None:
-    """Import before forking, once for all. What cannot be imported is reported by the child that needs it."""
+def preload(modules: list[str]) -> bool:
+    """Import before forking, once for all; whether anything was new.
+
+    What cannot be imported is reported by the child that needs it.
+    """
     missing = [name for name in modules if name and name not in sys.modules]
     for name in missing:
         try:
@@ -67,28 +72,112 @@ def preload(modules: list[str]) -> None:
     if missing:
         gc.collect()
         gc.freeze()
+    return bool(missing)
 
 
-def serve_one(control: socket.socket, refusal: Error | None) -> None:
-    """Take one request and fork its child; leave the process when the client has gone."""
-    fds: list[int] = []
+class Spare(NamedTuple):
+    """A child that waits, and where it waits."""
+
+    pid: int
+    connection: socket.socket
+
+
+class Server:
+    """The loop. A spare child is forked ahead, in a quiet moment, and takes its page faults before it is needed."""
+
+    def __init__(self, control: socket.socket, refusal: Error | None) -> None:
+        self.control = control
+        self.refusal = refusal
+        self.spare: Spare | None = None
+
+    def serve(self) -> NoReturn:
+        """Until the client goes."""
+        busy = -1
+        while True:
+            if self.spare is None and quiet(self.control, busy):
+                self.spare = self.make_spare()
+            packet, fds = receive(self.control)
+            if not packet and not fds:
+                os._exit(0)
+            if preload(packet.decode().split("\n")) and self.spare:
+                self.spare.connection.close()  # it does not know the newest modules
+                self.spare = None
+            if busy >= 0:
+                os.close(busy)
+            busy = open_quickly(self.hand_over(fds)) if fds else -1
+            for descriptor in fds:
+                os.close(descriptor)
+
+    def hand_over(self, fds: list[int]) -> int:
+        """Give a request to the spare, or to a new child if there is none or it was killed; returns the pid."""
+        spare, self.spare = self.spare, None
+        if spare is not None:
+            with spare.connection:
+                try:
+                    socket.send_fds(spare.connection, [b"r"], fds)
+                    return spare.pid
+                except OSError:
+                    pass
+        pid = os.fork()
+        if pid == 0:
+            self.control.close()
+            child(fds[0], fds[1:], self.refusal)
+        return pid
+
+    def make_spare(self) -> Spare:
+        """Fork a child that waits for a request; it ends with us, when the socket does."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            pid = os.fork()
+            if pid == 0:
+                self.control.close()
+                ours.close()
+                wait_as_spare(theirs, self.refusal)
+        return Spare(pid, ours)
+
+
+def open_quickly(pid: int) -> int:
+    """A pidfd of our child; -1 if it has ended already."""
     try:
-        packet, ancillary, _, _ = control.recvmsg(1 << 16, socket.CMSG_SPACE(_MAX_FDS * _INT), socket.MSG_CMSG_CLOEXEC)
+        return process.pidfd_open(pid)
+    except ProcessLookupError:
+        return -1
+
+
+def quiet(control: socket.socket, busy: int) -> bool:
+    """Wait for a good moment to make a spare: the last child has ended, or works on and has had its start.
+
+    False if a request comes before.
+    """
+    poll = select.poll()
+    poll.register(control, select.POLLIN)
+    if busy >= 0:
+        poll.register(busy, select.POLLIN)
+    return control.fileno() not in dict(poll.poll(_START_MS if busy >= 0 else 0))
+
+
+def receive(connection: socket.socket) -> tuple[bytes, list[int]]:
+    """One packet and its descriptors (close-on-exec); (b"", []) when the other side has gone."""
+    try:
+        packet, ancillary, _, _ = connection.recvmsg(1 << 16, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError:
-        os._exit(0)
+        return b"", []
+    fds: list[int] = []
     for _, _, data in ancillary:
         fds += array.array("i", data[: len(data) - len(data) % _INT])
-    if not packet:
+    return packet, fds
+
+
+def wait_as_spare(connection: socket.socket, refusal: Error | None) -> NoReturn:
+    """The life of the spare child: it never returns into the launcher's loop."""
+    try:
+        memory.populate()
+        packet, fds = receive(connection)
+        connection.close()
+        if packet and fds:
+            child(fds[0], fds[1:], refusal)
+    finally:
         os._exit(0)
-    if not fds:  # only modules to have ready
-        preload(packet.decode().split("\n"))
-        return
-    preload(packet.decode().split("\n"))
-    if os.fork() == 0:
-        control.close()
-        child(fds[0], fds[1:], refusal)
-    for descriptor in fds:
-        os.close(descriptor)
 
 
 def child(request: int, fds: list[int], refusal: Error | None) -> NoReturn:

@@ -27,6 +27,7 @@ def run(
     id: str,
     process: dict[str, Any],
     interactive: bool = False,
+    console: bool = False,
     attach: bool = True,
     fds: Sequence[int] = (),
 ) -> None:
@@ -37,7 +38,7 @@ def run(
     """
     os.setsid()
     os.dup2(0, 2)
-    streams = Stdio(interactive=interactive, console=bool(process.get("terminal")), given=tuple(fds))
+    streams = Stdio(interactive=interactive, console=console or bool(process.get("terminal")), given=tuple(fds))
     started_ns, started = time.time_ns(), time.monotonic()
     created = begin(root, run, id, process, streams)
     watch = Watch(created.pidfd, streams)

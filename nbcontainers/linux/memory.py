@@ -1,0 +1,51 @@
+"""The memory of this process: madvise(2), proc_pid_maps(5)."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from nbcontainers.linux import libc
+
+MADV_POPULATE_READ, MADV_POPULATE_WRITE = 22, 23
+
+_madvise = ctypes.CDLL(None, use_errno=True).madvise
+_madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+
+
+class Mapping(NamedTuple):
+    """One line of /proc/self/maps. `path` is "" for anonymous memory, "[heap]" and "[stack]" for those."""
+
+    address: int
+    size: int
+    permissions: str
+    path: str
+
+
+def mappings() -> Iterator[Mapping]:
+    with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            words = line.split(None, 5)
+            start, _, end = words[0].partition("-")
+            path = words[5].rstrip("\n") if len(words) > 5 else ""
+            yield Mapping(int(start, 16), int(end, 16) - int(start, 16), words[1], path)
+
+
+def populate() -> None:
+    """Take every page fault of a forked process now: copies of what it may write, entries for what it reads.
+
+    A fault that copies a page costs 1-3 µs, and a forked Python takes a thousand of them in its first milliseconds.
+    Does nothing before Linux 5.14.
+    """
+    for mapping in list(mappings()):
+        if mapping.permissions[3] != "p" or mapping.path.startswith("[v"):  # vvar, vdso, vsyscall
+            continue
+        advice = MADV_POPULATE_WRITE if mapping.permissions[1] == "w" else MADV_POPULATE_READ
+        if mapping.permissions[0] == "r" and _madvise(mapping.address, mapping.size, advice) < 0:
+            number = ctypes.get_errno()
+            if number == errno.EINVAL:
+                return
+            if number not in (errno.EFAULT, errno.ENOMEM):  # a mapping beyond its file's end; one that changed
+                raise libc.failure(number, "madvise")
