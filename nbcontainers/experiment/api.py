@@ -67,6 +67,8 @@ def python(
     Text, displays and figures appear as if the code ran here; `stdout` and `stderr` take bytes instead. Tracebacks
     count lines from `first_line` in `file`.
 
+    The container is removed at its end unless it was given a name (or `rm=False`); the result keeps what it used.
+
     Raises what the code raised: an exception of the same name and (where it can be imported here) type that is also a
     ContainerFailed; InvalidArgument for names that are missing or cannot be pickled; otherwise what `run` raises.
     With `raise_error=False` a failure of the code is the result's `error`.

@@ -118,8 +118,9 @@ def _run(engine: Engine, cell: Cell, exchange: Exchange, talk: Talk, options: Ru
 def _options(options: RunOptions, exchange: Path) -> RunOptions:
     """The user's options and what the runner needs: itself and the socket mounted, the environment."""
     mounts = [f"{_compiled()}:{_PACKAGE}:ro", f"{exchange}:{_EXCHANGE}"]
-    volumes = [*texts(options.get("volume") or ()), *mounts]
-    return {**options, "volume": volumes, "env": settings.environment(options)}
+    volumes = [*texts(options.get("volume") or ()), *mounts, *settings.font_cache()]
+    kept: RunOptions = {"rm": not options.get("name"), **options}  # a handle without a name needs nothing on the disk
+    return {**kept, "volume": volumes, "env": settings.environment(options)}
 
 
 def _interrupted(cell: Cell, exchange: Exchange) -> BaseException:
@@ -133,7 +134,9 @@ def _interrupted(cell: Cell, exchange: Exchange) -> BaseException:
 def _concluded(cell: Cell, ended: Ended) -> dict[str, Any]:
     """The outputs. Raises what kept them from coming."""
     end, status = ended.end or {}, (ended.end or {}).get("status")
-    if status == "ok" and not ended.fault:
+    if not ended.fault and not cell.outputs and status in (None, "ok"):
+        return {}
+    if not ended.fault and status == "ok":
         return _load(cell, ended)
     if status == "error":
         hint = advice.for_error(end.get("error") or {}, ended.container)
@@ -145,8 +148,6 @@ def _concluded(cell: Cell, ended: Ended) -> dict[str, Any]:
 
 
 def _load(cell: Cell, ended: Ended) -> dict[str, Any]:
-    if not cell.outputs:
-        return {}
     if not ended.outputs or not ended.outputs.committed:
         raise _silent(ended)
     try:

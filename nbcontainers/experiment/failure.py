@@ -6,6 +6,7 @@ shows the cell's own lines in IPython's form; it is a ContainerFailed too, with 
 
 from __future__ import annotations
 
+import linecache
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -32,7 +33,9 @@ class CellFailed(ContainerFailed):
         """Classes made for one failure are not kinds of ours."""
 
     def _render_traceback_(self) -> list[str]:
-        return [*self.lines, *([f"hint: {self.hint}"] if self.hint else [])] or super()._render_traceback_()
+        if not self.lines:
+            return super()._render_traceback_()
+        return [*self.lines, *([f"hint: {self.hint}"] if self.hint else [])]
 
     def to_json(self) -> dict[str, Any]:
         return {**super().to_json(), "error": "CellFailed"}
@@ -106,7 +109,7 @@ def _link(link: dict[str, Any], first_line: int, paint: _Paint) -> Iterator[str]
         return
     if frames:
         yield paint.red(name) + "Traceback (most recent call last)".rjust(_WIDTH - len(name))
-    for frame in frames:
+    for frame in map(_with_source, frames):
         yield from _frame(frame, first_line, paint)
         yield ""
     if syntax := link.get("syntax"):
@@ -131,6 +134,26 @@ def _frame(frame: dict[str, Any], first_line: int, paint: _Paint) -> Iterator[st
             yield _source(number, text, number == line, paint)
     if frame.get("repeated"):
         yield f"[... the same frame {frame['repeated']} times more]"
+
+
+def _with_source(frame: dict[str, Any]) -> dict[str, Any]:
+    """A frame of a function that was passed in: its file may be here only, as a cell of the notebook is."""
+    if frame.get("source"):
+        return frame
+    file, line = str(frame.get("file")), int(frame.get("line") or 0)
+    text = linecache.getline(file, line).rstrip("\n")
+    return {**frame, "file": _cell_name(file), "source": [(line, text)] if text else []}
+
+
+def _cell_name(file: str) -> str:
+    """`Cell In[3]` for the file IPython made of that cell."""
+    if "IPython" in sys.modules:
+        from IPython import get_ipython
+
+        compiler = getattr(get_ipython(), "compile", None)
+        if compiler is not None and (name := compiler.format_code_name(file)):
+            return " ".join(name)
+    return file
 
 
 def _source(number: int, text: str, here: bool, paint: _Paint) -> str:

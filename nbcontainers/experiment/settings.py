@@ -14,6 +14,7 @@ from nbcontainers.container.options import RunOptions, texts, value
 
 FOLDER = "/run/nbcontainers"
 """Where the runner and the exchange are in the container."""
+FONTS = f"{FOLDER}/fonts"
 
 #: What numerical libraries and Python (3.13, PYTHON_CPU_COUNT) ask for the number of processors. The kernel's own
 #: answer is the host's: a CPU limit is no part of it, and a thread for every processor of the host only adds throttling.
@@ -96,8 +97,27 @@ def header(code: str, file: str, first_line: int, inputs: Mapping[str, object], 
     return {
         "code": code, "file": file, "first_line": first_line, "inputs": list(inputs), "outputs": outputs,
         "path": [entry for entry in sys.path if isinstance(entry, str)], "cwd": _folder(),
-        "execution_count": _number(file), **figures(),
+        "execution_count": _number(file), "fonts": FONTS, **figures(),
     }  # fmt: skip
+
+
+def font_cache() -> list[str]:
+    """A mount of matplotlib's list of fonts, if there is one: making it anew takes seconds where fonts are many.
+
+    matplotlib is not asked for the folder: that would import it.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = os.environ.get("MPLCONFIGDIR") or f"{cache}/matplotlib"
+    if ":" in folder or not any(name.startswith("fontlist-") for name in _names(folder)):
+        return []
+    return [f"{folder}:{FONTS}:ro"]
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def _folder() -> str:

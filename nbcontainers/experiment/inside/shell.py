@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -61,7 +62,7 @@ def make(show: Show, module: ModuleType, header: dict[str, Any]) -> CellShell:
     Publisher.cell = show
     config = Config({"HistoryManager": {"enabled": False}, "InlineBackend": header["inline"]})
     before = dict(module.__dict__)
-    folder = tempfile.mkdtemp(prefix="ipython-")  # homes are hidden
+    folder = tempfile.mkdtemp(prefix="ipython-", dir=None if os.access("/tmp", os.W_OK) else "/dev/shm")
     shell = CellShell.instance(config=config, ipython_dir=folder, user_module=module, user_ns=module.__dict__)
     shell.execution_count = header["execution_count"]
     for name in set(module.__dict__) - set(before) - {"_"}:

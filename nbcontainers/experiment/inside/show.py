@@ -113,7 +113,7 @@ class Show:
         try:
             self.shell()
             from IPython.display import display
-        except ImportError:
+        except (ImportError, OSError):  # no IPython, or nowhere it may keep its files
             for value in objects:
                 self.publish({"text/plain": repr(value)}, None, None)
             return None
@@ -125,11 +125,12 @@ class Show:
             self._shell.events.trigger("post_execute")
 
     def _matplotlib(self) -> None:
-        """The notebook's own rcParams, so that figures look as they do there."""
+        """The notebook's own rcParams, so that figures look as they do there, and its list of fonts."""
+        import matplotlib
+
+        _copy_new(self._header["fonts"], matplotlib.get_cachedir())
         given = self._header["matplotlib"]
         if given:
-            import matplotlib
-
             if colors := given.pop("axes.prop_cycle", None):
                 from cycler import cycler
 
@@ -143,6 +144,17 @@ def _that_fit(data: Bundle) -> Bundle:
     left = ", ".join(f"{kind} of {len(data[kind]) >> 20} MiB" for kind in data if kind not in kept)
     kept.setdefault("text/plain", f"[left out, because a display may have {limit >> 20} MiB: {left}]")
     return kept
+
+
+def _copy_new(source: str, target: str) -> None:
+    """The files of one folder that the other does not have; without them things are slower, not different."""
+    from shutil import copyfile
+
+    try:
+        for name in set(os.listdir(source)) - set(os.listdir(target)):
+            copyfile(f"{source}/{name}", f"{target}/{name}")
+    except OSError:
+        return
 
 
 class _StandIn:
