@@ -45,7 +45,8 @@ def flag(value: Any, path: str) -> None:
 
 def whole(values: range) -> Any:
     def number(value: Any, path: str) -> None:
-        assert isinstance(value, int) and not isinstance(value, bool) and value in values, f"{path}: {value!r}"
+        assert type(value) is int, path
+        assert value in values, f"{path}: {value}"
 
     return number
 
@@ -80,7 +81,7 @@ def root(value: Any, path: str) -> None:
 
 def capability(value: Any, path: str) -> None:
     text(value, path)
-    assert value.startswith("CAP_") and value.isupper(), f"{path}: {value}"
+    assert value == f"CAP_{value[4:].upper()}", f"{path}: {value}"
 
 
 def process(value: Any, path: str) -> None:
@@ -102,7 +103,8 @@ def variable(value: Any, path: str) -> None:
 
 def rlimit(value: Any, path: str) -> None:
     only(value, path, type=text, soft=u64, hard=u64)
-    assert value["type"].startswith("RLIMIT_") and value["soft"] <= value["hard"], f"{path}: {value}"
+    assert value["type"].startswith("RLIMIT_"), path
+    assert value["soft"] <= value["hard"], f"{path}: {value}"
 
 
 def mounts(value: Any, path: str) -> None:

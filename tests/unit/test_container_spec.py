@@ -35,9 +35,9 @@ class FakeHost(Host):
     raises_limits = False
     one_id = False
     limits_processes = True
-    thermal_throttle: list[str] = []  # noqa: RUF012
+    thermal_throttle: list[str] = []
     init = "/usr/bin/catatonit"
-    nodes = {"/dev/fuse": Node("c", 10, 229, 0o666, 0, 0), "/dev/sda": Node("b", 8, 0, 0o660, 0, 6)}  # noqa: RUF012
+    nodes = {"/dev/fuse": Node("c", 10, 229, 0o666, 0, 0), "/dev/sda": Node("b", 8, 0, 0o660, 0, 6)}
 
     def __init__(self, **facts: Any) -> None:
         super().__init__(rootless=facts.pop("rootless", False))
@@ -169,7 +169,8 @@ def test_root_has_podmans_eleven_and_nothing_is_inherited():
     assert sets["bounding"] == sets["effective"] == sets["permitted"]
     assert set(sets["bounding"]) == set(defaults.CAPABILITIES)
     assert len(sets["bounding"]) == 11
-    assert not sets.get("inheritable") and not sets.get("ambient")
+    assert not sets.get("inheritable")
+    assert not sets.get("ambient")
     assert build()["process"]["noNewPrivileges"] is True
 
 
@@ -417,7 +418,8 @@ def test_volumes_of_the_image_are_anonymous_unless_mounted_over():
     config = build(image=image, volume=["mine:/data"])
     assert mount(config, "/data")["source"] == "/volumes/mine/_data"
     source = mount(config, "/log")["source"]
-    assert source.startswith("/volumes/") and len(source.split("/")[2]) == 64
+    assert source.startswith("/volumes/")
+    assert len(source.split("/")[2]) == 64
     assert source == mount(build(image=image), "/log")["source"]
 
 
