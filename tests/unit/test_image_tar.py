@@ -53,10 +53,17 @@ def test_reads_what_the_standard_library_writes(step: int, form: int) -> None:
 
 def test_pax_overrides_every_field() -> None:
     entry = one(
-        t.pax({"path": "new/ñame", "uid": "3000000", "gid": "4294967294", "mtime": "-1.5", "SCHILY.xattr.user.a": b"\0="}),
+        t.pax(
+            {"path": "new/ñame", "uid": "3000000", "gid": "4294967294", "mtime": "-1.5", "SCHILY.xattr.user.a": b"\0="}
+        ),
         t.file("old", uid=1, gid=2),
     )
-    assert (entry.name, entry.uid, entry.gid, entry.mtime_ns) == ("new/ñame".encode(), 3_000_000, 2**32 - 2, -1_500_000_000)
+    assert (entry.name, entry.uid, entry.gid, entry.mtime_ns) == (
+        "new/ñame".encode(),
+        3_000_000,
+        2**32 - 2,
+        -1_500_000_000,
+    )
     assert entry.xattrs == {b"user.a": b"\0="}
 
 
@@ -198,7 +205,11 @@ def test_sparse_files_of_gnu_tar(form: str, tmp_path: Path) -> None:
 
 def test_members_are_found_without_reading_the_data(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
-    path.write_bytes(t.archive(t.file("one", b"x" * 100_000), t.pax({"path": "two"}), t.file("n", b"hello"), t.file("z")))
+    path.write_bytes(
+        t.archive(t.file("one", b"x" * 100_000), t.pax({"path": "two"}), t.file("n", b"hello"), t.file("z"))
+    )
     with path.open("rb") as file:
-        found = {entry.name: os.pread(file.fileno(), min(entry.size, 5), at) for entry, at in tar.members(file.fileno())}
+        found = {
+            entry.name: os.pread(file.fileno(), min(entry.size, 5), at) for entry, at in tar.members(file.fileno())
+        }
     assert found == {b"one": b"xxxxx", b"two": b"hello", b"z": b""}
