@@ -156,7 +156,10 @@ def host_path(device: Mapping[str, Any]) -> str:
 
 
 def hierarchies() -> list[tuple[str, str, str]]:
-    """(folder, file system, mount data) of each cgroup hierarchy of this host: cgroups(7), /proc/PID/cgroup."""
+    """(folder, file system, mount data) of each cgroup hierarchy of this host: cgroups(7), /proc/PID/cgroup.
+
+    One that the host does not mount is left out: ours would be its first superblock, and read-only for everybody.
+    """
     found = []
     with open("/proc/self/cgroup") as file:
         lines = [line.rstrip("\n").split(":", 2) for line in file]
@@ -167,7 +170,7 @@ def hierarchies() -> list[tuple[str, str, str]]:
             found.append(("unified", "cgroup2", ""))
         else:
             found.append((names.removeprefix("name="), "cgroup", names))
-    return found
+    return [one for one in found if os.path.isdir(f"/sys/fs/cgroup/{one[0]}")]
 
 
 def sysctl(key: str, value: str, flags: int, joins: Mapping[str, int]) -> tuple[str, str]:
