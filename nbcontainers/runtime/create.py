@@ -45,12 +45,13 @@ class Created:
 def create(
     config: Mapping[str, Any], bundle: Path, id: str, run: Path, stdio: tuple[int, int, int], *,
     cgroup: Any, console: bool = False, fifo: bool = False, die_with_parent: bool = False, preserve: int = 0,
-    cache: Path | None = None,
+    cache: Path | None = None, meanwhile: Callable[[], None] | None = None,
 ) -> Created:  # fmt: skip
     """Make the container `id` from a parsed `config.json`; its program does not run yet.
 
     `run` is the folder of all state, `cgroup` a cgroups.cgroup.Cgroup that does not exist yet. With `fifo`, `start` may
-    be called by another process. `die_with_parent` ties the container to the calling process.
+    be called by another process. `die_with_parent` ties the container to the calling process. `meanwhile` is called
+    while init is busy, with the cgroup in place; its failure is one of create.
     """
     with contextlib.ExitStack() as undo:
         folder = run / check_id(id)
@@ -70,7 +71,9 @@ def create(
         created.limits = limits
         _close(theirs, start, plan)
         document.update(pid=created.pid, start_time=process.start_time(created.pid))
-        write_json(str(folder / "state.json"), document)  # while init is busy
+        write_json(str(folder / "state.json"), document)
+        if meanwhile:
+            meanwhile()
         _prepare(plan, created, document)
         undo.pop_all()
     return created
