@@ -31,6 +31,7 @@ class Exchange:
     def __init__(self, engine: Engine) -> None:
         parent = engine.run / NAME
         parent.mkdir(mode=0o700, exist_ok=True)
+        prune(engine)
         self.folder = parent / secrets.token_hex(8)
         self.folder.mkdir(mode=0o711)
         self._lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

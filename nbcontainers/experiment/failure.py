@@ -44,6 +44,10 @@ class CellFailed(ContainerFailed):
 Error.kinds["CellFailed"] = CellFailed
 
 
+#: For a container that ended without telling where it was.
+INTERRUPTED = {"chain": [{"type": "KeyboardInterrupt", "bases": ["builtins:KeyboardInterrupt"], "message": ""}]}
+
+
 def raised(description: dict[str, Any], *, first_line: int, hint: str, details: dict[str, Any]) -> CellFailed:
     """The exception for what `inside.explain` described."""
     chain = [link for link in description.get("chain", ()) if isinstance(link, dict)] or [{}]

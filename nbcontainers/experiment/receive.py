@@ -16,6 +16,7 @@ from nbcontainers.experiment.inside import binary, wire
 
 _SMALL = 2**16
 _PER_READ = 2**20
+_PER_TURN = 2**23
 
 
 class Outputs:
@@ -43,10 +44,14 @@ class Receiver:
         self.closed = False
         self._kind = b""
         self._payload = memoryview(bytearray(wire.HEAD.size))
-        self._filled = 0
+        self._filled = self._turn = 0
 
     def read(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
-        """The displays that have arrived, as (kind, document). Raises ContainerFailed on what is no frame."""
+        """The displays that have arrived, as (kind, document). Raises ContainerFailed on what is no frame.
+
+        Of a large output it takes some MiB at a time, so that the caller gets its turn.
+        """
+        self._turn = _PER_TURN
         while not self.closed and self._fill():
             whole, self._filled = self._payload, 0
             if not self._kind:
@@ -63,6 +68,8 @@ class Receiver:
     def _fill(self) -> bool:
         """Read into the current payload; True when it is whole."""
         while self._filled < len(self._payload):
+            if self._turn <= 0:
+                return False
             try:
                 count = self._socket.recv_into(self._payload[self._filled : self._filled + _PER_READ])
             except BlockingIOError:
@@ -73,6 +80,7 @@ class Receiver:
                 self.closed = True
                 return False
             self._filled += count
+            self._turn -= count
         return True
 
     def _room(self, length: int) -> memoryview:

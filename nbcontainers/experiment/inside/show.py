@@ -57,6 +57,8 @@ class Show:
         builtins.display = self.display  # type: ignore[attr-defined]
         builtins.get_ipython = self._get_ipython  # type: ignore[attr-defined]
         os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+        if not os.access(os.path.expanduser("~"), os.W_OK):
+            os.environ.setdefault("MPLCONFIGDIR", "/tmp/matplotlib")
         sys.meta_path.insert(0, _AfterImport({"IPython": self.shell, "matplotlib": self._matplotlib}))
 
     def _get_ipython(self) -> Any:

@@ -5,6 +5,7 @@ The count goes with every display, so that the notebook can put text and display
 
 from __future__ import annotations
 
+import builtins
 import io
 import os
 import sys
@@ -50,9 +51,25 @@ class Stream(io.TextIOWrapper):
         return written
 
 
+def write_whole(
+    *values: object, sep: str | None = " ", end: str | None = "\n", file: Any = None, flush: bool = False
+) -> None:
+    """print() in one write: Python's own writes the end of a line apart from the line."""
+    if file is None and isinstance(sys.stdout, Stream) and isinstance(sep, str) and isinstance(end, str):
+        sys.stdout.write(sep.join(map(str, values)) + end)
+    else:
+        _print(*values, sep=sep, end=end, file=file, flush=flush)
+
+
+_print = builtins.print
+write_whole.__name__ = write_whole.__qualname__ = "print"
+write_whole.__module__ = "builtins"
+
+
 def install() -> tuple[Counted, Counted]:
     """Take the place of sys.stdout and sys.stderr, and give the counters back."""
     out, err = Stream(1, "<stdout>", "surrogateescape"), Stream(2, "<stderr>", "backslashreplace")
     sys.stdout = sys.__stdout__ = out  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = err  # type: ignore[misc]
+    builtins.print = write_whole
     return out.counted, err.counted
