@@ -39,9 +39,12 @@ def read(path: Path) -> str:
 
 
 def marked(folder: Path) -> bool:
-    """Whether the process was started by this session or runs in one of our cgroups."""
+    """Whether the process, or the one that started it, belongs to this session; a container's own has no environment."""
     mark = f"{MARK}={os.environ.get(MARK, '')}"
-    return mark in read(folder / "environ").split("\0") or "/nbcontainers/" in read(folder / "cgroup")
+    if mark in read(folder / "environ").split("\0"):
+        return True
+    fields = read(folder / "stat").rpartition(")")[2].split()
+    return bool(fields) and mark in read(Path("/proc", fields[1], "environ")).split("\0")
 
 
 def mounts() -> set[str]:
@@ -51,15 +54,19 @@ def mounts() -> set[str]:
 
 
 def cgroups() -> set[str]:
-    """Every cgroup folder of every hierarchy that a test could have made."""
+    """Every cgroup folder that a test could have made; on a shared machine those in which somebody lives are his."""
     found = set()
     for top, folders, _ in os.walk("/sys/fs/cgroup"):
         for name in folders:
             path = os.path.join(top, name)
-            ours = "/nbcontainers/" in path or (ALONE and "process_api" not in path)
+            ours = "process_api" not in path if ALONE else "/nbcontainers/" in path and not inhabited(path)
             if ours and not path.endswith("/nbcontainers"):  # the parent stays for the next container
                 found.add(path)
     return found
+
+
+def inhabited(path: str) -> bool:
+    return read(Path(path, "cgroup.procs")) != ""
 
 
 def links() -> set[str]:
@@ -92,9 +99,16 @@ def running() -> set[str]:
         if fields[0] == "Z":
             if parent_is_ours(fields[1]):
                 found.add(f"{pid} {fields[19]} {comm} (zombie)")
-        elif marked(folder) or (ALONE and comm not in MACHINE):
+        elif (marked(folder) or (ALONE and comm not in MACHINE)) and not spare(fields):
             found.add(f"{pid} {fields[19]} {comm}")
     return found
+
+
+def spare(fields: list[str]) -> bool:
+    """Whether this is the child that a launcher keeps ready: in the launcher's own session, where nothing else lives."""
+    launcher = Path("/proc", fields[1])
+    session = read(launcher / "stat").rpartition(")")[2].split()[3:4]
+    return "nbcontainers.launcher" in read(launcher / "cmdline") and session == fields[3:4]
 
 
 def parent_is_ours(parent: str) -> bool:
@@ -102,6 +116,8 @@ def parent_is_ours(parent: str) -> bool:
 
 
 def temporary_files() -> set[str]:
+    if not ALONE:
+        return set()  # other sessions of these tests make some too
     folders = [Path("/tmp"), Path("/dev/shm"), Path("/var/tmp")]
     names = {str(path) for folder in folders if folder.is_dir() for path in folder.iterdir()}
     return {name for name in names if "nbc" in name.lower() or "container" in name}

@@ -45,6 +45,7 @@ if [ -d /sys/fs/cgroup/memory ] && [ ! -d /sys/fs/cgroup/hugetlb ] && grep -q '^
     done
     mkdir "$top/hugetlb"
     mount -t cgroup -o hugetlb cgroup "$top/hugetlb"
+    mkdir "$top/hugetlb/peer-probe"; rmdir "$top/hugetlb/peer-probe"
     mount --move "$top" /sys/fs/cgroup
     rmdir "$top"
 fi

@@ -42,7 +42,8 @@ def main() -> int:
         return 1
     if not os.environ.get("NBCONTAINERS_BENCH"):
         isolate()
-    with tempfile.TemporaryDirectory(prefix="nbc-bench-", dir="/dev/shm") as folder:
+    where = tempfile.TemporaryDirectory(prefix="nbc-bench-", dir="/dev/shm", ignore_cleanup_errors=True)
+    with programs.cgroups_as_before(), where as folder:
         os.environ["NBCONTAINERS_ROOT"], os.environ["NBCONTAINERS_RUN"] = f"{folder}/root", f"{folder}/run"
         found = {part: MEASURES[part](Path(folder), options.rounds) for part in options.parts or PARTS}
     return write(found, options.json)

@@ -86,6 +86,23 @@ def docker(folder: Path, archive: Path) -> Iterator[list[str]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def cgroups_as_before() -> Iterator[None]:
+    """Remove the empty parents (docker, libpod_parent) that the peers leave in every hierarchy."""
+    before = cgroup_folders()
+    try:
+        yield
+    finally:
+        for folder in sorted(cgroup_folders() - before, reverse=True):
+            if "process_api" not in folder:
+                with contextlib.suppress(OSError):  # another program's, and in use
+                    os.rmdir(folder)
+
+
+def cgroup_folders() -> set[str]:
+    return {top for top, _, _ in os.walk("/sys/fs/cgroup") if "/nbcontainers/" not in top}
+
+
 def wait_for(client: list[str], log: Path) -> None:
     for _ in range(300):
         if subprocess.run([*client, "info"], capture_output=True, check=False).returncode == 0:
