@@ -11,12 +11,16 @@ _V1 = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pid
 _DROP_IN = "/etc/systemd/system/user@.service.d/delegate.conf"
 
 
-@cache
 def user() -> int:
     """Our uid as the outermost user namespace we can see calls it: user_namespaces(7), uid_map."""
+    return _outside(os.geteuid())
+
+
+@cache
+def _outside(uid: int) -> int:
     with open("/proc/self/uid_map") as file:
-        inside, outside, _ = map(int, file.readline().split())
-    return os.geteuid() - inside + outside if inside <= os.geteuid() else os.geteuid()
+        inside, outside, count = map(int, file.readline().split())
+    return uid - inside + outside if inside <= uid < inside + count else uid
 
 
 def own_folder() -> str:

@@ -1,0 +1,30 @@
+"""Pure cgroup v2 on a kernel of its own: the tests of tests/guest, and the cgroup tests of this folder once more."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import vm
+
+pytestmark = [pytest.mark.as_root, pytest.mark.slow, pytest.mark.timeout(300)]
+
+#: What may be skipped there, and why.
+SKIPS = ("this host has no v1 freezer", "not a v1 host", "the VM compares v2", "the VM tests delegation on v2",
+         "a translated processor has other costs")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def guest() -> vm.Result:
+    return vm.run(["tests/guest", "tests/system/test_cgroups.py"], programs=["crun"])
+
+
+def test_what_the_guest_says(guest: vm.Result) -> None:
+    outcomes = guest.outcomes()
+    wrong = {name: text for name, text in outcomes.items() if text != "passed" and not allowed(text)}
+    assert not wrong, "\n\n".join(f"in the guest: {name}: {text}" for name, text in wrong.items())
+    assert sum(text == "passed" for text in outcomes.values()) >= 35
+    assert guest.seconds < 100
+
+
+def allowed(text: str) -> bool:
+    return text.startswith("skipped") and any(reason in text for reason in SKIPS)
