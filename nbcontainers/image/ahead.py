@@ -44,7 +44,7 @@ class Ahead:
         if isinstance(piece, bytes):
             self._room.release()
             return piece
-        self._ready.append(None)
+        self._ready.append(piece)  # again for whoever asks again
         self._items.release()
         if piece is None:
             raise StopIteration

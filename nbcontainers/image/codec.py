@@ -6,7 +6,7 @@ bounded pieces, so that a bomb costs time until its budget is spent, never memor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import cache
 from typing import Any, Protocol
 
@@ -164,16 +164,76 @@ class Headed:
         return head or self._file.read(size)
 
 
+class _Frames:
+    """A file of zstd frames that knows whether it ended between two of them: the libraries do not tell.
+
+    RFC 8878, 3.1: a frame is a header, blocks of a given length, and perhaps a checksum.
+    """
+
+    def __init__(self, file: _Readable) -> None:
+        self._file = file
+        self._walk = self._frames()
+        self._wanted = next(self._walk)  # bytes of the next header, or below 0 what is to be jumped over
+        self._head = b""
+        self.between = True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        at = 0
+        while at < len(data):
+            at = self._step(data, at)
+        return data
+
+    def _step(self, data: bytes, at: int) -> int:
+        if self._wanted < 0:
+            taken = min(-self._wanted, len(data) - at)
+            self._wanted += taken
+        else:
+            taken = min(self._wanted - len(self._head), len(data) - at)
+            self._head += data[at : at + taken]
+            self.between = False
+        if self._wanted == 0 or len(self._head) == self._wanted:
+            head, self._head = self._head, b""
+            self._wanted = self._walk.send(head)
+        return at + taken
+
+    def _frames(self) -> Generator[int, bytes]:
+        while True:
+            self.between = True
+            magic = yield 4
+            if magic[1:] == b"\x2a\x4d\x18":
+                size = int.from_bytes((yield 4), "little")
+                if size:
+                    yield -size
+                continue
+            flags = (yield 1)[0]
+            single = flags >> 5 & 1
+            rest = (1 - single) + (0, 1, 2, 4)[flags & 3] + (single, 2, 4, 8)[flags >> 6]
+            if rest:
+                yield -rest
+            last = 0
+            while not last:
+                block = int.from_bytes((yield 3), "little")
+                last, kind, size = block & 1, block >> 1 & 3, block >> 3
+                if size:
+                    yield -(1 if kind == 1 else size)
+            if flags & 4:
+                yield -4
+
+
 def _zstd(file: _Readable, head: bytes) -> Iterator[bytes]:
-    reader, failure = _zstd_reader(Headed(head, file))
+    frames = _Frames(Headed(head, file))
+    reader, failure = _zstd_reader(frames)
     try:
         while piece := reader.read(PIECE):
             yield piece
     except (failure, EOFError) as error:
         raise ImageError(f"damaged zstd data: {error}") from None
+    if not frames.between:
+        raise ImageError("the zstd data ends too early")
 
 
-def _zstd_reader(file: Headed) -> tuple[Any, type[Exception]]:
+def _zstd_reader(file: _Frames) -> tuple[Any, type[Exception]]:
     """A reader that gives pieces; windows above 128 MB, which cost that much memory, are refused."""
     try:
         import zstandard

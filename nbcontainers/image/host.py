@@ -34,7 +34,7 @@ from nbcontainers.oci.image import ImageConfig, architecture, encode
 VISIBLE = (
     "usr", "etc", "opt", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix/store", "gnu/store",
     "var/lib/dpkg", "var/lib/apt", "var/lib/rpm", "var/lib/pacman", "var/lib/ghc", "var/lib/gems", "var/lib/texmf",
-    "var/lib/python", "var/cache/fontconfig", "var/cache/ldconfig",
+    "var/cache/fontconfig",
 )  # fmt: skip
 FOLDERS = {
     "boot": 0o755, "dev": 0o755, "home": 0o755, "media": 0o755, "mnt": 0o755, "proc": 0o555, "root": 0o755,

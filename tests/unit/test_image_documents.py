@@ -1,0 +1,100 @@
+"""Manifests and configs: what is read, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from nbcontainers.errors import ImageError, InvalidArgument
+from nbcontainers.image import change
+from nbcontainers.oci import image
+
+SHA = "sha256:" + "a" * 64
+GOOD: dict[str, Any] = {"schemaVersion": 2, "config": {"mediaType": "x", "digest": SHA, "size": 2}, "layers": []}
+
+
+def test_chain_ids() -> None:
+    """The example of the image-spec: ChainID(L0|L1) = Digest(ChainID(L0) + " " + DiffID(L1))."""
+    diffs = ["sha256:" + digit * 64 for digit in "abc"]
+    chain = image.chain_ids(diffs)
+    assert chain[0] == diffs[0]
+    assert chain[1] == "sha256:ccd722928bd92476ba1745586fed6e45a102504185ad88cd89e01ff116fd146c"
+    assert image.chain_ids(diffs[:2]) == chain[:2]
+    assert image.chain_ids([]) == []
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        ("nonsense", "not JSON"), ([], "not a JSON object"), ({"config": 1}, "no digest"), ({"layers": 1}, "no list of layers"),
+        ({"manifests": []}, "no image manifest"), ({"mediaType": image.INDEX}, "no image manifest"),
+        ({"layers": [{"digest": SHA, "size": -1}]}, "impossible size -1"), ({"layers": [{"digest": SHA, "size": True}]}, "size"),
+        ({"layers": [{"digest": "sha256:../../x", "size": 1}]}, "no digest"), ({"layers": [None]}, "layer 1"),
+    ],
+)  # fmt: skip
+def test_bad_manifests(wrong: Any, message: str) -> None:
+    content = (
+        wrong.encode()
+        if isinstance(wrong, str)
+        else json.dumps(GOOD | wrong if isinstance(wrong, dict) else wrong).encode()
+    )
+    with pytest.raises(ImageError, match=message):
+        image.read_manifest(content)
+
+
+def test_null_is_absent_and_more_is_tolerated() -> None:
+    assert image.read_manifest(json.dumps(GOOD | {"layers": None, "x": 1}).encode())["layers"] == []
+    config = {"rootfs": {"type": "layers", "diff_ids": None}, "config": None, "extra": {}}
+    assert image.read_config(json.dumps(config).encode(), 0)["rootfs"]["diff_ids"] == []
+
+
+@pytest.mark.parametrize("rootfs", [None, {}, {"diff_ids": ["x"]}, {"diff_ids": [SHA, SHA]}, {"diff_ids": {}}])
+def test_bad_configs(rootfs: Any) -> None:
+    with pytest.raises(ImageError, match="DiffIDs"):
+        image.read_config(json.dumps({"rootfs": rootfs}).encode(), 1)
+
+
+def test_deep_json_is_an_error_not_a_crash() -> None:
+    with pytest.raises(ImageError, match="not JSON"):
+        image.read_manifest(b"[" * 200_000)
+
+
+@pytest.mark.parametrize(
+    "line, expected",
+    [
+        ('CMD ["a", "b c"]', {"Cmd": ["a", "b c"]}),
+        ("cmd echo hi", {"Cmd": ["/bin/sh", "-c", "echo hi"]}),
+        ("CMD [not json", {"Cmd": ["/bin/sh", "-c", "[not json"]}),
+        ("ENV A=1 B='x y'", {"Env": ["PATH=/bin", "A=1", "B=x y"]}),
+        ("ENV PATH /usr/bin:/bin", {"Env": ["PATH=/usr/bin:/bin"]}),
+        ("EXPOSE 80 53/udp", {"ExposedPorts": {"80/tcp": {}, "53/udp": {}}}),
+        ("LABEL a=b", {"Labels": {"a": "b"}}),
+        ("USER app:app", {"User": "app:app"}),
+        ("VOLUME /data /more", {"Volumes": {"/data": {}, "/more": {}}}),
+        ("WORKDIR sub", {"WorkingDir": "/srv/sub"}),
+        ("WORKDIR /x", {"WorkingDir": "/x"}),
+        ("STOPSIGNAL SIGINT", {"StopSignal": "SIGINT"}),
+        ("ONBUILD RUN x", {"OnBuild": ["RUN x"]}),
+    ],
+)
+def test_changes(line: str, expected: dict[str, Any]) -> None:
+    config: dict[str, Any] = {"Env": ["PATH=/bin"], "WorkingDir": "/srv"}
+    change.apply(config, [line])
+    assert {key: config[key] for key in expected} == expected
+
+
+def test_an_entry_point_takes_the_command_away() -> None:
+    config: dict[str, Any] = {}
+    change.apply(config, ["CMD a", 'ENTRYPOINT ["b"]'])
+    assert config == {"Entrypoint": ["b"]}
+
+
+@pytest.mark.parametrize("line, message", [("RUN x", "no instruction"), ("CMD", "needs a value"), ("EXPOSE http", "no port"),
+                                           ("LABEL a=b c", "has no '='"), ("ENV A='x", "quotation")])  # fmt: skip
+def test_bad_changes(line: str, message: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        change.apply({}, [line])
+    assert message in caught.value.message
+    assert caught.value.hint
