@@ -51,7 +51,7 @@ def read(path: str) -> Object | None:
         content += file.read()
     try:
         return _parse(content, os.path.dirname(os.path.realpath(path)))
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, OverflowError, ValueError) as error:
         raise ValueError(f"{path} is a damaged ELF file: {error}") from None
 
 
