@@ -9,6 +9,7 @@ A folder is filled under another name and renamed, so whoever lists containers s
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import time
@@ -59,7 +60,10 @@ def create(
     final = folder(engine, id)
     temporary = f"{engine.root}/containers/.{id}.new"
     record["name"] = asked or random_name()
+    os.mkdir(temporary, 0o700)
+    lock = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        fcntl.flock(lock, fcntl.LOCK_SH)  # `system prune` leaves it alone
         _fill(temporary, record, config, steps, files)
         os.rename(temporary, final)
         _take_name(engine, record, made_up=not asked)
@@ -67,13 +71,14 @@ def create(
         for path in (temporary, final):
             tree.remove(path)
         raise
+    finally:
+        os.close(lock)
     return str(record["name"])
 
 
 def _fill(
     folder: str, record: Record, config: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], files: Mapping[str, str]
 ) -> None:
-    os.mkdir(folder, 0o700)
     for name in ("upper", "work", "rootfs", "etc"):
         os.mkdir(f"{folder}/{name}")
         os.chmod(f"{folder}/{name}", 0o755)  # whatever the umask: upper is the container's root directory

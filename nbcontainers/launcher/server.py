@@ -59,16 +59,18 @@ def enter(run: str, rootless: bool) -> None:
 
 
 def preload(modules: list[str]) -> bool:
-    """Import before forking, once for all; whether anything was new.
+    """Import before forking, once for all; whether anything was new. A module's function `ready` is called then.
 
     What cannot be imported is reported by the child that needs it.
     """
     missing = [name for name in modules if name and name not in sys.modules]
     for name in missing:
         try:
-            import_module(name)
+            ready = getattr(import_module(name), "ready", None)
         except ImportError:
             continue
+        if ready:
+            ready()
     if missing:
         gc.collect()
         gc.freeze()

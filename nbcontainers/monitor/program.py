@@ -7,6 +7,7 @@ The container dies with its monitor (PR_SET_PDEATHSIG), so nothing ever runs unw
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -15,10 +16,11 @@ from typing import Any
 
 from nbcontainers.cgroups.cgroup import Cgroup
 from nbcontainers.cgroups.detect import from_path
+from nbcontainers.cgroups.layout import layout
 from nbcontainers.errors import InvalidState
-from nbcontainers.linux import mounts, namespaces, process
+from nbcontainers.linux import mounts, namespaces, process, tree
 from nbcontainers.monitor import ending, leftovers, recipe
-from nbcontainers.monitor.files import Document, Files, as_error
+from nbcontainers.monitor.files import Document, Files, as_error, replace
 from nbcontainers.monitor.log import MAX_SIZE, Log
 from nbcontainers.monitor.peers import Peer
 from nbcontainers.monitor.running import Running, Start
@@ -36,18 +38,25 @@ def run(channel: int, root: str, run: str, id: str, attach: bool = True, fresh: 
     """
     become_monitor()
     files = Files(root, run, id)
-    claim(files)
-    settings: Document = {}
-    steps: list[Step] = []
+    settings, config, steps = (
+        files.read("container.json"),
+        files.read("config.json"),
+        files.read("recipe.json")["steps"],
+    )
+    cgroup = from_path(config["linux"].get("cgroupsPath"), id, rootless=namespaces.in_user_namespace())
+    claim(files, cgroup)
     try:
-        settings, config = files.read("container.json"), files.read("config.json")
-        steps = files.read("recipe.json")["steps"]
-        running = begin(files, settings, config, steps)
+        running = begin(files, settings, config, steps, cgroup)
     except BaseException as error:
         give_up(files, settings, steps, error, remove=fresh or bool(settings.get("remove")))
         raise
     running.greet(Peer(channel, owner=attach))
     running.follow()
+
+
+def ready() -> None:
+    """Called in the launcher: what every monitor would otherwise find out for itself."""
+    layout()
 
 
 def become_monitor() -> None:
@@ -61,24 +70,29 @@ def become_monitor() -> None:
     mounts.make_slave()
 
 
-def claim(files: Files) -> None:
-    """Take the run folder; what a killed monitor left there is tidied first. Raises InvalidState if it runs."""
+def claim(files: Files, cgroup: Cgroup) -> None:
+    """Take the run folder, with our record already in it; what a killed monitor left there is tidied first.
+
+    Raises InvalidState if the container runs.
+    """
+    pid = os.getpid()
+    made = f"{files.run}/.{files.id}.{pid}.claim"
+    os.mkdir(made, 0o700)
+    replace(f"{made}/monitor.json", {"pid": pid, "start_time": process.start_time(pid), "cgroup": cgroup.record})
     for _ in range(2):
         try:
-            os.mkdir(files.state, 0o700)
+            os.rename(made, files.state)
             return
-        except FileExistsError:
-            if files.monitor_alive():
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or files.monitor_alive():
                 break
             leftovers.tidy(files, keep=True)
+    tree.remove(made)
     raise InvalidState(f"container {files.id[:12]} is already running", hint="container ps shows it")
 
 
-def begin(files: Files, settings: Document, config: Document, steps: list[Step]) -> Running:
+def begin(files: Files, settings: Document, config: Document, steps: list[Step], cgroup: Cgroup) -> Running:
     """Recipe, streams, cgroup, create, start. On failure everything but the recipe and the run folder is undone."""
-    cgroup = from_path(config["linux"].get("cgroupsPath"), files.id, rootless=namespaces.in_user_namespace())
-    pid = os.getpid()
-    files.write_state("monitor.json", {"pid": pid, "start_time": process.start_time(pid), "cgroup": cgroup.record})
     recipe.perform(steps)
     streams = Stdio(interactive=bool(settings.get("interactive")), console=bool(config["process"].get("terminal")))
     started_ns = time.time_ns()

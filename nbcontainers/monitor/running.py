@@ -81,9 +81,11 @@ class Running:
         """Take more peers at run/<id>/monitor.sock, whose path may be longer than sun_path (unix(7))."""
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         folder = os.open(self.files.state, os.O_PATH | os.O_CLOEXEC)
+        mask = os.umask(0o177)
         try:
-            self.listener.bind(f"/proc/self/fd/{folder}/{SOCKET}")  # the folder is closed to everybody else
+            self.listener.bind(f"/proc/self/fd/{folder}/{SOCKET}")
         finally:
+            os.umask(mask)
             os.close(folder)
         self.listener.listen(8)
         self.watch.listen(self.listener.fileno(), self.greeting())
