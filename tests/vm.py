@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import importlib.util
 import io
 import lzma
 import os
@@ -37,7 +38,7 @@ MODULES = ("virtio_pci", "virtio_blk", "overlay")
 #: Of the standard library, what no test needs: the image is made anew each time.
 LEFT_OUT = ("test", "tests", "idlelib", "tkinter", "turtledemo", "lib2to3", "ensurepip", "site-packages",
             "dist-packages", "pydoc_data", "config-*", "*.a", "_test*", "xxlimited*")  # fmt: skip
-PYTEST = ("pytest", "_pytest", "pluggy", "pygments", "iniconfig", "packaging", "pytest_timeout.py", "py.py")
+PYTEST = ("pytest", "_pytest", "pluggy", "pygments", "iniconfig", "packaging", "pytest_timeout", "py")
 
 
 class Result(NamedTuple):
@@ -195,6 +196,9 @@ def _interpreter() -> Path:
 
 def _python(root: Path) -> None:
     _program(root, _interpreter())
+    (root / "usr/bin").mkdir(exist_ok=True)
+    if not (root / "usr/bin/python3").exists():
+        (root / "usr/bin/python3").symlink_to(_interpreter())
     library = Path(sysconfig.get_path("stdlib", vars={"installed_base": sys.base_prefix, "base": sys.base_prefix}))
     target = root / str(library).strip("/")
     shutil.copytree(library, target, ignore=shutil.ignore_patterns(*LEFT_OUT), dirs_exist_ok=True)
@@ -203,11 +207,11 @@ def _python(root: Path) -> None:
     packages = root / SOURCE.strip("/") / "packages"
     packages.mkdir(parents=True)
     for name in PYTEST:
-        found = [Path(folder, name) for folder in sys.path if Path(folder, name).exists()]
-        if found and found[0].is_dir():
-            shutil.copytree(found[0], packages / name)
-        elif found:
-            shutil.copy2(found[0], packages)
+        found = importlib.util.find_spec(name)
+        if found is not None and found.submodule_search_locations:
+            shutil.copytree(found.submodule_search_locations[0], packages / name)
+        elif found is not None and found.origin:
+            shutil.copy2(found.origin, packages)
     plugin = packages / "timeout.dist-info"
     plugin.mkdir()
     (plugin / "entry_points.txt").write_text("[pytest11]\ntimeout = pytest_timeout\n")

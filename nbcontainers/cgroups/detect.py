@@ -41,7 +41,7 @@ def from_path(path: str | None, id: str, *, rootless: bool, systemd: bool = Fals
     engines that let systemd make the cgroups (`systemd`), becomes `PARENT/prefix-name`: we make it ourselves, and refuse a
     slice that was chosen by somebody, whose limits would be lost. Raises InvalidArgument, HostNotCapable.
     """
-    if not path:
+    if not path or path == f"/{PARENT}/{id}":  # the latter is what our own configurations say
         return default_cgroup(id, rootless=rootless)
     if systemd or (path.count(":") == 2 and "/" not in path):
         return _cgroup(f"{PARENT}/{_from_systemd(path)}", id, rootless, layout())

@@ -40,8 +40,9 @@ def hide(root: int, linux: Mapping[str, Any]) -> None:
         _protect(root, path)
     masked = linux.get("maskedPaths") or ()
     empty = _empty_directory() if masked else -1
+    attached = False
     for path in masked:
-        _mask(root, path, empty)
+        attached = _mask(root, path, empty, attached)
     if empty >= 0:
         os.close(empty)
 
@@ -288,18 +289,21 @@ def _empty_directory() -> int:
     return tree
 
 
-def _mask(root: int, path: str, empty: int) -> None:
+def _mask(root: int, path: str, empty: int, attached: bool) -> bool:
+    """Cover one path; returns whether `empty` is attached somewhere, for before Linux 6.15 only then it can be cloned."""
     try:
         target = inroot.open_path(root, path)
     except (FileNotFoundError, NotADirectoryError):
-        return
-    if stat.S_ISDIR(os.fstat(target).st_mode):
-        tree = mounts.open_tree("", dir_fd=empty)
-    else:
+        return attached
+    directory = stat.S_ISDIR(os.fstat(target).st_mode)
+    if not directory:
         tree = _null_device(root)
+    else:
+        tree = mounts.open_tree("", dir_fd=empty) if attached else os.dup(empty)
     mounts.move_mount(tree, target, path)
     os.close(tree)
     os.close(target)
+    return attached or directory
 
 
 def _null_device(root: int) -> int:

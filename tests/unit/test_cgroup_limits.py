@@ -356,6 +356,7 @@ class TestDetect:
             (":cri:1", "nbcontainers/cri-1"),
             ("", "nbcontainers/x"),
             (None, "nbcontainers/x"),
+            ("/nbcontainers/x", "nbcontainers/x"),
         ],
     )
     def test_paths_of_other_engines(self, host: Callable[..., Path], path: str | None, below: str) -> None:
