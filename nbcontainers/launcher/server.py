@@ -217,14 +217,21 @@ def answer(request: int, fds: list[int], refusal: Error | None) -> None:
 
 
 def read_request(request: int) -> dict[str, Any]:
-    frames = protocol.Frames()
-    while True:
-        data = os.read(request, 1 << 16)
-        if not data:
+    """The first frame and not a byte more: what follows it (a program's input) is the target's to read."""
+    message: dict[str, Any] = json.loads(
+        read_exactly(request, int.from_bytes(read_exactly(request, protocol.HEADER)[1:], "big"))
+    )
+    return message
+
+
+def read_exactly(request: int, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        piece = os.read(request, count - len(data))
+        if not piece:
             os._exit(0)  # the client died between its two sends
-        for _, payload in frames.feed(data):
-            message: dict[str, Any] = json.loads(payload)
-            return message
+        data += piece
+    return data
 
 
 def write(request: int, kind: bytes, document: Any) -> None:
