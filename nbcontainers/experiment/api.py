@@ -4,7 +4,7 @@ packages. In a notebook: `%%container python -m 512m --cpus 1 -i frame -o model`
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack
 
 from nbcontainers.container.options import RunOptions
@@ -32,14 +32,14 @@ else:
         "PythonOptions", {k: v for k, v in RunOptions.__annotations__.items() if k not in REFUSED}, total=False
     )
 
-Names = Mapping[str, Any] | Iterable[str]
+Names = Mapping[str, Any] | Sequence[str]
 
 
 def python(
     code: str,
     *,
     inputs: Annotated[Names, Option("-i", help="pass these variables in: a,b", metavar="NAMES")] = (),
-    outputs: Annotated[Iterable[str], Option("-o", help="bring these variables back: a,b", metavar="NAMES")] = (),
+    outputs: Annotated[Sequence[str], Option("-o", help="bring these variables back: a,b", metavar="NAMES")] = (),
     namespace: MutableMapping[str, Any] | None = None,
     raise_error: bool = True,
     stdout: Sink | None = None,

@@ -125,7 +125,7 @@ def _options(options: RunOptions, exchange: Path) -> RunOptions:
 
 def _interrupted(cell: Cell, exchange: Exchange) -> BaseException:
     end = (exchange.receiver and exchange.receiver.end) or {}
-    error = end.get("error") if end.get("status") == "error" else failure.INTERRUPTED
+    error = end.get("error") or {} if end.get("status") == "error" else failure.INTERRUPTED
     return failure.raised(error, first_line=cell.first_line, hint="", details={"exit_code": end.get("code")})
 
 

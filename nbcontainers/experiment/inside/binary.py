@@ -48,8 +48,8 @@ def dump(objects: Mapping[str, object], sink: Sink) -> None:
     """Pickle every object into `sink`. Raises NotPickled naming the first that cannot be."""
     try:
         _attempt(objects, sink, pickle.Pickler)
-    except NotPickled:
-        if find_spec("cloudpickle") is None:
+    except NotPickled as error:
+        if find_spec("cloudpickle") is None or isinstance(error.__cause__, RecursionError):
             raise
         sink.restart()
         _attempt(objects, sink, _by_value())
