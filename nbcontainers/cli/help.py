@@ -32,6 +32,8 @@ EXAMPLES = {
     "image ls": "ls",
     "image rm": "rm base:1",
     "image inspect": "inspect mini",
+    "image tag": "tag base:1 base:stable",
+    "image history": "history mini",
     "volume ls": "ls",
     "volume create": "create data",
     "volume inspect": "inspect data",
