@@ -20,8 +20,7 @@ from nbcontainers.oci.image import (
     read_manifest,
 )
 
-HOST = "localhost/host:latest"
-MINI = "localhost/mini:latest"
+HOST, MINI = layout.EMBEDDED
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from nbcontainers.engine import Engine
-from nbcontainers.errors import ImageError, NotFound
+from nbcontainers.errors import ImageError, InvalidArgument, NotFound
 from nbcontainers.oci import digest as digests
 from nbcontainers.oci.image import INDEX, MAX_DOCUMENT, REF_NAME, Descriptor, descriptor, encode, read_document
 
@@ -94,8 +94,17 @@ def make(engine: Engine) -> None:
         write(engine, engine.images / "index.json", [encode({"schemaVersion": 2, "mediaType": INDEX, "manifests": []})])
 
 
-def set_name(manifests: list[Descriptor], name: str, target: Descriptor) -> None:
-    """Let `name` mean `target`; an image that loses its last name keeps a descriptor without one."""
+EMBEDDED = ("localhost/host:latest", "localhost/mini:latest")
+"""Names that always mean our own images: no archive may take their place."""
+
+
+def set_name(manifests: list[Descriptor], name: str, target: Descriptor, *, embedded: bool = False) -> None:
+    """Let `name` mean `target`; an image that loses its last name keeps a descriptor without one.
+
+    Raises InvalidArgument for the name of an embedded image.
+    """
+    if name in EMBEDDED and not embedded:
+        raise InvalidArgument(f"{name} is the name of an embedded image", hint="give the image another name")
     previous = next((one for one in manifests if one.get("annotations", {}).get(REF_NAME) == name), None)
     if previous and previous["digest"] == target["digest"]:
         return

@@ -83,7 +83,7 @@ def build(engine: Engine) -> Image:
         config = layout.put_document(engine, encode(_config(diff_ids, sources)), CONFIG)
         target = layout.put_document(engine, manifest(config, blobs), MANIFEST)
         with layout.update(engine) as manifests:
-            layout.set_name(manifests, MINI, target)
+            layout.set_name(manifests, MINI, target, embedded=True)
     return Image(engine, target["digest"], MINI, target["size"])
 
 

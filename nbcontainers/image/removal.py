@@ -77,7 +77,9 @@ def _refuse_in_use(engine: Engine, image: Image) -> None:
 def users_of(engine: Engine, image: Image) -> list[str]:
     """Names of the containers, running or not, whose root file system is this image's."""
     return sorted(
-        record.get("name") or record["id"][:12] for record, _ in _containers(engine) if record["digest"] == image.digest
+        record.get("name") or record["id"][:12]
+        for record, _ in _containers(engine)
+        if record.get("image_digest") == image.digest
     )
 
 
@@ -115,6 +117,7 @@ def _sweep(engine: Engine) -> dict[str, int]:
     for path in layout.abandoned(engine):
         path.unlink(missing_ok=True)
     gone = list(_unreachable_snapshots(engine, chains))
+    _drop_dangling(engine.snapshots / "l")
     work.discard(gone)
     return {"blobs": count, "snapshots": len(gone), "bytes": freed}
 
@@ -140,8 +143,8 @@ def _unreachable_snapshots(engine: Engine, chains: set[str]) -> Iterator[Path]:
     for path in list(engine.snapshots.iterdir()):
         name = path.name
         if name == "l":
-            _drop_dangling(path)
-        elif name.endswith(".lock"):
+            continue
+        if name.endswith(".lock"):
             if _free(path):
                 path.unlink(missing_ok=True)
         elif name.endswith(".partial"):
@@ -156,7 +159,7 @@ def _unreachable_snapshots(engine: Engine, chains: set[str]) -> Iterator[Path]:
 
 
 def _drop_dangling(links: Path) -> None:
-    for link in links.iterdir():
+    for link in links.glob("*"):
         if not link.exists():
             link.unlink()
 

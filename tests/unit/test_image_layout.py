@@ -224,7 +224,7 @@ def container(engine: Engine, image: Image, name: str) -> Path:
     lower = [str(engine.snapshots / chain[7:] / "fs") for chain in image.chain_ids]
     steps: list[dict[str, Any]] = [{"step": "x:Overlay", "args": {"lower": lower}}, {"step": "x:Y", "args": {}}]
     (folder / "recipe.json").write_text(json.dumps({"steps": steps}))
-    (folder / "container.json").write_text(json.dumps({"id": "f" * 64, "name": name, "digest": image.digest}))
+    (folder / "container.json").write_text(json.dumps({"id": "f" * 64, "name": name, "image_digest": image.digest}))
     return folder
 
 
