@@ -152,11 +152,13 @@ def _copy(source: str, target: str) -> None:
 def _forget_volatile(work: str) -> None:
     """overlayfs marks the work folder of a `volatile` mount and refuses the next one: after a crash of the machine
     the upper folder could be incomplete, which for a container's changes we accept (overlayfs.rst, Volatile mount)."""
-    for path in (f"{work}/work/incompat/volatile", f"{work}/work/incompat"):
-        try:
-            os.rmdir(path)
-        except FileNotFoundError:
-            return
+    mark = f"{work}/work/incompat/volatile"
+    try:
+        os.unlink(f"{mark}/dirty")
+    except FileNotFoundError:
+        return
+    os.rmdir(mark)
+    os.rmdir(f"{work}/work/incompat")
 
 
 def unmount(target: str) -> None:
