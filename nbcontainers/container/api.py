@@ -17,8 +17,8 @@ from nbcontainers.option import Argument, Option
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nbcontainers.container.exec import Executed
-    from nbcontainers.container.logs import Log
+    from nbcontainers.container.execution import Executed
+    from nbcontainers.container.log import Log
     from nbcontainers.container.session import Sink, Source
     from nbcontainers.table import Table
 
@@ -204,7 +204,7 @@ def logs(
     engine: Engine | None = None,
 ) -> Log | None:
     """What a container has written; with -f also what it goes on to write, as it comes."""
-    from nbcontainers.container import logs as log
+    from nbcontainers.container import log
 
     handle = find(engine or default_engine(), container)
     chosen = log.Choice.parse(tail=tail, since=since, until=until, timestamps=timestamps)
@@ -237,7 +237,7 @@ def exec_(
     Raises InvalidState where the container does not run, ContainerFailed for a status other than 0, CreateFailed (126,
     127) for a command that cannot be executed.
     """
-    from nbcontainers.container import exec as execution
+    from nbcontainers.container import execution
     from nbcontainers.container.session import Streams
 
     request = execution.Request(
@@ -250,7 +250,7 @@ def exec_(
 
 def top(container: One, *, engine: Engine | None = None) -> Table:
     """The processes of a container, with their pids inside and on the host."""
-    from nbcontainers.container import top as processes
+    from nbcontainers.container import processes
 
     return processes.top(find(engine or default_engine(), container))
 

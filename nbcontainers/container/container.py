@@ -14,7 +14,7 @@ from nbcontainers.errors import NotFound
 if TYPE_CHECKING:
     import pandas
 
-    from nbcontainers.container.logs import Log
+    from nbcontainers.container.log import Log
     from nbcontainers.container.metrics import Plot
     from nbcontainers.container.session import Sink, Source
     from nbcontainers.table import Table
@@ -220,10 +220,10 @@ class Container:
     # -- verbs -----------------------------------------------------------------------------------------------------
 
     def logs(self, *, tail: int | str = "all", since: str = "", until: str = "", timestamps: bool = False) -> Log:
-        from nbcontainers.container import logs
+        from nbcontainers.container import log
 
-        choice = logs.Choice.parse(tail=tail, since=since, until=until, timestamps=timestamps)
-        return logs.read(self, choice)
+        choice = log.Choice.parse(tail=tail, since=since, until=until, timestamps=timestamps)
+        return log.read(self, choice)
 
     def start(self, **options: Any) -> Self:
         from nbcontainers.container import api

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal as signals
@@ -126,8 +127,9 @@ def _thaw(container: Container) -> None:
             cgroup = open_record(record)
             if cgroup.frozen:
                 cgroup.thaw()
-        except FileNotFoundError:  # it is gone, and the process with it
-            pass
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENODEV):  # it is gone, and the process with it
+                raise
 
 
 def stop(container: Container, timeout: int | None = None) -> str:

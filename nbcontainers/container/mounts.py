@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from nbcontainers.container import parse
 from nbcontainers.container.host import Host
 from nbcontainers.container.options import RunOptions, bad, texts, values
-from nbcontainers.errors import Error, InvalidArgument, NotFound
+from nbcontainers.errors import Error, ImageError, InvalidArgument, NotFound
 from nbcontainers.option import size
 
 _PROPAGATION = ("private", "rprivate", "slave", "rslave", "shared", "rshared")
@@ -57,8 +57,17 @@ def asked(
     for target in targets:
         if targets.count(target) > 1:
             raise InvalidArgument(f"two mounts on {target}", hint="give each mount a target of its own")
-    found += [place.anonymous(path) for path in image_volumes if os.path.normpath(path) not in targets]
+    found += [_of_image(place, path) for path in image_volumes if os.path.normpath(path) not in targets]
     return sorted(found, key=lambda mounted: mounted.target.count("/"))
+
+
+def _of_image(place: _Place, path: str) -> Mounted:
+    """A volume that the image asks for; what it may not have is the image's fault."""
+    try:
+        return place.anonymous(path)
+    except ValueError as error:
+        problem = str(error).partition("; ")[0]
+        raise ImageError(f"the image asks for a volume on {path!r}: {problem}", hint="use another image") from None
 
 
 class _Place:

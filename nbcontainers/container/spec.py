@@ -102,7 +102,7 @@ def environment(options: RunOptions, basis: Basis) -> list[str]:
     found = {"PATH": defaults.PATH, "HOSTNAME": hostname(options, basis.id)}
     if options.get("tty"):
         found["TERM"] = "xterm"
-    found.update(entry.split("=", 1) for entry in basis.image.get("Env") or () if "=" in entry)
+    found.update(entry.split("=", 1) for entry in basis.image.get("Env") or () if entry.find("=") > 0)
     found.setdefault("HOME", basis.identity.home)
     for variables in values(options, "env_file", parse.environment_file):
         found.update(variables)
@@ -194,7 +194,10 @@ def _mounts(options: RunOptions, basis: Basis, *, privileged: bool) -> list[dict
     found["/sys/fs/cgroup"] = _writable(defaults.CGROUP) if privileged else defaults.CGROUP
     if _shares(options, "ipc"):
         for path in ("/dev/shm", "/dev/mqueue"):
-            found[path] = _bind(path, path, "nosuid", "noexec", "nodev")
+            if basis.host.exists(path):
+                found[path] = _bind(path, path, "nosuid", "noexec", "nodev")
+            else:
+                del found[path]
     if options.get("init"):
         found[_INIT_TARGET] = _bind(_init(basis.host), _INIT_TARGET, "ro")
     for target, source in basis.files.items():
