@@ -86,14 +86,13 @@ def follow(process: subprocess.Popen, exchange: Exchange, ran: Ran) -> None:
     pipes = {process.stdout.fileno(): "stdout", process.stderr.fileno(): "stderr"}
     while pipes:
         ready = select.select([*pipes, exchange.fileno()] if exchange.open else [*pipes], [], [], 5)[0]
-        for frame in exchange.read():
+        texts = [(pipe, os.read(pipe, 65536)) for pipe in ready if pipe in pipes]
+        for frame in exchange.read():  # a display made before a text was sent before it
             ordered.frame(*frame)
-        for pipe in ready:
-            if pipe in pipes:
-                data = os.read(pipe, 65536)
-                if not data:
-                    del pipes[pipe]
-                ordered.text(pipes.get(pipe, "stdout"), data)
+        for pipe, data in texts:
+            ordered.text(pipes[pipe], data)
+            if not data:
+                del pipes[pipe]
     while exchange.receiver and exchange.open:
         for frame in exchange.read():
             ordered.frame(*frame)

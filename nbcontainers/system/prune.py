@@ -37,6 +37,7 @@ def prune(engine: Engine, *, containers: bool = False) -> Table:
     if containers:
         rows += _remove_ended(engine)
     rows += _sweep_images(engine)
+    rows += _sweep_exchanges(engine)
     if engine.rootless:
         client.close()
         if pause.end_if_unused(str(engine.run)):
@@ -59,6 +60,13 @@ def _sweep_images(engine: Engine) -> list[Row]:
     found = removal.sweep(engine)
     rows = [_row("layer", f"{found['snapshots']} unpacked")] if found["snapshots"] else []
     return rows + ([_row("image", f"{found['blobs']} blobs, {bytes_(found['bytes'])}")] if found["blobs"] else [])
+
+
+def _sweep_exchanges(engine: Engine) -> list[Row]:
+    """The folders in which notebooks that are gone talked to their containers."""
+    from nbcontainers.experiment import exchange
+
+    return [_row("exchange", folder.name) for folder in exchange.prune(engine)]
 
 
 def tidy(root: str, run: str) -> list[Row]:
