@@ -12,11 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from nbcontainers.errors import NotFound
 from nbcontainers.image import api as image_api
 from tests import peers
 
-APPLETS = "sh cat echo env false head id kill ln ls mkdir mv readlink rm sleep stat true wc".split()  # noqa: SIM905
+APPLETS = "sh cat echo env false head id kill ln ls mkdir mv readlink rm sleep stat true touch wc".split()
 
 
 def entry(name: str, data: bytes = b"", **attributes: Any) -> tuple[tarfile.TarInfo, bytes]:
@@ -85,17 +84,13 @@ class Images:
         name = name or f"crafted-{os.getpid()}-{len(self.made)}:latest"
         layers = [base(), layer(entries)] if entries else [base()]
         file = archive(self.folder / f"image{len(self.made)}.tar", name, layers, config or {})
-        self.made.append(name)
-        image_api.load(str(file))
+        self.made += [image.reference for image in image_api.load(str(file))]
         file.unlink()
         return name
 
     def remove(self) -> None:
         for name in self.made:
-            try:
-                image_api.rm(name, force=True)
-            except NotFound:  # it was refused
-                continue
+            image_api.rm(name, force=True)
 
 
 class Canary:

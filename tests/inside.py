@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import nbcontainers
+from nbcontainers.errors import Error
 
 #: What every attacking Python program starts with. `attempt` says "done" or the name of the error.
 PRELUDE = '''
@@ -83,6 +84,14 @@ def execute(container: Any, *command: str, **options: Any) -> Done:
     out, err = Sink(), Sink()
     done = container.exec(*command, stdout=out, stderr=err, **({"raise_error": False} | options))
     return Done(getattr(done, "exit_code", done), out.text(), err.text())
+
+
+def explained(function: Callable[[], Done]) -> Done | None:
+    """What `function` returns, or None if it raised an error of ours; anything else it raises goes on."""
+    try:
+        return function()
+    except Error as error:
+        return None if error.message else Done(-1, "", "an error without a word")
 
 
 def program(code: str) -> list[str]:

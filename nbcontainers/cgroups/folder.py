@@ -41,12 +41,17 @@ class Folder:
         return fd
 
     def read(self, name: str) -> str:
+        """The whole file; FileNotFoundError also where the cgroup is removed in the meantime."""
         fd = self.open(name)
         try:
             chunks = [os.read(fd, 65536)]
             while chunks[-1]:  # seq_file gives about a page at a time
                 chunks.append(os.read(fd, 65536))
             return b"".join(chunks).decode().strip()
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                raise
+            raise FileNotFoundError(errno.ENOENT, "the cgroup was removed", f"{self.path}/{name}") from None
         finally:
             os.close(fd)
 

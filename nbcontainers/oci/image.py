@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any, TypedDict, cast
 
@@ -146,4 +146,31 @@ def read_config(content: bytes, layers: int, what: str = "the image config") -> 
     if not isinstance(document.get("config") or {}, dict):
         raise ImageError(f"{what} has a `config` that is no object")
     rootfs["diff_ids"] = diff_ids
+    _check_defaults(document.get("config") or {}, what)
     return cast(ImageConfig, document)
+
+
+def _check_defaults(config: dict[str, Any], what: str) -> None:
+    """What a container starts with has the types of config.md, or ImageError: everybody else may rely on them."""
+    for key, value in config.items():
+        if value is not None and key in _TYPES and not _TYPES[key][0](value):
+            raise ImageError(f"{what} has a `config.{key}` that is no {_TYPES[key][1]}")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and "\0" not in value
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+_TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(("User", "WorkingDir", "StopSignal"), (_is_text, "text")),
+    **dict.fromkeys(("Env", "Cmd", "Entrypoint"), (_is_texts, "list of texts")),
+    **dict.fromkeys(("Volumes", "ExposedPorts"), (lambda value: isinstance(value, dict), "object")),
+    "Labels": (
+        lambda value: isinstance(value, dict) and all(isinstance(v, str) for v in value.values()),
+        "object of texts",
+    ),
+}

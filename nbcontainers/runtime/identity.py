@@ -179,7 +179,7 @@ def no_directory(cwd: str, error: OSError) -> CreateFailed:
 
 def execute(path: str, arguments: list[str], environment: list[str], preserve: int = 0) -> None:
     """execve(2) with stdio and `preserve` more descriptors. Returns only by raising CreateFailed with 126 or 127."""
-    pairs = dict(entry.split("=", 1) for entry in environment if "=" in entry)
+    pairs = dict(entry.split("=", 1) for entry in environment if entry.find("=") > 0)  # "=x" has no name
     process.close_on_exec(3 + preserve)
     process.reset_signals()
     try:

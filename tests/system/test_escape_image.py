@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +46,17 @@ def hostile_config(text: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_metadata_is_only_shown(crafted: Images, text: str) -> None:
-    try:
-        image = crafted(config=hostile_config(text))
-        done = inside.shell("id -u; hostname; [ -e /dev/kmsg ] && echo device", image)
-        shown = image_api.inspect(image)[0]
-        with inside.running(image) as container:
-            repr(container), container.inspect(), nbcontainers.ps()._repr_html_()
-    except Error as error:
-        assert error.message
+    if "\x00" in text:
+        with pytest.raises(Error):
+            inside.shell("true", crafted(config={"Env": [text]}))
         return
+    image = crafted(config=hostile_config(text))
+    done = inside.shell("id -u; cat /proc/sys/kernel/hostname; [ -e /dev/kmsg ] && echo device", image)
+    shown = image_api.inspect(image)[0]
+    with inside.running(image) as container:
+        assert repr(container)
+        assert container.inspect()
+        assert "owned" not in str(nbcontainers.ps()) or "owned" in container.name
     assert done.stdout.splitlines()[0] == "0"
     assert "evil" not in done.stdout
     assert "device" not in done.stdout
@@ -77,15 +80,11 @@ def test_a_hostile_user_is_an_error(crafted: Images, user: str) -> None:
 
 @pytest.mark.parametrize("place", ["/proc/self/fd/7", "../../..", "relative", "/a\nb", "/proc/1/root", "x" * 5000])
 def test_a_hostile_working_directory_is_inside_or_an_error(crafted: Images, canary: Canary, place: str) -> None:
-    try:
-        done = inside.shell("pwd; ls ../../../../../..", crafted(config={"WorkingDir": place}))
-    except Error:
-        return
-    if done.exit_code == 0:
-        assert "busybox" not in done.stdout or True
-        assert set(os.listdir("/")) - {"bin", "dev", "etc", "proc", "sys", "tmp"} & set(
-            done.stdout.split()
-        ) == set() or ("home" not in done.stdout.split())
+    image = crafted(config={"WorkingDir": place})
+    done = inside.explained(lambda: inside.shell("ls ../../../../../..", image))
+    if done is not None and done.exit_code == 0:
+        assert "home" not in done.stdout.split()
+        assert "bin" in done.stdout.split()
 
 
 @pytest.mark.parametrize(
@@ -93,38 +92,27 @@ def test_a_hostile_working_directory_is_inside_or_an_error(crafted: Images, cana
 )
 def test_a_hostile_volume_is_inside_or_an_error(crafted: Images, canary: Canary, place: str) -> None:
     before = set(os.listdir("/"))
-    try:
-        done = inside.shell("cat /proc/self/status | head -1; wc -c < /proc/kcore; test -c /dev/null && echo null",
-                            crafted(config={"Volumes": {place: {}}}))  # fmt: skip
-    except Error:
-        done = None
+    image = crafted(config={"Volumes": {place: {}}})
+    script = "head -1 /proc/self/status; echo x > /proc/sys/kernel/core_pattern && echo open; echo end"
+    done = inside.explained(lambda: inside.shell(script, image))
     assert set(os.listdir("/")) == before
     if done is not None and done.exit_code == 0:
-        assert done.stdout.startswith("Name:"), done
-        assert "\n0\n" in done.stdout
+        assert done.stdout == "Name:\thead\nend\n"
 
 
-@pytest.mark.parametrize(
-    "words", [["/bin/../../../bin/bash"], ["../bin/sh"], ["-c"], ["\x00"], [""], ["/proc/self/exe"], ["a" * 200_000]]
-)
+@pytest.mark.parametrize("words", [["/bin/../../../bin/bash"], ["../bin/bash"], ["-c"], ["\x00"], [""], ["/proc/self/exe"],
+                                   ["a" * 200_000], ["/bin"], ["/etc/passwd"]])  # fmt: skip
 def test_a_hostile_entrypoint_is_an_explained_error(crafted: Images, words: list[str]) -> None:
-    try:
-        done = inside.run(crafted(config={"Entrypoint": words, "Cmd": []}))
-    except Error as error:
-        assert error.message
-        return
-    assert done.exit_code in (126, 127), done
+    done = inside.explained(lambda: inside.run(crafted(config={"Entrypoint": words, "Cmd": []})))
+    assert done is None or done.exit_code in (126, 127), done
 
 
 @pytest.mark.parametrize("name", ["../../../tmp/owned:latest", "/tmp/owned", "a/../../b:x", "name:../../x", "UPPER:x",
-                                  "x\ny:latest", "-rf:latest", "x" * 5000, "host:latest", "mini"])  # fmt: skip
+                                  "x\ny:latest", "-rf:latest", "x" * 5000, "host:latest", "mini", "localhost/host:latest", "localhost/mini:latest"])  # fmt: skip
 def test_a_hostile_name_is_refused_or_only_a_name(crafted: Images, name: str) -> None:
     before = set(Path("/tmp").iterdir())
     host = image_api.inspect("host")[0]
-    try:
-        crafted(name=name)
-    except Error as error:
-        assert error.message
+    inside.explained(lambda: inside.shell("true", crafted(name=name)))
     assert image_api.inspect("host")[0] == host  # the embedded images cannot be replaced
     assert not {path for path in set(Path("/tmp").iterdir()) - before if "owned" in path.name}
 
@@ -140,12 +128,8 @@ KEYS = ["Env", "Cmd", "Entrypoint", "Labels", "User", "Volumes", "WorkingDir", "
 @settings(derandomize=True, deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(st.sampled_from(KEYS), JSON, min_size=1, max_size=2))
 def test_a_config_of_any_json_runs_or_is_explained(crafted: Images, config: dict[str, Any]) -> None:
-    try:
-        image = crafted(config=config)
-        done = inside.shell("true", image, entrypoint="")
-        assert done.exit_code in (0, 125, 126, 127)
-    except Error as error:
-        assert error.message
+    done = inside.explained(lambda: inside.shell("true", crafted(config=config), entrypoint=""))
+    assert done is None or done.exit_code in (0, 125, 126, 127)
 
 
 # --- the folders of the engine: CVE-2021-41091, 2021-41103, 2020-15257 ---
@@ -157,11 +141,12 @@ def test_the_engines_folders_are_ours_alone(crafted: Images) -> None:
         engine = container.engine
         for place in (engine.root, engine.run):
             assert stat.S_IMODE(place.stat().st_mode) == 0o700
-        for path in engine.run.rglob("*"):
-            mode = path.lstat().st_mode
-            assert stat.S_ISLNK(mode) or not mode & 0o077, f"{path} {mode:o}"
+        folders = [path for path in engine.run.rglob("*") if path.is_dir() and not path.is_symlink()]
+        assert folders
+        assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}
         sockets = [path for path in engine.run.rglob("*") if stat.S_ISSOCK(path.lstat().st_mode)]
-        assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in sockets)
+        assert sockets
+        assert {stat.S_IMODE(path.stat().st_mode) for path in sockets} == {0o600}
 
 
 def test_no_process_of_ours_has_an_abstract_socket(crafted: Images) -> None:
@@ -179,8 +164,6 @@ def abstract() -> set[str]:
 
 @pytest.mark.as_root
 def test_another_user_of_the_host_does_not_reach_a_layer(crafted: Images) -> None:
-    import subprocess
-
     with inside.running(crafted()) as container:
         folder = str(container.engine.root)
         for place in (folder, f"{folder}/snapshots", f"{folder}/images", str(container.engine.run)):

@@ -118,6 +118,6 @@ def test_our_environment_stays_with_us(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NBC_SECRET", "secret")
     done = inside.shell("env; cat /proc/*/environ | tr '\\0' '\\n'")
     assert "NBC_SECRET" not in done.stdout
-    assert set(line.partition("=")[0] for line in done.stdout.splitlines()) <= {
+    assert {line.partition("=")[0] for line in done.stdout.splitlines()} <= {
         "PATH", "HOSTNAME", "HOME", "TERM", "PWD", "SHLVL", "OLDPWD", "_", "",
     }  # fmt: skip
