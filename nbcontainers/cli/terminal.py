@@ -44,12 +44,12 @@ class Terminal:
         signal.signal(signal.SIGWINCH, self.handler)
 
     def window(self) -> tuple[int, int] | None:
-        """(rows, columns) the first time and after each change; else None."""
+        """(rows, columns) the first time and after each change; else None, as where the terminal does not know."""
         if not self.resized:
             return None
         self.resized = False
         size = os.get_terminal_size(self.fd)
-        return size.lines, size.columns
+        return (size.lines, size.columns) if size.lines and size.columns else None
 
     def _resize(self, number: int, frame: FrameType | None) -> None:
         self.resized = True

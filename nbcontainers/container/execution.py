@@ -54,6 +54,8 @@ def run(container: Container, request: Request, streams: Streams, *, raise_error
         hint = f"type container start {name} first" if status in ("created", "exited") else ""
         raise InvalidState(f"cannot exec in container {name}: it is {status}", hint=hint, status=status)
     process = document(container, record, request)
+    if request.tty:
+        process["consoleSize"] = streams.console_size()
     engine = container.engine
     interactive = request.interactive or streams.stdin is not None
     started = time.monotonic()
@@ -61,7 +63,7 @@ def run(container: Container, request: Request, streams: Streams, *, raise_error
         SESSION, root=str(engine.root), run=str(engine.run), id=container.id, process=process,
         interactive=interactive, console=request.tty, attach=not request.detach,
     )  # fmt: skip
-    with Session(channel, streams) as session:
+    with Session(channel, streams.unheard() if request.detach else streams) as session:
         try:
             if request.detach:
                 session.wait_start()

@@ -31,7 +31,7 @@ class Made(NamedTuple):
 def run(
     engine: Engine, image: str, command: Sequence[str], options: RunOptions, streams: Streams, *, raise_error: bool
 ) -> Container:
-    made = _make(engine, image, command, options, stdin=streams.stdin is not None)
+    made = _make(engine, image, command, options, streams)
     try:
         session = _open(made, attach=not options.get("detach"), fresh=True, streams=streams)
         with session:
@@ -46,7 +46,7 @@ def run(
 
 
 def create(engine: Engine, image: str, command: Sequence[str], options: RunOptions) -> Container:
-    return _make(engine, image, command, options, stdin=False).container
+    return _make(engine, image, command, options, Streams()).container
 
 
 def start(container: Container, streams: Streams, *, attach: bool, raise_error: bool) -> Container:
@@ -64,7 +64,7 @@ def start(container: Container, streams: Streams, *, attach: bool, raise_error: 
     return _result(made, ended, kept, session.last_words, raise_error=raise_error)
 
 
-def _make(engine: Engine, image: str, command: Sequence[str], options: RunOptions, *, stdin: bool) -> Made:
+def _make(engine: Engine, image: str, command: Sequence[str], options: RunOptions, streams: Streams) -> Made:
     """Everything before the monitor: what can be wrong is found here, and then nothing is left behind."""
     check_names(options)
     name = _free_name(engine, options)
@@ -82,7 +82,9 @@ def _make(engine: Engine, image: str, command: Sequence[str], options: RunOption
     basis = spec.Basis(id, config, identity, host, asked, files)
     document = spec.build(options, command, basis)
     record = _record(options, document, basis, image=str(image), digest=found.digest, name=name, layers=layers)
-    record["interactive"] = stdin or bool(options.get("interactive"))
+    record["interactive"] = streams.stdin is not None or bool(options.get("interactive"))
+    if record["tty"]:
+        document["process"]["consoleSize"] = streams.console_size()
     if name and options.get("replace"):
         _replace(engine, name)
     for mounted in asked:
@@ -169,7 +171,7 @@ def _open(made: Made, *, attach: bool, fresh: bool, streams: Streams) -> Session
     """Have the launcher fork the monitor; the session to it. A `fresh` container goes again if it cannot start."""
     engine, id = made.container.engine, made.container.id
     channel = client.spawn(MONITOR, root=str(engine.root), run=str(engine.run), id=id, attach=attach, fresh=fresh)
-    return Session(channel, streams)
+    return Session(channel, streams if attach else streams.unheard())
 
 
 def _leave(session: Session, made: Made) -> tuple[dict[str, Any], None]:

@@ -44,6 +44,19 @@ class Streams(NamedTuple):
     tick: Callable[[], object] | None = None
     window: Callable[[], tuple[int, int] | None] | None = None
 
+    def console_size(self) -> dict[str, int]:
+        """`process.consoleSize` of the runtime-spec: the user's terminal's, or the one of a VT100."""
+        rows, columns = (self.window and self.window()) or (24, 80)
+        return {"height": rows, "width": columns}
+
+    def unheard(self) -> Streams:
+        """The same without output: what a program writes before it is left alone is in its log."""
+        return self._replace(stdout=_drop, stderr=_drop)
+
+
+def _drop(data: bytes) -> None:
+    """For output nobody waits for."""
+
 
 def to_sys(name: str) -> Sink:
     """A sink that writes to sys.stdout or sys.stderr, as text where that takes no bytes (a notebook's)."""
