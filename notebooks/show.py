@@ -27,7 +27,7 @@ def main(path: Path) -> int:
         )
         try:
             client.execute(stderr=log)  # the kernel warns there of things that are no concern here
-        except DeadKernelError as error:
+        except (DeadKernelError, AssertionError) as error:  # nbclient tidies a dead kernel twice
             log.seek(0)
             return honest(notebook, f"The notebook failed: {error}\n{log.read()}")
         except CellExecutionError as error:

@@ -42,7 +42,7 @@ def test_every_cell_of_the_notebook_runs(path: Path, tmp_path: Path) -> None:
 @pytest.mark.limits
 @pytest.mark.parametrize(
     "promise",
-    ["hello from a container", "64 MB", "OOM", "pids", "nodes", "R² =", "CONTAINER ID", "mini"],
+    ["hello from a container", "64 MiB", "OOM", "pids", "nodes", "R² =", "CONTAINER ID", "mini"],
 )
 def test_the_quickstart_shows_what_it_promises(shown: str, promise: str) -> None:
     assert promise.lower() in shown.lower(), shown
