@@ -191,6 +191,8 @@ def _mounts(options: RunOptions, basis: Basis, *, privileged: bool) -> list[dict
     shm = value(options, "shm_size", parse.positive_size) or defaults.SHM_SIZE
     found = {m["destination"]: m for m in defaults.mounts(shm, terminal_group=not basis.host.one_id)}
     found["/sys"] = _sysfs(options, basis.host, privileged=privileged)
+    if basis.host.rootless and _shares(options, "pid"):  # proc shows the pid namespace it is mounted in: proc(5)
+        found["/proc"] = _kernels("/proc")
     found["/sys/fs/cgroup"] = _writable(defaults.CGROUP) if privileged else defaults.CGROUP
     if _shares(options, "ipc"):
         for path in ("/dev/shm", "/dev/mqueue"):
@@ -215,9 +217,14 @@ def _bind(source: str, target: str, *words: str) -> dict[str, Any]:
 def _sysfs(options: RunOptions, host: Host, *, privileged: bool) -> dict[str, Any]:
     """sysfs shows the network namespace it is mounted in, which must be ours; else the host's is bound: sysfs(5)."""
     if host.rootless and _shares(options, "network"):
-        return {"destination": "/sys", "type": "bind", "source": "/sys",
-                "options": ["rbind", "rprivate", "nosuid", "noexec", "nodev", "ro", "rro"]}  # fmt: skip
+        return _kernels("/sys", "ro", "rro")
     return _writable(defaults.SYSFS) if privileged else defaults.SYSFS
+
+
+def _kernels(path: str, *words: str) -> dict[str, Any]:
+    """The host's own mount of a kernel file system, where a user namespace may not make one."""
+    options = ["rbind", "rprivate", "nosuid", "noexec", "nodev", *words]
+    return {"destination": path, "type": "bind", "source": path, "options": options}
 
 
 def _writable(mount: Mapping[str, Any]) -> dict[str, Any]:

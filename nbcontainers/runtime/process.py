@@ -81,7 +81,9 @@ def _fork(
     if pid == 0:
         _main(target, flags & ~namespaces.CLONE_NEWPID, document, security, start)
     if flags & namespaces.CLONE_NEWPID:
-        namespaces.setns(own, namespaces.CLONE_NEWPID)
+        # an ordinary user may not go back into the host's; then this process, which is done with forking, stays there
+        with contextlib.suppress(PermissionError):
+            namespaces.setns(own, namespaces.CLONE_NEWPID)
     return pid, pidfd
 
 
