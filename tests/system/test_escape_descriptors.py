@@ -160,8 +160,10 @@ while not os.path.exists("/tmp/stop"):
         if name.isdecimal() and int(name) not in (1, mine):
             seen.add(int(name))
             look(name)
-with open("/tmp/report", "w") as file:
-    json.dump({"hits": hits, "words": words, "seen": len(seen)}, file)
+with open("/tmp/part", "w") as file:
+    json.dump({"hits": sorted(set(hits)), "words": words, "seen": len(seen)}, file)
+os.rename("/tmp/part", "/tmp/report")
+time.sleep(1000)
 """
 
 
