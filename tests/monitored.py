@@ -40,7 +40,10 @@ def make(engine: Engine, *command: str, record: dict[str, Any] | None = None, **
         "work": str(folder / "work"), "userxattr": engine.rootless,
     }  # fmt: skip
     step = {"step": "nbcontainers.monitor.steps:Overlay", "args": overlay}
-    document = {"id": id, "name": "", "remove": False, "stop_timeout": 2, **(record or {})}
+    document = {
+        "id": id, "name": "", "image": "busybox", "command": list(command), "created": store.now(), "labels": {},
+        "remove": False, "stop_signal": 15, "stop_timeout": 2, "client": os.getpid(), **(record or {}),
+    }  # fmt: skip
     store.create(engine, document, config, [step], {})
     return id
 
@@ -108,3 +111,10 @@ def wait_for(condition: Any, seconds: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(0.005)
+
+
+def remove_new(engine: Engine, before: set[str]) -> None:
+    """Take away every container that was not there before, running or not."""
+    for id in set(store.ids(engine)) - before:
+        end(engine, id)
+        store.remove(engine, id, anonymous_volumes=True)

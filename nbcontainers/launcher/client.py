@@ -26,7 +26,7 @@ from contextlib import closing
 from typing import Any
 
 from nbcontainers.engine import default_engine
-from nbcontainers.errors import Error, LauncherDied
+from nbcontainers.errors import Error, InvalidState, LauncherDied
 from nbcontainers.launcher import scope
 from nbcontainers.launcher.channel import Channel
 from nbcontainers.monitor import protocol
@@ -75,6 +75,27 @@ def spawn(target: str, /, *, fds: Sequence[int] = (), **arguments: Any) -> Chann
     if not _current().answered:
         call("os:getpid")  # proves that the scope works, or does without
     return _request(document, fds)[1]
+
+
+def attach(run: str | os.PathLike[str], id: str) -> Channel:
+    """A channel to the monitor of a running container, whoever started it: S first, then its frames.
+
+    Raises InvalidState if there is no monitor that listens.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    folder = -1
+    try:
+        folder = os.open(os.path.join(run, id), os.O_PATH | os.O_CLOEXEC)
+        connection.connect(f"/proc/self/fd/{folder}/monitor.sock")  # a path of any length
+    except OSError as error:
+        connection.close()
+        raise InvalidState(
+            f"container {id[:12]} cannot be attached to: {error.strerror}", hint="container ps"
+        ) from None
+    finally:
+        if folder >= 0:
+            os.close(folder)
+    return Channel(connection)
 
 
 def warm() -> None:

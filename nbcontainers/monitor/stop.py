@@ -41,11 +41,12 @@ class Stop:
 
 
 def drops(pid: int, number: int) -> bool:
-    """Whether this pid 1 of a pid namespace never sees the signal: the kernel drops what such a process does not
-    catch, pid_namespaces(7). Waiting for it would be in vain."""
+    """Whether this pid 1 of a pid namespace never sees the signal: the kernel drops what such a process neither
+    catches nor blocks (init programs wait for blocked signals), pid_namespaces(7). Waiting for it would be in vain."""
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
-            caught = file.read().partition(b"SigCgt:")[2].split(None, 1)[0]
+            status = file.read()
+        heard = [int(status.partition(field)[2].split(None, 1)[0], 16) for field in (b"SigCgt:", b"SigBlk:")]
     except (OSError, IndexError):
         return False
-    return not int(caught, 16) >> (number - 1) & 1
+    return not (heard[0] | heard[1]) >> (number - 1) & 1

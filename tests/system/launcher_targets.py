@@ -1,0 +1,64 @@
+"""Functions for the launcher's children in test_launcher."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from nbcontainers.errors import InvalidArgument
+
+
+def echo(value: Any) -> Any:
+    return value
+
+
+def write_to(fds: Sequence[int], text: str) -> None:
+    os.write(fds[0], text.encode())
+
+
+def count(to: int, on_event: Callable[[dict[str, int]], None]) -> str:
+    for n in range(to):
+        on_event({"n": n})
+    return "counted"
+
+
+def count_slowly(to: int, on_event: Callable[[dict[str, int]], None]) -> None:
+    for n in range(to):
+        on_event({"n": n})
+        time.sleep(0.05)
+
+
+def refuse(message: str) -> None:
+    raise InvalidArgument(message, hint="type something else", path="/x")
+
+
+def divide(by: int) -> float:
+    return 1 / by
+
+
+def die() -> None:
+    os.kill(os.getpid(), 9)
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def sleep_and_tidy(seconds: float, path: str) -> None:
+    try:
+        time.sleep(seconds)
+    finally:
+        time.sleep(0.2)
+        Path(path).write_text("tidied")
+
+
+def stubborn(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            time.sleep(0.1)
+        except KeyboardInterrupt:
+            continue

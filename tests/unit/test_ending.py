@@ -1,0 +1,66 @@
+"""How a container ended, from its wait status and what its cgroup counted."""
+
+from __future__ import annotations
+
+import pytest
+
+from nbcontainers.errors import CreateFailed, Error
+from nbcontainers.monitor import ending
+from nbcontainers.monitor.files import as_error, rfc3339
+from nbcontainers.monitor.sampling import interval
+
+KILLED, SEGV, EXIT_137 = 9, 11 | 0x80, 137 << 8
+
+
+@pytest.mark.parametrize(
+    ("status", "used", "expected"),
+    [
+        (0, {}, (0, None, "exited", False)),
+        (3 << 8, {"oom_kills": 0}, (3, None, "exited", False)),
+        (KILLED, {"oom_kills": 0}, (137, 9, "signal", False)),
+        (KILLED, {"oom_kills": None}, (137, 9, "signal", False)),
+        (SEGV, {}, (139, 11, "signal", False)),
+        (KILLED, {"oom_kills": 1, "memory_limit_hits": 5}, (137, 9, "oom", True)),
+        (EXIT_137, {"oom_kills": 1, "memory_limit_hits": 5}, (137, None, "oom", True)),
+        (EXIT_137, {"oom_kills": 0}, (137, None, "exited", False)),
+        (0, {"oom_kills": 2, "memory_limit_hits": 5}, (0, None, "exited", True)),
+    ],
+)
+def test_verdict(status: int, used: dict[str, int], expected: tuple[object, ...]) -> None:
+    found = ending.verdict(status, used)  # type: ignore[arg-type]
+    assert (found["exit_code"], found["signal"], found["reason"], found["oom_killed"]) == expected
+
+
+def test_who_was_short_of_memory_is_said() -> None:
+    assert ending.verdict(KILLED, {"oom_kills": 1, "memory_limit_hits": 3})["oom_cause"] == "limit"
+    assert ending.verdict(KILLED, {"oom_kills": 1, "memory_limit_hits": 0})["oom_cause"] == "host"
+
+
+def test_a_failure_keeps_its_exit_code_and_its_error() -> None:
+    record = ending.failure(CreateFailed("no such file", exit_code=127))
+    assert (record["exit_code"], record["reason"]) == (127, "error")
+    assert record["error"]["message"] == "no such file"
+    assert ending.failure(Error("?"))["exit_code"] == 125
+
+
+def test_a_killed_monitor_is_told_from_the_container_s_own_end() -> None:
+    record = ending.killed_monitor()
+    assert (record["exit_code"], record["reason"]) == (137, "error")
+    assert "monitor was killed" in record["error"]["message"]
+
+
+def test_times_are_rfc3339_with_nanoseconds() -> None:
+    assert rfc3339(1_700_000_000_000_000_042) == "2023-11-14T22:13:20.000000042Z"
+
+
+def test_unexpected_exceptions_become_ours() -> None:
+    error = CreateFailed("known")
+    assert as_error(error) is error
+    assert as_error(KeyError("x")).message == "the monitor failed: KeyError: 'x'"
+
+
+def test_samples_are_dense_at_first_and_never_rarer_than_ten_seconds() -> None:
+    assert interval(0.0) == interval(0.9) == 0.05
+    assert interval(5.0) == 0.1
+    assert interval(100.0) == pytest.approx(1.0)
+    assert interval(1e6) == 10.0

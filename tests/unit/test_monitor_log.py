@@ -1,0 +1,103 @@
+"""The log: Docker's form, nothing lost of any byte, bounded on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from nbcontainers.monitor.log import Log, cut_off
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in path.read_text("ascii").splitlines()]
+
+
+def content(path: Path, stream: str = "stdout") -> bytes:
+    text = "".join(record["log"] for record in read(path) if record["stream"] == stream)
+    return text.encode("utf-8", "surrogateescape")
+
+
+def test_a_line_is_a_record(tmp_path: Path) -> None:
+    log = Log(str(tmp_path / "log"))
+    log.write("stdout", b"one\ntwo\nrest")
+    log.write("stderr", b"bad\n")
+    log.write("stdout", b" of it\n")
+    log.close()
+    found = read(tmp_path / "log")
+    assert [(record["stream"], record["log"]) for record in found] == [
+        ("stdout", "one\n"), ("stdout", "two\n"), ("stdout", "rest"), ("stderr", "bad\n"), ("stdout", " of it\n"),
+    ]  # fmt: skip
+    assert found[0]["time"].endswith("Z")
+    assert len(found[0]["time"]) == len("2026-11-22T22:02:46.605004133Z")
+
+
+def test_a_character_in_two_pieces_stays_one(tmp_path: Path) -> None:
+    log = Log(str(tmp_path / "log"))
+    for byte in "Grüße, 你好 🐳".encode():
+        log.write("stdout", bytes([byte]))
+    log.close()
+    assert content(tmp_path / "log").decode() == "Grüße, 你好 🐳"
+    assert not any("\udc80" <= c <= "\udcff" for record in read(tmp_path / "log") for c in record["log"])
+
+
+def test_bytes_that_are_no_text_come_back_as_they_were(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 3 + b"\xe4\xbd" + b"\xf0\x9f"
+    log = Log(str(tmp_path / "log"))
+    log.write("stdout", data[:500])
+    log.write("stdout", data[500:])
+    log.close()
+    assert content(tmp_path / "log") == data
+
+
+def test_a_long_line_becomes_records_of_16_kib(tmp_path: Path) -> None:
+    log = Log(str(tmp_path / "log"))
+    log.write("stdout", b"x" * 50_000 + b"\n")
+    log.close()
+    assert [len(record["log"]) for record in read(tmp_path / "log")] == [16384, 16384, 16384, 849]
+
+
+def test_two_files_of_bounded_size_are_kept(tmp_path: Path) -> None:
+    log = Log(str(tmp_path / "log"), max_size=10_000)
+    for number in range(1000):
+        log.write("stdout", f"line {number}\n".encode())
+    log.close()
+    sizes = [os.path.getsize(tmp_path / name) for name in ("log", "log.1")]
+    assert all(0 < size <= 10_000 for size in sizes)
+    assert content(tmp_path / "log").endswith(b"line 999\n")
+    joined = content(tmp_path / "log.1") + content(tmp_path / "log")
+    first = int(joined.split()[1])
+    assert joined == b"".join(f"line {number}\n".encode() for number in range(first, 1000))
+    assert not (tmp_path / "log.2").exists()
+
+
+def test_a_full_disk_loses_records_not_the_container() -> None:
+    log = Log("/dev/full")
+    log.write("stdout", b"gone\n")
+    log.write("stdout", b"gone too\n")
+    assert log.lost == 2
+    log.close()
+
+
+def test_it_goes_on_where_another_process_stopped(tmp_path: Path) -> None:
+    log = Log(str(tmp_path / "log"))
+    log.write("stdout", b"a\xe4")
+    kept = log.incomplete
+    assert kept == {"stdout": "e4"}
+    again = Log(str(tmp_path / "log"), incomplete=kept)
+    again.write("stdout", b"\xbd\xa0\n")
+    again.close()
+    assert content(tmp_path / "log").decode() == "a你\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "rest"),
+    [
+        (b"abc", b""), (b"", b""), (b"a\xc3", b"\xc3"), (b"\xc3\xa4", b""), (b"\xe4\xbd", b"\xe4\xbd"),
+        (b"\xf0\x9f\x90", b"\xf0\x9f\x90"), (b"\xf0\x9f\x90\xb3", b""), (b"\x80\x80\x80\x80", b""), (b"\xff", b"\xff"),
+    ],
+)  # fmt: skip
+def test_cut_off(data: bytes, rest: bytes) -> None:
+    assert cut_off(data) == rest
