@@ -42,7 +42,7 @@ def main() -> int:
         return 1
     if not os.environ.get("NBCONTAINERS_BENCH"):
         isolate()
-    where = tempfile.TemporaryDirectory(prefix="nbc-bench-", dir="/dev/shm", ignore_cleanup_errors=True)
+    where = tempfile.TemporaryDirectory(prefix="nbc-bench-", dir=options.folder, ignore_cleanup_errors=True)
     with programs.cgroups_as_before(), where as folder:
         os.environ["NBCONTAINERS_ROOT"], os.environ["NBCONTAINERS_RUN"] = f"{folder}/root", f"{folder}/run"
         found = {part: MEASURES[part](Path(folder), options.rounds) for part in options.parts or PARTS}
@@ -53,6 +53,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python3 tests bench", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure (all)")
     parser.add_argument("--rounds", type=int, default=40, help="samples of each program (40)")
+    parser.add_argument("--folder", default="/var/tmp", help="where all of them keep their files: a disk, as in life")
     parser.add_argument("--json", type=Path, default=ROOT / ".artefacts/bench.json", help="where the samples go")
     return parser.parse_args()
 

@@ -39,8 +39,10 @@ def command(*words: str) -> Callable[[], float]:
 def peer_config(ours: dict[str, Any]) -> dict[str, Any]:
     """The very configuration of our own run, for a runtime that finds its root file system prepared."""
     config = copy.deepcopy(ours)
+    config["ociVersion"] = "1.0.2"  # crun 1.8 takes no newer
     config["root"] = {"path": "rootfs", "readonly": False}
     config.pop("annotations", None)
+    config["ociVersion"] = "1.0.2"  # crun 1.8 refuses later ones
     config["linux"].pop("timeOffsets", None)
     config["linux"]["namespaces"] = [{"type": kind} for kind in NAMESPACES]
     config["linux"].pop("cgroupsPath", None)
@@ -93,14 +95,18 @@ def cgroups_as_before() -> Iterator[None]:
     try:
         yield
     finally:
-        for folder in sorted(cgroup_folders() - before, reverse=True):
-            if "process_api" not in folder:
-                with contextlib.suppress(OSError):  # another program's, and in use
+        deadline = time.monotonic() + 5  # podman's own clean-up may still be at work
+        while (left := cgroup_folders() - before) and time.monotonic() < deadline:
+            for folder in sorted(left, reverse=True):
+                with contextlib.suppress(OSError):
                     os.rmdir(folder)
+            time.sleep(0.1)
 
 
 def cgroup_folders() -> set[str]:
-    return {top for top, _, _ in os.walk("/sys/fs/cgroup") if "/nbcontainers/" not in top}
+    """All but ours and those of whoever runs this machine's shells."""
+    folders = (top for top, _, _ in os.walk("/sys/fs/cgroup"))
+    return {folder for folder in folders if "/nbcontainers" not in folder and "process_api" not in folder}
 
 
 def wait_for(client: list[str], log: Path) -> None:
