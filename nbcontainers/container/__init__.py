@@ -7,12 +7,15 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+_VERBS = frozenset(
+    "create exec_ inspect kill logs ls ps rm run start stats stop top wait".split()
+)  # a list of our own: asking api for it here would import it for every submodule's name, in a circle
+
+
 def __getattr__(name: str) -> Any:
     """The verbs of `api`, on first use: `nbcontainers.container.run` (PEP 562)."""
-    from importlib import import_module
+    if name in _VERBS:
+        from importlib import import_module
 
-    if not name.startswith("_") and name != "api":
-        api = import_module(f"{__name__}.api")
-        if name in api.__all__:
-            return getattr(api, name)
+        return getattr(import_module(f"{__name__}.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -63,7 +63,7 @@ def _compiled() -> str:
 def run(engine: Engine, cell: Cell, face: Face, options: RunOptions, *, raise_error: bool) -> Result:
     """The whole way. Raises as `api.python` says."""
     with Exchange(engine) as exchange, Memory() as memory:
-        _put(cell, memory, exchange)
+        _put(cell, options, memory, exchange)
         with Talk(exchange, face) as talk:
             ended = _run(engine, cell, exchange, talk, options)
     try:
@@ -78,7 +78,7 @@ def run(engine: Engine, cell: Cell, face: Face, options: RunOptions, *, raise_er
         return Result(ended.container, {}, error)
 
 
-def _put(cell: Cell, memory: Memory, exchange: Exchange) -> None:
+def _put(cell: Cell, options: RunOptions, memory: Memory, exchange: Exchange) -> None:
     """Inputs and cell into the memfd. Raises InvalidArgument naming the input that cannot be pickled."""
     try:
         binary.dump(cell.inputs, memory)
@@ -90,7 +90,9 @@ def _put(cell: Cell, memory: Memory, exchange: Exchange) -> None:
         ) from None
     except MemoryError:
         raise InvalidArgument("the inputs do not fit into memory a second time", hint="pass in less") from None
-    header = settings.header(cell.code, cell.file, cell.first_line, cell.inputs, cell.outputs)
+    header = settings.header(
+        cell.code, cell.file, cell.first_line, cell.inputs, cell.outputs, workdir=options.get("workdir") or ""
+    )
     exchange.offer(memory.descriptor, memory.seal(header), cell.outputs, memory_free())
 
 

@@ -29,11 +29,8 @@ class Exchange:
     """Waits for the container's Python, gives it the inputs, then reads. `fileno` is what to poll."""
 
     def __init__(self, engine: Engine) -> None:
-        parent = engine.run / NAME
-        parent.mkdir(mode=0o700, exist_ok=True)
         prune(engine)
-        self.folder = parent / secrets.token_hex(8)
-        self.folder.mkdir(mode=0o711)
+        self.folder = _new_folder(engine.run / NAME)
         self._lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -58,7 +55,7 @@ class Exchange:
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        _remove(self.folder)
         os.close(self._lock)
 
     def fileno(self) -> int:
@@ -103,9 +100,30 @@ def prune(engine: Engine) -> list[Path]:
     removed = []
     for folder in (engine.run / NAME).glob("*"):
         if _abandoned(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
             removed.append(folder)
     return removed
+
+
+def _new_folder(parent: Path) -> Path:
+    """A folder with a name of its own; the parent may just be going with the folder of another."""
+    while True:
+        parent.mkdir(mode=0o700, exist_ok=True)
+        folder = parent / secrets.token_hex(8)
+        try:
+            folder.mkdir(mode=0o711)
+        except FileNotFoundError:
+            continue
+        return folder
+
+
+def _remove(folder: Path) -> None:
+    """The folder, and the one above with the last of them."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.parent.rmdir()
+    except OSError:  # others are in use
+        return
 
 
 def _abandoned(folder: Path) -> bool:

@@ -45,7 +45,9 @@ Error.kinds["CellFailed"] = CellFailed
 
 
 #: For a container that ended without telling where it was.
-INTERRUPTED: dict[str, Any] = {"chain": [{"type": "KeyboardInterrupt", "bases": ["builtins:KeyboardInterrupt"], "message": ""}]}
+INTERRUPTED: dict[str, Any] = {
+    "chain": [{"type": "KeyboardInterrupt", "bases": ["builtins:KeyboardInterrupt"], "message": ""}]
+}
 
 
 def raised(description: dict[str, Any], *, first_line: int, hint: str, details: dict[str, Any]) -> CellFailed:

@@ -92,11 +92,13 @@ def _is_json(value: object) -> bool:
     return True
 
 
-def header(code: str, file: str, first_line: int, inputs: Mapping[str, object], outputs: list[str]) -> dict[str, Any]:
+def header(
+    code: str, file: str, first_line: int, inputs: Mapping[str, object], outputs: list[str], *, workdir: str = ""
+) -> dict[str, Any]:
     """The cell and what its interpreter should be like: the notebook's import path, folder and figures."""
     return {
         "code": code, "file": file, "first_line": first_line, "inputs": list(inputs), "outputs": outputs,
-        "path": [entry for entry in sys.path if isinstance(entry, str)], "cwd": _folder(),
+        "path": [entry for entry in sys.path if isinstance(entry, str)], "cwd": workdir or _folder(),
         "execution_count": _number(file), "fonts": FONTS, **figures(),
     }  # fmt: skip
 
