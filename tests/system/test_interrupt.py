@@ -14,6 +14,12 @@ import nbcontainers
 from nbcontainers.container import session
 
 
+@pytest.fixture(scope="module", autouse=True)
+def image_is_ready():
+    """The first use of an image takes longer than these tests wait."""
+    nbcontainers.run("mini", "true", rm=True)
+
+
 @contextmanager
 def interrupted_after(*seconds):
     """SIGINT for this process after each of these times."""
