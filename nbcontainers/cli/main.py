@@ -39,10 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _carry_out(verb, typed, rest) if verb else _print(_asked_help(words))
     except ContainerFailed as error:
         if error.details.get("signal") or error.details.get("oom_killed"):  # the status alone does not say why
-            print_error(error)
+            print_error(_as_typed(error))
         return int(error.details.get("exit_code", _FAILED))
     except Error as error:
-        print_error(error)
+        print_error(_as_typed(error))
         runs = verb is None or verb.name in _RUNNERS
         return int(error.details.get("exit_code") or (_NOT_RUN if runs else _FAILED))
     except KeyboardInterrupt:
@@ -50,6 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `nbcontainers ps | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _FAILED
+
+
+def _as_typed(error: Error) -> Error:
+    error.hint = verbs.as_typed(error.hint, f"{PROGRAM} ")
+    return error
 
 
 def _command(words: list[str]) -> tuple[Verb | None, str, list[str]]:
@@ -105,8 +110,8 @@ def shown(result: Any, *, as_json: bool = False, quiet: bool = False) -> str:
     if result is None:
         return ""
     if isinstance(result, Table) and not as_json:
-        key = next((column.name for column in result.columns if column.name in _KEYS), None)
-        return "\n".join(str(row[key]) for row in result) if quiet and key else repr(result)
+        key = next((column for column in result.columns if column.name in _KEYS), None)
+        return "\n".join(key.show(row) for row in result) if quiet and key else repr(result)
     if isinstance(result, Table):
         return json.dumps(result.rows, indent=2, default=str)
     if isinstance(result, (list, tuple)) and not (as_json or any(isinstance(item, (dict, list)) for item in result)):

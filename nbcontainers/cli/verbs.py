@@ -7,6 +7,7 @@ underscore (`exec_`, `import_`) is Python's, not the verb's.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -95,6 +96,14 @@ def verb(object: str, name: str, typed: str) -> Verb:
     close = get_close_matches(name, known, 1, 0.5)
     guess = f"did you mean {close[0]}? " if close else ""
     raise InvalidArgument(f"{typed} has no verb {name!r}", hint=f"{guess}type {typed} --help")
+
+
+def as_typed(hint: str, prefix: str) -> str:
+    """A hint's commands as this face types them: `container rm web` is `%container rm web` in a notebook."""
+    for object in objects():
+        words = "|".join(sorted(verbs(object), key=len, reverse=True))
+        hint = re.sub(rf"(?<![\w/%-])(?:nbcontainers |%)?({object} (?:{words})\b)", rf"{prefix}\1", hint)
+    return hint
 
 
 def optional(module: str, name: str) -> Callable[..., Any] | None:

@@ -18,6 +18,8 @@ from nbcontainers.table import BORDER, MONOSPACE, bytes_, duration, plain
 _GREEN, _RED, _AMBER, _BLUE, _GREY = "#2da44e", "#e5484d", "#d68f00", "#4493f8", "#8b949e"
 _LONGEST_COMMAND = 100
 _NEARLY_FULL = 0.9
+_SHORT = 0.1
+"""Seconds below which a share of processors would say more of the start than of the program."""
 
 
 class Meter(NamedTuple):
@@ -119,7 +121,7 @@ class Card:
         if throttled:
             notes.append(f"throttled {duration(throttled)}")
         allowed, elapsed = _cpus(self.limits), self.elapsed
-        if not elapsed:
+        if not elapsed or elapsed < _SHORT:
             return Meter("cpu time", duration(used), note=" · ".join(notes))
         busy = used / elapsed
         share = f"{busy:.2g} of {_count(allowed, 'CPU')}" if allowed else f"{busy:.2g} CPUs"

@@ -207,7 +207,8 @@ def _references(path: str, changed: int) -> tuple[str, ...]:
     with open(path, "rb") as file:
         manifests = json.load(file).get("manifests", [])
     key = "org.opencontainers.image.ref.name"
-    return tuple(sorted({one["annotations"][key] for one in manifests if key in one.get("annotations", {})}))
+    names = {one["annotations"][key] for one in manifests if key in one.get("annotations", {})}
+    return tuple(sorted(name.removeprefix("localhost/").removesuffix(":latest") for name in names))
 
 
 def _signals() -> Found:

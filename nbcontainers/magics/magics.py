@@ -124,10 +124,10 @@ class ObjectMagic:
         try:
             result = self.carry_out(verb, call, cell, parser.name)
         except Error as error:
-            if container := getattr(error, "container", None):
-                self._keep(call, container)
-                if not quiet:  # the error says why, the card what it used
-                    publish_display_data(container._repr_mimebundle_())  # type: ignore[no-untyped-call]
+            self._failed(error, call, quiet=quiet)
+            raise
+        except KeyboardInterrupt as interrupt:  # our own frames would be all that its traceback shows
+            interrupt._render_traceback_ = lambda: ["KeyboardInterrupt"]  # type: ignore[attr-defined]
             raise
         self._keep(call, result)
         return Answer(result, quiet)
@@ -142,6 +142,15 @@ class ObjectMagic:
         if cell is not None:
             raise running.no_body(typed)
         return verb.function(*call.arguments, **call.options)
+
+    def _failed(self, error: Error, call: Call, *, quiet: bool) -> None:
+        """The error says why; the card above it what was used, and the hint what to type in this face."""
+        if container := getattr(error, "container", None):
+            self._keep(call, container)
+            error.hint = error.hint or "--no-raise-error returns the handle and lets the cell succeed"
+            if not quiet:
+                publish_display_data(container._repr_mimebundle_())  # type: ignore[no-untyped-call]
+        error.hint = verbs.as_typed(error.hint, "%")
 
     def _keep(self, call: Call, result: Any) -> None:
         """For -o NAME."""

@@ -10,7 +10,7 @@ import pytest
 from nbcontainers.cli.help import Help, of_verb
 from nbcontainers.cli.parser import HELP, Parser, usage
 from nbcontainers.cli.signature import FLAG, VALUE, Parameter, parameters
-from nbcontainers.cli.verbs import Verb
+from nbcontainers.cli.verbs import Verb, as_typed
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.option import Argument, Option, size
 
@@ -201,3 +201,18 @@ def test_what_the_next_word_would_be(words: str, slot: str, options: bool) -> No
     found, allowed = Parser("run", parameters(run)).slot(words.split())
     assert found is not None
     assert (found.name, allowed) == (slot, options)
+
+
+@pytest.mark.parametrize(
+    ("hint", "typed"),
+    [
+        ("type container rm -f web", "type %container rm -f web"),
+        ("%image ls shows them", "%image ls shows them"),
+        ("nbcontainers container ps -a", "%container ps -a"),
+        ("is the container running?", "is the container running?"),
+        ("see /a/container run, container-run", "see /a/container run, container-run"),
+    ],
+)
+def test_hints_are_typed_as_the_face_types_them(hint: str, typed: str) -> None:
+    assert as_typed(hint, "%") == typed
+    assert as_typed("type container rm x", "nbcontainers ") == "type nbcontainers container rm x"
