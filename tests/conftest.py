@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
@@ -43,6 +44,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def tidy(folder: Path) -> None:
     """End the session's launcher and remove its engine; files of mapped uids go through the launcher."""
+    remove_engine(folder)
+
+
+def remove_engine(folder: Path) -> None:
+    """Remove an engine's root and run folders; for an ordinary user also its pause process."""
+    client = sys.modules.get("nbcontainers.launcher.client")
+    if client is not None and os.geteuid() and (folder / "run").exists():
+        from nbcontainers.launcher import pause
+
+        client.call("nbcontainers.image.snapshot:discard", folders=[str(folder / "root")])
+        close_launcher()
+        deadline = time.monotonic() + 5
+        while pause.find(str(folder / "run")) and not pause.end_if_unused(str(folder / "run")):
+            if time.monotonic() > deadline:
+                break  # a process is left in it, which the leak check tells better
+            time.sleep(0.01)
     close_launcher()
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -123,9 +140,8 @@ def fresh_engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         close_launcher()
         default_engine.cache_clear()
         yield default_engine()
-        close_launcher()
+        remove_engine(folder)
     default_engine.cache_clear()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
