@@ -147,7 +147,8 @@ def test_a_masked_file_is_masked_by_the_null_device_or_not_at_all(tmp_path: Path
     done = runtime_says(bundle, tmp_path / "state")
     assert "secret" not in done.stdout
     assert "fake" not in done.stdout
-    assert done.returncode != 0
+    if os.geteuid() == 0 or kind != "file":  # an ordinary user's null device is the host's, bound over the file
+        assert done.returncode != 0
 
 
 @pytest.mark.parametrize("path", ["/link/file", "/link", "/dev/../link/file"])

@@ -406,6 +406,6 @@ print(asyncio.run(asyncio.sleep(0, "loop")))
 
 
 def test_a_refused_program_names_the_call() -> None:
-    with pytest.raises(OSError, match="seccomp: Invalid argument") as caught:
+    with pytest.raises(OSError, match="seccomp: (Invalid argument|Permission denied)") as caught:
         seccomp.load(b"\xff" * 8)
-    assert caught.value.errno == 22
+    assert caught.value.errno == (22 if os.geteuid() == 0 else 13)  # who has no privilege is told that first
