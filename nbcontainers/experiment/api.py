@@ -55,7 +55,8 @@ def python(
     `inputs` are objects by name, or names that are looked up in `namespace` (default: `__main__`, the notebook).
     `outputs` are names the code assigns; all of them come back or none, in the result and, where `namespace` was
     given, in it. Both travel in binary form (pickle, large buffers without copies): what comes back is trusted as
-    much as the code that made it. Functions and classes of the notebook need cloudpickle.
+    much as the code that made it. Therefore the image is always `host`; programs of other images exchange files with
+    you, in a folder mounted with `-v`. Functions and classes of the notebook need cloudpickle.
 
     An input's memory belongs to the notebook; it counts against the container's limit from the moment the code
     writes to it, page by page. What the code makes counts in full. Outputs are not copied inside.
