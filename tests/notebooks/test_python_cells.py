@@ -85,5 +85,5 @@ def test_what_is_refused_is_short(outputs):
 
 
 def test_a_failure_may_be_a_result(outputs):
-    assert "ZeroDivisionError: division by zero" in outputs["not raised"][0].text
+    assert "division by zero" in outputs["not raised"][0].text
     assert outputs["looked at"][0].data["text/plain"] == "'ZeroDivisionError'"
