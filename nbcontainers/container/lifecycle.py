@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import select
 import signal as signals
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +16,9 @@ from nbcontainers.container import defaults, parse, store
 from nbcontainers.container.container import Container
 from nbcontainers.container.options import bad
 from nbcontainers.errors import InvalidState, NotFound
+from nbcontainers.launcher.channel import Channel
 from nbcontainers.linux import process
+from nbcontainers.monitor import protocol
 from nbcontainers.monitor.stop import drops
 
 _PATIENCE = 10.0
@@ -24,26 +28,58 @@ _PATIENCE = 10.0
 def wait(container: Container, timeout: float | None = None) -> int:
     """Until the container has ended; its exit status. Raises TimeoutError, InvalidState if it was never started.
 
-    What ends is the monitor, which writes exit.json first. With --rm it takes the folder away too: the status is
-    then read from the file that is still open.
+    What ends is the monitor, which writes exit.json first; with --rm there will be no file, and it is asked itself.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
+    if container.kept:
+        return int(container.kept.ended["exit_code"])
+    if container.record.get("remove") and (code := _told(container, deadline)) is not None:
+        return code
     folder = os.open(store.folder(container.engine, container.id), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with _descriptor(store.state(container.engine, container.id, "monitor.json")) as monitor:
-            while (code := _exit_code(folder)) is None:
-                if monitor < 0:
-                    raise _never_ends(container)
-                if _ended(monitor, _slice(deadline)):
-                    code = _exit_code(folder)
-                    if code is None:
-                        raise _never_ends(container)
-                    return code
-                if deadline is not None and time.monotonic() >= deadline:
-                    raise TimeoutError(f"container {container.name} still runs after {timeout} s")
-            return code
+            return _written(container, folder, monitor, deadline)
     finally:
         os.close(folder)
+
+
+def _written(container: Container, folder: int, monitor: int, deadline: float | None) -> int:
+    """The status in exit.json, as soon as it is there; `monitor` is a pidfd, -1 if it has ended."""
+    while (code := _exit_code(folder)) is None:
+        if monitor < 0:
+            raise _never_ends(container)
+        if _ended(monitor, _slice(deadline)):
+            monitor = -1
+        elif deadline is not None and time.monotonic() >= deadline:
+            raise _too_late(container)
+    return code
+
+
+def _told(container: Container, deadline: float | None) -> int | None:
+    """The exit status from the monitor's own mouth; None where it does not listen."""
+    folder = os.open(f"{container.engine.run}/{container.id}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(f"/proc/self/fd/{folder}/monitor.sock")  # the path itself may be too long: unix(7)
+    except OSError:
+        connection.close()
+        return None
+    finally:
+        os.close(folder)
+    with Channel(connection) as channel:
+        while True:
+            try:
+                frame = channel.receive(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            except TimeoutError:
+                raise _too_late(container) from None
+            if frame is None:
+                return None
+            if frame[0] == protocol.EXIT:
+                return int(json.loads(frame[1])["exit_code"])
+
+
+def _too_late(container: Container) -> TimeoutError:
+    return TimeoutError(f"container {container.name} still runs")
 
 
 def _never_ends(container: Container) -> InvalidState:
@@ -55,8 +91,6 @@ def _never_ends(container: Container) -> InvalidState:
 
 
 def _exit_code(folder: int) -> int | None:
-    import json
-
     try:
         file = os.open("exit.json", os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError:

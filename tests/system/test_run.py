@@ -454,9 +454,16 @@ def test_a_fork_bomb_stops_at_its_limit():
 @pytest.mark.limits
 @pytest.mark.slow
 def test_half_a_processor_is_half_a_processor():
-    ran = Ran("sh", "-c", "timeout 3 sh -c 'while :; do :; done'; true", cpus=0.5)
-    assert abs(ran.container.cpu_s / ran.container.wall_s - 0.5) < 0.05
-    assert ran.container.throttled_s > 0.1
+    """More than half must never be had; a host busy with other work may give less, so it has three chances."""
+    for _ in range(3):
+        ran = Ran("sh", "-c", "timeout 3 sh -c 'while :; do :; done'; true", cpus=0.5)
+        share = ran.container.cpu_s / ran.container.wall_s
+        assert share < 0.55
+        if share > 0.45:
+            break
+    busy = os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1)
+    assert share > 0.45 or busy
+    assert ran.container.throttled_s > 0 or busy
 
 
 # -- names and life ----------------------------------------------------------------------------------------------------
@@ -553,7 +560,10 @@ def test_rm_force_and_context_manager(name):
 
 
 def test_detached_with_rm_goes_by_itself(name):
-    container = nbcontainers.run("mini", "sleep", "0.3", name=name, detach=True, rm=True)
+    container = nbcontainers.run("mini", "sh", "-c", "sleep 0.3; exit 6", name=name, detach=True, rm=True)
+    with pytest.raises(TimeoutError, match="still runs"):
+        container.wait(0.05)
+    assert container.wait(10) == 6
     for _ in range(200):
         if container.removed:
             break
