@@ -23,7 +23,7 @@ from nbcontainers.oci.image import (
 HOST, MINI = layout.EMBEDDED
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Image:
     """One image of the store. `digest` is its manifest's, `reference` the name it was found by ("" if it has none).
 
@@ -101,10 +101,13 @@ class Image:
     def __str__(self) -> str:
         return self.reference or self.id
 
+    def __repr__(self) -> str:
+        return f"<Image {self.reference or '<none>'} {self.digest[7:19]}>"
+
     def _repr_html_(self) -> str:
         from html import escape
 
-        return f"<code>{escape(str(self))}</code> <small>{escape(self.id[7:19])}</small>"
+        return f"<code>{escape(str(self))}</code> <small>{escape(self.digest[7:19])}</small>"
 
 
 @lru_cache(256)

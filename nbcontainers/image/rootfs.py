@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nbcontainers.engine import Engine
-from nbcontainers.image import host, work
+from nbcontainers.image import snapshot, work
 from nbcontainers.image.image import Image
 from nbcontainers.monitor.steps import Step
 
@@ -46,6 +46,8 @@ def prepare(engine: Engine, image: Image, container: Path) -> list[Step]:
     Everything slow (unpacking, hiding the host's secrets) is done here; the steps only mount.
     """
     if image.is_host:
+        from nbcontainers.image import host
+
         return host.steps(engine, container)
     return [overlay(engine, layers(engine, image), container)]
 
@@ -66,8 +68,6 @@ def overlay(engine: Engine, lower: list[str], container: Path, name: str = "") -
 
 def _visible(engine: Engine, image: Image, folders: list[str]) -> list[str]:
     """overlayfs does not look at opaque root folders, so layers below one are left out here."""
-    from nbcontainers.image import snapshot
-
     for number, chain in enumerate(reversed(image.chain_ids)):
         if snapshot.facts(engine.snapshots, chain)["opaque_root"]:
             return folders[: number + 1]

@@ -6,12 +6,15 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbcontainers.engine import Engine
 from nbcontainers.image.image import Image
-from nbcontainers.image.snapshot import Job, path
+from nbcontainers.image.snapshot import path
 from nbcontainers.oci.image import chain_ids
+
+if TYPE_CHECKING:
+    from nbcontainers.image.unpacking import Job
 
 CODECS = ("isal", "zstandard")
 
@@ -40,7 +43,7 @@ def unpack(engine: Engine, blobs: Sequence[str], diff_ids: Sequence[str]) -> Non
             jobs.append({"blob": blob, "diff_id": diff_id, "chain": chain[number], "below": below})
     if jobs:
         with layout.adding(engine):
-            call("snapshot:make", snapshots=str(engine.snapshots), jobs=jobs, userxattr=engine.rootless)
+            call("unpacking:make", snapshots=str(engine.snapshots), jobs=jobs, userxattr=engine.rootless)
 
 
 def discard(folders: Sequence[Path]) -> None:
