@@ -23,7 +23,8 @@ _MEANINGS = {
     "SIGTERM": "it was told to stop",
     "SIGINT": "it was interrupted",
 }
-_NOT_STARTED = {
+_NOT_STARTED: dict[int | str | None, str] = {
+    "cwd": "write -w with a folder the user may enter",
     127: "{name} is not in the image: type container run {image} ls /bin /usr/bin to see what is",
     126: "it must be an executable file for this machine; a script needs a first line such as #!/bin/sh",
 }
@@ -35,12 +36,11 @@ def container_failed(
 ) -> ContainerFailed:
     """The error for an exit record with a status other than 0. `kept` is whether the container is still there."""
     code, name = ended.get("exit_code", -1), str(record.get("name", ""))
-    cause, hint = _cause(ended, name)
-    evidence = _evidence(ended, last_words)
+    what, why, advice = _cause(ended)
     where = f"all it wrote: container logs {name}" if kept else ""
     return ContainerFailed(
-        f"container {name} {cause}{evidence}",
-        hint="; ".join(part for part in (hint, where) if part),
+        f"container {name} {what}{_after(ended)}{why}{_evidence(last_words)}",
+        hint="; ".join(part for part in (advice, where) if part),
         exit_code=code,
         signal=ended.get("signal"),
         oom_killed=bool(ended.get("oom_killed")),
@@ -49,53 +49,58 @@ def container_failed(
     )
 
 
-def _cause(ended: Mapping[str, Any], name: str) -> tuple[str, str]:
-    """(what happened, what to do about it)."""
+def _cause(ended: Mapping[str, Any]) -> tuple[str, str, str]:
+    """(what happened, why, what to do about it)."""
     code, number = ended.get("exit_code", -1), ended.get("signal")
     if ended.get("oom_killed") or ended.get("reason") == "oom":
         return _out_of_memory(ended, code)
     if number is not None or 128 < code < 128 + 65:
         return _by_signal(ended, number if number is not None else code - 128, code, by_itself=number is None)
     if code == 127:
-        return "failed: a program it called was not found (exit 127)", "is that program in the image, and in its PATH?"
+        advice = "is that program in the image, and in its PATH?"
+        return "failed with exit status 127", ": a program it called was not found", advice
     if code == 126:
-        return "failed: a file it called is not executable (exit 126)", "chmod +x it, or call its interpreter"
-    return f"failed with exit status {code}", ""
+        return (
+            "failed with exit status 126",
+            ": a file it called is not executable",
+            "chmod +x it, or call its interpreter",
+        )
+    return f"failed with exit status {code}", "", ""
 
 
-def _out_of_memory(ended: Mapping[str, Any], code: int) -> tuple[str, str]:
+def _out_of_memory(ended: Mapping[str, Any], code: int) -> tuple[str, str, str]:
     usage = ended.get("usage") or {}
     limit, peak = usage.get("memory_limit"), usage.get("memory_peak")
+    what = "was killed for lack of memory"
     if limit and usage.get("memory_limit_hits", 1):
-        text = f"was killed for lack of memory: it reached its limit of {mebibytes(limit)}"
-        text += f" (peak {mebibytes(peak)}, exit {code})" if peak else f" (exit {code})"
-        return text, f"give it more, as -m {max(1, round(2 * limit / _MIB))}m, or have it need less"
-    return f"was killed because the whole host ran out of memory (exit {code})", "give it a limit with -m, free memory"
+        reached = f"peak {mebibytes(peak)}, " if peak else ""
+        why = f": it reached its limit of {mebibytes(limit)} ({reached}exit {code})"
+        return what, why, f"give it more, as -m {max(1, round(2 * limit / _MIB))}m, or have it need less"
+    return what, f": the whole host ran out of it (exit {code})", "free memory on the host, or give it a limit with -m"
 
 
-def _by_signal(ended: Mapping[str, Any], number: int, code: int, *, by_itself: bool) -> tuple[str, str]:
+def _by_signal(ended: Mapping[str, Any], number: int, code: int, *, by_itself: bool) -> tuple[str, str, str]:
     name = signal_name(number)
-    who = "failed: a process in it was ended by" if by_itself else "was ended by"
-    text = f"{who} {name} (exit {code})"
-    if name == "SIGKILL":
-        usage = ended.get("usage") or {}
-        peak, limit = usage.get("memory_peak"), usage.get("memory_limit")
-        room = f"its memory peak was {mebibytes(peak)}" + (f" of {mebibytes(limit)}" if limit else "") if peak else ""
-        return (
-            f"{text}, not for lack of memory{room and ': '}{room}",
-            "somebody killed it: container kill, or stop after its time-out",
-        )
-    meaning = _MEANINGS.get(name, "")
-    return f"{text}{meaning and ': '}{meaning}", ""
+    what = f"{'failed: a process in it' if by_itself else ''} was ended by {name} (exit {code})".strip()
+    if name != "SIGKILL":
+        meaning = _MEANINGS.get(name, "")
+        return what, f": {meaning}" if meaning else "", ""
+    usage = ended.get("usage") or {}
+    peak, limit = usage.get("memory_peak"), usage.get("memory_limit")
+    room = f": its memory peak was {mebibytes(peak)}{f' of {mebibytes(limit)}' if limit else ''}" if peak else ""
+    return what, f", not for lack of memory{room}", "somebody killed it: container kill, or stop after its time-out"
 
 
-def _evidence(ended: Mapping[str, Any], last_words: bytes) -> str:
-    """The last line of stderr and how long it ran."""
-    lines = [line for line in last_words.decode("utf-8", "replace").splitlines() if line.strip()]
+def _after(ended: Mapping[str, Any]) -> str:
     wall = ended.get("wall_s")
-    after = f" after {wall:.3g} s" if isinstance(wall, (int, float)) else ""
+    return f" after {wall:.3g} s" if isinstance(wall, (int, float)) else ""
+
+
+def _evidence(last_words: bytes) -> str:
+    """The last line of stderr."""
+    lines = [line for line in last_words.decode("utf-8", "replace").splitlines() if line.strip()]
     shown = "".join(c for c in lines[-1].strip() if c.isprintable())[:200] if lines else ""
-    return f"{after}. It last wrote: {shown}" if shown else after
+    return f". It last wrote: {shown}" if shown else ""
 
 
 def signal_name(number: int) -> str:
@@ -113,7 +118,8 @@ def mebibytes(number: float) -> str:
 def not_started(error: CreateFailed, record: Mapping[str, Any]) -> CreateFailed:
     """The runtime's error with what to type, where it does not say so itself, and the container it is about."""
     code = error.details.get("exit_code", 125)
+    key = code if error.details.get("stage") == "exec" else error.details.get("stage")
     command = record.get("command") or [""]
-    hint = error.hint or _NOT_STARTED.get(code, "").format(name=command[0], image=record.get("image", "IMAGE"))
+    hint = error.hint or _NOT_STARTED.get(key, "").format(name=command[0], image=record.get("image", "IMAGE"))
     details = {**error.details, "exit_code": code, "id": record.get("id"), "name": record.get("name")}
     return CreateFailed(f"the container could not start: {error.message}", hint=hint, **details)

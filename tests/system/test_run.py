@@ -418,10 +418,9 @@ def test_running_out_of_memory_says_limit_and_peak(name):
             "host", "python3", "-c", "x = bytearray(1 << 28)", memory="64m", name=name, stderr=lambda _: None
         )
     error = caught.value
-    assert error.message.startswith(
-        f"container {name} was killed for lack of memory: it reached its limit of 64 MiB (peak 6"
-    )
-    assert "exit 137" in error.message
+    assert error.message.startswith(f"container {name} was killed for lack of memory after ")
+    assert ": it reached its limit of 64 MiB (peak 6" in error.message
+    assert error.message.endswith(" MiB, exit 137)")
     assert "-m 128m" in error.hint
     assert error.oom_killed
     container = api.find(api.default_engine(), name)
@@ -439,7 +438,8 @@ def test_a_kill_is_told_apart_from_running_out_of_memory(name):
     from nbcontainers.container.failure import container_failed
 
     error = container_failed(container.record, container.ended)
-    assert "was ended by SIGKILL (exit 137), not for lack of memory" in error.message
+    assert "was ended by SIGKILL (exit 137) after" in error.message
+    assert ", not for lack of memory" in error.message
     assert "container kill" in error.hint
 
 
