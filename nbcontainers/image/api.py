@@ -91,10 +91,11 @@ def rm(
     *references: Name,
     force: Annotated[bool, Option("-f", help="also with several names, or while containers use it")] = False,
     engine: Engine | None = None,
-) -> list[dict[str, str]]:
+) -> list[str]:
     """Remove names, and with the last one the image and every layer that nothing else needs.
 
-    Raises InvalidState while a container uses it. A container keeps its unpacked layers in any case.
+    Returns what was untagged and deleted, as Docker reports it. Raises InvalidState while a container uses it. A
+    container keeps its unpacked layers in any case.
     """
     from nbcontainers.image import removal
 

@@ -72,10 +72,11 @@ class Loaded(NamedTuple):
 
 def load(engine: Engine, file: str) -> list[Image]:
     """Load every image of the archive or layout folder `file`. Raises ImageError; then nothing was loaded."""
-    with layout.adding(engine), _source(engine, file) as source:
+    hint = "give what docker save, podman save or skopeo copy wrote, or an OCI layout folder"
+    with naming(file, hint), layout.adding(engine), _source(engine, file) as source:
         found = list(_read(engine, source))
         if not found:
-            raise ImageError(f"{file} holds no image for this machine ({architecture()})")
+            raise ImageError(f"it holds no image for this machine ({architecture()})")
         for one in found:
             work.unpack(engine, one.layers, one.diff_ids)
         with layout.update(engine) as manifests:
@@ -92,7 +93,7 @@ def _read(engine: Engine, source: Source) -> Iterator[Loaded]:
     if source.has("manifest.json"):
         return _docker(engine, source)
     raise ImageError(
-        f"{source.stem} is neither a docker-archive nor an oci-archive",
+        "it is neither a docker-archive nor an oci-archive",
         hint="a plain tar of a root file system comes in with %image import",
     )
 
@@ -245,6 +246,15 @@ def _source(engine: Engine, file: str) -> Iterator[Source]:
             archive = stack.enter_context(open(plain.name, "rb"))
         stem = re.sub(r"(\.oci|\.docker)?\.(tar|tgz|tzst)?(\.\w+)?$", "", Path(file).name.lower())
         yield Archive(archive.fileno(), stem)
+
+
+@contextmanager
+def naming(file: str, hint: str) -> Iterator[None]:
+    """Say which file an ImageError is about, and what to give instead."""
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(f"{file}: {error.message}", hint=error.hint or hint, **error.details) from None
 
 
 def open_file(file: str) -> Any:

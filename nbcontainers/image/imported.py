@@ -11,7 +11,7 @@ from typing import Any
 from nbcontainers.engine import Engine
 from nbcontainers.errors import ImageError
 from nbcontainers.image import change, codec, layout, snapshot, work
-from nbcontainers.image.archive import open_file
+from nbcontainers.image.archive import naming, open_file
 from nbcontainers.image.image import Image
 from nbcontainers.oci import reference as references
 from nbcontainers.oci.image import (
@@ -35,7 +35,8 @@ def import_(engine: Engine, file: str, reference: str, changes: Sequence[str], m
     name = str(references.parse(reference, default_domain=references.LOCAL)) if reference else ""
     settings: dict[str, Any] = {}
     change.apply(settings, changes)
-    with layout.adding(engine):
+    hint = "give the tar of a root file system, plain or compressed by gzip, zstd, xz or bzip2"
+    with naming(file, hint), layout.adding(engine):
         with open_file(file) as tar:
             media_type, digest, size, diff_id = _add_layer(engine, tar)
         work.unpack(engine, [digest], [diff_id])

@@ -22,7 +22,7 @@ from nbcontainers.oci import reference as references
 from nbcontainers.oci.image import REF_NAME
 
 
-def remove(engine: Engine, text: str, *, force: bool) -> list[dict[str, str]]:
+def remove(engine: Engine, text: str, *, force: bool) -> list[str]:
     """Take the name away, and with its last name the image: what was untagged and deleted, as Docker reports it.
 
     Given by id, an image with several names needs `force`. Raises InvalidState while a container needs the image:
@@ -49,8 +49,8 @@ def remove(engine: Engine, text: str, *, force: bool) -> list[dict[str, str]]:
             layout.remove_name(manifests, name)
         if last:
             manifests[:] = [one for one in manifests if one["digest"] != image.digest]
-    report = [{"Untagged": name} for name in going]
-    return report + ([{"Deleted": image.id}] if last else [])
+    report = [f"Untagged: {name}" for name in going]
+    return report + ([f"Deleted: {image.id}"] if last else [])
 
 
 def _names_it(text: str, image: Image) -> bool:

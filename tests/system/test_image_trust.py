@@ -183,7 +183,7 @@ def test_an_image_in_use_by_a_container(fresh_engine: Engine) -> None:
         with pytest.raises(InvalidState, match="image mini is used by container holder"):
             api.rm("mini")
         report = api.rm("mini", force=True)
-        assert "Deleted" in report[-1]
+        assert report[-1].startswith("Deleted: sha256:")
         assert nbcontainers.exec_(container, "cat", "/etc/hostname") is not None
         assert len(list(fresh_engine.snapshots.iterdir())) == 2
     finally:

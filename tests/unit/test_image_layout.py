@@ -210,9 +210,9 @@ def test_removal(engine: Engine) -> None:
     image = store.resolve(engine, "a:1")
     with pytest.raises(InvalidState, match="several names: a:1, b:1"):
         removal.remove(engine, image.id, force=False)
-    assert removal.remove(engine, "a:1", force=False) == [{"Untagged": "localhost/a:1"}]
+    assert removal.remove(engine, "a:1", force=False) == ["Untagged: localhost/a:1"]
     assert index(engine) == [(target["digest"], "localhost/b:1")]
-    assert removal.remove(engine, "b:1", force=False) == [{"Untagged": "localhost/b:1"}, {"Deleted": image.id}]
+    assert removal.remove(engine, "b:1", force=False) == ["Untagged: localhost/b:1", f"Deleted: {image.id}"]
     assert index(engine) == []
     with pytest.raises(NotFound):
         store.resolve(engine, "b:1")
@@ -236,7 +236,7 @@ def test_an_image_in_use_stays(engine: Engine) -> None:
         removal.remove(engine, "a:1", force=False)
     assert caught.value.message == "image a:1 is used by container web"
     assert "%container rm web" in caught.value.hint
-    assert removal.remove(engine, "a:1", force=True)[-1] == {"Deleted": image.id}
+    assert removal.remove(engine, "a:1", force=True)[-1] == f"Deleted: {image.id}"
 
 
 def test_sweep_takes_what_nothing_reaches(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
