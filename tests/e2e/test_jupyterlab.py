@@ -6,8 +6,10 @@ that shows itself.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -20,7 +22,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, TimeoutError, sync_playwright
 
 from tests import peers
 
@@ -83,6 +85,7 @@ def choose_theme(home: Path, theme: str) -> None:
     folder = home / "config/lab/user-settings/@jupyterlab"
     for plugin, settings in {
         "apputils-extension/themes": {"theme": THEMES[theme]},
+        "notebook-extension/tracker": {"autoStartDefaultKernel": True},
         "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     }.items():
         path = folder / f"{plugin}.jupyterlab-settings"
@@ -102,9 +105,15 @@ def open_notebook(browser: Browser, server: tuple[str, str, Path], theme: str) -
 
 
 def run_all(page: Page) -> None:
-    page.get_by_text("Run", exact=True).first.click()
-    page.locator("li[data-command='runmenu:run-all']").click()
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=busy]").wait_for(timeout=30_000)
+    """Until the first cell has a star or a number: JupyterLab drops the command while it is still settling in."""
+    started = page.locator(".jp-InputPrompt").filter(has_text=re.compile(r"\[(\*|\d+)\]"))
+    for _ in range(6):
+        page.get_by_text("Run", exact=True).first.click()
+        page.locator("li[data-command='runmenu:run-all']").click()
+        with contextlib.suppress(TimeoutError):
+            return started.first.wait_for(timeout=10_000)
+        page.keyboard.press("Escape")
+    return pytest.fail("JupyterLab does not run the cells")
 
 
 def saved(page: Page, path: Path, deadline_s: float = 240) -> list[nbformat.NotebookNode]:
@@ -116,6 +125,8 @@ def saved(page: Page, path: Path, deadline_s: float = 240) -> list[nbformat.Note
         cells = code_cells(path)
         if all(cell.execution_count for cell in cells) or failures(cells):
             return cells
+    ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=ARTEFACTS / "stuck.png")
     pytest.fail(
         f"after {deadline_s:.0f} s these cells have not run: {[c.source for c in cells if not c.execution_count]}"
     )
