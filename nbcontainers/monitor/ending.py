@@ -62,14 +62,20 @@ def remove_cgroup(cgroup: Cgroup) -> list[str]:
     return []
 
 
-def tidy(files: Files, steps: Sequence[Step]) -> list[str]:
-    """Undo the recipe and remove the run folder. Idempotent; says what it could not do."""
+def tidy(files: Files, settings: Document, steps: Sequence[Step], *, remove: bool) -> list[str]:
+    """Undo the recipe, with `remove` take the container away, and last of all its run folder. Idempotent.
+
+    As long as the run folder is there, `system prune` knows that something is left. Returns what could not be done.
+    """
     failed = recipe.undo(steps)
+    if remove:
+        failed += remove_container(files, settings)
+    trash = f"{files.run}/.{files.id}.{os.getpid()}.gone"
     try:
-        tree.remove(files.state)
-    except OSError as error:
-        failed.append(f"{files.state}: {error}")
-    return failed
+        os.rename(files.state, trash)  # as a whole: a run folder without its records would be a riddle
+    except FileNotFoundError:
+        return failed
+    return failed + _remove(trash)
 
 
 def remove_container(files: Files, settings: dict[str, Any]) -> list[str]:

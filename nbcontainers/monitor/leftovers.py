@@ -20,12 +20,9 @@ def tidy(files: Files, *, keep: bool = False) -> list[str]:
     try:
         settings, steps = files.read("container.json"), files.read("recipe.json")["steps"]
     except (NotFound, ValueError):
-        return failed + ending.tidy(files, [])
+        return failed + ending.tidy(files, {}, [], remove=False)
     try:
         files.read("exit.json")
     except (NotFound, ValueError):
         files.write("exit.json", ending.killed_monitor())
-    failed += ending.tidy(files, steps)
-    if settings.get("remove") and not keep:
-        failed += ending.remove_container(files, settings)
-    return failed
+    return failed + ending.tidy(files, settings, steps, remove=bool(settings.get("remove")) and not keep)

@@ -141,11 +141,9 @@ def _drop_last_end(files: Files) -> None:
 
 def give_up(files: Files, settings: Document, steps: list[Step], error: BaseException, *, remove: bool) -> None:
     """Nothing of a failed start remains but, for a container that existed before, its record of it."""
-    ending.tidy(files, steps)
-    if remove:
-        ending.remove_container(files, settings)
-    elif os.path.isdir(files.folder):
+    if not remove and os.path.isdir(files.folder):
         files.write("exit.json", ending.failure(as_error(error)))
+    ending.tidy(files, settings, steps, remove=remove)
 
 
 def resume(state: dict[str, Any]) -> None:

@@ -186,9 +186,7 @@ class Running:
         if not remove:
             self.files.write("exit.json", record)
         self.poststop()
-        failed += ending.tidy(self.files, self.steps)
-        if remove:
-            failed += ending.remove_container(self.files, self.settings)
+        failed += ending.tidy(self.files, self.settings, self.steps, remove=remove)
         if failed:
             record["warnings"] = failed
 
@@ -221,7 +219,7 @@ class Running:
         ending.remove_cgroup(self.cgroup)
         if os.path.isdir(self.files.folder):
             self.files.write("exit.json", ending.failure(as_error(error)))
-        ending.tidy(self.files, self.steps)
+        ending.tidy(self.files, self.settings, self.steps, remove=False)
 
     # -- sleep -----------------------------------------------------------------------------------------------------
 

@@ -86,7 +86,7 @@ def tidy(root: str, run: str) -> list[Row]:
 
 @contextmanager
 def _only_one(run: str) -> Iterator[None]:
-    lock = os.open(f"{run}/prune.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(f"{run}/.prune.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -111,8 +111,9 @@ def _row(what: str, name: str, failed: list[str] | None = None) -> Row:
 
 
 def _tidy_state(files: Files) -> list[Row]:
-    """A run folder. Without a monitor's record it belongs to somebody who drives the runtime directly."""
-    if not files.read_state("monitor.json") or files.monitor_alive():
+    """A run folder. With neither a monitor's record nor a container of ours it is of one who drives the runtime."""
+    ours = files.read_state("monitor.json") or os.path.exists(f"{files.folder}/container.json")
+    if not ours or files.monitor_alive():
         return []
     return [_row("killed monitor", files.id, leftovers.tidy(files))]
 
@@ -177,8 +178,8 @@ def _remove(path: Path) -> list[str]:
 
 
 def _tidy_claims(run: Path) -> list[Row]:
-    """Run folders whose monitor was killed before it had claimed them: `.ID.PID`."""
-    stale = [path for path in run.glob(".*.claim") if _writer_is_dead(path)]
+    """Run folders whose monitor was killed while it was making or removing them: `.ID.PID.claim`, `.ID.PID.gone`."""
+    stale = [path for end in ("claim", "gone") for path in run.glob(f".*.{end}") if _writer_is_dead(path)]
     return [_row("half-made run folder", path.name[1:13], _remove(path)) for path in stale]
 
 
