@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nbcontainers.linux import bpf
 from tests.bpf import Filter
 
-DETERMINISTIC = settings(derandomize=True, deadline=None)
+DETERMINISTIC = settings(derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))  # a busy machine
 
 WORD = st.one_of(st.integers(0, 40), st.integers(0, 0xFFFFFFFF), st.sampled_from([0xFFFFFFFE, 0xFFFFFFFF, 1 << 31]))
 WIDE = st.one_of(WORD, st.integers(0, (1 << 64) - 1), WORD.map(lambda word: word << 32), st.just((1 << 64) - 1))
