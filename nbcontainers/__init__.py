@@ -64,13 +64,16 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(ip: InteractiveShell) -> None:
     """`%load_ext nbcontainers`: the magics and their completion."""
-    from nbcontainers.magics.extension import load
-
-    load(ip)
+    _extension().load(ip)
 
 
 def unload_ipython_extension(ip: InteractiveShell) -> None:
     """`%unload_ext nbcontainers`: nothing of ours stays in the shell."""
-    from nbcontainers.magics.extension import unload
+    _extension().unload(ip)
 
-    unload(ip)
+
+def _extension() -> Any:
+    """By name, not by an import statement: the package is below its own faces."""
+    from importlib import import_module
+
+    return import_module(f"{__name__}.magics.extension")

@@ -147,7 +147,7 @@ class ObjectMagic:
         """The error says why; the card above it what was used, and the hint what to type in this face."""
         if container := getattr(error, "container", None):
             self._keep(call, container)
-            if not (error.hint or getattr(error, "lines", ())):  # the code's own exception stays as it was
+            if not (error.hint or getattr(error, "lines", None)):  # the code's own exception stays as it was
                 error.hint = "--no-raise-error returns the handle and lets the cell succeed"
             if not quiet:
                 publish_display_data(container._repr_mimebundle_())  # type: ignore[no-untyped-call]
