@@ -63,7 +63,7 @@ def size(text: str | int) -> int:
     number = text.strip().lower().removesuffix("ib").removesuffix("b") if text.strip()[-1:].isalpha() else text
     digits = number.rstrip("kmgt")
     try:
-        return int(float(digits) * _UNITS[number[len(digits):].strip()])
+        return int(float(digits) * _UNITS[number[len(digits) :].strip()])
     except (ValueError, KeyError, OverflowError):
         raise ValueError(f"{text!r} is no size; write 512k, 256m or 1.5g") from None
 
@@ -74,7 +74,9 @@ def duration(text: str | float) -> float:
         return float(text)
     import re
 
-    parts = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?(?:(\d+(?:\.\d+)?)ms)?", text)
+    parts = re.fullmatch(
+        r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?(?:(\d+(?:\.\d+)?)ms)?", text
+    )
     if not text or not parts:
         raise ValueError(f"{text!r} is no duration; write 10s, 500ms or 1m30s")
     hours, minutes, seconds, millis = (float(part or 0) for part in parts.groups())
