@@ -23,9 +23,9 @@ def prune(
     Processes, cgroups, mounts, run folders, half-made files and unreachable image data go; running containers and
     those that ended in order stay. One row for each thing found.
     """
-    from nbcontainers.system import prune
+    from nbcontainers.system import tidying
 
-    return prune.prune(engine or default_engine(), containers=containers)
+    return tidying.prune(engine or default_engine(), containers=containers)
 
 
 def df(*, engine: Engine | None = None) -> Table:

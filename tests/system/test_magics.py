@@ -70,7 +70,7 @@ def test_quiet_and_semicolon_show_no_card(kernel: Kernel) -> None:
 def test_out_takes_the_handle(kernel: Kernel) -> None:
     kernel.run("%%container run --rm -q -o handle mini\necho kept; echo there >&2")
     assert kernel.run("print(handle.logs())").text().split() == ["kept", "there"]
-    assert kernel.run("handle.usage['pids_peak'] > 0").shown() == ["True"]
+    assert kernel.run("handle.usage['cpu_s'] > 0").shown() == ["True"]
 
 
 def test_a_failure_fails_the_cell_with_a_card_and_a_short_error(kernel: Kernel) -> None:

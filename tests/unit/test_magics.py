@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
+import nbcontainers
 from nbcontainers.cli import help, verbs
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.magics import extension
@@ -138,6 +140,20 @@ def test_settings(shell: InteractiveShell) -> None:
     extension.load(shell)
     assert next(one for one in shell.configurables if isinstance(one, NBContainers)).memory == "64m"
     shell.run_cell("%config NBContainers.memory = ''")
+
+
+@pytest.mark.parametrize(("object", "name"), [(o, n) for o in verbs.objects() for n in verbs.verbs(o)])
+def test_python_says_object_and_verb(object: str, name: str) -> None:
+    verb = verbs.verbs(object)[name]
+    assert getattr(getattr(nbcontainers, object), verb.function.__name__) is verb.function
+
+
+def test_shortcuts_are_names_of_the_package() -> None:
+    for word in nbcontainers.SHORTCUTS:
+        if found := verbs.shortcut(word):
+            assert getattr(nbcontainers, f"{word}_" if keyword.iskeyword(word) else word) is found.function
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        nbcontainers.nonsense  # noqa: B018
 
 
 HEAVY = ("pandas", "numpy", "matplotlib", "ipywidgets", "pyroute2", "asyncio")

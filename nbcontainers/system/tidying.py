@@ -33,7 +33,7 @@ Row = dict[str, Any]
 
 def prune(engine: Engine, *, containers: bool = False) -> Table:
     """Tidy everything; one row for each thing that was found."""
-    rows: list[Row] = client.call("nbcontainers.system.prune:tidy", root=str(engine.root), run=str(engine.run))
+    rows: list[Row] = client.call("nbcontainers.system.tidying:tidy", root=str(engine.root), run=str(engine.run))
     if containers:
         rows += _remove_ended(engine)
     rows += _sweep_images(engine)
