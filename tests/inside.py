@@ -75,7 +75,9 @@ class Sink:
 def run(image: str, *command: str, **options: Any) -> Done:
     """`nbcontainers.run` to its end; nothing of the container stays."""
     out, err = Sink(), Sink()
-    container = nbcontainers.run(image, *command, stdout=out, stderr=err, **({"rm": True, "raise_error": False} | options))
+    container = nbcontainers.run(
+        image, *command, stdout=out, stderr=err, **({"rm": True, "raise_error": False} | options)
+    )
     return Done(container.exit_code, out.text(), err.text())
 
 

@@ -48,7 +48,9 @@ def be_a_user(config: dict[str, Any], folder: Path) -> None:
 
 def have_powers(config: dict[str, Any], folder: Path) -> None:
     every = ["CAP_CHOWN", "CAP_SYS_CHROOT", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SYSLOG"]
-    config["process"]["capabilities"] = dict.fromkeys(("bounding", "permitted", "effective", "inheritable", "ambient"), every)
+    config["process"]["capabilities"] = dict.fromkeys(
+        ("bounding", "permitted", "effective", "inheritable", "ambient"), every
+    )
     config["process"]["noNewPrivileges"] = False
 
 
