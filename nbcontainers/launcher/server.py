@@ -91,12 +91,13 @@ class Server:
         self.control = control
         self.refusal = refusal
         self.spare: Spare | None = None
+        self.busy = -1
+        """A pidfd of the child that got the last request."""
 
     def serve(self) -> NoReturn:
         """Until the client goes."""
-        busy = -1
         while True:
-            if self.spare is None and quiet(self.control, busy):
+            if self.spare is None and quiet(self.control, self.busy):
                 self.spare = self.make_spare()
             packet, fds = receive(self.control)
             if not packet and not fds:
@@ -104,9 +105,10 @@ class Server:
             if preload(packet.decode().split("\n")) and self.spare:
                 self.spare.connection.close()  # it does not know the newest modules
                 self.spare = None
-            if busy >= 0:
-                os.close(busy)
-            busy = open_quickly(self.hand_over(fds)) if fds else -1
+            pid = self.hand_over(fds) if fds else 0
+            if self.busy >= 0:
+                os.close(self.busy)
+            self.busy = open_quickly(pid) if pid else -1
             for descriptor in fds:
                 os.close(descriptor)
 
@@ -122,9 +124,15 @@ class Server:
                     pass
         pid = os.fork()
         if pid == 0:
-            self.control.close()
+            self.forget()
             child(fds[0], fds[1:], self.refusal)
         return pid
+
+    def forget(self) -> None:
+        """In a child: close what is the launcher's alone."""
+        self.control.close()
+        if self.busy >= 0:
+            os.close(self.busy)
 
     def make_spare(self) -> Spare:
         """Fork a child that waits for a request; it ends with us, when the socket does."""
@@ -132,7 +140,7 @@ class Server:
         with theirs:
             pid = os.fork()
             if pid == 0:
-                self.control.close()
+                self.forget()
                 ours.close()
                 wait_as_spare(theirs, self.refusal)
         return Spare(pid, ours)
