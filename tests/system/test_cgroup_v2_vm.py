@@ -23,7 +23,6 @@ def test_what_the_guest_says(guest: vm.Result) -> None:
     wrong = {name: text for name, text in outcomes.items() if text != "passed" and not allowed(text)}
     assert not wrong, "\n\n".join(f"in the guest: {name}: {text}" for name, text in wrong.items())
     assert sum(text == "passed" for text in outcomes.values()) >= 35
-    assert guest.seconds < 100
 
 
 def allowed(text: str) -> bool:

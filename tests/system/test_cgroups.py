@@ -137,7 +137,8 @@ def test_half_a_cpu_is_half_a_cpu(cgroup: Cgroup) -> None:
         last, wall = sample(), time.monotonic() - began
     process.stdout.close()
     used = stats.usage(first, last, cgroup)
-    assert (used["cpu_s"] or 0) / wall == pytest.approx(0.5, abs=0.05)
+    late = 0.2 if "NBCONTAINERS_TESTS_VM" in os.environ else 0.05  # timers of a translated processor
+    assert (used["cpu_s"] or 0) / wall == pytest.approx(0.5, abs=late)
     assert (used["user_s"] or 0) + (used["system_s"] or 0) == pytest.approx(used["cpu_s"], abs=1e-5)
     assert (used["nr_throttled"] or 0) > 10
     assert (used["throttled_s"] or 0) > 0
