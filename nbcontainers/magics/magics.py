@@ -31,6 +31,7 @@ class NBContainers(Magics):
 
     quiet = Bool(False, help="Show no card under a cell that ran a container.").tag(config=True)
     raise_error = Bool(True, help="A container that fails fails its cell.").tag(config=True)
+    keep = Bool(False, help="Keep containers that ran in the foreground and have no --name.").tag(config=True)
     output_lines = Integer(1000, min=1, help="Lines of output a cell shows; the last 20 come on top.").tag(config=True)
     memory = Unicode("", help="Memory limit of a run that names none: 512m, 2g.").tag(config=True)
     cpus = Float(0.0, min=0.0, help="Processors for a run that names none; 0: no limit.").tag(config=True)
