@@ -113,6 +113,11 @@ def preload(*modules: str) -> None:
         launcher.send(new)
 
 
+def running() -> bool:
+    """Whether this process has a launcher."""
+    return bool(_launchers)
+
+
 def close() -> None:
     """End the launchers of this process. The containers they started live on."""
     with _lock:

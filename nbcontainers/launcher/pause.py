@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -18,6 +19,7 @@ from nbcontainers.errors import HostNotCapable
 from nbcontainers.linux import idmap, mounts, namespaces, process
 from nbcontainers.linux.idmap import IDMapping
 
+_LEAVING_S = 0.3
 _FOREVER = "2147483647"
 _KINDS = {"user": namespaces.CLONE_NEWUSER, "mnt": namespaces.CLONE_NEWNS}
 
@@ -50,7 +52,7 @@ def end_if_unused(run: str) -> bool:
     lock = _lock(run)
     try:
         pid = find(run)
-        if pid is None or any(other != pid for other in members(pid)):
+        if pid is None or not _alone(pid):
             return False
         os.kill(pid, signal.SIGKILL)
         os.unlink(f"{run}/pause.json")
@@ -59,15 +61,25 @@ def end_if_unused(run: str) -> bool:
         os.close(lock)
 
 
+def _alone(pid: int) -> bool:
+    """Whether nobody else is in its namespace; a launcher that was just hung up on may take a moment to go."""
+    deadline = time.monotonic() + _LEAVING_S
+    while any(other != pid for other in members(pid)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
 def members(pid: int) -> Iterator[int]:
-    """Every process in the user namespace of `pid`, as far as /proc lets us see, or in one below it by birth."""
+    """Every process in the user namespace of `pid`, as far as /proc lets us see."""
     namespace = os.readlink(f"/proc/{pid}/ns/user")
     for name in os.listdir("/proc"):
-        if name.isdigit() and _user_namespace(int(name)) == namespace:
-            yield int(name)
+        if name.isdigit() and _user_namespace(name) == namespace and process.start_time(int(name)) is not None:
+            yield int(name)  # and no zombie
 
 
-def _user_namespace(pid: int) -> str:
+def _user_namespace(pid: str) -> str:
     try:
         return os.readlink(f"/proc/{pid}/ns/user")
     except OSError:

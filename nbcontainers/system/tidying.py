@@ -32,13 +32,18 @@ Row = dict[str, Any]
 
 
 def prune(engine: Engine, *, containers: bool = False) -> Table:
-    """Tidy everything; one row for each thing that was found."""
+    """Tidy everything; one row for each thing that was found.
+
+    An ordinary user's pause process goes too when nobody needs it, this process included: not in a notebook that
+    has its launcher, but at the end of a command line.
+    """
+    needed = client.running()
     rows: list[Row] = client.call("nbcontainers.system.tidying:tidy", root=str(engine.root), run=str(engine.run))
     if containers:
         rows += _remove_ended(engine)
     rows += _sweep_images(engine)
     rows += _sweep_exchanges(engine)
-    if engine.rootless:
+    if engine.rootless and not needed:
         client.close()
         if pause.end_if_unused(str(engine.run)):
             rows.append(_row("pause process", str(engine.run)))

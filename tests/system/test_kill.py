@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -49,7 +49,7 @@ class Client:
     def __init__(self, remove: bool) -> None:
         self.mark = f"NBC_TEST_CLIENT={os.getpid()}.{time.monotonic_ns()}"
         name, _, value = self.mark.partition("=")
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), name: value}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), name: value}
         command = [sys.executable, "-c", LOOP.replace("REMOVE", str(remove))]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
         assert self.process.stdout
@@ -197,13 +197,16 @@ def test_a_killed_pause_process_is_made_again(engine: Engine) -> None:
 
 @pytest.mark.as_user
 @pytest.mark.leaks("ends the session's pause process")
-def test_prune_ends_the_pause_process_when_nobody_needs_it(engine: Engine) -> None:
+def test_the_command_ends_the_pause_process_when_nobody_needs_it(
+    engine: Engine, cli: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
     id, _ = background(engine, "sleep", "1000")
-    api.prune()
+    client.close()
+    assert "pause" not in cli("system", "prune").stdout
     held = pause.find(str(engine.run))
     assert held
     end(engine, id)
-    api.prune()
+    assert "pause process" in cli("system", "prune").stdout
     wait_for(lambda: not lives(held))
     assert pause.find(str(engine.run)) is None
     assert client.call("os:getuid") == 0
