@@ -63,14 +63,15 @@ def _delegation_v2() -> str:
     )
 
 
-def missing(controller: str, layout: Layout) -> str:
+def missing(controller: str, layout: Layout, *, rootless: bool) -> str:
     """How to get a controller that is not there at all."""
-    if layout.version in ("v1", "hybrid"):
-        if controller not in enabled():
-            return f"boot with cgroup_enable={controller}; /proc/cgroups lists what this kernel has"
-        folder = f"/sys/fs/cgroup/{controller}"
-        return f"sudo sh -c 'mkdir -p {folder} && mount -t cgroup -o {controller} cgroup {folder}'"
-    return delegation(layout)
+    if layout.version == "v2":
+        lacking = f"this kernel has no {controller} controller, or its v1 form is mounted: see /proc/cgroups"
+        return delegation(layout) if rootless else lacking
+    if controller not in enabled():
+        return f"boot with cgroup_enable={controller}; /proc/cgroups lists what this kernel has"
+    folder = f"/sys/fs/cgroup/{controller}"
+    return f"sudo sh -c 'mkdir -p {folder} && mount -t cgroup -o {controller} cgroup {folder}'"
 
 
 def enabled() -> set[str]:

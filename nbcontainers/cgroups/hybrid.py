@@ -42,9 +42,9 @@ class Hybrid:
 
     def apply(self, resources: Resources) -> Limits:
         in_v2 = controllers(self.v2.base)
-        if resources.get("unified") and not in_v2:
+        if missing := [name for name in resources.get("unified") or () if name.partition(".")[0] not in in_v2]:
             raise HostNotCapable(
-                "linux.resources.unified needs cgroup v2, and this host's controllers are v1",
+                f"linux.resources.unified needs cgroup v2, and here {missing[0]} is not in it",
                 hint="use the options of run, or boot with systemd.unified_cgroup_hierarchy=1",
             )
         first, second = split(resources, set(self.record["v1"]), set(in_v2))

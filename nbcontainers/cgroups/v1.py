@@ -79,7 +79,11 @@ class V1:
 
     def unavailable(self, controller: str) -> HostNotCapable:
         mounted = controller in self.layout.v1
-        hint = hints.delegation(self.layout) if mounted else hints.missing(controller, self.layout)
+        hint = (
+            hints.delegation(self.layout)
+            if mounted
+            else hints.missing(controller, self.layout, rootless=self.record["rootless"])
+        )
         why = "its cgroups are not ours to write" if mounted else "the host does not mount it"
         return HostNotCapable(
             f"no limit by the cgroup controller {controller}: {why}", hint=hint, controller=controller

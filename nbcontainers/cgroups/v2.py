@@ -92,7 +92,7 @@ class V2:
     def unavailable(self, controller: str) -> HostNotCapable:
         return HostNotCapable(
             f"no limit by the cgroup controller {controller}: it is not delegated to {self.base.path}",
-            hint=hints.delegation(self.layout),
+            hint=hints.missing(controller, self.layout, rootless=self.record["rootless"]),
             controller=controller,
         )
 

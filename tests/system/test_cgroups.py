@@ -275,10 +275,10 @@ def test_controllers_that_are_not_there(cgroup: Cgroup) -> None:
     with pytest.raises(HostNotCapable, match=r"unified needs cgroup v2") as caught:
         cgroup.apply({"unified": {"memory.high": "max"}})
     assert caught.value.hint
-    if "hugetlb" not in layout().v1:
-        with pytest.raises(HostNotCapable, match="controller hugetlb: the host does not mount it") as caught:
-            cgroup.apply({"hugepageLimits": [{"pageSize": "2MB", "limit": 1 << 21}]})
-        assert "mount -t cgroup -o hugetlb cgroup /sys/fs/cgroup/hugetlb" in caught.value.hint
+    if "net_cls" not in layout().v1:
+        with pytest.raises(HostNotCapable, match="controller net_cls: the host does not mount it") as caught:
+            cgroup.apply({"network": {"classID": 1}})
+        assert "mount -t cgroup -o net_cls cgroup /sys/fs/cgroup/net_cls" in caught.value.hint
 
 
 def test_devices_are_closed_to_root(cgroup: Cgroup) -> None:
@@ -413,7 +413,14 @@ def test_the_same_files_as_a_peer(runtime: str, peer: Callable[[str], str], tmp_
     ours = detect.from_path(f"/nbc-ours/{name}", name, rootless=False)
     start = [program, "--root", str(tmp_path / "run"), "run", "--detach", "--bundle", str(tmp_path), name]
     quiet = subprocess.DEVNULL
-    subprocess.run(peers.isolated(*start), stdin=quiet, stdout=quiet, stderr=quiet, timeout=60, check=True)
+    subprocess.run(
+        peers.isolated(*start, hugetlb=runtime == "crun"),
+        stdin=quiet,
+        stdout=quiet,
+        stderr=quiet,
+        timeout=60,
+        check=True,
+    )
     try:
         ours.create()
         ours.apply(resources)
@@ -428,7 +435,8 @@ def test_the_same_files_as_a_peer(runtime: str, peer: Callable[[str], str], tmp_
     finally:
         ours.destroy()
         stop = [program, "--root", str(tmp_path / "run"), "delete", "--force", name]
-        subprocess.run(stop, capture_output=True, timeout=60, check=True)
+        isolated = peers.isolated(*stop, hugetlb=runtime == "crun")
+        subprocess.run(isolated, capture_output=True, timeout=60, check=True)
         for hierarchy in layout().v1.values():
             for parent in ("nbc-ours", "nbc-peer"):
                 with contextlib.suppress(FileNotFoundError):

@@ -277,7 +277,9 @@ def test_hints_say_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "systemd-run --user --scope -p Delegate=yes jupyter lab" in on_v2
     assert "--privileged" in hints.delegation(Layout({}, v2_tree._replace(read_only=True)))
     assert "-v /sys/fs/cgroup" in hints.delegation(Layout({}, None))
-    assert hints.missing("nosuch", Layout({"memory": memory}, None)).startswith("boot with cgroup_enable=nosuch")
+    assert hints.missing("nosuch", Layout({"memory": memory}, None), rootless=True).startswith(
+        "boot with cgroup_enable=nosuch"
+    )
 
 
 class TestDetect:
