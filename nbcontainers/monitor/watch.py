@@ -92,9 +92,7 @@ class Watch:
 
     def deliver(self, frame: bytes) -> None:
         """The last frame to every peer, and wait until each has taken all of it or has gone."""
-        for peer in self.peers:
-            peer.send(frame)
-            self._renew(peer)
+        self._send(frame)
         self.timers.clear()
         self.on_lost = lambda: None
         while any(peer.outgoing for peer in self.peers):
@@ -122,11 +120,14 @@ class Watch:
         if self.log:
             self.log.write(name, data)
         if self.peers:
-            frame = protocol.frame(_KINDS[name], data)
-            for peer in self.peers:
-                peer.send(frame)
-                self._renew(peer)
+            self._send(protocol.frame(_KINDS[name], data))
         return True
+
+    def _send(self, frame: bytes) -> None:
+        """To every peer; one that has gone leaves the list meanwhile."""
+        for peer in list(self.peers):
+            peer.send(frame)
+            self._renew(peer)
 
     def _finish(self, descriptor: int) -> None:
         if descriptor in self._handlers and not self._held:

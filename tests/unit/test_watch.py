@@ -191,6 +191,20 @@ def test_the_owner_s_death_is_told_once_and_a_detach_is_not(child: Any) -> None:
     assert lost == ["lost"]
 
 
+def test_a_peer_that_has_gone_costs_the_next_one_nothing(child: Any) -> None:
+    one = child("echo out; exit 4")
+    one.watch.on_lost = lambda: None
+    one.client.close()
+    one.client, server = socket.socketpair()
+    one.client.settimeout(20)
+    one.watch.attach(Peer(server.detach()))
+    thread = one.listen()
+    one.watch.deliver(protocol.frame(protocol.EXIT, b"{}"))
+    thread.join()
+    assert one.frames == [(protocol.EXIT, b"{}")]
+    assert len(one.watch.peers) == 1
+
+
 def test_a_peer_that_announces_gigabytes_is_dropped(child: Any) -> None:
     one = child("sleep 0.2")
     one.watch.on_lost = lambda: None
