@@ -14,11 +14,12 @@ import signal
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from nbcontainers.errors import NameInUse
 from nbcontainers.linux import idmap, namespaces, process
 from nbcontainers.runtime import hooks, identity, init, sync
+from nbcontainers.runtime.middle import clone_inside
 from nbcontainers.runtime.plan import Plan
 from nbcontainers.runtime.state import FIFO, State, check_id, oci_state, write_json
 
@@ -153,25 +154,22 @@ def _offset_clocks(offsets: Mapping[str, Mapping[str, int]]) -> None:
 def _fork_in_user_namespace(
     plan: Plan, start: init.Start, flags: int, cgroup: int | None, ours: socket.socket
 ) -> Created:
-    """A middle process joins the user namespace and makes init there, as our own child: clone(2), CLONE_PARENT."""
-    middle, pidfd = _clone(0, cgroup)
-    if middle == 0:
-        try:
-            namespaces.setns(plan.joins["user"], namespaces.CLONE_NEWUSER)
-            pid, _ = namespaces.clone3(flags | namespaces.CLONE_PARENT)
-            if pid == 0:
-                ours.close()
-                init.main(plan, start)
-            sync.tell(start.sync, {"pid": pid})
-        except BaseException as error:  # noqa: BLE001 - the border of the process
-            sync.tell(start.sync, {"error": sync.describe(error, "user namespace")})
-        os._exit(0)
-    os.close(pidfd)
-    os.waitpid(middle, 0)
-    message, _ = sync.hear(ours)
-    if not message or "error" in message:
-        raise sync.failure((message or {}).get("error") or _vanished())
-    return Created(message["pid"], process.pidfd_open(message["pid"]), ours)
+    """Only who is in a user namespace can make others that belong to it."""
+
+    def enter() -> int:
+        namespaces.setns(plan.joins["user"], namespaces.CLONE_NEWUSER)
+        return flags
+
+    def main() -> NoReturn:
+        ours.close()
+        init.main(plan, start)
+
+    try:
+        pid, pidfd = clone_inside(enter, main, ours, start.sync, cgroup)
+    finally:
+        if cgroup is not None:
+            os.close(cgroup)
+    return Created(pid, pidfd, ours)
 
 
 def _close(theirs: socket.socket, start: init.Start, plan: Plan) -> None:
@@ -197,7 +195,7 @@ def serve(created: Created, answer: Callable[[str], None] | None) -> None:
         if descriptors:
             created.master = descriptors[0]
         if message is None:
-            raise sync.failure(_vanished())
+            raise sync.failure(sync.vanished())
         if "error" in message:
             raise sync.failure(message["error"])
         if "ready" in message:
@@ -217,14 +215,6 @@ def _answer(kind: str, plan: Plan, created: Created, document: Mapping[str, Any]
     state = oci_state({**document, "pid": created.pid}, "creating")
     hooks.run_hooks(plan.config, "prestart", state)
     hooks.run_hooks(plan.config, "createRuntime", state)
-
-
-def _vanished() -> dict[str, Any]:
-    return {
-        "message": "init ended before the container was ready",
-        "stage": "init", "exit_code": 125,
-        "hint": "a memory or pids limit may be too low for a container to start: try -m 16m or more",
-    }  # fmt: skip
 
 
 def undo_fork(created: Created) -> None:

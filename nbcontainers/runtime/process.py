@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from nbcontainers.errors import InvalidState
 from nbcontainers.linux import namespaces, process, pty
 from nbcontainers.runtime import identity, init, sync
 from nbcontainers.runtime.create import Created, serve, undo_fork
+from nbcontainers.runtime.middle import clone_inside
 from nbcontainers.runtime.plan import Security, check_process
 from nbcontainers.runtime.state import State, load, require
 
@@ -51,7 +53,7 @@ def exec_process(
         opened.callback(theirs.close)
         for descriptor in start.join_files:
             opened.callback(os.close, descriptor)
-        pid, pidfd = _fork(state, document, security, start, opened)
+        pid, pidfd = _fork(state, document, security, start, ours, opened)
     created = Created(pid, pidfd, ours)
     with contextlib.ExitStack() as undo:
         undo.callback(undo_fork, created)
@@ -62,29 +64,21 @@ def exec_process(
 
 
 def _fork(
-    state: State, document: Mapping[str, Any], security: Security, start: init.Start, opened: contextlib.ExitStack
-) -> tuple[int, int]:
-    """Clone. The pid namespace is entered by children only, so the parent joins it, and goes back afterwards."""
+    state: State, document: Mapping[str, Any], security: Security, start: init.Start, ours: socket.socket,
+    opened: contextlib.ExitStack,
+) -> tuple[int, int]:  # fmt: skip
+    """Clone a child that is born inside."""
     target = process.pidfd_open(state.pid)
     opened.callback(os.close, target)
     flags = _foreign(state.pid)
-    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-    opened.callback(os.close, own)
     cgroup = state.cgroup.clone_fd()
     if cgroup is not None:
         opened.callback(os.close, cgroup)
     if not process.alive(state.pid, state.start_time):  # from here on the pidfd holds the right process
         raise InvalidState(f"cannot exec in container {state.id!r}: it has just stopped")
-    if flags & namespaces.CLONE_NEWPID:
-        namespaces.setns(target, namespaces.CLONE_NEWPID)
-    pid, pidfd = namespaces.clone3(0, cgroup)
-    if pid == 0:
-        _main(target, flags & ~namespaces.CLONE_NEWPID, document, security, start)
-    if flags & namespaces.CLONE_NEWPID:
-        # an ordinary user may not go back into the host's; then this process, which is done with forking, stays there
-        with contextlib.suppress(PermissionError):
-            namespaces.setns(own, namespaces.CLONE_NEWPID)
-    return pid, pidfd
+    keep = {target, *start.stdio, *start.join_files, *range(3, 3 + start.preserve)}
+    enter, main = (lambda: _enter(target, flags, start)), (lambda: _main(document, security, start))
+    return clone_inside(enter, main, ours, start.sync, cgroup, keep)
 
 
 def _foreign(pid: int) -> int:
@@ -92,10 +86,28 @@ def _foreign(pid: int) -> int:
     return sum(flag for kind, flag in namespaces.FLAGS.items() if not namespaces.same(pid, kind))
 
 
-def _main(target: int, flags: int, document: Mapping[str, Any], security: Security, start: init.Start) -> NoReturn:
-    """The child: in, ready, and on the parent's word the program. Never returns."""
+def _enter(target: int, flags: int, start: init.Start) -> int:
+    """The middle process goes into the cgroup and the namespaces; that of pids takes only its child."""
+    process.set_dumpable(False)
+    init.join_cgroup(start.join_files)
+    sys.path.clear()
+    sys.meta_path.clear()
+    sys.path_hooks.clear()
+    if flags:
+        namespaces.setns(target, flags)
+    os.close(target)
+    if flags & namespaces.CLONE_NEWUSER:
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+    identity.new_keyring()
+    return 0
+
+
+def _main(document: Mapping[str, Any], security: Security, start: init.Start) -> NoReturn:
+    """The child: ready, and on the parent's word the program. Never returns."""
     try:
-        _enter(target, flags, start)
+        if start.die_with_parent:
+            process.set_pdeathsig()
         slave = _terminal(document, start) if start.console else -1
         start.stage = "exec"
         path = identity.find_program(document["args"][0], document.get("env") or [])
@@ -112,24 +124,6 @@ def _main(target: int, flags: int, document: Mapping[str, Any], security: Securi
     except BaseException as error:  # noqa: BLE001 - the border of the process
         init.report(start, error)
     os._exit(1)
-
-
-def _enter(target: int, flags: int, start: init.Start) -> None:
-    start.stage = "cgroup"
-    process.set_dumpable(False)
-    if start.die_with_parent:
-        process.set_pdeathsig()
-    init.join_cgroup(start.join_files)
-    start.stage = "namespaces"
-    sys.path.clear()
-    sys.meta_path.clear()
-    sys.path_hooks.clear()
-    if flags:
-        namespaces.setns(target, flags)
-    if flags & namespaces.CLONE_NEWUSER:
-        os.setresgid(0, 0, 0)
-        os.setresuid(0, 0, 0)
-    identity.new_keyring()
 
 
 def _terminal(document: Mapping[str, Any], start: init.Start) -> int:

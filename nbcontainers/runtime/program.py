@@ -156,6 +156,7 @@ def _make(
 def _cgroup(options: argparse.Namespace, config: Any) -> Any:
     """Where the configuration says; root's default is runc's, `/ID`, an ordinary user's is wherever it may write."""
     rootless = os.geteuid() != 0 or namespaces.in_user_namespace()
+    state.check_id(options.id)
     path = (config.get("linux") or {}).get("cgroupsPath") or ("" if rootless else f"/{options.id}")
     return detect.from_path(path, options.id, rootless=rootless, systemd=options.systemd_cgroup)
 

@@ -60,3 +60,12 @@ def failure(facts: dict[str, Any]) -> CreateFailed:
     """The exception of `describe`'s facts."""
     rest = {key: value for key, value in facts.items() if key not in ("message", "hint")}
     return CreateFailed(facts["message"], hint=facts.get("hint", ""), **rest)
+
+
+def vanished() -> dict[str, Any]:
+    """The facts of a child that ended without a word."""
+    return {
+        "message": "init ended before the container was ready",
+        "stage": "init", "exit_code": 125,
+        "hint": "a memory or pids limit may be too low for a container to start: try -m 16m or more",
+    }  # fmt: skip
