@@ -77,5 +77,6 @@ def default_engine() -> Engine:
 
 def _rootless_folders() -> tuple[Path, Path]:
     data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
-    run = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/nbcontainers-run-{os.geteuid()}"
-    return Path(data) / "nbcontainers", Path(run) / "nbcontainers"
+    run = os.environ.get("XDG_RUNTIME_DIR")
+    # in /tmp our folder lies right below: whoever owned one in between could exchange it
+    return Path(data) / "nbcontainers", Path(run, "nbcontainers") if run else Path(f"/tmp/nbcontainers-{os.geteuid()}")
