@@ -15,6 +15,7 @@ from nbcontainers.engine import Engine
 from nbcontainers.errors import Error
 from nbcontainers.launcher import client
 from nbcontainers.launcher.channel import Channel
+from nbcontainers.monitor.files import rfc3339
 from tests import peers
 
 PROGRAM = "nbcontainers.monitor.program:run"
@@ -41,7 +42,7 @@ def make(engine: Engine, *command: str, record: dict[str, Any] | None = None, **
     }  # fmt: skip
     step = {"step": "nbcontainers.monitor.steps:Overlay", "args": overlay}
     document = {
-        "id": id, "name": "", "image": "busybox", "command": list(command), "created": store.now(), "labels": {},
+        "id": id, "name": "", "image": "busybox", "command": list(command), "created": rfc3339(time.time_ns()), "labels": {},
         "remove": False, "stop_signal": 15, "stop_timeout": 2, "client": os.getpid(), **(record or {}),
     }  # fmt: skip
     store.create(engine, document, config, [step], {})

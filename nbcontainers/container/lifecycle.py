@@ -7,7 +7,6 @@ import json
 import os
 import select
 import signal as signals
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from nbcontainers.container import defaults, parse, store
 from nbcontainers.container.container import Container
 from nbcontainers.container.options import bad
 from nbcontainers.errors import InvalidState, NotFound
-from nbcontainers.launcher.channel import Channel
+from nbcontainers.launcher import client
 from nbcontainers.linux import process
 from nbcontainers.monitor import protocol
 from nbcontainers.monitor.stop import drops
@@ -57,16 +56,11 @@ def _written(container: Container, folder: int, monitor: int, deadline: float | 
 
 def _told(container: Container, deadline: float | None) -> int | None:
     """The exit status from the monitor's own mouth; None where it does not listen."""
-    folder = os.open(f"{container.engine.run}/{container.id}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    connection = socket.socket(socket.AF_UNIX)
     try:
-        connection.connect(f"/proc/self/fd/{folder}/monitor.sock")  # the path itself may be too long: unix(7)
-    except OSError:
-        connection.close()
+        channel = client.attach(container.engine.run, container.id)
+    except InvalidState:
         return None
-    finally:
-        os.close(folder)
-    with Channel(connection) as channel:
+    with channel:
         while True:
             try:
                 frame = channel.receive(None if deadline is None else max(0.0, deadline - time.monotonic()))
@@ -104,7 +98,7 @@ def _descriptor(record: dict[str, int]) -> Iterator[int]:
     """A pidfd of the very process a record names; -1 if it is gone."""
     try:
         pidfd = process.pidfd_open(record.get("pid", 0)) if record else -1
-    except (ProcessLookupError, OSError):
+    except OSError:
         pidfd = -1
     try:
         yield pidfd if pidfd >= 0 and store.alive(record) else -1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from nbcontainers.errors import CreateFailed, InvalidArgument, InvalidState
 from nbcontainers.image import rootfs
 from nbcontainers.image import store as images
 from nbcontainers.launcher import client
+from nbcontainers.monitor.files import rfc3339
 
 MONITOR = "nbcontainers.monitor.program:run"
 _LOCALHOST = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
@@ -135,7 +137,7 @@ def _record(
         "image": image,
         "image_digest": digest,
         "command": document["process"]["args"][2 if options.get("init") else 0 :],
-        "created": store.now(),
+        "created": rfc3339(time.time_ns()),
         "labels": spec.labels(options, basis.image),
         "remove": bool(options.get("rm")),
         "tty": bool(options.get("tty")),

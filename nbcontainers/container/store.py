@@ -12,7 +12,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import time
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -21,6 +20,7 @@ from nbcontainers.container.names import check_name, random_name
 from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument, InvalidState, NameInUse, NotFound
 from nbcontainers.linux import process, tree
+from nbcontainers.monitor.files import replace, write
 
 FILES = {"/etc/hostname": "etc/hostname", "/etc/hosts": "etc/hosts", "/etc/resolv.conf": "etc/resolv.conf"}
 Record = dict[str, Any]
@@ -36,12 +36,6 @@ def new_id() -> str:
 
 def folder(engine: Engine, id: str) -> str:
     return f"{engine.root}/containers/{id}"
-
-
-def now() -> str:
-    """The time in RFC 3339 with nanoseconds, UTC."""
-    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
-    return time.strftime(f"%Y-%m-%dT%H:%M:%S.{nanoseconds:09d}Z", time.gmtime(seconds))
 
 
 def create(
@@ -94,15 +88,9 @@ def _write(path: str, text: str, mode: int = 0o600) -> None:
     try:
         if mode != 0o600:
             os.fchmod(file, mode)
-        os.write(file, text.encode("utf-8", "surrogateescape"))
+        write(file, text.encode("utf-8", "surrogateescape"))
     finally:
         os.close(file)
-
-
-def replace_json(path: str, document: Mapping[str, Any]) -> None:
-    """Replace a small file as a whole: readers see the old or the new one."""
-    _write(f"{path}.{os.getpid()}.tmp", json.dumps(document))
-    os.rename(f"{path}.{os.getpid()}.tmp", path)
 
 
 def _take_name(engine: Engine, record: Record, *, made_up: bool) -> None:
@@ -116,7 +104,7 @@ def _take_name(engine: Engine, record: Record, *, made_up: bool) -> None:
                 raise name_in_use(record["name"], owner) from None
             if owner:
                 record["name"] = random_name(attempt)
-                replace_json(f"{folder(engine, record['id'])}/container.json", record)
+                replace(f"{folder(engine, record['id'])}/container.json", record)
         else:
             return
     raise NameInUse(f"no free name was found in 100 attempts near {record['name']!r}", hint="give one with --name")

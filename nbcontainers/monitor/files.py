@@ -46,9 +46,6 @@ class Files:
     def write(self, name: str, document: Document) -> None:
         replace(f"{self.folder}/{name}", document)
 
-    def write_state(self, name: str, document: Document) -> None:
-        replace(f"{self.state}/{name}", document)
-
     def monitor_alive(self) -> bool:
         """Whether the process that monitor.json names still runs."""
         monitor = self.read_state("monitor.json")
@@ -60,10 +57,16 @@ def replace(path: str, document: Document) -> None:
     temporary = f"{path}.{os.getpid()}.tmp"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(descriptor, json.dumps(document).encode())
+        write(descriptor, json.dumps(document).encode())
     finally:
         os.close(descriptor)
     os.rename(temporary, path)
+
+
+def write(descriptor: int, data: bytes) -> None:
+    """All of it, or OSError: on a nearly full disk write(2) takes a part and fails only the next time."""
+    while data:
+        data = data[os.write(descriptor, data) :]
 
 
 def rfc3339(time_ns: int) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from nbcontainers.container import names, store
+from nbcontainers.container import lifecycle, names, store
+from nbcontainers.container.container import Container
 from nbcontainers.engine import Engine
-from nbcontainers.errors import InvalidArgument, NameInUse, NotFound
+from nbcontainers.errors import InvalidArgument, InvalidState, NameInUse, NotFound
+from nbcontainers.monitor import files
 
 FILES = {"/etc/hostname": "box\n", "/etc/hosts": "127.0.0.1 localhost\n", "/etc/resolv.conf": ""}
 
@@ -174,3 +177,30 @@ def test_made_up_names_are_names_of_two_words():
         name = names.random_name(attempt)
         assert names.check_name(name) == name
         assert name.count("_") == 1
+
+
+def test_waiting_for_one_that_was_never_started_is_refused_also_with_rm(empty):
+    for remove in (False, True):
+        id = store.new_id()
+        store.create(empty, {"id": id, "name": "", "remove": remove}, {}, [], {})
+        with pytest.raises(InvalidState, match="will not end: it is created"):
+            lifecycle.wait(Container(empty, id))
+
+
+def test_a_record_that_the_disk_takes_only_in_part_never_counts(tmp_path, monkeypatch):
+    path = tmp_path / "exit.json"
+    files.replace(str(path), {"exit_code": 0})
+    given = os.write
+    room = [10]
+
+    def full(descriptor, data):
+        taken = given(descriptor, data[: room[0]])
+        room[0] -= taken
+        if not taken:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return taken
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        files.replace(str(path), {"exit_code": 137, "reason": "oom"})
+    assert json.loads(path.read_text()) == {"exit_code": 0}
