@@ -75,7 +75,7 @@ def leftovers() -> Iterator[Cgroup]:
     found: dict[str, dict[str, str]] = {}
     host = layout()
     rootless = os.geteuid() != 0
-    probe = default_cgroup("probe", rootless=rootless).record
+    probe = _cgroup(f"{PARENT}/probe", "probe", rootless, host, named=True).record
     for name, path in [*probe.get("v1", {}).items(), *([("", probe["v2"])] if "v2" in probe else [])]:
         try:
             ids = os.listdir(os.path.dirname(path))
@@ -85,7 +85,7 @@ def leftovers() -> Iterator[Cgroup]:
             if os.path.isdir(f"{os.path.dirname(path)}/{id}"):
                 found.setdefault(id, {})[name] = path
     for id in found:
-        yield _cgroup(f"{PARENT}/{id}", id, rootless, host)
+        yield _cgroup(f"{PARENT}/{id}", id, rootless, host, named=True)
 
 
 def _cgroup(name: str, id: str, rootless: bool, host: Layout, *, adopt: bool = False, named: bool = False) -> Cgroup:
