@@ -21,13 +21,15 @@ forms, as Docker has them. In IPython: `%load_ext nbcontainers`, then `%containe
 
 from __future__ import annotations
 
+from nbcontainers.version import VERSION
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from IPython.core.interactiveshell import InteractiveShell
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 OBJECTS = ("container", "image", "volume", "network", "system")
 SHORTCUTS = {
@@ -59,7 +61,11 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *OBJECTS, *(f"{word}_" if word in ("exec", "import") else word for word in SHORTCUTS)})
+    """What is there now: `SHORTCUTS` also has the place of verbs to come."""
+    import sys
+
+    words = (*OBJECTS, *(f"{word}_" if word in ("exec", "import") else word for word in SHORTCUTS))
+    return sorted({*globals(), *(word for word in words if hasattr(sys.modules[__name__], word))})
 
 
 def load_ipython_extension(ip: InteractiveShell) -> None:

@@ -6,7 +6,6 @@ notebook as two to five lines instead of a traceback, while the cell still fails
 
 from __future__ import annotations
 
-import sys
 from typing import Any, ClassVar, Self
 
 
@@ -96,8 +95,3 @@ class ContainerFailed(Error):
 
 class LauncherDied(Error):
     """The helper process behind the notebook is gone."""
-
-
-def print_error(error: Error) -> None:
-    """One error on stderr, for programs."""
-    print(f"Error: {error}", file=sys.stderr)

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from nbcontainers import SHORTCUTS, __version__
+from nbcontainers import SHORTCUTS
 from nbcontainers.cli import help, verbs
 from nbcontainers.cli.parser import Parser
 from nbcontainers.cli.signature import FLAG, VALUE, Parameter
 from nbcontainers.cli.verbs import Verb
-from nbcontainers.errors import ContainerFailed, Error, InvalidArgument, print_error
+from nbcontainers.errors import ContainerFailed, Error, InvalidArgument
+from nbcontainers.version import VERSION
 
 PROGRAM = "nbcontainers"
 FORMAT = Parameter(
@@ -39,10 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _carry_out(verb, typed, rest) if verb else _print(_asked_help(words))
     except ContainerFailed as error:
         if error.details.get("signal") or error.details.get("oom_killed"):  # the status alone does not say why
-            print_error(_as_typed(error))
+            _print_error(error)
         return int(error.details.get("exit_code", _FAILED))
     except Error as error:
-        print_error(_as_typed(error))
+        _print_error(error)
         runs = verb is None or verb.name in _RUNNERS
         return int(error.details.get("exit_code") or (_NOT_RUN if runs else _FAILED))
     except KeyboardInterrupt:
@@ -52,9 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _FAILED
 
 
-def _as_typed(error: Error) -> Error:
+def _print_error(error: Error) -> None:
+    """On stderr, with what to type as it is typed here."""
     error.hint = verbs.as_typed(error.hint, f"{PROGRAM} ")
-    return error
+    print(f"Error: {error}", file=sys.stderr)
 
 
 def _command(words: list[str]) -> tuple[Verb | None, str, list[str]]:
@@ -77,7 +79,7 @@ def _command(words: list[str]) -> tuple[Verb | None, str, list[str]]:
 
 def _asked_help(words: list[str]) -> str:
     if words and words[0] in ("-v", "--version", "version"):
-        return f"{PROGRAM} {__version__}"
+        return f"{PROGRAM} {VERSION}"
     if words and words[0] in verbs.objects():
         return help.of_object(words[0], f"{PROGRAM} {words[0]}")
     return help.of_program(PROGRAM)

@@ -27,15 +27,16 @@ from nbcontainers.runtime.delete import delete
 from nbcontainers.runtime.features import features
 from nbcontainers.runtime.kill import kill, parse_signal, pause, resume
 from nbcontainers.runtime.process import exec_process
+from nbcontainers.version import VERSION
 
-_VERSION = "nbcontainers-runtime 0.1.0\nspec: 1.3.0"
+_SPEC = "1.3.0"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point; the exit status is the program's in `run` and `exec`, else 0 or 1."""
     options = _parser().parse_args(arguments)
     if options.version:
-        print(_VERSION)
+        print(f"nbcontainers-runtime {VERSION}\nspec: {_SPEC}")
         return 0
     try:
         if options.verb in ("create", "run", "exec"):

@@ -6,10 +6,10 @@ import os
 import sys
 from typing import Any
 
-import nbcontainers
 from nbcontainers.cgroups import detect
 from nbcontainers.engine import Engine
 from nbcontainers.launcher import pause
+from nbcontainers.version import VERSION
 
 
 def info(engine: Engine) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def info(engine: Engine) -> dict[str, Any]:
     statuses = [status(engine, id) for id in store.ids(engine)]
     system = os.uname()
     return {
-        "version": nbcontainers.__version__,
+        "version": VERSION,
         "python": sys.version.split()[0],
         "kernel": system.release,
         "machine": system.machine,

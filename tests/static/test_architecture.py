@@ -84,7 +84,7 @@ def test_no_module_is_named_after_nothing() -> None:
 
 @pytest.mark.parametrize("name", ["print", "exit"])
 def test_only_the_faces_print_or_exit(name: str) -> None:
-    faces = {"cli", "magics", "errors.py", "__main__.py"}
+    faces = {"cli", "magics", "__main__.py"}
     guilty = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in modules()
