@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pickle
@@ -134,11 +135,23 @@ def received(data: bytes, *, wanted=("a",), most=10**6):
     ours, theirs = socket.socketpair()
     with ours, theirs:
         receiver = receive.Receiver(ours, list(wanted), most)
-        threading.Thread(target=lambda: (theirs.sendall(data), theirs.shutdown(socket.SHUT_WR))).start()
-        frames, deadline = [], time.monotonic() + 10
-        while not receiver.closed and time.monotonic() < deadline:
-            frames += receiver.read()
+        sender = threading.Thread(target=send, args=(theirs, data))
+        sender.start()
+        try:
+            frames, deadline = [], time.monotonic() + 10
+            while not receiver.closed and time.monotonic() < deadline:
+                frames += receiver.read()
+        finally:
+            ours.shutdown(socket.SHUT_RDWR)
+            sender.join()
         return receiver, frames
+
+
+def send(connection: socket.socket, data: bytes) -> None:
+    """All of it, as far as the receiver wants it."""
+    with contextlib.suppress(BrokenPipeError):
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
 
 
 def head(kind: bytes, length: int) -> bytes:

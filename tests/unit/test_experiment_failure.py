@@ -10,6 +10,12 @@ from nbcontainers.errors import ContainerFailed, Error, InvalidArgument
 from nbcontainers.experiment import advice, api, failure, settings
 
 
+@pytest.fixture(autouse=True)
+def no_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another test may have left a shell, which colours its tracebacks."""
+    monkeypatch.setattr(failure, "_colours", lambda: False)
+
+
 def raised(*links, first_line=1, hint=""):
     return failure.raised({"chain": list(links)}, first_line=first_line, hint=hint, details={"exit_code": 1, "id": "x"})
 
