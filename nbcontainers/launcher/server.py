@@ -181,7 +181,9 @@ def receive(connection: socket.socket) -> tuple[bytes, list[int]]:
 def wait_as_spare(connection: socket.socket, refusal: Error | None) -> NoReturn:
     """The life of the spare child: it never returns into the launcher's loop."""
     try:
-        memory.populate()
+        asked = select.poll()
+        asked.register(connection, select.POLLIN)
+        memory.populate(lambda: bool(asked.poll(0)))
         packet, fds = receive(connection)
         connection.close()
         if packet and fds:

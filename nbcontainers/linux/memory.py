@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from nbcontainers.linux import libc
 
 MADV_POPULATE_READ, MADV_POPULATE_WRITE = 22, 23
+_STEP = 256 << 10
 
 _madvise = ctypes.CDLL(None, use_errno=True).madvise
 _madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
@@ -33,19 +34,27 @@ def mappings() -> Iterator[Mapping]:
             yield Mapping(int(start, 16), int(end, 16) - int(start, 16), words[1], path)
 
 
-def populate() -> None:
+def populate(stop: Callable[[], bool] = lambda: False) -> None:
     """Take every page fault of a forked process now: copies of what it may write, entries for what it reads.
 
     A fault that copies a page costs 1-3 µs, and a forked Python takes a thousand of them in its first milliseconds.
-    Does nothing before Linux 5.14.
+    `stop` is asked every 64 pages or so. Does nothing before Linux 5.14.
     """
     for mapping in list(mappings()):
-        if mapping.permissions[3] != "p" or mapping.path.startswith("[v"):  # vvar, vdso, vsyscall
-            continue
-        advice = MADV_POPULATE_WRITE if mapping.permissions[1] == "w" else MADV_POPULATE_READ
-        if mapping.permissions[0] == "r" and _madvise(mapping.address, mapping.size, advice) < 0:
-            number = ctypes.get_errno()
-            if number == errno.EINVAL:
+        if mapping.permissions[3] != "p" or mapping.permissions[0] != "r" or mapping.path.startswith("[v"):
+            continue  # shared; not readable; vvar, vdso, vsyscall
+        writable = mapping.permissions[1] == "w"
+        advice, step = (MADV_POPULATE_WRITE, _STEP) if writable else (MADV_POPULATE_READ, mapping.size)
+        for offset in range(0, mapping.size, step):
+            if stop() or not _populate(mapping.address + offset, min(step, mapping.size - offset), advice):
                 return
-            if number not in (errno.EFAULT, errno.ENOMEM):  # a mapping beyond its file's end; one that changed
-                raise libc.failure(number, "madvise")
+
+
+def _populate(address: int, size: int, advice: int) -> bool:
+    """False where the kernel does not know how."""
+    if _madvise(address, size, advice) >= 0:
+        return True
+    number = ctypes.get_errno()
+    if number not in (errno.EINVAL, errno.EFAULT, errno.ENOMEM):  # a mapping beyond its file's end; one that changed
+        raise libc.failure(number, "madvise")
+    return number != errno.EINVAL
