@@ -16,6 +16,7 @@ from nbcontainers.cgroups.v1 import JOINED, V1
 from nbcontainers.cgroups.v2 import SUPERVISOR, V2
 from nbcontainers.cgroups.v2 import controllers as v2_controllers
 from nbcontainers.errors import HostNotCapable, InvalidArgument
+from nbcontainers.linux import namespaces
 
 #: A cgroup to work below, in every hierarchy, instead of what is found: `/jupyter`.
 ENVIRONMENT = "NBCONTAINERS_CGROUP"
@@ -71,10 +72,13 @@ def controllers(*, rootless: bool) -> frozenset[str]:
 
 
 def leftovers() -> Iterator[Cgroup]:
-    """Every container's cgroup below our parents, whoever made it: for `system prune`."""
+    """Every container's cgroup below our parents, whoever made it: for `system prune`.
+
+    An ordinary user's launcher is uid 0 of its user namespace, and looks where its monitors made theirs.
+    """
     found: dict[str, dict[str, str]] = {}
     host = layout()
-    rootless = os.geteuid() != 0
+    rootless = os.geteuid() != 0 or namespaces.in_user_namespace()
     probe = _cgroup(f"{PARENT}/probe", "probe", rootless, host, named=True).record
     for name, path in [*probe.get("v1", {}).items(), *([("", probe["v2"])] if "v2" in probe else [])]:
         try:

@@ -106,7 +106,7 @@ class Folder:
         for folder in self.tree():
             try:
                 found.update(map(int, folder.read("cgroup.procs").split()))
-            except (FileNotFoundError, OSError) as error:
+            except OSError as error:
                 if error.errno not in (errno.ENOENT, errno.ENODEV):  # removed meanwhile
                     raise
         found.discard(0)

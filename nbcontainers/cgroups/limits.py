@@ -5,15 +5,17 @@ from __future__ import annotations
 import errno
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from nbcontainers.cgroups.cgroup import MEMORY_MINIMUM
+from nbcontainers.cgroups.cgroup import MEMORY_MINIMUM, Limits, Resources
 from nbcontainers.cgroups.folder import Folder
 from nbcontainers.errors import Error, HostNotCapable, InvalidArgument
 
 #: Gives the folder of a controller, or raises HostNotCapable saying how to get it.
 Find = Callable[[str], Folder]
+#: By section of `linux.resources` the function that puts it in force and returns its limits, read back.
+Sections = Mapping[str, Callable[[Find, Any], Any]]
 
 PAGE = os.sysconf("SC_PAGESIZE")
 #: v1 says PAGE_COUNTER_MAX for "no limit", 9223372036854771712 with pages of 4 KiB.
@@ -64,6 +66,13 @@ def put_number(folder: Folder, name: str, value: int, *, unlimited: str = "-1", 
     got = parse(put(folder, name, str(value) if value >= 0 else unlimited, hint=hint))
     kept(folder, name, value // unit * unit if value >= 0 else -1, got)
     return got
+
+
+def put_sections(sections: Sections, find: Find, resources: Resources) -> Limits:
+    """Put every section in force that asks for something and that `sections` knows."""
+    asked = {key: section for key, section in resources.items() if section and key in sections}
+    found = {key: sections[key](find, section) for key, section in asked.items()}
+    return {key: limits for key, limits in found.items() if limits}
 
 
 def kept(folder: Folder, name: str, asked: object, got: object) -> None:

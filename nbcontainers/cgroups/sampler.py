@@ -20,7 +20,7 @@ def absent(count: int) -> Reader:
 
 
 class Sampler:
-    """Reads one container's counters. Readers give their columns of `Sample` in order: cpu 6, memory 8, pids 2, io 4, psi 3.
+    """Reads one container's counters. Each reader gives its columns of `Sample`, in their order.
 
     `sample` raises OSError ENODEV once the cgroup has been removed: take the last one before `destroy`.
     """

@@ -9,6 +9,7 @@ from nbcontainers.cgroups.folder import Folder
 from nbcontainers.cgroups.limits import (
     PAGE,
     Find,
+    Sections,
     check_io_weight,
     check_memory,
     check_quota,
@@ -23,6 +24,7 @@ from nbcontainers.cgroups.limits import (
     put,
     put_list,
     put_number,
+    put_sections,
     require_bfq,
 )
 from nbcontainers.errors import HostNotCapable, InvalidArgument
@@ -193,7 +195,7 @@ def rdma(find: Find, section: dict[str, Section]) -> Limits:
     return dict(section)
 
 
-SECTIONS = {
+SECTIONS: Sections = {
     "memory": memory,
     "cpu": cpu,
     "pids": pids,
@@ -206,8 +208,4 @@ SECTIONS = {
 
 def apply(find: Find, resources: Resources) -> Limits:
     """Every section that asks for something; `devices` and `unified` are not for here."""
-    found: Limits = {}
-    for key, section in resources.items():
-        if section and key in SECTIONS and (limits := SECTIONS[key](find, section)):  # type: ignore[operator]
-            found[key] = limits
-    return found
+    return put_sections(SECTIONS, find, resources)

@@ -69,12 +69,19 @@ class V2:
         if not text:
             return
         try:
+            self._hand_on(folder, text)
+        except OSError as error:
+            raise refused(
+                error, f"{folder.path}/cgroup.subtree_control", text, hints.delegation(self.layout)
+            ) from error
+
+    def _hand_on(self, folder: Folder, text: str) -> None:
+        """EBUSY: the cgroup holds processes, which must go first."""
+        try:
             folder.write("cgroup.subtree_control", text)
         except OSError as error:
             if error.errno != errno.EBUSY:
-                raise refused(
-                    error, f"{folder.path}/cgroup.subtree_control", text, hints.delegation(self.layout)
-                ) from error
+                raise
             empty(folder)
             folder.write("cgroup.subtree_control", text)
 
@@ -175,7 +182,8 @@ def empty(base: Folder) -> None:
     """
     leaf = base.child(SUPERVISOR)
     try:
-        make(leaf, "", adopt=True) if not leaf.has("cgroup.procs") else None
+        if not leaf.has("cgroup.procs"):
+            make(leaf, "", adopt=True)
         for _ in range(100):
             pids = [pid for pid in base.read("cgroup.procs").split() if pid != "0"]
             if not pids:

@@ -9,6 +9,7 @@ from nbcontainers.cgroups.folder import Folder
 from nbcontainers.cgroups.limits import (
     PAGE,
     Find,
+    Sections,
     check_io_weight,
     check_memory,
     check_quota,
@@ -22,6 +23,7 @@ from nbcontainers.cgroups.limits import (
     put,
     put_list,
     put_number,
+    put_sections,
     require_bfq,
     weight,
 )
@@ -175,7 +177,7 @@ def unified(find: Find, section: dict[str, str]) -> Limits:
     return found
 
 
-SECTIONS = {
+SECTIONS: Sections = {
     "memory": memory,
     "cpu": cpu,
     "pids": pids,
@@ -189,8 +191,4 @@ SECTIONS = {
 
 def apply(find: Find, resources: Resources) -> Limits:
     """Every section that asks for something; `devices` is not for here."""
-    found: Limits = {}
-    for key, section in resources.items():
-        if section and key in SECTIONS and (limits := SECTIONS[key](find, section)):  # type: ignore[operator]
-            found[key] = limits
-    return found
+    return put_sections(SECTIONS, find, resources)
