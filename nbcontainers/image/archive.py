@@ -36,6 +36,7 @@ from nbcontainers.oci.image import (
     Manifest,
     architecture,
     descriptor,
+    is_texts,
     manifest,
     read_config,
     read_descriptor,
@@ -112,14 +113,16 @@ def _docker(engine: Engine, source: Source) -> Iterator[Loaded]:
 
 
 def _docker_image(engine: Engine, source: Source, item: dict[str, Any]) -> Loaded:
-    paths = item.get("Layers") or []
+    paths, tags = item.get("Layers") or [], item.get("RepoTags") or []
+    if not is_texts(paths) or not is_texts(tags):
+        raise ImageError("manifest.json has Layers or RepoTags that are no list of texts")
     content = _document(source, item["Config"])
     config = read_config(content, len(paths), item["Config"])
     diff_ids = config["rootfs"]["diff_ids"]
     layers = [_docker_layer(engine, source, path, diff_id) for path, diff_id in zip(paths, diff_ids, strict=True)]
     written = layout.put_document(engine, content, CONFIG)
     target = layout.put_document(engine, manifest(written, layers), MANIFEST)
-    names = [str(references.parse(name)) for name in item.get("RepoTags") or []]
+    names = [str(references.parse(name)) for name in tags]
     return Loaded(target, names, [layer["digest"] for layer in layers], diff_ids)
 
 
@@ -130,7 +133,7 @@ def _docker_layer(engine: Engine, source: Source, path: str, diff_id: str) -> De
     if media_type is None:
         raise ImageError(f"layer {path} is compressed with {kind}, which no image may be")
     expected = None if kind else descriptor(LAYER, diff_id, source.size(path))
-    digest, size = layout.put(engine, _pieces(source.open(path)), expected)
+    digest, size = layout.put(engine, codec.pieces(source.open(path)), expected)
     return descriptor(media_type, digest, size)
 
 
@@ -182,7 +185,7 @@ def _oci_image(engine: Engine, source: Source, entry: Descriptor, names: list[st
         name = _blob_name(one)
         if source.size(name) != one["size"]:
             raise ImageError(f"blob {one['digest']} has {source.size(name)} bytes and should have {one['size']}")
-        layout.put(engine, _pieces(source.open(name)), one)
+        layout.put(engine, codec.pieces(source.open(name)), one)
     target = layout.put_document(engine, content, document.get("mediaType", MANIFEST))
     layers = [layer["digest"] for layer in document["layers"]]
     return Loaded(target, names, layers, config["rootfs"]["diff_ids"])
@@ -220,11 +223,6 @@ def _document(source: Source, name: str) -> bytes:
     if len(content) > MAX_DOCUMENT:
         raise ImageError(f"{name} is larger than {MAX_DOCUMENT} bytes")
     return content
-
-
-def _pieces(file: _File) -> Iterator[bytes]:
-    while piece := file.read(codec.PIECE):
-        yield piece
 
 
 # Where the files are.

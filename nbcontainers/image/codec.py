@@ -6,6 +6,7 @@ bounded pieces, so that a bomb costs time until its budget is spent, never memor
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Generator, Iterator
 from functools import cache
 from typing import Any, Protocol
@@ -49,16 +50,16 @@ def chunks(file: _Readable, *, codec: str | None = None) -> Iterator[bytes]:
     head = file.read(READ)
     codec = detect(head) if codec is None else codec
     if codec == "":
-        return _plain(file, head)
+        return itertools.chain([head] if head else [], pieces(file))
     if codec == "zstd":
         return _zstd(file, head)
     return _decode(file, head, codec)
 
 
-def _plain(file: _Readable, head: bytes) -> Iterator[bytes]:
-    while head:
-        yield head
-        head = file.read(PIECE)
+def pieces(file: _Readable) -> Iterator[bytes]:
+    """The content of `file` as it is."""
+    while piece := file.read(PIECE):
+        yield piece
 
 
 def _decode(file: _Readable, data: bytes, codec: str) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -70,18 +70,13 @@ def _add_layer(engine: Engine, tar: Any) -> tuple[str, str, int, str]:
     if kind not in _MEDIA_TYPES:
         digest, size = layout.put(engine, codec.chunks(file, codec=kind))
         return LAYER, digest, size, digest
-    digest, size = layout.put(engine, _plain(file))
+    digest, size = layout.put(engine, codec.pieces(file))
     if not kind:
         return LAYER, digest, size, digest
     with open(layout.blob(engine, digest), "rb") as blob:
         for piece in codec.chunks(blob):
             hashed.update(piece)
     return _MEDIA_TYPES[kind], digest, size, f"sha256:{hashed.hexdigest()}"
-
-
-def _plain(file: Any) -> Iterator[bytes]:
-    while piece := file.read(codec.PIECE):
-        yield piece
 
 
 def _refuse_archive(engine: Engine, diff_id: str, file: str) -> None:

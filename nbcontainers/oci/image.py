@@ -115,6 +115,8 @@ def read_descriptor(value: Any, what: str) -> Descriptor:
         raise ImageError(f"{what} has the impossible size {size!r}")
     if not isinstance(value.get("mediaType", ""), str):
         raise ImageError(f"{what} has a media type that is no text")
+    if not is_text_map(value.get("annotations") or {}) or not isinstance(value.get("platform") or {}, dict):
+        raise ImageError(f"{what} has annotations or a platform of another form than descriptor.md's")
     return cast(Descriptor, value)
 
 
@@ -145,6 +147,9 @@ def read_config(content: bytes, layers: int, what: str = "the image config") -> 
         raise ImageError(f"{what} has {len(diff_ids)} DiffIDs for {layers} layers")
     if not isinstance(document.get("config") or {}, dict):
         raise ImageError(f"{what} has a `config` that is no object")
+    history = document.get("history") or []
+    if not isinstance(history, list) or not all(isinstance(step, dict) for step in history):
+        raise ImageError(f"{what} has a history that is no list of objects")
     rootfs["diff_ids"] = diff_ids
     _check_defaults(document.get("config") or {}, what)
     return cast(ImageConfig, document)
@@ -157,20 +162,23 @@ def _check_defaults(config: dict[str, Any], what: str) -> None:
             raise ImageError(f"{what} has a `config.{key}` that is no {_TYPES[key][1]}")
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: object) -> bool:
     return isinstance(value, str) and "\0" not in value
 
 
-def _is_texts(value: Any) -> bool:
+def is_texts(value: object) -> bool:
+    """Whether it is a list of texts without NUL."""
     return isinstance(value, list) and all(map(_is_text, value))
+
+
+def is_text_map(value: object) -> bool:
+    """Whether it is an object whose values are texts."""
+    return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
 
 
 _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("User", "WorkingDir", "StopSignal"), (_is_text, "text")),
-    **dict.fromkeys(("Env", "Cmd", "Entrypoint"), (_is_texts, "list of texts")),
+    **dict.fromkeys(("Env", "Cmd", "Entrypoint"), (is_texts, "list of texts")),
     **dict.fromkeys(("Volumes", "ExposedPorts"), (lambda value: isinstance(value, dict), "object")),
-    "Labels": (
-        lambda value: isinstance(value, dict) and all(isinstance(v, str) for v in value.values()),
-        "object of texts",
-    ),
+    "Labels": (is_text_map, "object of texts"),
 }

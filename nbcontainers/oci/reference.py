@@ -79,7 +79,7 @@ def _split_tag(text: str) -> tuple[str, str | None]:
 def _split_domain(name: str, default: str) -> tuple[str, str]:
     first, slash, rest = name.partition("/")
     if slash and (set(first) & {".", ":"} or first == LOCAL or first.lower() != first):
-        domain, path = ("docker.io" if first == "index.docker.io" else first), rest
+        domain, path = (HUB if first == "index.docker.io" else first), rest
     else:
         domain, path = default, name
     if domain == HUB and path and "/" not in path:

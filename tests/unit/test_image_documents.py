@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nbcontainers.engine import Engine
 from nbcontainers.errors import ImageError, InvalidArgument
-from nbcontainers.image import change
+from nbcontainers.image import archive, change
 from nbcontainers.oci import image
 
 SHA = "sha256:" + "a" * 64
@@ -32,6 +36,8 @@ def test_chain_ids() -> None:
         ({"manifests": []}, "no image manifest"), ({"mediaType": image.INDEX}, "no image manifest"),
         ({"layers": [{"digest": SHA, "size": -1}]}, "impossible size -1"), ({"layers": [{"digest": SHA, "size": True}]}, "size"),
         ({"layers": [{"digest": "sha256:../../x", "size": 1}]}, "no digest"), ({"layers": [None]}, "layer 1"),
+        ({"layers": [{"digest": SHA, "size": 1, "annotations": {"a": 1}}]}, "layer 1 .* annotations"),
+        ({"config": {"digest": SHA, "size": 1, "platform": "linux"}}, "the config .* platform"),
     ],
 )  # fmt: skip
 def test_bad_manifests(wrong: Any, message: str) -> None:
@@ -54,6 +60,24 @@ def test_null_is_absent_and_more_is_tolerated() -> None:
 def test_bad_configs(rootfs: Any) -> None:
     with pytest.raises(ImageError, match="DiffIDs"):
         image.read_config(json.dumps({"rootfs": rootfs}).encode(), 1)
+
+
+@pytest.mark.parametrize("history", [{"a": 1}, ["x"], [None]])
+def test_a_history_of_another_form(history: Any) -> None:
+    with pytest.raises(ImageError, match="history that is no list of objects"):
+        image.read_config(json.dumps({"rootfs": {"diff_ids": []}, "history": history}).encode(), 0)
+
+
+@pytest.mark.parametrize("wrong", [{"RepoTags": [5]}, {"RepoTags": {"a": 1}}, {"Layers": [{}]}, {"Layers": "ab"}])
+def test_a_docker_archive_of_another_form(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    content = json.dumps([{"Config": "config.json", "RepoTags": [], "Layers": []} | wrong]).encode()
+    member = tarfile.TarInfo("manifest.json")
+    member.size = len(content)
+    with tarfile.open(tmp_path / "image.tar", "w") as tar:
+        tar.addfile(member, io.BytesIO(content))
+    engine = Engine(tmp_path / "root", tmp_path / "run", rootless=False).prepare()
+    with pytest.raises(ImageError, match=r"image\.tar: manifest\.json has Layers or RepoTags"):
+        archive.load(engine, str(tmp_path / "image.tar"))
 
 
 def test_deep_json_is_an_error_not_a_crash() -> None:
