@@ -90,11 +90,15 @@ def namespaces() -> set[str]:
 
 def running() -> set[str]:
     """`pid start-time name` of each user process that counts; of zombies only those that we should have reaped."""
-    found = set()
+    found, launchers = set(), 0
     for pid, folder in processes():
         fields = read(folder / "stat").rpartition(")")[2].split()
         if not fields or "2" in (pid, fields[1]) or int(pid) == os.getpid():
             continue  # gone, a kernel thread, or this very process
+        if fields[1] == str(os.getpid()) and fields[0] != "Z" and "\0-I\0-S\0-c\0" in read(folder / "cmdline"):
+            launchers += 1
+            if launchers == 1:
+                continue  # this session's launcher: a test may have killed the one before
         comm = read(folder / "comm").strip()
         if fields[0] == "Z":
             if parent_is_ours(fields[1]):
