@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nbcontainers.errors import InvalidArgument
+from nbcontainers.monitor.protocol import STARTED, frame
 
 
 def echo(value: Any) -> Any:
@@ -62,3 +63,7 @@ def stubborn(seconds: float) -> None:
             time.sleep(0.1)
         except KeyboardInterrupt:
             continue
+
+
+def greet(channel: int) -> None:
+    os.write(channel, frame(STARTED, b"{}"))

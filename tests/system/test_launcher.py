@@ -284,3 +284,17 @@ def test_from_a_zip_archive(tmp_path: Path) -> None:
         env=environment,
     )
     assert done.stdout.split() == [f"{tmp_path}/app.pyz/nbcontainers/launcher/client.py", "b"], done.stderr
+
+
+@pytest.mark.as_user
+@pytest.mark.leaks("another launcher takes the place of the one before")
+@pytest.mark.parametrize("command", [["/bin/false"], ["/bin/sh", "-c", "sleep 0.2"]])
+def test_a_scope_that_does_not_work_is_done_without(monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
+    """systemd-run may be there and fail: no bus, a manager of another version, descriptors that are closed."""
+    monkeypatch.setattr(client.scope, "works", True)
+    monkeypatch.setattr(client.scope, "prefix", lambda: command if client.scope.works else [])
+    client.close()
+    with client.spawn(f"{HERE}:greet") as channel:
+        assert channel.receive(20) == (b"S", b"{}")
+    assert client.scope.works is False
+    client.close()
