@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from nbcontainers.linux import capabilities
+from nbcontainers.linux import capabilities, process
 from nbcontainers.option import size
 
 SMALLEST_MEMORY = 6 * 2**20
@@ -232,19 +232,10 @@ def path(value: str) -> str:
 
 def signal(value: str | int) -> int:
     """`SIGTERM`, `TERM`, `15`, `RTMIN+3`."""
-    from signal import SIGRTMAX, SIGRTMIN, Signals
-
-    text = str(value).upper()
-    base, plus, offset = text.removeprefix("SIG").partition("+")
-    if text.isdecimal():
-        found = int(text)
-    elif plus and offset.isdecimal() and base == "RTMIN":
-        found = SIGRTMIN + int(offset)
-    else:
-        found = int(Signals.__members__.get("SIG" + base, 0)) if not plus else 0
-    if not 1 <= found <= SIGRTMAX:
-        raise ValueError(f"{value!r} is no signal; write TERM, INT, HUP, KILL or a number")
-    return found
+    try:
+        return process.signal_number(str(value))
+    except ValueError:
+        raise ValueError(f"{value!r} is no signal; write TERM, INT, HUP, KILL or a number") from None
 
 
 def network(value: str) -> str:

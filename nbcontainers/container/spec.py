@@ -11,6 +11,7 @@ from nbcontainers.container.mounts import Mounted
 from nbcontainers.container.options import RunOptions, bad, texts, value, values
 from nbcontainers.container.users import Identity
 from nbcontainers.errors import HostNotCapable, InvalidArgument
+from nbcontainers.linux.namespaces import owner_of_sysctl
 
 Config = dict[str, Any]
 _INIT_TARGET = "/dev/init"
@@ -167,7 +168,7 @@ def _sysctls(options: RunOptions, host: Host) -> dict[str, str]:
         found.update(defaults.NETWORK_SYSCTLS)
     found.update(values(options, "sysctl", parse.sysctl))
     for key in found:
-        kind = _owner(key)
+        kind = owner_of_sysctl(key)
         if kind is None:
             raise bad(
                 "sysctl", f"{key} belongs to the whole host; write one of net.*, kernel.shm*, kernel.msg*, kernel.sem"
@@ -175,15 +176,6 @@ def _sysctls(options: RunOptions, host: Host) -> dict[str, str]:
         if _shares(options, kind):
             raise bad("sysctl", f"{key} is the host's with --{kind} host; leave one of the two out")
     return found
-
-
-def _owner(key: str) -> str | None:
-    """The namespace a kernel parameter belongs to: namespaces(7)."""
-    if key.startswith("net."):
-        return "network"
-    if key.startswith(("kernel.shm", "kernel.msg", "fs.mqueue.")) or key == "kernel.sem":
-        return "ipc"
-    return "uts" if key in ("kernel.hostname", "kernel.domainname") else None
 
 
 def _mounts(options: RunOptions, basis: Basis, *, privileged: bool) -> list[dict[str, Any]]:

@@ -33,6 +33,11 @@ personality = _libc.personality
 personality.argtypes = [ctypes.c_ulong]
 setdomainname = _libc.setdomainname
 setdomainname.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+getcwd = _libc.getcwd
+getcwd.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+getcwd.restype = ctypes.c_char_p
+madvise = _libc.madvise
+madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 
 def check(result: int, call: str, path: Any = None) -> int:
@@ -61,8 +66,3 @@ def syscall(name: str, *arguments: int, path: Any = None) -> int:
     """Call syscall(2) by name. Arguments are numbers and addresses."""
     padded = arguments + (0,) * (6 - len(arguments))
     return check(_syscall(NUMBERS[name], *padded), name, path)
-
-
-getcwd = _libc.getcwd
-getcwd.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
-getcwd.restype = ctypes.c_char_p

@@ -12,9 +12,6 @@ from nbcontainers.linux import libc
 MADV_POPULATE_READ, MADV_POPULATE_WRITE = 22, 23
 _STEP = 256 << 10
 
-_madvise = ctypes.CDLL(None, use_errno=True).madvise
-_madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-
 
 class Mapping(NamedTuple):
     """One line of /proc/self/maps. `path` is "" for anonymous memory, "[heap]" and "[stack]" for those."""
@@ -52,7 +49,7 @@ def populate(stop: Callable[[], bool] = lambda: False) -> None:
 
 def _populate(address: int, size: int, advice: int) -> bool:
     """False where the kernel does not know how."""
-    if _madvise(address, size, advice) >= 0:
+    if libc.madvise(address, size, advice) >= 0:
         return True
     number = ctypes.get_errno()
     if number not in (errno.EINVAL, errno.EFAULT, errno.ENOMEM):  # a mapping beyond its file's end; one that changed

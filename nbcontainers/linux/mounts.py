@@ -21,6 +21,7 @@ OPEN_TREE_CLONE = 1
 AT_RECURSIVE = 0x8000
 AT_FDCWD = -100
 _MOVE_MOUNT_F_EMPTY_PATH, _MOVE_MOUNT_T_EMPTY_PATH = 4, 0x40
+_FSOPEN_CLOEXEC, _FSMOUNT_CLOEXEC, _FSCONFIG_CMD_CREATE = 1, 1, 6
 
 
 class _Attributes(ctypes.Structure):
@@ -65,6 +66,16 @@ def mount_setattr(
     attributes = _Attributes(set_, clear, propagation, userns)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     libc.syscall("mount_setattr", tree, _EMPTY, flags, ctypes.addressof(attributes), ctypes.sizeof(attributes))
+
+
+def detached_tmpfs(attributes: int) -> int:
+    """An empty tmpfs that is mounted nowhere yet: fsopen(2), fsconfig(2), fsmount(2)."""
+    context = libc.syscall("fsopen", _TMPFS, _FSOPEN_CLOEXEC, path="tmpfs")
+    try:
+        libc.syscall("fsconfig", context, _FSCONFIG_CMD_CREATE, path="tmpfs")
+        return libc.syscall("fsmount", context, _FSMOUNT_CLOEXEC, attributes, path="tmpfs")
+    finally:
+        os.close(context)
 
 
 def pivot_root(new_root: int) -> None:
@@ -113,5 +124,5 @@ def _escape(path: str, *, colons: bool = False) -> str:
     return path.replace(":", "\\:") if colons else path
 
 
-_EMPTY_TEXT, _DOT_TEXT = ctypes.create_string_buffer(b""), ctypes.create_string_buffer(b".")
-_EMPTY, _DOT = ctypes.addressof(_EMPTY_TEXT), ctypes.addressof(_DOT_TEXT)
+_TEXTS = [ctypes.create_string_buffer(text) for text in (b"", b".", b"tmpfs")]
+_EMPTY, _DOT, _TMPFS = map(ctypes.addressof, _TEXTS)

@@ -64,6 +64,18 @@ def setns(descriptor: int, flags: int = 0) -> None:
     libc.syscall("setns", descriptor, flags, path=_names(flags) or None)
 
 
+def owner_of_sysctl(name: str) -> str | None:
+    """Which namespace, in the runtime-spec's word, owns the kernel parameter `net.core.somaxconn`: namespaces(7).
+
+    None for one of the whole host.
+    """
+    if name.startswith("net."):
+        return "network"
+    if name.startswith(("kernel.shm", "kernel.msg", "fs.mqueue.")) or name == "kernel.sem":
+        return "ipc"
+    return "uts" if name in ("kernel.hostname", "kernel.domainname") else None
+
+
 def same(pid: int, kind: str) -> bool:
     """Whether `pid` lives in our own namespace of that kind."""
     name = FILES[kind]

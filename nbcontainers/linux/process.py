@@ -80,6 +80,21 @@ def reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
+def signal_number(text: str) -> int:
+    """The number of `9`, `KILL`, `SIGKILL` or `RTMIN+3`: signal(7). Raises ValueError."""
+    name = text.upper().removeprefix("SIG")
+    base, plus, offset = name.partition("+")
+    if name.isascii() and name.isdecimal():
+        number = int(name)
+    elif plus:
+        number = signal.SIGRTMIN + int(offset) if base == "RTMIN" and offset.isdecimal() else 0
+    else:
+        number = int(signal.Signals.__members__.get(f"SIG{name}", 0))
+    if not 1 <= number <= signal.SIGRTMAX:
+        raise ValueError(f"{text!r} is no signal")
+    return number
+
+
 def seal_interpreter(marker: str = "NBCONTAINERS_SEALED") -> None:
     """Run this program again from a read-only clone of the interpreter's file (CVE-2019-5736).
 

@@ -73,5 +73,9 @@ def _open_folder(name: str, directory: int) -> int:
     try:
         return os.open(name, _FOLDER, dir_fd=directory)
     except PermissionError:
-        os.chmod(name, 0o700, dir_fd=directory)
-        return os.open(name, _FOLDER, dir_fd=directory)
+        closed = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        os.chmod(f"/proc/self/fd/{closed}", 0o700)  # chmod(2) by name would follow a link
+        return os.open(".", _FOLDER, dir_fd=closed)
+    finally:
+        os.close(closed)

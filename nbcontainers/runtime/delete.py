@@ -7,7 +7,7 @@ import shutil
 import signal
 import time
 
-from nbcontainers.errors import CreateFailed
+from nbcontainers.errors import CreateFailed, InvalidState
 from nbcontainers.linux import process
 from nbcontainers.runtime import hooks
 from nbcontainers.runtime.kill import kill
@@ -33,8 +33,6 @@ def delete(state: State, *, force: bool = False) -> list[str]:
 
 
 def _end(state: State) -> None:
-    from nbcontainers.errors import InvalidState
-
     with contextlib.suppress(InvalidState):
         kill(state, signal.SIGKILL)
     end = time.monotonic() + _GRACE

@@ -13,17 +13,10 @@ from nbcontainers.runtime.state import State, require
 
 def parse_signal(text: str) -> int:
     """The number of `9`, `KILL`, `SIGKILL` or `RTMIN+3`. Raises InvalidArgument."""
-    name = text.upper().removeprefix("SIG")
-    base, plus, offset = name.partition("+")
     try:
-        number = int(name) if name.isdigit() else int(getattr(signal, f"SIG{base}")) + (int(offset) if plus else 0)
-    except (AttributeError, ValueError):
-        number = 0
-    if not 0 < number < signal.NSIG:
-        raise InvalidArgument(
-            f"{text!r} is no signal", hint="write a name as TERM, KILL, HUP, or a number from 1 to 64"
-        )
-    return number
+        return process.signal_number(text)
+    except ValueError as error:
+        raise InvalidArgument(str(error), hint="write a name as TERM, KILL, HUP, or a number from 1 to 64") from None
 
 
 def kill(state: State, number: int, *, everybody: bool = False) -> None:

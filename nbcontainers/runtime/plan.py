@@ -175,11 +175,8 @@ def hierarchies() -> list[tuple[str, str, str]]:
 
 def sysctl(key: str, value: str, flags: int, joins: Mapping[str, int]) -> tuple[str, str]:
     """(path below /proc/sys, value) of a kernel parameter that a namespace of the container owns: namespaces(7)."""
-    name = key.replace("/", ".")
-    ipc = name.startswith(("kernel.shm", "kernel.msg", "fs.mqueue.")) or name == "kernel.sem"
-    uts = name in ("kernel.hostname", "kernel.domainname")
-    kind = "ipc" if ipc else "uts" if uts else "network" if name.startswith("net.") else ""
-    if not kind:
+    kind = namespaces.owner_of_sysctl(key.replace("/", "."))
+    if kind is None:
         raise invalid(f"sysctl {key}: not owned by any namespace, so it would change the host")
     if not flags & namespaces.FLAGS[kind] and kind not in joins:
         raise invalid(f"sysctl {key}: the container shares the host's {kind} namespace")

@@ -281,12 +281,9 @@ def _protect(root: int, path: str) -> None:
 
 def _empty_directory() -> int:
     """One empty read-only tmpfs, detached, that all masked directories share."""
-    kind = b"tmpfs"
-    context = libc.syscall("fsopen", libc.address(kind), 1, path="tmpfs")
-    libc.syscall("fsconfig", context, 6, 0, 0, 0, path="tmpfs")  # FSCONFIG_CMD_CREATE
-    tree = libc.syscall("fsmount", context, 1, mounts.MOUNT_ATTR_RDONLY | 2 | 4 | 8, path="tmpfs")
-    os.close(context)
-    return tree
+    return mounts.detached_tmpfs(
+        mounts.MOUNT_ATTR_RDONLY | mounts.MOUNT_ATTR_NOSUID | mounts.MOUNT_ATTR_NODEV | mounts.MOUNT_ATTR_NOEXEC
+    )
 
 
 def _mask(root: int, path: str, empty: int, attached: bool) -> bool:
