@@ -65,6 +65,12 @@ def cgroups() -> set[str]:
     return found
 
 
+def hierarchies() -> set[str]:
+    """The v1 controllers that are in use, mounted or not: a forgotten cgroup keeps its hierarchy alive."""
+    lines = (line.split() for line in read(Path("/proc/cgroups")).splitlines() if not line.startswith("#"))
+    return {fields[0] for fields in lines if ALONE and fields[1] != "0"}
+
+
 def inhabited(path: str) -> bool:
     return read(Path(path, "cgroup.procs")) != ""
 
@@ -165,6 +171,7 @@ def nftables() -> set[str]:
 PROBES: dict[str, Callable[[], set[str]]] = {
     "mounts": mounts,
     "cgroups": cgroups,
+    "cgroup hierarchies": hierarchies,
     "links": links,
     "namespaces": namespaces,
     "processes": running,

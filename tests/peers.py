@@ -6,6 +6,7 @@ Debian's crun 1.8 chowns the host's /dev/null when there is a user namespace, an
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -52,10 +53,20 @@ fi
 """
 """crun 1.8 refuses a hybrid host until its last v1 controller, hugetlb, is mounted; done where only it can see that."""
 
+WITH_HUGETLB = r"""
+status=0
+"$@" || status=$?
+find /sys/fs/cgroup/hugetlb -mindepth 1 -depth -type d -exec rmdir {} \; || :
+exit $status
+"""
+"""What is left in a hierarchy keeps it alive after its last mount, so the peers' empty folders go at the end."""
+
+PARENTS = ("libpod_parent/conmon", "libpod_parent", "docker", "buildah")  # that podman and Docker never remove
+
 
 def isolated(*command: str, hugetlb: bool = False) -> list[str]:
     """The command line that runs `command` in a private mount namespace with a /dev of its own (root only)."""
-    script = PRIVATE_DEV + (HUGETLB if hugetlb else "") + 'exec "$@"'
+    script = PRIVATE_DEV + (HUGETLB + WITH_HUGETLB if hugetlb else 'exec "$@"')
     return ["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", *command]
 
 
@@ -73,9 +84,20 @@ def run(
     *command: str, timeout: float = 60, env: Mapping[str, str] | None = None, input: str | None = None
 ) -> subprocess.CompletedProcess[str]:
     """A peer's command, isolated, to its end; the exit status is the caller's to judge."""
-    return subprocess.run(
-        isolated(*command), capture_output=True, text=True, timeout=timeout, env=env, input=input, check=False
-    )
+    try:
+        return subprocess.run(
+            isolated(*command), capture_output=True, text=True, timeout=timeout, env=env, input=input, check=False
+        )
+    finally:
+        remove_parents()
+
+
+def remove_parents() -> None:
+    """The empty cgroups that peers leave in every hierarchy."""
+    for parent in PARENTS:
+        for folder in [*Path("/sys/fs/cgroup").glob(f"*/{parent}"), Path("/sys/fs/cgroup", parent)]:
+            with contextlib.suppress(OSError):  # in use by another container of theirs
+                folder.rmdir()
 
 
 def busybox_rootfs(rootfs: Path) -> Path:
