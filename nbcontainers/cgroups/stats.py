@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from nbcontainers.cgroups.cgroup import Cgroup
@@ -66,11 +67,17 @@ def read_metrics(path: str | os.PathLike[str]) -> list[Sample]:
     Columns that the file does not have are -1. Raises OSError, InvalidArgument.
     """
     with open(path, "rb") as file:
-        data = file.read()
+        return parse_metrics(file.read(), os.fspath(path))
+
+
+def parse_metrics(data: bytes, what: str = "this") -> list[Sample]:
+    """The samples in the content of a `metrics` file. Raises InvalidArgument."""
     if not data:
         return []
     if not data.startswith(_MAGIC) or (end := data.find(b"\n", len(_MAGIC))) < 0:
-        raise InvalidArgument(f"{os.fspath(path)} is not a metrics file")
+        raise InvalidArgument(
+            f"{what} is not a metrics file", hint="nbcontainers writes one beside each container's log"
+        )
     columns = json.loads(data[len(_MAGIC) : end])
     record = struct.Struct(f"<{len(columns)}q")
     body = memoryview(data)[end + 1 :]
@@ -133,6 +140,13 @@ def oom_cause(used: Usage) -> str | None:
         return None
     peak, limit = used.get("memory_peak") or 0, used.get("memory_limit")
     return "limit" if used.get("memory_limit_hits") or (limit and peak >= 0.98 * limit) else "host"
+
+
+def cpu_limit(limits: Mapping[str, Any]) -> float | None:
+    """How many processors' time the quota in `Limits` is (cpu.cfs_quota_us, cpu.max); None without one."""
+    cpu = limits.get("cpu") or {}
+    quota, period = cpu.get("quota"), cpu.get("period")
+    return quota / period if quota and period and quota > 0 else None
 
 
 def _since(first: Sample | None, last: Sample, column: str, by: float) -> float | int | None:

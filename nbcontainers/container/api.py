@@ -44,6 +44,12 @@ Word = Annotated[str, Argument("COMMAND", "the program and its arguments; the im
 One = Annotated[str | Container, Argument("CONTAINER", "name, id or its beginning", complete="container")]
 Many = Annotated[str | Container, Argument("CONTAINER", "names, ids or their beginnings", complete="container")]
 
+All = Annotated[bool, Option("-a", help="those that don't run, too")]
+Filter = Annotated[list[str] | None, Option("-f", help="name=, id=, label=, status=, image=", metavar="KEY=VALUE")]
+Last = Annotated[int, Option("-n", help="the newest of all", metavar="N")]
+NoTrunc = Annotated[bool, Option(help="whole ids and commands")]
+Size = Annotated[bool, Option("-s", help="what each has written")]
+
 
 def run(
     image: Image,
@@ -104,13 +110,11 @@ def start(
 
 def ps(
     *,
-    all: Annotated[bool, Option("-a", help="those that don't run, too")] = False,
-    filter: Annotated[
-        list[str] | None, Option("-f", help="name=, id=, label=, status=, image=", metavar="KEY=VALUE")
-    ] = None,
-    last: Annotated[int, Option("-n", help="the newest of all", metavar="N")] = 0,
-    no_trunc: Annotated[bool, Option(help="whole ids and commands")] = False,
-    size: Annotated[bool, Option("-s", help="what each has written")] = False,
+    all: All = False,
+    filter: Filter = None,
+    last: Last = 0,
+    no_trunc: NoTrunc = False,
+    size: Size = False,
     engine: Engine | None = None,
 ) -> Table:
     """List containers: those that run, or all."""
@@ -121,13 +125,11 @@ def ps(
 
 def ls(
     *,
-    all: Annotated[bool, Option("-a", help="those that don't run, too")] = False,
-    filter: Annotated[
-        list[str] | None, Option("-f", help="name=, id=, label=, status=, image=", metavar="KEY=VALUE")
-    ] = None,
-    last: Annotated[int, Option("-n", help="the newest of all", metavar="N")] = 0,
-    no_trunc: Annotated[bool, Option(help="whole ids and commands")] = False,
-    size: Annotated[bool, Option("-s", help="what each has written")] = False,
+    all: All = False,
+    filter: Filter = None,
+    last: Last = 0,
+    no_trunc: NoTrunc = False,
+    size: Size = False,
     engine: Engine | None = None,
 ) -> Table:
     """List containers, as `ps` does."""

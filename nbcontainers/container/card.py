@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any, NamedTuple
 
+from nbcontainers.cgroups.stats import cpu_limit
+from nbcontainers.container.failure import signal_name
 from nbcontainers.table import BORDER, MONOSPACE, bytes_, duration, plain
 
 _GREEN, _RED, _AMBER, _BLUE, _GREY = "#2da44e", "#e5484d", "#d68f00", "#4493f8", "#8b949e"
@@ -120,7 +122,7 @@ class Card:
         throttled = self.usage.get("throttled_s")
         if throttled:
             notes.append(f"throttled {duration(throttled)}")
-        allowed, elapsed = _cpus(self.limits), self.elapsed
+        allowed, elapsed = cpu_limit(self.limits), self.elapsed
         if not elapsed or elapsed < _SHORT:
             return Meter("cpu time", duration(used), note=" · ".join(notes))
         busy = used / elapsed
@@ -209,16 +211,6 @@ _TABLE = "border-collapse: collapse; border: 0; margin: 0; font-size: 13px;"
 _TRACK = "width: 110px; height: 6px; border-radius: 3px; overflow: hidden; background: rgba(128, 128, 128, .28);"
 
 
-def signal_name(number: int) -> str:
-    """`SIGKILL` for 9: signal(7)."""
-    import signal
-
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
 def _row(meter: Meter) -> str:
     cell = "padding: 1px 14px 1px 0; border: 0; text-align: left; vertical-align: middle; background: none;"
     note = f' <span style="opacity: .7;">· {_safe(meter.note)}</span>' if meter.note else ""
@@ -243,19 +235,12 @@ def _bar(part: float | None, length: int = 12) -> str:
     return f"[{'#' * full}{'.' * (length - full)}] "
 
 
-def _cpus(limits: Mapping[str, Any]) -> float | None:
-    """How many processors' time a CFS quota is (cpu.cfs_quota_us, cpu.max)."""
-    cpu = limits.get("cpu") or {}
-    quota, period = cpu.get("quota"), cpu.get("period")
-    return quota / period if quota and period and quota > 0 else None
-
-
 def _options(limits: Mapping[str, Any]) -> Iterator[str]:
     memory, cpu = limits.get("memory") or {}, limits.get("cpu") or {}
     for key, option in (("limit", "memory"), ("swap", "memory-swap"), ("reservation", "memory-reservation")):
         if (memory.get(key) or -1) >= 0:
             yield f"{option} {_amount(memory[key])}"
-    if (cpus := _cpus(limits)) is not None:
+    if (cpus := cpu_limit(limits)) is not None:
         yield f"cpus {cpus:g}"
     for key, option in (("shares", "cpu-shares"), ("cpus", "cpuset-cpus"), ("mems", "cpuset-mems")):
         if cpu.get(key):

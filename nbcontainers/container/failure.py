@@ -104,6 +104,7 @@ def _evidence(last_words: bytes) -> str:
 
 
 def signal_name(number: int) -> str:
+    """`SIGKILL` for 9: signal(7)."""
     try:
         return Signals(number).name
     except ValueError:

@@ -79,7 +79,12 @@ class Host:
     @cached_property
     def one_id(self) -> bool:
         """Whether our user namespace holds no id but our own, because there is no newuidmap(1) or no range for us."""
-        return self.rootless and not (_program("newuidmap") and _program("newgidmap") and _has_subids())
+        if not self.rootless:
+            return False
+        from nbcontainers.launcher.pause import subordinate
+
+        ranges = all(subordinate(path, os.geteuid()) for path in ("/etc/subuid", "/etc/subgid"))
+        return not (ranges and _program("newuidmap") and _program("newgidmap"))
 
     def exists(self, path: str) -> bool:
         return os.path.exists(path)
@@ -126,24 +131,6 @@ def this_host(rootless: bool) -> Host:
 
 def _program(name: str) -> bool:
     return any(os.access(f"{folder}/{name}", os.X_OK) for folder in ("/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin"))
-
-
-def _has_subids() -> bool:
-    """Whether /etc/subuid and /etc/subgid hold a range for us, by name or number: subuid(5)."""
-    import pwd
-
-    try:
-        names = {str(os.getuid()), pwd.getpwuid(os.getuid()).pw_name}
-    except KeyError:
-        names = {str(os.getuid())}
-    for path in ("/etc/subuid", "/etc/subgid"):
-        try:
-            with open(path) as file:
-                if not any(line.partition(":")[0] in names for line in file):
-                    return False
-        except OSError:
-            return False
-    return True
 
 
 def _static(path: str) -> bool:

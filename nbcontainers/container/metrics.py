@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nbcontainers.cgroups.stats import Sample
+from nbcontainers.cgroups.stats import Sample, cpu_limit
 from nbcontainers.table import bytes_, duration
 
 if TYPE_CHECKING:
@@ -88,9 +88,7 @@ class Facts:
     @property
     def cpus(self) -> float | None:
         """The processor limit: quota over period."""
-        cpu = self.limits.get("cpu") or {}
-        quota, period = cpu.get("quota"), cpu.get("period")
-        return quota / period if quota and period and quota > 0 else None
+        return cpu_limit(self.limits)
 
 
 @dataclass(frozen=True)

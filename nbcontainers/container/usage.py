@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +20,7 @@ if TYPE_CHECKING:
 def samples(container: Container) -> list[Sample]:
     """All samples so far, oldest first."""
     if container.kept:
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(container.kept.metrics)
-            file.flush()
-            return stats.read_metrics(file.name)
+        return stats.parse_metrics(container.kept.metrics)
     try:
         return stats.read_metrics(f"{store.folder(container.engine, container.id)}/metrics")
     except FileNotFoundError:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from nbcontainers.container.card import Card, signal_name
+from nbcontainers.container.card import Card
+from nbcontainers.container.failure import signal_name
 
 M = 1 << 20
 USAGE = {
