@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.verb in ("create", "run", "exec"):
             process.seal_interpreter()
+        if options.verb and os.geteuid() != 0:
+            _refuse_foreign(options.root)
         return int(options.action(options) or 0)
     except (Error, OSError) as error:
         _log(options, str(error))
@@ -77,10 +79,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _default_root() -> Path:
-    runtime = (
-        "/run" if os.geteuid() == 0 else os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/nbcontainers-run-{os.geteuid()}"
-    )
-    return Path(runtime) / "nbcontainers-runtime"
+    folder = "/run" if os.geteuid() == 0 else os.environ.get("XDG_RUNTIME_DIR")
+    return Path(folder, "nbcontainers-runtime") if folder else Path(f"/tmp/nbcontainers-runtime-{os.geteuid()}")
+
+
+def _refuse_foreign(root: Path) -> None:
+    """An ordinary user's state may lie in /tmp, where anybody could have made its folder first."""
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if (owner := root.lstat().st_uid) != os.geteuid():
+        raise InvalidArgument(f"{root} belongs to uid {owner}, not to us", hint="give --root DIR, a folder of your own")
 
 
 def _id(verb: argparse.ArgumentParser) -> None:
@@ -137,9 +144,13 @@ def _create(options: argparse.Namespace) -> None:
     bundle = options.bundle.absolute()
     config = _read_config(bundle)
     created = _make(options, config, bundle, (0, 1, 2), fifo=True)
-    folder = options.root / options.id
-    state.write_json(str(folder / "config.json"), config)
-    _finish(options, created)
+    found = state.load(options.root, options.id)
+    try:
+        state.write_json(str(found.folder / "config.json"), config)
+        _finish(options, created)
+    except OSError:
+        _end(created, found)
+        raise
 
 
 def _make(
@@ -194,11 +205,11 @@ def _run(options: argparse.Namespace) -> int:
     process.set_subreaper()
     created = _make(options, config, bundle, (0, 1, 2), fifo=False)
     found = state.load(options.root, options.id)
-    _finish(options, created)
     try:
+        _finish(options, created)
         created.start()
         hooks.run_hooks(config, "poststart", found.oci())
-    except Error:
+    except (Error, OSError):
         _end(created, found)
         raise
     if options.detach:
@@ -210,7 +221,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _end(created: create.Created, found: state.State) -> None:
-    """A container that could not be started, or whose poststart hook failed, is taken down again."""
+    """A container that could not be handed over or started, or whose poststart hook failed, is taken down again."""
     signal.pidfd_send_signal(created.pidfd, signal.SIGKILL)
     os.waitpid(created.pid, 0)
     delete(found)

@@ -327,6 +327,18 @@ def test_hooks_run_in_order_and_a_failing_one_undoes_everything(
     assert "createRuntime hook /bin/false failed: exit status 1" in done.stderr
 
 
+@pytest.mark.parametrize("verb", ["create", "run"])
+def test_a_container_that_cannot_be_handed_over_is_taken_down(
+    runtime: Runtime, bundle: Bundle, tmp_path: Path, verb: str
+) -> None:
+    folder = bundle(configuration("sleep", "60"))
+    done = runtime(verb, "-b", str(folder), "--pid-file", str(tmp_path / "nowhere/pid"), "one")
+    assert done.returncode == 1
+    assert "nowhere" in done.stderr
+    assert runtime("list", "-q").stdout.strip() == ""
+    assert runtime("state", "one").returncode == 1
+
+
 def test_exec_joins_every_namespace(runtime: Runtime, bundle: Bundle) -> None:
     runtime("create", "-b", str(bundle(configuration("sleep", "60"))), "one", capture_output=False)
     runtime("start", "one")
