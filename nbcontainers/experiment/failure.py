@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from nbcontainers.errors import ContainerFailed, Error
+from nbcontainers.errors import ContainerFailed
 
 _WIDTH = 75
 _AROUND = 2
@@ -39,9 +39,6 @@ class CellFailed(ContainerFailed):
 
     def to_json(self) -> dict[str, Any]:
         return {**super().to_json(), "error": "CellFailed"}
-
-
-Error.kinds["CellFailed"] = CellFailed
 
 
 #: For a container that ended without telling where it was.

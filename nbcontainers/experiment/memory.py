@@ -19,7 +19,7 @@ _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 
 
 class Memory:
-    """A sink of `binary.dump`; then `close_with` adds the header and seals it."""
+    """A sink of `binary.dump`; then `seal` adds the header and closes it to change."""
 
     def __init__(self) -> None:
         self.descriptor = os.memfd_create("nbcontainers-inputs", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)

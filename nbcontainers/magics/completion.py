@@ -7,12 +7,10 @@ IPython.core.completer, "Matchers".
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from IPython.core.completer import SimpleCompletion, context_matcher
@@ -191,24 +189,10 @@ def _folder(name: str) -> list[str]:
 
 
 def _images() -> Found:
-    """The references in the image layout's index, read again only after it changed (OCI image-layout.md)."""
     from nbcontainers.engine import default_engine
+    from nbcontainers.image import store
 
-    index = default_engine().images / "index.json"
-    try:
-        stored = _references(str(index), index.stat().st_mtime_ns)
-    except OSError:
-        stored = ()
-    return [(name, "image") for name in dict.fromkeys((*stored, "host", "mini"))]
-
-
-@cache
-def _references(path: str, changed: int) -> tuple[str, ...]:
-    with open(path, "rb") as file:
-        manifests = json.load(file).get("manifests", [])
-    key = "org.opencontainers.image.ref.name"
-    names = {one["annotations"][key] for one in manifests if key in one.get("annotations", {})}
-    return tuple(sorted(name.removeprefix("localhost/").removesuffix(":latest") for name in names))
+    return [(name, "image") for name in store.names(default_engine())]
 
 
 def _signals() -> Found:

@@ -53,7 +53,7 @@ class State:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The configuration the container was created from; later edits of the bundle don't matter."""
+        """What the container was created from: the program's own copy, or the bundle's, which its owner leaves alone."""
         kept = self.folder / "config.json"
         with open(kept if kept.exists() else self.bundle / "config.json", "rb") as file:
             return json.load(file)  # type: ignore[no-any-return]

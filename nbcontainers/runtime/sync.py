@@ -2,8 +2,10 @@
 
 | from | packet | meaning |
 |---|---|---|
+| init | `{"hooks": "maps"}` | write the id maps of my user namespace, then send `go` |
 | init | `{"hooks": "createRuntime"}` | run these hooks in the runtime's namespaces, then send `go` |
-| init | `{"ready": {...}}` | everything is set up; the terminal's master rides along; waiting for `start` |
+| init | `{"console": true}` | the terminal's master rides along |
+| init | `{"ready": {...}}` | everything is set up; waiting for `start` |
 | init | `{"error": {...}}` | stage, syscall, errno, path and message; init is gone |
 | parent | `go`, `start` | carry on |
 
