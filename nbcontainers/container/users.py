@@ -1,8 +1,8 @@
 """Who a container runs as: `USER[:GROUP]` looked up in the image's own passwd(5) and group(5).
 
-No NSS and nothing of the image is executed: both files are read through the unpacked layers from the top down, each
-resolved inside its layer, regular files of bounded size only (CVE-2024-9676, CVE-2026-47262). All digits are always an
-id, never a name (CVE-2016-3697).
+No NSS and nothing of the image is executed: both files are read in the unpacked layers as the merged tree shows them,
+links followed inside, regular files of bounded size only (CVE-2024-9676, CVE-2026-47262). All digits are always an id,
+never a name (CVE-2016-3697).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from nbcontainers.linux import inroot
 LARGEST_FILE = 4 * 2**20
 LARGEST_ID = 2**32 - 2
 """(uid_t) -1 means "leave as it is": setresuid(2)."""
+_ORDINARY = "use an image with an ordinary one"
 _MOST_GROUPS = 65536  # NGROUPS_MAX, getgroups(2)
 
 
@@ -163,31 +164,34 @@ def read(layers: Sequence[str], path: str) -> bytes:
     """A small file as the stacked layers show it; b"" where there is none. Raises ImageError for anything else."""
     opened = [os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for layer in layers]
     try:
-        found = lower.find(opened, path.encode())
-        if found is None:
-            return b""
-        return _read_regular(found.layer, path)
+        if place := lower.follow(opened, path):
+            return _read_regular(place, path)
+        if lower.find(opened, path.encode()):
+            raise ImageError(f"/{path} of the image is a link that leads nowhere", hint=_ORDINARY, path=path)
+        return b""
     finally:
         for layer in opened:
             os.close(layer)
 
 
-def _read_regular(layer: int, path: str) -> bytes:
-    """What is there is looked at before it is opened; a link is followed inside its own layer."""
+def _read_regular(place: lower.Found, path: str) -> bytes:
+    """What is there is looked at before it is opened. The topmost layer may be a running container's, which can put
+    a link in its place meanwhile: that is not followed."""
     try:
-        found = inroot.open_path(layer, path)
+        found = inroot.openat2(
+            place.layer, os.fsdecode(place.path), os.O_PATH, inroot.RESOLVE_IN_ROOT | inroot.RESOLVE_NO_SYMLINKS
+        )
     except OSError as error:
-        raise ImageError(f"/{path} of the image cannot be followed: {error.strerror}", path=path) from None
+        raise ImageError(
+            f"/{path} of the image cannot be opened: {error.strerror}", hint=_ORDINARY, path=path
+        ) from None
     try:
         status = os.fstat(found)
         if not stat.S_ISREG(status.st_mode):
-            raise ImageError(
-                f"/{path} of the image is no regular file", hint="use an image with an ordinary one", path=path
-            )
+            raise ImageError(f"/{path} of the image is no regular file", hint=_ORDINARY, path=path)
         if status.st_size > LARGEST_FILE:
-            raise ImageError(
-                f"/{path} of the image has {status.st_size} bytes; at most {LARGEST_FILE} are read", path=path
-            )
+            size = f"{status.st_size} bytes; at most {LARGEST_FILE} are read"
+            raise ImageError(f"/{path} of the image has {size}", hint=_ORDINARY, path=path)
         file = os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(found)

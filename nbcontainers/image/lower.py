@@ -65,9 +65,9 @@ def _look(layer: int, parts: list[bytes]) -> tuple[Found | None, bool]:
     return Found(layer, path, status), goes_on
 
 
-def read(layers: Sequence[int], path: str, limit: int) -> bytes | None:
-    """The content of a regular file as a process in the merged tree would see it, links followed inside; None if
-    there is none. At most `limit` bytes: a longer file is cut."""
+def follow(layers: Sequence[int], path: str) -> Found | None:
+    """What a process in the merged tree would find at `path`, links followed, also from one layer into another, and
+    never out of them; None if there is nothing. The path found has no link in it."""
     todo = os.fsencode(path).split(b"/")[::-1]
     real: list[bytes] = []
     found: Found | None = None
@@ -87,8 +87,4 @@ def read(layers: Sequence[int], path: str, limit: int) -> bytes | None:
                 todo += target.split(b"/")[::-1]
             else:
                 real.append(part)
-    if todo or found is None or not stat.S_ISREG(found.status.st_mode):
-        return None
-    descriptor = os.open(found.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=found.layer)
-    with open(descriptor, "rb") as file:
-        return file.read(limit)
+    return None if todo else found

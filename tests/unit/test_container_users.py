@@ -184,7 +184,7 @@ def test_a_link_never_leads_out_of_its_layer(layer, tmp_path):
     (tmp_path / "secret").write_text("mallory:x:0:0::/:/bin/sh\n")
     (layer / "etc" / "passwd").unlink()
     (layer / "etc" / "passwd").symlink_to("../../../../../.." + str(tmp_path / "secret"))
-    with pytest.raises(ImageError, match="cannot be followed"):
+    with pytest.raises(ImageError, match="leads nowhere"):
         users.look_up("mallory", [str(layer)], ())
 
 
@@ -192,6 +192,30 @@ def test_a_link_inside_the_layer_is_followed(layer):
     (layer / "etc" / "passwd").rename(layer / "etc" / "real")
     (layer / "etc" / "passwd").symlink_to("/etc/real")
     assert users.look_up("alice", [str(layer)], ()).uid == 1000
+
+
+def test_a_link_from_one_layer_into_another_is_followed(layer, tmp_path):
+    """As in images of Nix, whose /etc/passwd is a link into a store that is a layer of its own."""
+    top = tmp_path / "top"
+    (top / "store").mkdir(parents=True)
+    (layer / "etc" / "passwd").rename(top / "store" / "passwd")
+    (layer / "etc" / "passwd").symlink_to("/store/passwd")
+    assert users.look_up("alice", [str(top), str(layer)], ()).uid == 1000
+
+
+def test_a_link_that_a_running_container_puts_there_is_not_followed(layer, tmp_path, monkeypatch):
+    (tmp_path / "secret").write_text("mallory:x:0:0::/:/bin/sh\n")
+    given = users.lower.follow
+
+    def follow(layers, path):
+        found = given(layers, path)
+        (layer / path).unlink()
+        (layer / path).symlink_to(tmp_path / "secret")
+        return found
+
+    monkeypatch.setattr(users.lower, "follow", follow)
+    with pytest.raises(ImageError, match="cannot be opened"):
+        users.look_up("mallory", [str(layer)], ())
 
 
 def test_a_control_character_in_a_home_is_not_believed(layer):

@@ -314,9 +314,13 @@ def test_finding_in_layers(box: Path) -> None:
                  for name in ("a", "a/b", "a/b/c", "x", "y", "o/1", "o/2", "x/y")}  # fmt: skip
         assert there == {"a": True, "a/b": False, "a/b/c": False, "x": True, "y": True, "o/1": False, "o/2": True,
                          "x/y": False}  # fmt: skip
-        assert lower.read(layers, "x", 2) == b"ba"
-        assert lower.read(layers[1:], "link/../b/c", 99) == b"base"
-        assert lower.read(layers, "link/c", 99) is None
+        found = lower.follow(layers, "x")
+        assert found
+        assert (found.layer, found.path) == (layers[1], b"x")
+        found = lower.follow(layers[1:], "link/../b/c")
+        assert found
+        assert found.path == b"a/b/c"
+        assert lower.follow(layers, "link/c") is None
 
 
 # Attributes.
