@@ -12,7 +12,7 @@ import struct
 from collections.abc import Sequence
 
 LOAD, AND, RETURN, JUMP = 0x20, 0x54, 0x06, 0x05
-EQUAL, GREATER, GREATER_EQUAL, ANY_BIT = 0x15, 0x25, 0x35, 0x45
+EQUAL, GREATER_EQUAL = 0x15, 0x35
 
 # struct seccomp_data, both machines little-endian
 NUMBER, ARCHITECTURE = 0, 4
