@@ -181,11 +181,9 @@ def _close(theirs: socket.socket, start: init.Start, plan: Plan) -> None:
 
 
 def _prepare(plan: Plan, created: Created, document: Mapping[str, Any]) -> None:
-    """Serve init until it is ready, then set its rlimits and its OOM score."""
+    """Serve init until it is ready, then set its rlimits."""
     serve(created, lambda kind: _answer(kind, plan, created, document))
     identity.set_rlimits(created.pid, plan.process)
-    if warning := identity.set_oom_score(created.pid, plan.process):
-        created.warnings.append(warning)
 
 
 def serve(created: Created, answer: Callable[[str], None] | None) -> None:
@@ -199,7 +197,7 @@ def serve(created: Created, answer: Callable[[str], None] | None) -> None:
         if "error" in message:
             raise sync.failure(message["error"])
         if "ready" in message:
-            created.path = message["ready"]["path"]
+            created.path, created.warnings = message["ready"]["path"], message["ready"]["warnings"]
             return
         if "hooks" in message and answer:
             answer(message["hooks"])

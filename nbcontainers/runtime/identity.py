@@ -39,12 +39,15 @@ def _limit(value: int) -> int:
     return resource.RLIM_INFINITY if value in (-1, _UNLIMITED) else value
 
 
-def set_oom_score(pid: int, document: Mapping[str, Any]) -> str:
-    """Write oom_score_adj (proc_pid_oom_score_adj(5)); returns a warning where lowering it is not allowed."""
+def set_oom_score(document: Mapping[str, Any]) -> str:
+    """Write our oom_score_adj (proc_pid_oom_score_adj(5)); returns a warning where lowering it is not allowed.
+
+    Nobody may write it for a process that is not dumpable, but the process itself, before it becomes so.
+    """
     score = document.get("oomScoreAdj")
     if score is None:
         return ""
-    path = f"/proc/{pid}/oom_score_adj"
+    path = "/proc/self/oom_score_adj"
     with open(path) as file:
         current = int(file.read())
     if score == current:

@@ -30,6 +30,7 @@ class Start:
         self.fifo, self.console, self.die_with_parent = fifo, console, die_with_parent
         self.preserve, self.state = preserve, state
         self.stage = "namespaces"
+        self.warnings: list[str] = []
 
 
 def main(plan: Plan, start: Start) -> NoReturn:
@@ -53,6 +54,8 @@ def report(start: Start, error: BaseException) -> None:
 
 
 def _enter_namespaces(plan: Plan, start: Start) -> None:
+    if warning := identity.set_oom_score(plan.process):
+        start.warnings.append(warning)
     process.set_dumpable(plan.in_user_namespace)  # the parent needs /proc/PID/uid_map
     if start.die_with_parent:
         process.set_pdeathsig()
@@ -176,7 +179,7 @@ def _wait(plan: Plan, start: Start, slave: int) -> None:
     document = plan.process
     path = identity.find_program(document["args"][0], document.get("env") or [])
     connect_stdio(start.stdio, slave)
-    sync.tell(start.sync, {"ready": {"path": path}})
+    sync.tell(start.sync, {"ready": {"path": path, "warnings": start.warnings}})
     if start.fifo < 0:
         await_word(start, b"start")
     elif os.read(start.fifo, 1) != b"s":

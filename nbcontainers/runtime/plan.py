@@ -42,13 +42,13 @@ class Plan:
         }
         self.devices = self._all_devices()
         self.hierarchies = hierarchies() if any(m.get("type") == "cgroup" for m in mounted) else []
-        self.security = Security(self.process, self.linux.get("seccomp"), cache)
+        self.in_user_namespace = "user" in self.joins or bool(self.flags & namespaces.CLONE_NEWUSER)
+        self.security = Security(self.process, self.linux.get("seccomp"), cache, inside=self.in_user_namespace)
         self.sysctls = [
             sysctl(key, value, self.flags, self.joins) for key, value in (self.linux.get("sysctl") or {}).items()
         ]
-        self.in_user_namespace = "user" in self.joins or bool(self.flags & namespaces.CLONE_NEWUSER)
         self.opened = False
-        if self.security.available & capabilities.mask(["CAP_SYS_ADMIN"]):
+        if capabilities.permitted() & capabilities.mask(["CAP_SYS_ADMIN"]):
             self.open_sources()
 
     def _check(self) -> None:
@@ -101,11 +101,16 @@ class Plan:
 
 
 class Security:
-    """The privileges of one process: its capabilities and its compiled system call filter."""
+    """The privileges of one process: its capabilities and its compiled system call filter.
 
-    def __init__(self, process: Mapping[str, Any], profile: Mapping[str, Any] | None, cache: Path) -> None:
-        self.available = capabilities.permitted()
-        self.sets = capabilities.Sets(process.get("capabilities"), self.available)
+    `inside` a user namespace that it enters, a process has every capability, whatever its parent has.
+    """
+
+    def __init__(
+        self, process: Mapping[str, Any], profile: Mapping[str, Any] | None, cache: Path, *, inside: bool
+    ) -> None:
+        available = ~0 if inside else capabilities.permitted()
+        self.sets = capabilities.Sets(process.get("capabilities"), available)
         self.filter = seccomp.compile_cached(dict(profile), cache) if profile else b""
         self.filter_flags: list[str] = list((profile or {}).get("flags") or ())
         capabilities.last()  # read while /proc is still the host's

@@ -38,7 +38,12 @@ def exec_process(
     check_process(document)
     config = state.config
     document = {"capabilities": config["process"].get("capabilities"), **document}
-    security = Security(document, (config.get("linux") or {}).get("seccomp"), cache or run / ".cache")
+    security = Security(
+        document,
+        (config.get("linux") or {}).get("seccomp"),
+        cache or run / ".cache",
+        inside=not namespaces.same(state.pid, "user"),
+    )
     ours, theirs = sync.pair()
     start = init.Start(
         theirs,
@@ -77,7 +82,7 @@ def _fork(
     if not process.alive(state.pid, state.start_time):  # from here on the pidfd holds the right process
         raise InvalidState(f"cannot exec in container {state.id!r}: it has just stopped")
     keep = {target, *start.stdio, *start.join_files, *range(3, 3 + start.preserve)}
-    enter, main = (lambda: _enter(target, flags, start)), (lambda: _main(document, security, start))
+    enter, main = (lambda: _enter(target, flags, document, start)), (lambda: _main(document, security, start))
     return clone_inside(enter, main, ours, start.sync, cgroup, keep)
 
 
@@ -86,8 +91,10 @@ def _foreign(pid: int) -> int:
     return sum(flag for kind, flag in namespaces.FLAGS.items() if not namespaces.same(pid, kind))
 
 
-def _enter(target: int, flags: int, start: init.Start) -> int:
+def _enter(target: int, flags: int, document: Mapping[str, Any], start: init.Start) -> int:
     """The middle process goes into the cgroup and the namespaces; that of pids takes only its child."""
+    if warning := identity.set_oom_score(document):
+        start.warnings.append(warning)
     process.set_dumpable(False)
     init.join_cgroup(start.join_files)
     sys.path.clear()
@@ -112,7 +119,7 @@ def _main(document: Mapping[str, Any], security: Security, start: init.Start) ->
         start.stage = "exec"
         path = identity.find_program(document["args"][0], document.get("env") or [])
         init.connect_stdio(start.stdio, slave)
-        sync.tell(start.sync, {"ready": {"path": path}})
+        sync.tell(start.sync, {"ready": {"path": path, "warnings": start.warnings}})
         init.await_word(start, b"start")
         start.stage = "identity"
         identity.become(document, security)
