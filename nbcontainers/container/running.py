@@ -14,7 +14,7 @@ from nbcontainers.container.options import RunOptions, check_names, value
 from nbcontainers.container.session import Session, Streams
 from nbcontainers.engine import Engine
 from nbcontainers.errors import CreateFailed, InvalidArgument, InvalidState
-from nbcontainers.image import rootfs
+from nbcontainers.image import layout, rootfs
 from nbcontainers.image import store as images
 from nbcontainers.launcher import client
 from nbcontainers.monitor.files import rfc3339
@@ -67,7 +67,15 @@ def start(container: Container, streams: Streams, *, attach: bool, raise_error: 
 
 
 def _make(engine: Engine, image: str, command: Sequence[str], options: RunOptions, streams: Streams) -> Made:
-    """Everything before the monitor: what can be wrong is found here, and then nothing is left behind."""
+    """Everything before the monitor: what can be wrong is found here, and then nothing is left behind.
+
+    Nobody sweeps the image's layers before the container's own record of them is there.
+    """
+    with layout.adding(engine):
+        return _write(engine, image, command, options, streams)
+
+
+def _write(engine: Engine, image: str, command: Sequence[str], options: RunOptions, streams: Streams) -> Made:
     check_names(options)
     name = _free_name(engine, options)
     found = images.resolve(engine, image)

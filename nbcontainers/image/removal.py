@@ -91,6 +91,12 @@ def _containers(engine: Engine) -> Iterator[tuple[dict[str, Any], list[Path]]]:
             record = json.loads((folder / "container.json").read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             continue  # being made, or being removed
+        except ValueError:
+            raise Error(
+                f"the record of container {folder.name[:12]} is damaged, so its layers are unknown",
+                hint=f"rm -r {folder}, then %system prune",
+                path=str(folder),
+            ) from None
         steps = recipe.get("steps", [])
         yield record, [Path(path).resolve() for step in steps for path in step["args"].get("lower", [])]
 
