@@ -109,9 +109,17 @@ def running() -> set[str]:
         if fields[0] == "Z":
             if parent_is_ours(fields[1]):
                 found.add(f"{pid} {fields[19]} {comm} (zombie)")
-        elif (marked(folder) or (ALONE and comm not in MACHINE)) and not spare(fields):
+        elif (marked(folder) or (ALONE and comm not in MACHINE and contained(folder))) and not spare(fields):
             found.add(f"{pid} {fields[19]} {comm}")
     return found
+
+
+def contained(folder: Path) -> bool:
+    """Whether the process is in a namespace of its own; one in ours and without our mark is the machine's."""
+    try:
+        return any(os.readlink(folder / "ns" / kind) != os.readlink(f"/proc/self/ns/{kind}") for kind in ("pid", "mnt"))
+    except OSError:  # gone, or somebody else's
+        return False
 
 
 def spare(fields: list[str]) -> bool:
