@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from typing import TypedDict
@@ -60,4 +61,4 @@ def _run(program: str, pid: int, mappings: Sequence[IDMapping]) -> None:
     child = os.posix_spawnp(program, [program, str(pid), *numbers], os.environ)
     _, status = os.waitpid(child, 0)
     if status:
-        raise OSError(1, f"{program} {pid} {' '.join(numbers)}: refused", f"/proc/{pid}")
+        raise OSError(errno.EPERM, f"{program} {pid} {' '.join(numbers)}: refused", f"/proc/{pid}")

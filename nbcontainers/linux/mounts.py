@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 from nbcontainers.linux import libc
@@ -105,7 +106,7 @@ def overlay(
     data += ",userxattr" if userxattr else ""
     data += f",{options}" if options else ""
     if len(os.fsencode(data)) >= os.sysconf("SC_PAGE_SIZE"):
-        raise OSError(7, f"mount overlay: {len(lower)} layers do not fit one page of mount options", target)
+        raise OSError(errno.E2BIG, f"mount overlay: {len(lower)} layers do not fit one page of mount options", target)
     if len(base) <= 1:
         mount("overlay", target, "overlay", data=data)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import stat
@@ -17,7 +18,7 @@ def open_pty(ptmx: int) -> tuple[int, int]:
     """A (master, slave) pair from the O_PATH descriptor of a devpts' ptmx, made without any further path lookup."""
     status = os.fstat(ptmx)
     if not stat.S_ISCHR(status.st_mode) or os.minor(status.st_rdev) != _DEVPTS_MINOR_PTMX:
-        raise OSError(19, "open pty: not a pseudo-terminal master", "/dev/pts/ptmx")
+        raise OSError(errno.ENODEV, "open pty: not a pseudo-terminal master", "/dev/pts/ptmx")
     master = os.open(f"/proc/self/fd/{ptmx}", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     fcntl.ioctl(master, _TIOCSPTLCK, ctypes.c_int(0))
     slave = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)

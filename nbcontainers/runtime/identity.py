@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
 import stat
@@ -77,9 +78,14 @@ def find_program(name: str, environment: list[str]) -> str:
             continue
     if denied:
         raise CreateFailed(
-            f"{name}: permission denied: found in $PATH, but not executable", stage="exec", errno=13, exit_code=126
+            f"{name}: permission denied: found in $PATH, but not executable",
+            stage="exec",
+            errno=errno.EACCES,
+            exit_code=126,
         )
-    raise CreateFailed(f"{name}: executable file not found in $PATH ({path})", stage="exec", errno=2, exit_code=127)
+    raise CreateFailed(
+        f"{name}: executable file not found in $PATH ({path})", stage="exec", errno=errno.ENOENT, exit_code=127
+    )
 
 
 def _check_path(path: str) -> str:
@@ -87,21 +93,25 @@ def _check_path(path: str) -> str:
     if path.startswith("/"):
         try:
             if not stat.S_ISREG(os.stat(path).st_mode):
-                raise _not_executable(path, 13)
+                raise _not_executable(path, errno.EACCES)
         except OSError as error:
             raise _not_executable(path, error.errno or 0) from None
     return path
 
 
 def _not_executable(path: str, number: int) -> CreateFailed:
-    words = {2: "no such file or directory", 13: "permission denied", 8: "exec format error"}
+    words = {
+        errno.ENOENT: "no such file or directory",
+        errno.EACCES: "permission denied",
+        errno.ENOEXEC: "exec format error",
+    }
     return CreateFailed(
         f"{path}: {words.get(number) or os.strerror(number).lower()}",
         stage="exec",
         syscall="execve",
         errno=number,
         path=path,
-        exit_code=127 if number == 2 else 126,
+        exit_code=127 if number == errno.ENOENT else 126,
     )
 
 
@@ -110,7 +120,7 @@ def new_keyring() -> None:
     try:
         libc.syscall("keyctl", _KEYCTL_JOIN_SESSION_KEYRING, 0)
     except OSError as error:
-        if error.errno not in (1, 38, 122):  # EPERM, ENOSYS: closed anyway; EDQUOT: no room for one more
+        if error.errno not in (errno.EPERM, errno.ENOSYS, errno.EDQUOT):  # closed anyway, or no room for one more
             raise
 
 
@@ -142,7 +152,7 @@ def _set_user(user: Mapping[str, Any]) -> None:
         os.setgroups(groups)
     except PermissionError:
         if groups or _setgroups_allowed():
-            raise libc.failure(1, f"setgroups {groups}") from None
+            raise libc.failure(errno.EPERM, f"setgroups {groups}") from None
     try:
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)

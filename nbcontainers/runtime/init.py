@@ -7,6 +7,7 @@ imported by the parent, `sys.path` and the finders are emptied, names are looked
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -153,7 +154,7 @@ def _make_cwd(root: int, plan: Plan) -> None:
     try:
         os.close(inroot.make_directory(root, plan.process["cwd"]))
     except OSError as error:
-        if error.errno != 30:  # EROFS: chdir(2) will tell
+        if error.errno != errno.EROFS:  # chdir(2) will tell
             raise identity.no_directory(plan.process["cwd"], error) from None
 
 

@@ -7,6 +7,7 @@ nbcontainers-runtime [--root DIR] create --bundle DIR ID | start ID | state ID |
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import select
@@ -262,7 +263,7 @@ def _read(descriptor: int) -> bytes:
     try:
         return os.read(descriptor, 1 << 16)
     except OSError as error:
-        if error.errno != 5:  # EIO: the last slave is closed
+        if error.errno != errno.EIO:  # the last slave is closed
             raise
         return b""
 

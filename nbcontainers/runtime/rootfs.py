@@ -6,6 +6,7 @@ of a shared volume can lead a mount outside (CVE-2019-16884 and its many success
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Mapping
@@ -212,7 +213,7 @@ def _mount_allowed(folder: int, kind: str, flags: int, data: str) -> bool:
     try:
         mounts.mount(kind, through(folder), kind, flags, data)
     except OSError as error:
-        if error.errno in (1, 16, 22):  # EPERM, EBUSY, EINVAL: not ours to mount here
+        if error.errno in (errno.EPERM, errno.EBUSY, errno.EINVAL):  # not ours to mount here
             return False
         raise
     return True
@@ -252,7 +253,7 @@ def _make_node(root: int, dev: int, device: Mapping[str, Any]) -> None:
     except FileExistsError:
         status = os.stat(name, dir_fd=parent, follow_symlinks=False)
         if (stat.S_IFMT(status.st_mode), status.st_rdev) != (stat.S_IFMT(mode), number):
-            raise libc.failure(17, "mknod", device["path"]) from None
+            raise libc.failure(errno.EEXIST, "mknod", device["path"]) from None
     else:
         if device.get("uid") or device.get("gid"):
             os.chown(name, device.get("uid", 0), device.get("gid", 0), dir_fd=parent, follow_symlinks=False)
