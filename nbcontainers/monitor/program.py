@@ -121,6 +121,7 @@ def start(files: Files, config: Document, streams: Stdio, cgroup: Cgroup) -> Cre
         console=streams.console,
         die_with_parent=True,
         cache=Path(files.root, "cache"),
+        at_once=True,
     )
     try:
         created.start()

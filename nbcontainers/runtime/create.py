@@ -33,10 +33,12 @@ class Created:
         self.path = ""
         self.warnings: list[str] = []
         self.limits: dict[str, Any] = {}
+        self.told = False
 
     def start(self) -> None:
         """Let init execute the program; returns when execve(2) has succeeded. Raises CreateFailed with 126 or 127."""
-        self.channel.send(b"start")
+        if not self.told:
+            self.channel.send(b"start")
         message, _ = sync.hear(self.channel)
         self.channel.close()
         if message:
@@ -46,13 +48,13 @@ class Created:
 def create(
     config: Mapping[str, Any], bundle: Path, id: str, run: Path, stdio: tuple[int, int, int], *,
     cgroup: Any, console: bool = False, fifo: bool = False, die_with_parent: bool = False, preserve: int = 0,
-    cache: Path | None = None, meanwhile: Callable[[], None] | None = None,
+    cache: Path | None = None, at_once: bool = False,
 ) -> Created:  # fmt: skip
     """Make the container `id` from a parsed `config.json`; its program does not run yet.
 
     `run` is the folder of all state, `cgroup` a cgroups.cgroup.Cgroup that does not exist yet. With `fifo`, `start` may
-    be called by another process. `die_with_parent` ties the container to the calling process. `meanwhile` is called
-    while init is busy, with the cgroup in place; its failure is one of create.
+    be called by another process. `die_with_parent` ties the container to the calling process. `at_once` spares a turn
+    to and fro where the caller starts the container as soon as it is ready: init finds that word waiting for it.
     """
     with contextlib.ExitStack() as undo:
         folder = run / check_id(id)
@@ -73,8 +75,10 @@ def create(
         _close(theirs, start, plan)
         document.update(pid=created.pid, start_time=process.start_time(created.pid))
         write_json(str(folder / "state.json"), document)
-        if meanwhile:
-            meanwhile()
+        if at_once and not plan.asks:
+            with contextlib.suppress(BrokenPipeError):  # init has failed, and said so before it went
+                created.channel.send(b"start")
+            created.told = True
         _prepare(plan, created, document)
         undo.pop_all()
     return created
@@ -181,9 +185,10 @@ def _close(theirs: socket.socket, start: init.Start, plan: Plan) -> None:
 
 
 def _prepare(plan: Plan, created: Created, document: Mapping[str, Any]) -> None:
-    """Serve init until it is ready, then set its rlimits."""
+    """Serve init until it is ready, then, from outside a user namespace, set its rlimits."""
     serve(created, lambda kind: _answer(kind, plan, created, document))
-    identity.set_rlimits(created.pid, plan.process)
+    if plan.in_user_namespace:
+        identity.set_rlimits(created.pid, plan.process)
 
 
 def serve(created: Created, answer: Callable[[str], None] | None) -> None:

@@ -180,6 +180,10 @@ def _wait(plan: Plan, start: Start, slave: int) -> None:
     document = plan.process
     path = identity.find_program(document["args"][0], document.get("env") or [])
     connect_stdio(start.stdio, slave)
+    if not plan.in_user_namespace:  # where raising a limit is no longer possible
+        start.stage = "rlimits"
+        identity.set_rlimits(0, document)
+        start.stage = "exec"
     sync.tell(start.sync, {"ready": {"path": path, "warnings": start.warnings}})
     if start.fifo < 0:
         await_word(start, b"start")

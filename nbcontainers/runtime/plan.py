@@ -51,6 +51,11 @@ class Plan:
         if capabilities.permitted() & capabilities.mask(["CAP_SYS_ADMIN"]):
             self.open_sources()
 
+    @property
+    def asks(self) -> bool:
+        """Whether init will wait for answers: to have its ids mapped, or hooks run."""
+        return self.in_user_namespace or any((self.config.get("hooks") or {}).values())
+
     def _check(self) -> None:
         """What the runtime-spec makes an error, and what we cannot do, before anything is touched."""
         if not str(self.config.get("ociVersion", "")).startswith("1."):
