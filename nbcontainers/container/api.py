@@ -260,6 +260,7 @@ def top(container: One, *, engine: Engine | None = None) -> Table:
 def stats(
     *containers: Many,
     all: Annotated[bool, Option("-a", help="those that have ended, too")] = False,
+    no_stream: Annotated[bool, Option(help="one look and no more, which is all there is yet")] = False,
     engine: Engine | None = None,
 ) -> Table:
     """What containers use now: processors (100 % is one), memory against its limit, disk, processes."""
