@@ -137,10 +137,10 @@ def _objects(inputs: Names, namespace: Mapping[str, Any] | None) -> dict[str, An
 
 
 def _file() -> str:
-    """How IPython names its cells in tracebacks."""
+    """How IPython names the cell that runs; in newer ones `execution_count` is already the next one's."""
     if "IPython" in sys.modules:
         from IPython import get_ipython
 
         if shell := get_ipython():
-            return f"Cell In[{shell.execution_count}]"
+            return f"Cell In[{shell.displayhook.prompt_count}]"
     return "<cell>"
