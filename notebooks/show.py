@@ -31,7 +31,7 @@ def main(path: Path) -> int:
             log.seek(0)
             return honest(notebook, f"The notebook failed: {error}\n{log.read()}")
         except CellExecutionError as error:
-            return honest(notebook, f"The notebook failed: {plain(str(error)).strip()}")
+            return honest(notebook, failure(error))
     return honest(notebook)
 
 
@@ -46,6 +46,12 @@ def honest(notebook: Any, failed: str = "") -> int:
     if failed:
         print(f"\n{failed}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def failure(error: CellExecutionError) -> str:
+    """The cell and its error stand above already."""
+    then = ": do what its hint says, then type the same again" if "\nhint: " in plain(error.evalue) else ""
+    return f"The notebook failed in the cell above, with {error.ename}{then}"
 
 
 def show(cell: Any) -> None:

@@ -62,3 +62,14 @@ def test_a_notebook_that_fails_is_said_to_fail(code: str, tmp_path: Path) -> Non
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, env={**os.environ})
     assert done.returncode == 1
     assert "failed" in done.stderr or "not there" in done.stderr
+
+
+def test_a_failure_is_shown_once_and_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "refused.ipynb"
+    cells = ["%load_ext nbcontainers", "%container run no-such-image true"]
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells]), path)
+    command = [sys.executable, ROOT / "notebooks/show.py", path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 1
+    assert (done.stdout + done.stderr).count("hint: ") == 1
+    assert done.stderr.strip().endswith("do what its hint says, then type the same again")
