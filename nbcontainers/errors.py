@@ -6,6 +6,7 @@ notebook as two to five lines instead of a traceback, while the cell still fails
 
 from __future__ import annotations
 
+import errno
 from typing import Any, ClassVar, Self
 
 
@@ -51,6 +52,28 @@ class Error(Exception):
     def from_oserror(cls, error: OSError, doing: str, *, hint: str = "") -> Self:
         """Wrap an OSError of `linux/`, keeping `errno` and path."""
         return cls(f"{doing}: {error}", hint=hint, errno=error.errno, path=error.filename and str(error.filename))
+
+
+_ROOM = "make room: type system prune, image rm NAME, or set NBCONTAINERS_ROOT to a folder of another disk"
+_OF_THE_HOST = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EROFS: "set NBCONTAINERS_ROOT and NBCONTAINERS_RUN to folders that can be written to",
+    errno.EACCES: "set NBCONTAINERS_ROOT and NBCONTAINERS_RUN to folders of your own",
+    errno.EMFILE: "allow more open files, as with ulimit -n 1024, and start the notebook server again",
+    errno.ENFILE: "the whole host has too many files open: close some",
+    errno.ENOMEM: "free memory on the host, or raise the limit of the notebook server",
+    errno.EAGAIN: "there are too many processes: end some, or raise ulimit -u of the notebook server",
+}
+
+
+def of_the_host(error: BaseException) -> Error | None:
+    """What the host refused (a full disk, no more open files, …) with what to type; None for any other failure."""
+    if not isinstance(error, OSError) or error.errno not in _OF_THE_HOST:
+        return None
+    path = error.filename.decode("utf-8", "replace") if isinstance(error.filename, bytes) else error.filename
+    where = f": {path}" if path else ""
+    return Error(f"{error.strerror}{where}", hint=_OF_THE_HOST[error.errno], errno=error.errno, path=path)
 
 
 class InvalidArgument(Error):

@@ -59,13 +59,20 @@ _UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 def size(text: str | int) -> int:
     """Bytes from Docker's size form: `1024`, `64k`, `256m`, `1.5g`, `2GiB` (units are powers of 1024)."""
     if isinstance(text, int):
-        return text
+        return _counted(text, text)
     number = text.strip().lower().removesuffix("ib").removesuffix("b") if text.strip()[-1:].isalpha() else text
     digits = number.rstrip("kmgt")
     try:
-        return int(float(digits) * _UNITS[number[len(digits) :].strip()])
+        return _counted(int(float(digits) * _UNITS[number[len(digits) :].strip()]), text)
     except (ValueError, KeyError, OverflowError):
         raise ValueError(f"{text!r} is no size; write 512k, 256m or 1.5g") from None
+
+
+def _counted(number: int, text: str | int) -> int:
+    """`number`, unless it is more than the kernel counts: it would keep another one without a word."""
+    if number >= 2**63:
+        raise ValueError(f"{text!r} is no size; write 512k, 256m or 1.5g")
+    return number
 
 
 def duration(text: str | float) -> float:

@@ -18,7 +18,7 @@ from nbcontainers.cli import help, verbs
 from nbcontainers.cli.parser import Parser
 from nbcontainers.cli.signature import FLAG, VALUE, Parameter
 from nbcontainers.cli.verbs import Verb
-from nbcontainers.errors import ContainerFailed, Error, InvalidArgument
+from nbcontainers.errors import ContainerFailed, Error, InvalidArgument, of_the_host
 from nbcontainers.version import VERSION
 
 PROGRAM = "nbcontainers"
@@ -51,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `nbcontainers ps | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _FAILED
+    except OSError as error:
+        _print_error(of_the_host(error) or Error(str(error)))
+        return _NOT_RUN if verb and verb.name in _RUNNERS else _FAILED
 
 
 def _print_error(error: Error) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nbcontainers.container import store
 from nbcontainers.engine import Engine
-from nbcontainers.errors import NotFound
+from nbcontainers.errors import InvalidArgument, NotFound
 
 if TYPE_CHECKING:
     import pandas
@@ -303,6 +303,8 @@ def find(engine: Engine, container: str | Container) -> Container:
     """The handle for a name, an id, the beginning of an id, or a handle. Raises NotFound, InvalidArgument."""
     if isinstance(container, Container):
         return container
+    if not isinstance(container, str):
+        raise InvalidArgument(f"{container!r} is no container", hint="give a handle, or the name or id as text")
     return Container(engine, store.find(engine, container))
 
 

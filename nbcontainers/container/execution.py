@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from nbcontainers.container import defaults, parse, security, store, users
 from nbcontainers.container.container import Container
 from nbcontainers.container.host import this_host
-from nbcontainers.container.options import RunOptions, values
+from nbcontainers.container.options import RunOptions, check_words, value, values
 from nbcontainers.container.session import Session, Streams
 from nbcontainers.errors import ContainerFailed, CreateFailed, InvalidArgument, InvalidState
 from nbcontainers.launcher import client
@@ -50,6 +50,8 @@ def run(container: Container, request: Request, streams: Streams, *, raise_error
     record, name = container.record, container.name
     if not request.command:
         raise InvalidArgument("exec needs a command", hint=f"type container exec {name} sh", option="command")
+    check_words(request.command)
+    streams.check()
     if (status := container.status) != "running":
         hint = f"type container start {name} first" if status in ("created", "exited") else ""
         raise InvalidState(f"cannot exec in container {name}: it is {status}", hint=hint, status=status)
@@ -95,7 +97,7 @@ def document(container: Container, record: Mapping[str, Any], request: Request) 
     environment.update(variable for variable in values(options, "env", parse.environment) if variable)
     process["env"] = [f"{key}={text}" for key, text in environment.items()]
     if request.workdir:
-        process["cwd"] = request.workdir
+        process["cwd"] = value({"workdir": request.workdir}, "workdir", parse.path)
     if request.user or request.privileged:
         process["capabilities"] = _capabilities(container, process, options)
     if request.privileged:
@@ -124,7 +126,7 @@ def _not_started(
     code = int(error.details.get("exit_code", 125))
     if not raise_error:
         return Executed(container.name, request.command, code, time.monotonic() - started)
-    hint = error.hint or "type container exec NAME ls /bin /usr/bin to see what it has"
+    hint = error.hint or f"type container exec {container.name} ls /bin /usr/bin to see what it has"
     details = {**error.details, "exit_code": code}
     raise CreateFailed(f"exec in {container.name}: {error.message}", hint=hint, **details) from None
 

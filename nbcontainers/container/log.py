@@ -46,6 +46,7 @@ def moment(text: str, option: str) -> str:
     """`10m` (ago), Unix seconds or an RFC 3339 time as text in UTC, cut to what log records have."""
     if not text:
         return ""
+    text = str(text)
     from datetime import UTC, datetime, timedelta
 
     from nbcontainers.option import duration

@@ -210,7 +210,7 @@ def _tmpfs(options: RunOptions) -> list[Mounted]:
     if isinstance(given, Mapping):  # as docker-py has it
         given = [f"{path}:{words}" for path, words in given.items()]
     found = []
-    for text in texts(given or ()):
+    for text in texts("tmpfs", given):
         path, _, words = text.partition(":")
         try:
             found.append(Mounted(_tmpfs_document(target(path), [w for w in words.split(",") if w])))

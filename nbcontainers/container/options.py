@@ -7,6 +7,7 @@ them: bad text becomes an InvalidArgument that names the option.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, TypedDict, TypeVar
 
@@ -108,20 +109,45 @@ def value(options: RunOptions, name: str, parser: Callable[[Any], T]) -> T | Non
 def values(options: RunOptions, name: str, parser: Callable[[Any], T]) -> list[T]:
     """Every value of an option that can be given many times; a single text and a mapping are understood too."""
     given = options.get(name)
-    return [_parsed(name, text, parser) for text in texts(given)] if given else []
+    return [_parsed(name, text, parser) for text in texts(name, given)] if given else []
 
 
-def texts(given: Any) -> Iterable[Any]:
+def texts(name: str, given: Any) -> list[Any]:
+    """The values that were given to option `name`: texts or paths. Raises InvalidArgument for anything else."""
+    if given is None:
+        return []
     if isinstance(given, Mapping):
         return [f"{key}={text}" for key, text in given.items()]
-    return [given] if isinstance(given, str) else given
+    single = isinstance(given, (str, int, os.PathLike)) or not isinstance(given, Iterable)
+    found = [given] if single or isinstance(given, bytes) else given
+    return [_text(name, one) for one in found]
+
+
+def _text(name: str, one: Any) -> Any:
+    if isinstance(one, (str, os.PathLike)):
+        return one
+    if isinstance(one, int):  # a group or a port may be a number
+        return str(one)
+    raise bad(name, f"{one!r} is {type(one).__name__}; give it text or a list of texts")
+
+
+def check_words(words: Iterable[Any]) -> None:
+    """Refuse a command that no program can be given. Raises InvalidArgument."""
+    for word in words:
+        if not isinstance(word, str):
+            hint = "give every word by itself, as in run('mini', 'echo', 'hello')"
+            raise InvalidArgument(f"the command holds {word!r}, which is {type(word).__name__}, not text", hint=hint)
+        if "\0" in word:
+            raise InvalidArgument(f"{word!r} holds a NUL character, which no program can be given")
 
 
 def _parsed(name: str, given: Any, parser: Callable[[Any], T]) -> T:
     try:
         return parser(given)
-    except (ValueError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise bad(name, str(error)) from None
+    except (TypeError, AttributeError):  # what Python says of a wrong type does not help
+        raise bad(name, f"{given!r} is {type(given).__name__}; give it text, as on the command line") from None
 
 
 def bad(name: str, sentence: str) -> InvalidArgument:

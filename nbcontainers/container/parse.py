@@ -11,6 +11,8 @@ from nbcontainers.option import size
 
 SMALLEST_MEMORY = 6 * 2**20
 _UNLIMITED = -1
+_LARGEST_FILE = 2**20
+_LONGEST_PATH = 4095  # PATH_MAX without its NUL: path_resolution(7)
 
 #: getrlimit(2): the names of `--ulimit`, as in /etc/security/limits.conf.
 ULIMITS = {
@@ -196,13 +198,15 @@ def environment(value: str) -> tuple[str, str] | None:
 def environment_file(path: str) -> list[tuple[str, str]]:
     """The lines of an --env-file: NAME=VALUE or NAME; empty lines and those beginning with # are left out."""
     try:
-        with open(path, encoding="utf-8") as file:
-            lines = file.read().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        with open(os.fspath(path), encoding="utf-8") as file:
+            content = file.read(_LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise ValueError(f"cannot read {path}: {reason}; write the path of a file of NAME=VALUE lines") from None
+    if len(content) > _LARGEST_FILE:
+        raise ValueError(f"{path} is larger than 1 MiB; write the path of a file of NAME=VALUE lines")
     found = []
-    for count, line in enumerate(lines, 1):
+    for count, line in enumerate(content.splitlines(), 1):
         text = line.lstrip()
         name = text.partition("=")[0]
         if not text or text.startswith("#"):
@@ -227,6 +231,8 @@ def path(value: str) -> str:
     """An absolute path in the container."""
     if not value.startswith("/") or "\0" in value:
         raise ValueError(f"{value!r} is no absolute path in the container; write /{value.lstrip('./')}")
+    if len(os.fsencode(value)) > _LONGEST_PATH:
+        raise ValueError(f"'{value[:40]}…' is longer than a path can be; write at most {_LONGEST_PATH} bytes")
     return os.path.normpath(value).replace("//", "/")
 
 

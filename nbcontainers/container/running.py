@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from nbcontainers.container import defaults, mounts, names, parse, spec, store, users
 from nbcontainers.container.container import Container, Kept
 from nbcontainers.container.host import this_host
-from nbcontainers.container.options import RunOptions, check_names, value
+from nbcontainers.container.options import RunOptions, check_names, texts, value
 from nbcontainers.container.session import Session, Streams
 from nbcontainers.engine import Engine
 from nbcontainers.errors import CreateFailed, InvalidArgument, InvalidState
@@ -53,6 +53,7 @@ def create(engine: Engine, image: str, command: Sequence[str], options: RunOptio
 
 def start(container: Container, streams: Streams, *, attach: bool, raise_error: bool) -> Container:
     """Start what was created or has ended. Raises InvalidState while it runs."""
+    streams.check()
     status = container.status
     if status not in ("created", "exited"):
         hint = "type system prune to tidy it up first" if status == "dead" else ""
@@ -77,6 +78,7 @@ def _make(engine: Engine, image: str, command: Sequence[str], options: RunOption
 
 def _write(engine: Engine, image: str, command: Sequence[str], options: RunOptions, streams: Streams) -> Made:
     check_names(options)
+    streams.check()
     name = _free_name(engine, options)
     found = images.resolve(engine, image)
     config: Mapping[str, Any] = found.config.get("config") or {}
@@ -85,7 +87,7 @@ def _write(engine: Engine, image: str, command: Sequence[str], options: RunOptio
     asked = mounts.asked(options, config.get("Volumes") or (), volumes, id, host)
     spec.arguments(options, command, config)
     layers = rootfs.layers(engine, found)
-    groups = [str(group) for group in options.get("group_add") or ()]
+    groups = [str(group) for group in texts("group_add", options.get("group_add"))]
     identity = users.resolve(_user(options, config), layers, groups, f"the image {image}")
     folder = store.folder(engine, id)
     files = {place: f"{folder}/{path}" for place, path in store.FILES.items()}

@@ -27,7 +27,7 @@ def policy(options: RunOptions) -> Policy:
         if options.get("privileged")
         else Policy()
     )
-    for text in texts(options.get("security_opt") or ()):
+    for text in texts("security_opt", options.get("security_opt")):
         found = _with(found, text)
     return found
 

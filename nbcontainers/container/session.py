@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import IO, Any, NamedTuple
 
-from nbcontainers.errors import Error, LauncherDied
+from nbcontainers.errors import Error, InvalidArgument, LauncherDied
 from nbcontainers.launcher.channel import Channel
 from nbcontainers.monitor import protocol
 
@@ -48,6 +48,16 @@ class Streams(NamedTuple):
         """`process.consoleSize` of the runtime-spec: the user's terminal's, or the one of a VT100."""
         rows, columns = (self.window and self.window()) or (24, 80)
         return {"height": rows, "width": columns}
+
+    def check(self) -> None:
+        """Raises InvalidArgument for what can be neither read nor called, before anything is started for it."""
+        if not (self.stdin is None or isinstance(self.stdin, (str, bytes, int)) or hasattr(self.stdin, "read")):
+            raise InvalidArgument(f"stdin={self.stdin!r} cannot be read", hint="give bytes, text or an open file")
+        sinks: list[tuple[str, Any]] = [("stdout", self.stdout), ("stderr", self.stderr)]
+        for name, sink in sinks:
+            if not (sink is None or callable(sink)):
+                hint = "give a function that takes bytes, such as a list's append"
+                raise InvalidArgument(f"{name}={sink!r} cannot be called", hint=hint)
 
     def unheard(self) -> Streams:
         """The same without output: what a program writes before it is left alone is in its log."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from nbcontainers.container import defaults, parse, resources, security
 from nbcontainers.container.host import Host
 from nbcontainers.container.mounts import Mounted
-from nbcontainers.container.options import RunOptions, bad, texts, value, values
+from nbcontainers.container.options import RunOptions, bad, check_words, texts, value, values
 from nbcontainers.container.users import Identity
 from nbcontainers.errors import HostNotCapable, InvalidArgument
 from nbcontainers.linux.namespaces import owner_of_sysctl
@@ -87,14 +87,12 @@ def arguments(options: RunOptions, command: Sequence[str], image: Mapping[str, A
     if given is None:
         words = [*(image.get("Entrypoint") or ()), *(command or image.get("Cmd") or ())]
     else:
-        words = [*(word for word in texts(given) if word), *command]
+        words = [*(word for word in texts("entrypoint", given) if word), *command]
     if not words:
         raise InvalidArgument(
             "there is no command: the image has none of its own", hint="type one after the image, as sh"
         )
-    for word in words:
-        if "\0" in word:
-            raise InvalidArgument(f"{word!r} holds a NUL character, which no program can be given")
+    check_words(words)
     return words
 
 

@@ -120,7 +120,7 @@ def _run(engine: Engine, cell: Cell, exchange: Exchange, talk: Talk, options: Ru
 def _options(options: RunOptions, exchange: Path) -> RunOptions:
     """The user's options and what the runner needs: itself and the socket mounted, the environment."""
     mounts = [f"{_compiled()}:{_PACKAGE}:ro", f"{exchange}:{_EXCHANGE}"]
-    volumes = [*texts(options.get("volume") or ()), *mounts, *settings.font_cache()]
+    volumes = [*texts("volume", options.get("volume")), *mounts, *settings.font_cache()]
     kept: RunOptions = {"rm": not options.get("name"), **options}  # a handle without a name needs nothing on the disk
     return {**kept, "volume": volumes, "env": settings.environment(options)}
 

@@ -43,7 +43,7 @@ def environment(options: RunOptions) -> list[str]:
     count = processors(options)
     found = ["LANG=C.UTF-8", "PYTHONUNBUFFERED=1"]
     found += [f"{name}={count}" for name in THREADS] if count else []
-    return [*found, *texts(options.get("env") or ())]
+    return [*found, *texts("env", options.get("env"))]
 
 
 def figures() -> dict[str, Any]:

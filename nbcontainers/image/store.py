@@ -37,7 +37,7 @@ def _find(engine: Engine, index: layout.Index, text: str) -> Image:
     for one in wanted:
         if image := _named(engine, index, one):
             return image
-    if match := _ID.fullmatch(text):
+    if isinstance(text, str) and (match := _ID.fullmatch(text)):
         if image := _by_id(engine, index, text, match[1]):
             return image
     if not wanted:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple, NoReturn
 
-from nbcontainers.errors import Error, HostNotCapable
+from nbcontainers.errors import Error, HostNotCapable, of_the_host
 from nbcontainers.linux import memory, process
 from nbcontainers.monitor import protocol
 
@@ -264,6 +264,8 @@ def as_error(error: BaseException) -> Error:
         return error
     if isinstance(error, KeyboardInterrupt):
         return Error("interrupted", interrupted=True)
+    if refused := of_the_host(error):
+        return refused
     from traceback import format_exception
 
     text = "".join(format_exception(error))

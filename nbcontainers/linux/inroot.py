@@ -41,15 +41,21 @@ def open_path(root: int, path: str, flags: int = 0) -> int:
 
 def make_directory(root: int, path: str, mode: int = 0o755) -> int:
     """Open the directory `path` inside `root`, making what is missing on the way; returns an O_PATH descriptor."""
-    try:
-        return open_path(root, path, os.O_DIRECTORY)
-    except FileNotFoundError:
-        parent, _, name = path.rstrip("/").rpartition("/")
-        above = make_directory(root, parent or "/", mode)
-    try:
-        return _make(root, above, path, name, mode)
-    finally:
-        os.close(above)
+    missing = []
+    while True:
+        try:
+            found = open_path(root, path, os.O_DIRECTORY)
+            break
+        except FileNotFoundError:
+            missing.append(path)
+            path = path.rstrip("/").rpartition("/")[0] or "/"
+    for path in reversed(missing):  # not by recursion: a path has up to 2047 parts
+        above = found
+        try:
+            found = _make(root, above, path, path.rstrip("/").rpartition("/")[2], mode)
+        finally:
+            os.close(above)
+    return found
 
 
 def _make(root: int, above: int, path: str, name: str, mode: int) -> int:

@@ -15,7 +15,7 @@ from nbcontainers.cli import verbs, words
 from nbcontainers.cli.parser import Call, Parser
 from nbcontainers.cli.signature import FLAG, VALUE, Parameter
 from nbcontainers.cli.verbs import Verb
-from nbcontainers.errors import Error
+from nbcontainers.errors import Error, of_the_host
 from nbcontainers.magics.interpolation import value
 
 QUIET = Parameter("quiet", FLAG, ("--quiet", "-q"), help="Show no card")
@@ -129,6 +129,11 @@ class ObjectMagic:
             raise
         except KeyboardInterrupt as interrupt:  # our own frames would be all that its traceback shows
             interrupt._render_traceback_ = lambda: ["KeyboardInterrupt"]  # type: ignore[attr-defined]
+            raise
+        except OSError as error:
+            if refused := of_the_host(error):
+                self._failed(refused, call, quiet=quiet)
+                raise refused from error
             raise
         self._keep(call, result)
         return Answer(result, quiet)

@@ -53,6 +53,19 @@ def killed_monitor() -> Document:
     return {**failure(error), "exit_code": 128 + signal.SIGKILL, "started_at": None, "finished_at": None}
 
 
+def write_record(files: Files, record: Document) -> list[str]:
+    """exit.json; on a full disk the samples make room for it. Returns what could not be done."""
+    try:
+        files.write("exit.json", record)
+    except OSError:
+        try:
+            os.unlink(f"{files.folder}/metrics")
+            files.write("exit.json", record)
+        except OSError as error:
+            return [f"exit.json: {error}"]
+    return []
+
+
 def remove_cgroup(cgroup: Cgroup) -> list[str]:
     """Kill what is left in it and remove it; what could not be done, in words."""
     try:

@@ -57,10 +57,14 @@ def replace(path: str, document: Document) -> None:
     temporary = f"{path}.{os.getpid()}.tmp"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        write(descriptor, json.dumps(document).encode())
-    finally:
-        os.close(descriptor)
-    os.rename(temporary, path)
+        try:
+            write(descriptor, json.dumps(document).encode())
+        finally:
+            os.close(descriptor)
+        os.rename(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
 
 
 def write(descriptor: int, data: bytes) -> None:

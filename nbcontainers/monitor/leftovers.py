@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nbcontainers.cgroups.detect import open_record
 from nbcontainers.errors import NotFound
-from nbcontainers.monitor import ending
+from nbcontainers.monitor import ending, recipe
 from nbcontainers.monitor.files import Files
 
 
@@ -21,8 +21,11 @@ def tidy(files: Files, *, keep: bool = False) -> list[str]:
         settings, steps = files.read("container.json"), files.read("recipe.json")["steps"]
     except (NotFound, ValueError):
         return failed + ending.tidy(files, {}, [], remove=False)
+    remove = bool(settings.get("remove")) and not keep
     try:
         files.read("exit.json")
     except (NotFound, ValueError):
-        files.write("exit.json", ending.killed_monitor())
-    return failed + ending.tidy(files, settings, steps, remove=bool(settings.get("remove")) and not keep)
+        unwritten = ending.write_record(files, ending.killed_monitor())
+        if unwritten and not remove:  # the run folder stays, to try again when there is room
+            return failed + unwritten + recipe.undo(steps)
+    return failed + ending.tidy(files, settings, steps, remove=remove)

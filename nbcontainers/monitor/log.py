@@ -50,17 +50,19 @@ class Log:
         self._append("".join([f'{{"log":{encode_basestring_ascii(line)}{tail}' for line in lines]).encode())
 
     def _append(self, records: bytes) -> None:
-        if self._size and self._size + len(records) > self.max_size:
-            self._rotate()
         try:
+            if self._size and self._size + len(records) > self.max_size:
+                self._rotate()
             self._size += os.write(self._file, records)
         except OSError:  # ENOSPC, EDQUOT, EFBIG
             self.lost += 1
 
     def _rotate(self) -> None:
-        os.close(self._file)
-        os.rename(self.path, f"{self.path}.1")
+        full = self._file
+        if os.path.exists(self.path):  # not after a rotation that found no room for a new file
+            os.rename(self.path, f"{self.path}.1")
         self._open()
+        os.close(full)
 
     def close(self) -> None:
         for stream in list(self._incomplete):

@@ -78,7 +78,11 @@ def claim(files: Files, cgroup: Cgroup) -> None:
     pid = os.getpid()
     made = f"{files.run}/.{files.id}.{pid}.claim"
     os.mkdir(made, 0o700)
-    replace(f"{made}/monitor.json", {"pid": pid, "start_time": process.start_time(pid), "cgroup": cgroup.record})
+    try:
+        replace(f"{made}/monitor.json", {"pid": pid, "start_time": process.start_time(pid), "cgroup": cgroup.record})
+    except OSError:  # a full disk
+        tree.remove(made)
+        raise
     for _ in range(2):
         try:
             os.rename(made, files.state)
@@ -98,13 +102,13 @@ def begin(files: Files, settings: Document, config: Document, steps: list[Step],
     started_ns = time.time_ns()
     try:
         created = start(files, config, streams, cgroup)
+        _drop_last_end(files)
+        log = Log(f"{files.folder}/log", (settings.get("log") or {}).get("max_size") or MAX_SIZE)
+        os.close(open_metrics(f"{files.folder}/metrics"))
     except BaseException:
         streams.close()
         ending.remove_cgroup(cgroup)
         raise
-    _drop_last_end(files)
-    log = Log(f"{files.folder}/log", (settings.get("log") or {}).get("max_size") or MAX_SIZE)
-    os.close(open_metrics(f"{files.folder}/metrics"))
     facts = Start(created.pid, created.pidfd, started_ns, time.monotonic(), created.limits, created.warnings)
     return Running(files, config, settings, steps, cgroup, streams, log, facts)
 
@@ -143,7 +147,7 @@ def _drop_last_end(files: Files) -> None:
 def give_up(files: Files, settings: Document, steps: list[Step], error: BaseException, *, remove: bool) -> None:
     """Nothing of a failed start remains but, for a container that existed before, its record of it."""
     if not remove and os.path.isdir(files.folder):
-        files.write("exit.json", ending.failure(as_error(error)))
+        ending.write_record(files, ending.failure(as_error(error)))
     ending.tidy(files, settings, steps, remove=remove)
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 from nbcontainers.cgroups import stats
 from nbcontainers.cgroups.cgroup import Cgroup
 from nbcontainers.cgroups.detect import open_record
-from nbcontainers.monitor import ending, protocol, settle
+from nbcontainers.monitor import ending, protocol, recipe, settle
 from nbcontainers.monitor.files import Document, Files, as_error, rfc3339
 from nbcontainers.monitor.log import MAX_SIZE, Log
 from nbcontainers.monitor.peers import Peer
@@ -183,10 +183,12 @@ class Running:
         failed = ending.remove_cgroup(self.cgroup)
         if failed:
             record["warnings"] = failed
-        if not remove:
-            self.files.write("exit.json", record)
+        unwritten = [] if remove else ending.write_record(self.files, record)
         self.poststop()
-        failed += ending.tidy(self.files, self.settings, self.steps, remove=remove)
+        if unwritten:  # the run folder stays: `system prune` makes up a record when there is room
+            failed += unwritten + recipe.undo(self.steps)
+        else:
+            failed += ending.tidy(self.files, self.settings, self.steps, remove=remove)
         if failed:
             record["warnings"] = failed
 
@@ -218,7 +220,7 @@ class Running:
             pass  # it had ended already
         ending.remove_cgroup(self.cgroup)
         if os.path.isdir(self.files.folder):
-            self.files.write("exit.json", ending.failure(as_error(error)))
+            ending.write_record(self.files, ending.failure(as_error(error)))
         ending.tidy(self.files, self.settings, self.steps, remove=False)
 
     # -- sleep -----------------------------------------------------------------------------------------------------

@@ -54,6 +54,8 @@ def parse(text: str, *, default_domain: str = HUB) -> Reference:
     `default_domain` is what a name without registry belongs to: docker.io in archives and pulls, localhost for
     names the user gives to images made here.
     """
+    if not isinstance(text, str):
+        raise InvalidArgument(f"an image is named by text, not by {text!r}", hint="write 'NAME[:TAG]'")
     rest, at, digest = text.partition("@")
     if at and not is_digest(digest):
         raise _invalid(text, f"{digest!r} is no digest (sha256: and 64 hexadecimal digits)")

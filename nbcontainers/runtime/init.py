@@ -116,6 +116,8 @@ def _write_sysctl(path: str, value: str) -> None:
     descriptor = os.open(f"/proc/sys/{path}", os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         os.write(descriptor, value.encode())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, f"/proc/sys/{path}") from None
     finally:
         os.close(descriptor)
 

@@ -684,6 +684,10 @@ def test_inspect(sleeper):
         ("mini", ["true"], {"security_opt": ["seccomp=/no/such"]}, InvalidArgument, "/no/such", "seccomp"),
         ("mini", ["true"], {"sysctl": ["vm.swappiness=1"]}, InvalidArgument, "whole host", "net."),
         ("mini", ["true"], {"sysctl": ["net.no.such=1"]}, CreateFailed, "net.no.such", ""),
+        ("mini", ["true"], {"sysctl": ["net.ipv4.ip_forward=x"]}, CreateFailed, "/proc/sys/net/ipv4/ip_forward", ""),
+        (5, ["true"], {}, InvalidArgument, "not by 5", "NAME[:TAG]"),
+        ("mini", ["cat"], {"stdin": [b"x"]}, InvalidArgument, "cannot be read", "bytes, text or an open file"),
+        ("mini", ["true"], {"stdout": 1}, InvalidArgument, "stdout=1 cannot be called", "a function that takes bytes"),
         ("mini", ["true"], {"replace": True}, InvalidArgument, "--replace needs a name", "--name"),
         ("mini", ["x\0y"], {}, InvalidArgument, "NUL", ""),
         (

@@ -66,6 +66,9 @@ def test_words_have_their_meaning(parser, text, value):
         (parse.memory, "64q", "write 512k"),
         (parse.memory, "1m", "the smallest limit is 6m"),
         (parse.memory, "-5", "the smallest limit is 6m"),
+        (parse.memory, "99999999999g", "write 512k"),  # the kernel would keep another number
+        (parse.memory, 2**63, "write 512k"),
+        (parse.positive_size, "17179869184g", "write 512k"),
         (parse.cpus, "0", "the smallest share is 0.01"),
         (parse.cpus, "many", "write 0.5 or 2"),
         (parse.cpus, "nan", "the smallest share"),
@@ -99,6 +102,7 @@ def test_words_have_their_meaning(parser, text, value):
         (parse.hostname, "a_b", "letters, digits"),
         (parse.hostname, "a" * 65, "at most 64"),
         (parse.path, "data", "write /data"),
+        (parse.path, "/é" * 2000, "longer than a path can be; write at most 4095 bytes"),
         (parse.signal, "FOO", "write TERM"),
         (parse.signal, "0", "write TERM"),
         (parse.signal, "65", "write TERM"),
@@ -135,3 +139,15 @@ def test_environment_file_with_nonsense(tmp_path, content, sentence):
         parse.environment_file(str(tmp_path / "env"))
     with pytest.raises(ValueError, match="No such file"):
         parse.environment_file(os.fspath(tmp_path / "nothing"))
+
+
+def test_an_environment_file_without_end_is_not_read_to_its_end():
+    with pytest.raises(ValueError, match="/dev/zero is larger than 1 MiB"):
+        parse.environment_file("/dev/zero")
+
+
+def test_a_number_is_no_environment_file_and_no_descriptor_is_closed():
+    descriptor = os.open("/dev/null", os.O_RDONLY)
+    with pytest.raises(TypeError):
+        parse.environment_file(descriptor)  # type: ignore[arg-type]
+    os.close(descriptor)

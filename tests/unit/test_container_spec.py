@@ -457,3 +457,25 @@ def test_an_unknown_option():
     with pytest.raises(InvalidArgument, match="run has no option 'memroy'") as caught:
         check_names({"memroy": "1g"})
     assert "memory" in caught.value.hint
+
+
+# -- what Python callers can get wrong ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["env", "env_file", "label", "volume", "mount", "tmpfs", "ulimit", "device", "sysctl",
+                                  "cap_add", "security_opt", "entrypoint", "device_read_bps"])  # fmt: skip
+@pytest.mark.parametrize("given", [b"text", object(), [b"text"], [None]])
+def test_a_value_of_a_wrong_type_is_one_error_that_names_the_option(name: str, given: Any) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        build(["true"], **{name: given})
+    assert "attribute" not in caught.value.message
+    assert "iterable" not in caught.value.message
+    assert f"--{name.replace('_', '-')}" in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("word", [5, None, b"true", ["sh", "-c", "true"]])
+def test_a_command_is_made_of_texts(word: Any) -> None:
+    with pytest.raises(InvalidArgument, match="not text") as caught:
+        build([word])
+    assert "run('mini', 'echo', 'hello')" in caught.value.hint

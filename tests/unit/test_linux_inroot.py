@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nbcontainers.linux import inroot
+from nbcontainers.linux import inroot, tree
 
 
 @pytest.fixture
@@ -30,6 +30,14 @@ def test_a_missing_path_is_made_with_its_parents(root: int, tmp_path: Path) -> N
     assert where(inroot.make_directory(root, "/a/b/c")) == f"{tmp_path}/root/a/b/c"
     assert where(inroot.make_file(root, "/x/y/file")) == f"{tmp_path}/root/x/y/file"
     assert (tmp_path / "root/x/y/file").read_bytes() == b""
+
+
+def test_a_path_may_be_as_deep_as_the_kernel_allows(root: int, tmp_path: Path) -> None:
+    try:
+        os.close(inroot.make_directory(root, "/a" * 2000))
+        os.close(inroot.open_path(root, "/a" * 2000))
+    finally:
+        tree.remove(str(tmp_path / "root"))  # pytest's own way of removing is recursive
 
 
 @pytest.mark.parametrize("link", ["/outside", "../outside", "../../../../..{tmp}/outside", "{tmp}/outside"])

@@ -101,3 +101,21 @@ def test_it_goes_on_where_another_process_stopped(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_cut_off(data: bytes, rest: bytes) -> None:
     assert cut_off(data) == rest
+
+
+def test_a_rotation_without_room_for_a_new_file_loses_records_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Log(str(tmp_path / "log"), max_size=300)
+    with monkeypatch.context() as full:
+        full.setattr(os, "open", refuse)
+        for _ in range(10):
+            log.write("stdout", b"x" * 60 + b"\n")
+    assert log.lost > 0
+    log.write("stdout", b"there is room again\n")
+    log.close()
+    assert content(tmp_path / "log") == b"there is room again\n"
+
+
+def refuse(*_: object) -> int:
+    raise OSError(28, "No space left on device")
