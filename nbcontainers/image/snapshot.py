@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
+
+from nbcontainers.linux import tree
 
 
 def path(snapshots: Path, chain_id: str) -> Path:
@@ -24,8 +25,5 @@ def facts(snapshots: Path, chain_id: str) -> dict[str, Any]:
 
 def discard(folders: list[str]) -> None:
     """Remove folders, whatever is in them; they may be gone already. Runs where their files are ours."""
-    import shutil
-
     for folder in folders:
-        if os.path.lexists(folder):
-            shutil.rmtree(folder)
+        tree.remove(folder)

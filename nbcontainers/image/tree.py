@@ -10,7 +10,7 @@ import os
 import stat
 
 from nbcontainers.errors import ImageError
-from nbcontainers.linux import inroot
+from nbcontainers.linux import inroot, tree
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY
 _OPEN_FOLDERS = 256
@@ -120,9 +120,7 @@ class Tree:
         except FileNotFoundError:
             return
         except (IsADirectoryError, PermissionError):
-            import shutil
-
-            shutil.rmtree(name, dir_fd=parent)
+            tree.remove(f"/proc/self/fd/{parent}/{os.fsdecode(name)}")
         self.close()  # a folder or a link on the way to one may have gone
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import Any
 
 from nbcontainers.engine import Engine
@@ -16,6 +17,8 @@ _COLUMNS = [
     Column("size", format=bytes_),
     Column("reclaimable", format=bytes_),
 ]
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def df(engine: Engine) -> Table:
@@ -55,29 +58,58 @@ def sizes(folders: dict[str, str]) -> dict[str, dict[str, int]]:
 
 
 def size(path: str) -> int:
-    """Bytes a tree takes on its own file system; a file with several links counts once."""
+    """Bytes a tree takes on its own file system; a file with several links counts once.
+
+    One folder is open at a time, and names are relative to it: a tree can be deeper than a path is long.
+    """
     top = os.lstat(path)
-    seen = {top.st_ino}
-    total = top.st_blocks * 512
-    waiting = [path] if os.path.isdir(path) and not os.path.islink(path) else []
-    while waiting:
-        try:
-            entries = list(os.scandir(waiting.pop()))
-        except FileNotFoundError:
-            continue
-        for entry in entries:
-            total += _size(entry, top.st_dev, seen, waiting)
+    seen, total = {top.st_ino}, top.st_blocks * 512
+    if not stat.S_ISDIR(top.st_mode):
+        return total
+    here = os.open(path, _FOLDER)
+    try:
+        found, folders = _entries(here, top.st_dev, seen)
+        total, way = total + found, [(top.st_ino, folders)]  # the inode of each folder, and what is to be seen in it
+        while way:
+            if way[-1][1]:
+                here, inode = _enter(here, way[-1][1].pop())
+                if inode:
+                    found, folders = _entries(here, top.st_dev, seen)
+                    total += found
+                    way.append((inode, folders))
+                continue
+            way.pop()
+            if way:
+                here, inode = _enter(here, "..")
+                if inode != way[-1][0]:  # somebody moves folders: what lies above is not ours
+                    break
+    finally:
+        os.close(here)
     return total
 
 
-def _size(entry: os.DirEntry[str], device: int, seen: set[int], waiting: list[str]) -> int:
+def _enter(folder: int, name: str) -> tuple[int, int]:
+    """The folder `name` in place of `folder`, and its inode; the same folder and 0 if it has just gone."""
     try:
-        status = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return 0
-    if status.st_dev != device or status.st_ino in seen:
-        return 0
-    seen.add(status.st_ino)
-    if entry.is_dir(follow_symlinks=False):
-        waiting.append(entry.path)
-    return status.st_blocks * 512
+        there = os.open(name, _FOLDER, dir_fd=folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return folder, 0
+    os.close(folder)
+    return there, os.fstat(there).st_ino
+
+
+def _entries(folder: int, device: int, seen: set[int]) -> tuple[int, list[str]]:
+    """Bytes of what is in a folder and was not `seen`, and the names of its folders."""
+    total, folders = 0, []
+    for name in os.listdir(folder):
+        try:
+            status = os.lstat(name, dir_fd=folder)
+        except FileNotFoundError:
+            continue
+        if status.st_dev != device or status.st_ino in seen:
+            continue
+        seen.add(status.st_ino)
+        total += status.st_blocks * 512
+        if stat.S_ISDIR(status.st_mode):
+            folders.append(name)
+    return total, folders
