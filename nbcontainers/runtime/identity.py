@@ -136,6 +136,8 @@ def become(document: Mapping[str, Any], security: Security) -> None:
     _enter_directory(document["cwd"])
     no_new_privileges = document.get("noNewPrivileges", False)
     if security.filter and not no_new_privileges:
+        held = capabilities.permitted()
+        capabilities.set_all(held, held, 0)  # a change to another user than root left none in effect
         seccomp.load(security.filter, security.filter_flags)  # needs CAP_SYS_ADMIN, which is about to go
     capabilities.set_all(sets.effective, sets.permitted, sets.inheritable)
     capabilities.set_ambient(sets.ambient)

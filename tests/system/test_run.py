@@ -386,6 +386,14 @@ def test_namespaces_are_its_own():
     assert sh("readlink /proc/self/ns/pid", pid="host") == ours["pid"]
 
 
+@pytest.mark.as_root
+def test_a_user_without_no_new_privileges_is_filtered_too():
+    asked = {"user": "5", "security_opt": ["no-new-privileges=false"]}
+    assert sh("id -u; grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/self/status", **asked).split() == [
+        "5", "CapEff:", "0" * 16, "NoNewPrivs:", "0", "Seccomp:", "2",
+    ]  # fmt: skip
+
+
 def test_network_none_is_a_loopback_that_works():
     assert sh("ls /sys/class/net") == "lo"
     assert "127.0.0.1" in sh("cat /proc/net/fib_trie")
