@@ -30,9 +30,7 @@ class Exchange:
 
     def __init__(self, engine: Engine) -> None:
         prune(engine)
-        self.folder = _new_folder(engine.run / NAME)
-        self._lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.folder, self._lock = _own_folder(engine.run / NAME)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._bind()
         self.receiver: Receiver | None = None
@@ -99,10 +97,24 @@ def prune(engine: Engine) -> list[Path]:
     """Remove the folders whose notebook is gone, and return them."""
     removed = []
     for folder in (engine.run / NAME).glob("*"):
-        if _abandoned(folder):
+        descriptor = _lock(folder)
+        if descriptor is not None:  # held to the end, so that its maker cannot take it for its own meanwhile
             _remove(folder)
+            os.close(descriptor)
             removed.append(folder)
     return removed
+
+
+def _own_folder(parent: Path) -> tuple[Path, int]:
+    """A new folder and the lock on it; another one where somebody's `prune` was quicker than we with the lock."""
+    while True:
+        folder = _new_folder(parent)
+        descriptor = _lock(folder)
+        if descriptor is None:
+            continue
+        if os.fstat(descriptor).st_nlink:
+            return folder, descriptor
+        os.close(descriptor)
 
 
 def _new_folder(parent: Path) -> Path:
@@ -126,15 +138,15 @@ def _remove(folder: Path) -> None:
         return
 
 
-def _abandoned(folder: Path) -> bool:
+def _lock(folder: Path) -> int | None:
+    """The folder's lock, as a descriptor to close; None if it is held, or the folder has gone."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
-        return False
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return False
-    finally:
         os.close(descriptor)
-    return True
+        return None
+    return descriptor

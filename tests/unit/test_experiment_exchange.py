@@ -281,3 +281,26 @@ def test_a_path_longer_than_a_socket_address(tmp_path):
     deep.mkdir()
     with exchange.Exchange(Engine(deep, deep, True)) as long:
         assert (long.folder / exchange.SOCKET).is_socket()
+
+
+def test_folders_made_and_pruned_at_once_are_never_mixed_up(tmp_path):
+    """A new folder is not locked yet when another thread's prune looks at it."""
+    engine = Engine(tmp_path / "root", tmp_path / "run", rootless=True)
+    engine.run.mkdir()
+    failures = []
+
+    def make_many():
+        try:
+            for _ in range(150):
+                with exchange.Exchange(engine) as made:
+                    assert (made.folder / exchange.SOCKET).exists()
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=make_many) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert exchange.prune(engine) == []
