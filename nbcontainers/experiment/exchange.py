@@ -6,6 +6,7 @@ killed. The folder is locked (flock) as long as its notebook lives: `prune` remo
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import secrets
@@ -96,13 +97,20 @@ class Exchange:
 def prune(engine: Engine) -> list[Path]:
     """Remove the folders whose notebook is gone, and return them."""
     removed = []
-    for folder in (engine.run / NAME).glob("*"):
+    for folder in _folders(engine.run / NAME):
         descriptor = _lock(folder)
         if descriptor is not None:  # held to the end, so that its maker cannot take it for its own meanwhile
             _remove(folder)
             os.close(descriptor)
             removed.append(folder)
     return removed
+
+
+def _folders(parent: Path) -> list[Path]:
+    try:
+        return [parent / name for name in os.listdir(parent)]
+    except FileNotFoundError:
+        return []
 
 
 def _own_folder(parent: Path) -> tuple[Path, int]:
@@ -120,8 +128,9 @@ def _own_folder(parent: Path) -> tuple[Path, int]:
 def _new_folder(parent: Path) -> Path:
     """A folder with a name of its own; the parent may just be going with the folder of another."""
     while True:
-        parent.mkdir(mode=0o700, exist_ok=True)
         folder = parent / secrets.token_hex(8)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(parent, 0o700)
         try:
             folder.mkdir(mode=0o711)
         except FileNotFoundError:
