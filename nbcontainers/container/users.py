@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from nbcontainers.errors import Error, ImageError, InvalidArgument, NotFound
-from nbcontainers.image import lower
+from nbcontainers.layer import lower
 from nbcontainers.linux import inroot
 
 LARGEST_FILE = 4 * 2**20

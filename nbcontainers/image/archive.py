@@ -17,9 +17,10 @@ from typing import Any, NamedTuple, Protocol
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import ImageError, InvalidArgument, NotFound
-from nbcontainers.image import codec, layout, tar, work
+from nbcontainers.image import layout, work
 from nbcontainers.image.image import Image
-from nbcontainers.image.tree import clean
+from nbcontainers.layer import codec, tar
+from nbcontainers.layer.tree import clean
 from nbcontainers.oci import digest as digests
 from nbcontainers.oci import reference as references
 from nbcontainers.oci.image import (

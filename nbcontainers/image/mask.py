@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nbcontainers.engine import Engine
-from nbcontainers.image.lower import OPAQUE
+from nbcontainers.layer.lower import OPAQUE
 
 SECRETS = (
     "shadow*", "gshadow*", "sudoers*", "machine-id", "ssh/ssh_host_*", "ssl/private", "pki/tls/private",

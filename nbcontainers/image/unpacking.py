@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from nbcontainers.errors import Error, ImageError
-from nbcontainers.image import codec, snapshot
-from nbcontainers.image.ahead import Ahead
-from nbcontainers.image.tar import Budget
-from nbcontainers.image.unpack import Layer
+from nbcontainers.image import snapshot
+from nbcontainers.layer import codec
+from nbcontainers.layer.ahead import Ahead
+from nbcontainers.layer.tar import Budget
+from nbcontainers.layer.unpack import Layer
 from nbcontainers.linux import process
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from nbcontainers.engine import Engine
-from nbcontainers.image import elf, host, lower, mask, mini
+from nbcontainers.image import elf, host, mask, mini
 from nbcontainers.image.mini import Member
+from nbcontainers.layer import lower
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nbcontainers.errors import ImageError
-from nbcontainers.image import tar
+from nbcontainers.layer import tar
 from tests import tarballs as t
 
 

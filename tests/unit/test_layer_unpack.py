@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from nbcontainers.errors import ImageError
-from nbcontainers.image import lower
-from nbcontainers.image.tar import Budget
-from nbcontainers.image.tree import clean
-from nbcontainers.image.unpack import Layer
+from nbcontainers.layer import lower
+from nbcontainers.layer.tar import Budget
+from nbcontainers.layer.tree import clean
+from nbcontainers.layer.unpack import Layer
 from tests import tarballs as t
 
 CANARY = b"untouched"

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from nbcontainers.errors import HostNotCapable, ImageError
-from nbcontainers.image import codec
-from nbcontainers.image.ahead import Ahead
+from nbcontainers.layer import codec
+from nbcontainers.layer.ahead import Ahead
 
 DATA = os.urandom(300_000) + bytes(3_000_000) + b"end"
 FORMS: dict[str, Callable[[bytes], bytes]] = {

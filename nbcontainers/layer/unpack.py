@@ -22,8 +22,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from nbcontainers.errors import ImageError
-from nbcontainers.image import lower, tar
-from nbcontainers.image.tree import Tree, clean, lstat, show
+from nbcontainers.layer import lower, tar
+from nbcontainers.layer.tree import Tree, clean, lstat, show
 
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OVERLAY_XATTRS = (b"trusted.overlay.", b"user.overlay.")
