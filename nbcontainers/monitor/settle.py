@@ -1,17 +1,19 @@
 """A monitor with nothing to do sleeps in a small process: an idle container costs its host less than 4 MB.
 
 CPython never gives back the memory of what it imported. So an idle monitor replaces itself, by execve(2), with a
-bare interpreter that runs `idle` and nothing else; pid, children, mount namespace and descriptors stay. At the first
-sign of life (output, the end, a new peer, a signal, CPU use) that one replaces itself with the whole program, which
+bare interpreter that runs `idle` and nothing else; pid, children, mount namespace and descriptors stay. It gets `idle`
+compiled, in a memory file: where no bytecode is cached, compiling takes a megabyte that stays. At the first sign of life (output, the end, a new peer, a signal, CPU use) that one replaces itself with the whole program, which
 finds what it needs in a memory file. Each waking doubles the quiet time before the next sleep.
 """
 
 from __future__ import annotations
 
 import json
+import marshal
 import os
 import signal
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
 #: Quiet seconds before a monitor sleeps, at first and at most; and the part of a processor that counts as busy.
 PATIENCE_S, MOST_PATIENCE_S, BUSY = 1.0, 64.0, 0.01
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_HERE = os.path.dirname(os.path.abspath(__file__))
-_PACKAGE_ROOT = os.path.dirname(os.path.dirname(_HERE))
-_IDLE = "import sys; sys.path.append(sys.argv[1]); import idle; idle.main(sys.argv[2:])"
+_PACKAGE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_IDLE = (
+    "import marshal, posix, sys; idle = type(sys)('idle'); code = int(sys.argv[1]); "
+    "exec(marshal.loads(posix.read(code, 1 << 20)), vars(idle)); posix.close(code); idle.main(sys.argv[2:])"
+)
 _WAKE = "import sys; sys.path.append(sys.argv[1]); from nbcontainers.monitor import settle; settle.wake(sys.argv[2:])"
 
 
@@ -30,8 +34,8 @@ def sleep(running: Running) -> None:
     """Become the small process. Returns only if that cannot be: then the monitor goes on as it is."""
     state = running.freeze()
     state["patience"] = min(running.patience * 2, MOST_PATIENCE_S)
-    memory = os.memfd_create("nbcontainers-monitor", 0)
-    os.write(memory, json.dumps(state).encode())
+    memory = memory_file(json.dumps(state).encode())
+    code = memory_file(idle_code())
     descriptors = [state["start"][1], *(fd for fd, _ in state["outputs"])]
     descriptors += [state["listener"]] if state["listener"] is not None else []
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -41,10 +45,26 @@ def sleep(running: Running) -> None:
         *command(_WAKE, _PACKAGE_ROOT, str(memory)),
     ]
     try:
-        os.execv("/proc/self/exe", command(_IDLE, _HERE, *arguments))
+        os.execv("/proc/self/exe", command(_IDLE, str(code), *arguments))
     except OSError:  # the interpreter was removed meanwhile, or may not be executed any more
         os.close(memory)
+        os.close(code)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def memory_file(content: bytes) -> int:
+    """memfd_create(2): a descriptor that survives execve(2), to be read from the start."""
+    descriptor = os.memfd_create("nbcontainers-monitor", 0)
+    os.write(descriptor, content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def idle_code() -> bytes:
+    """The module `idle`, compiled for this very interpreter."""
+    found = find_spec("nbcontainers.monitor.idle")
+    assert found
+    return marshal.dumps(found.loader.get_code(found.name))  # type: ignore[union-attr]
 
 
 def command(code: str, *arguments: str) -> list[str]:
@@ -65,7 +85,6 @@ def wake(arguments: list[str]) -> None:
     from nbcontainers.monitor import program
 
     with open(int(arguments[0]), "rb") as memory:
-        memory.seek(0)
         state = json.load(memory)
     if arguments[1:] == ["stop"]:
         os.kill(os.getpid(), signal.SIGTERM)  # still blocked: it arrives when the loop is ready for it

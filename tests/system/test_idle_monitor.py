@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,9 @@ def exit_record(engine: Engine, id: str) -> dict[str, object]:
 
 @pytest.mark.leaks("the launcher is ended in between")
 def test_it_is_small_with_its_launcher_and_without(engine: Engine) -> None:
+    Path(cache_from_source(str(idle.__file__))).unlink(
+        missing_ok=True
+    )  # as in a new copy, or one that may not be written to
     _, pid = background(engine, "sleep", "1000")
     wait_for(lambda: asleep(pid))
     time.sleep(0.3)
