@@ -126,6 +126,7 @@ def tag(
 ) -> Image:
     """Give an image one more name. A name that meant another image moves."""
     from nbcontainers.image import layout
+    from nbcontainers.image.image import missing
     from nbcontainers.image.store import resolve
     from nbcontainers.oci import reference as references
 
@@ -136,7 +137,9 @@ def tag(
     wanted = references.parse(reference, default_domain=references.LOCAL)
     if wanted.digest:
         raise InvalidArgument(f"{reference!r} has a digest, which cannot be given", hint="write NAME:TAG")
-    with layout.update(store) as manifests:
+    with layout.update(store, "tag") as manifests:
+        if not any(one["digest"] == found.digest for one in manifests):
+            raise missing(str(image), [])
         layout.set_name(manifests, str(wanted), found.descriptor)
     return Image(store, found.digest, str(wanted), found.manifest_size)
 

@@ -81,7 +81,7 @@ def load(engine: Engine, file: str) -> list[Image]:
             raise ImageError(f"it holds no image for this machine ({architecture()})")
         for one in found:
             work.unpack(engine, one.layers, one.diff_ids)
-        with layout.update(engine) as manifests:
+        with layout.update(engine, "load") as manifests:
             for one in found:
                 for name in one.names:
                     layout.set_name(manifests, name, one.manifest)

@@ -88,7 +88,7 @@ class Image:
 
     @property
     def descriptor(self) -> Descriptor:
-        return descriptor(MANIFEST, self.digest, self.manifest_size)
+        return descriptor(self.manifest.get("mediaType", MANIFEST), self.digest, self.manifest_size)
 
     @property
     def names(self) -> list[str]:

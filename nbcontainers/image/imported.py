@@ -44,7 +44,7 @@ def import_(engine: Engine, file: str, reference: str, changes: Sequence[str], m
         _refuse_archive(engine, diff_id, file)
         config = layout.put_document(engine, encode(_config(settings, diff_id, message)), CONFIG)
         target = layout.put_document(engine, manifest(config, [descriptor(media_type, digest, size)]), MANIFEST)
-        with layout.update(engine) as manifests:
+        with layout.update(engine, "import") as manifests:
             if name:
                 layout.set_name(manifests, name, target)
             layout.add_unnamed(manifests, target)

@@ -7,8 +7,7 @@ whole normalised reference (`docker.io/library/nginx:1.21`, `localhost/mini:late
 
 finds it. An image with several names has several descriptors, one without a name has one without annotation.
 Files are written beside the layout (`partial/`, each locked while it is being written), synced and renamed in.
-Two locks, both beside the layout: `images.lock` for one change of index.json, `content.lock` shared by everybody
-who adds blobs or snapshots and exclusive for who sweeps what is no longer reachable.
+Locks, leases and what a sweep may take: image/lease.py.
 """
 
 from __future__ import annotations
@@ -16,13 +15,16 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Generator, Iterable
+import time
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import ImageError, InvalidArgument, NotFound
+from nbcontainers.image.lease import adding as adding
+from nbcontainers.image.lease import claim, lock
 from nbcontainers.oci import digest as digests
 from nbcontainers.oci.image import INDEX, MAX_DOCUMENT, REF_NAME, Descriptor, descriptor, encode, read_document
 
@@ -37,6 +39,8 @@ class Index:
 
 
 _indexes: dict[Path, tuple[tuple[int, int, int], Index]] = {}
+_SETTLED_NS = 50_000_000
+"""A file younger than this may change once more and keep its inode's number, time and size."""
 
 
 def read_index(engine: Engine) -> Index:
@@ -52,29 +56,19 @@ def read_index(engine: Engine) -> Index:
         return known[1]
     document = read_document(path.read_bytes(), str(path))
     index = Index(cast(list[Descriptor], document.get("manifests") or []))
-    _indexes[path] = (version, index)
+    if time.time_ns() - status.st_mtime_ns > _SETTLED_NS:
+        _indexes[path] = (version, index)
     return index
 
 
 @contextmanager
-def lock(engine: Engine, name: str, *, shared: bool = False, wait: bool = True) -> Generator[None]:
-    """Hold `root/NAME`. Raises BlockingIOError if somebody else does and we shall not wait."""
-    descriptor = os.open(engine.root / name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
-        yield
-    finally:
-        os.close(descriptor)
+def update(engine: Engine, why: str = "") -> Generator[list[Descriptor]]:
+    """Change the descriptors of the index, alone. Nothing is written if the block raises or changes nothing.
 
+    `why` (pull, load, tag, …) goes to the history of the names that move (image/moved.py).
+    """
+    from nbcontainers.image import moved
 
-def adding(engine: Engine) -> Any:
-    """Held by whoever adds content, so that nobody sweeps it before its descriptor is in the index."""
-    return lock(engine, "content.lock", shared=True)
-
-
-@contextmanager
-def update(engine: Engine) -> Generator[list[Descriptor]]:
-    """Change the descriptors of the index, alone. Nothing is written if the block raises or changes nothing."""
     with lock(engine, "images.lock"):
         make(engine)
         before = read_index(engine).manifests
@@ -82,16 +76,19 @@ def update(engine: Engine) -> Generator[list[Descriptor]]:
         yield manifests
         if manifests != before:
             document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
-            write(engine, engine.images / "index.json", [encode(document)])
+            with moved.recording(engine, before, manifests, why):
+                write(engine, engine.images / "index.json", [encode(document)])
 
 
 def make(engine: Engine) -> None:
-    """The folders and files that make a folder an image layout."""
+    """The folders and files that make a folder an image layout; whoever makes them first, makes them for all."""
     (engine.images / "blobs/sha256").mkdir(parents=True, exist_ok=True)
-    if not (engine.images / "oci-layout").exists():
-        write(engine, engine.images / "oci-layout", [b'{"imageLayoutVersion":"1.0.0"}'])
-    if not (engine.images / "index.json").exists():
-        write(engine, engine.images / "index.json", [encode({"schemaVersion": 2, "mediaType": INDEX, "manifests": []})])
+    empty = encode({"schemaVersion": 2, "mediaType": INDEX, "manifests": []})
+    for name, content in (("oci-layout", b'{"imageLayoutVersion":"1.0.0"}'), ("index.json", empty)):
+        if not (engine.images / name).exists():
+            with partial(engine) as file:
+                file.write(content)
+                _publish(file, engine.images / name, os.link)
 
 
 EMBEDDED = ("localhost/host:latest", "localhost/mini:latest")
@@ -159,7 +156,7 @@ def read_blob(engine: Engine, wanted: Descriptor) -> bytes:
 def put(engine: Engine, chunks: Iterable[bytes], expected: Descriptor | None = None) -> tuple[str, int]:
     """Add a blob; (digest, size). With `expected` its digest and size are held to it, and a blob that is there
     already is not written again. ImageError if it lies; then nothing was added."""
-    if expected and blob(engine, expected["digest"]).exists():
+    if expected and claim(engine, [blob(engine, expected["digest"])]):
         return expected["digest"], expected["size"]
     make(engine)
     with partial(engine) as file:
@@ -207,20 +204,25 @@ def partial(engine: Engine) -> Generator[Any]:
     """A new locked file in `root/partial`, gone at the end unless it was renamed."""
     folder = engine.root / "partial"
     folder.mkdir(mode=0o700, exist_ok=True)
-    with open(folder / os.urandom(8).hex(), "xb") as file:
+    with lock(engine, "content.lock", shared=True):
+        file = open(folder / os.urandom(8).hex(), "xb")  # noqa: SIM115 - locked before anybody can sweep it
         fcntl.flock(file, fcntl.LOCK_EX)
+    with file:
         try:
             yield file
         finally:
             Path(file.name).unlink(missing_ok=True)  # missing: renamed
 
 
-def _publish(file: Any, target: Path) -> None:
+def _publish(file: Any, target: Path, put: Callable[[str, Path], None] = os.rename) -> None:
     """Blobs are readable, not secret among our own: the root folder is closed."""
     file.flush()
     os.fchmod(file.fileno(), 0o644)
     os.fsync(file.fileno())
-    os.rename(file.name, target)
+    try:
+        put(file.name, target)
+    except FileExistsError:
+        return  # os.link: somebody else was first
     folder = os.open(target.parent, os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(folder)
@@ -229,7 +231,7 @@ def _publish(file: Any, target: Path) -> None:
 
 
 def abandoned(engine: Engine) -> list[Path]:
-    """Files in `partial/` whose writer is dead: their lock is free."""
+    """Files in `partial/` whose writer is dead: their lock is free. For who holds the gate alone."""
     found = []
     for path in (engine.root / "partial").glob("*"):
         try:

@@ -82,7 +82,7 @@ def build(engine: Engine) -> Image:
             layout.put(engine, [content], blob)
         config = layout.put_document(engine, encode(_config(diff_ids, sources)), CONFIG)
         target = layout.put_document(engine, manifest(config, blobs), MANIFEST)
-        with layout.update(engine) as manifests:
+        with layout.update(engine, "mini") as manifests:
             layout.set_name(manifests, MINI, target, embedded=True)
     return Image(engine, target["digest"], MINI, target["size"])
 

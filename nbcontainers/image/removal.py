@@ -1,7 +1,7 @@
 """Taking images away: names, and what nothing reaches any more.
 
 Reachable is what a descriptor of the index leads to, and every snapshot that a container's recipe mounts; a sweep
-removes the rest. It never waits for, and never disturbs, whoever is adding something: then it is left to the next.
+removes the rest, but for what is leased (image/lease.py): that is left to a later one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import Error, InvalidState
-from nbcontainers.image import layout, work
+from nbcontainers.image import layout, lease, work
 from nbcontainers.image.image import Image, of_descriptor
 from nbcontainers.image.store import resolve, short
 from nbcontainers.oci import reference as references
@@ -102,34 +102,31 @@ def _containers(engine: Engine) -> Iterator[tuple[dict[str, Any], list[Path]]]:
 
 
 def sweep(engine: Engine) -> dict[str, int]:
-    """Remove what nothing reaches: {"blobs", "snapshots", "bytes"} (bytes of blobs). Does nothing while somebody adds."""
-    try:
-        with layout.lock(engine, "content.lock", wait=False), layout.lock(engine, "images.lock"):
-            return _sweep(engine)
-    except BlockingIOError:
-        return {"blobs": 0, "snapshots": 0, "bytes": 0}
+    """Remove what nothing reaches and nobody can be about to name: {"blobs", "snapshots", "bytes"} (bytes of blobs)."""
+    with lease.lock(engine, "content.lock"):
+        young = lease.oldest(engine)
+        blobs, chains = reachable(engine)
+        going = [path for path in _unreachable_blobs(engine, blobs) if path.stat().st_mtime_ns < young]
+        freed = sum(path.stat().st_size for path in going)
+        for path in (*going, *layout.abandoned(engine)):
+            path.unlink()
+        gone = list(_unreachable_snapshots(engine, chains, young))
+        _drop_dangling(engine.snapshots / "l")
+    work.discard(gone)
+    return {"blobs": len(going), "snapshots": len(gone), "bytes": freed}
 
 
-def _sweep(engine: Engine) -> dict[str, int]:
-    blobs, chains = _reachable(engine)
-    mounted = {path for _, folders in _containers(engine) for path in folders}
-    chains.update(path.parent.name for path in mounted if path.name == "fs")
-    count = freed = 0
+def _unreachable_blobs(engine: Engine, blobs: set[str]) -> Iterator[Path]:
     for path in (engine.images / "blobs").glob("*/*"):
         if f"{path.parent.name}:{path.name}" not in blobs:
-            freed += path.stat().st_size
-            count += 1
-            path.unlink()
-    for path in layout.abandoned(engine):
-        path.unlink(missing_ok=True)
-    gone = list(_unreachable_snapshots(engine, chains))
-    _drop_dangling(engine.snapshots / "l")
-    work.discard(gone)
-    return {"blobs": count, "snapshots": len(gone), "bytes": freed}
+            yield path
 
 
-def _reachable(engine: Engine) -> tuple[set[str], set[str]]:
-    """Digests of blobs, and hex ChainIDs. A damaged manifest keeps itself only."""
+def reachable(engine: Engine) -> tuple[set[str], set[str]]:
+    """Digests of blobs, and hex ChainIDs, that an image or a container needs. A damaged manifest keeps itself only.
+
+    The index is read first: what a container is being made of is leased until its own record is there.
+    """
     blobs: set[str] = set()
     chains: set[str] = set()
     for one in layout.read_index(engine).manifests:
@@ -141,10 +138,12 @@ def _reachable(engine: Engine) -> tuple[set[str], set[str]]:
             chains.update(chain.rpartition(":")[2] for chain in image.chain_ids)
         except Error:
             continue
+    mounted = {path for _, folders in _containers(engine) for path in folders}
+    chains.update(path.parent.name for path in mounted if path.name == "fs")
     return blobs, chains
 
 
-def _unreachable_snapshots(engine: Engine, chains: set[str]) -> Iterator[Path]:
+def _unreachable_snapshots(engine: Engine, chains: set[str], young: float) -> Iterator[Path]:
     """Folders to delete, each renamed first: a snapshot is there as a whole or not at all. Also dead makers' parts."""
     for path in list(engine.snapshots.iterdir()):
         name = path.name
@@ -154,14 +153,31 @@ def _unreachable_snapshots(engine: Engine, chains: set[str]) -> Iterator[Path]:
             if _free(path):
                 path.unlink(missing_ok=True)
         elif name.endswith(".partial"):
-            if _free(path.with_suffix(".lock")):
+            if "-" in name:
                 yield path
-        elif name not in chains:
-            partial = path.with_name(f"{name}.partial")
-            if partial.exists():
-                yield path.rename(path.with_name(f"{name}-{os.urandom(4).hex()}.partial"))
-            else:
-                yield path.rename(partial)
+            elif gone := _taken_from_dead(path):
+                yield gone
+        elif name not in chains and path.stat().st_mtime_ns < young:
+            yield path.rename(path.with_name(f"{name}-{os.urandom(4).hex()}.partial"))
+
+
+def _taken_from_dead(partial: Path) -> Path | None:
+    """A half-made snapshot under a name of its own, unless its maker lives."""
+    lock = partial.with_suffix(".lock")
+    with open(lock, "ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+        gone = partial.with_name(f"{partial.stem}-{os.urandom(4).hex()}.partial")
+        try:
+            if os.stat(lock).st_ino == os.fstat(file.fileno()).st_ino:
+                return partial.rename(gone)
+        except FileNotFoundError:
+            pass  # its maker has just ended
+        finally:
+            lock.unlink(missing_ok=True)
+        return None
 
 
 def _drop_dangling(links: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nbcontainers.engine import Engine
-from nbcontainers.image import snapshot, work
+from nbcontainers.image import lease, snapshot, work
 from nbcontainers.image.image import Image
 from nbcontainers.monitor.steps import Step
 
@@ -32,7 +32,7 @@ def layers(engine: Engine, image: Image) -> list[str]:
     if image.is_host:
         return ["/"]
     known = _known.get((engine.root, image.digest))
-    if known is None or not all(map(os.path.exists, known)):
+    if known is None or not lease.claim(engine, [f"{folder}/.." for folder in known]):
         known = work.ensure_unpacked(image)
         known = _visible(engine, image, known)
         known = _shortened(engine, known) if len(known) > _MANY else known

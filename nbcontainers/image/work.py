@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbcontainers.engine import Engine
-from nbcontainers.image.image import Image
+from nbcontainers.image import layout, lease
+from nbcontainers.image.image import Image, missing
 from nbcontainers.image.snapshot import path
 from nbcontainers.oci.image import chain_ids
 
@@ -25,24 +26,24 @@ def ensure_unpacked(image: Image) -> list[str]:
     Raises ImageError for a layer that is damaged or hostile; then nothing of it is kept.
     """
     folders = [path(image.engine.snapshots, chain) for chain in image.chain_ids]
-    if not all(map(Path.exists, folders)):
+    if not lease.claim(image.engine, [folder.parent for folder in folders]):
         blobs = [layer["digest"] for layer in image.layers]
+        if not lease.claim(image.engine, [layout.blob(image.engine, digest) for digest in blobs]):
+            raise missing(str(image), [])
         unpack(image.engine, blobs, image.config["rootfs"]["diff_ids"])
     return [str(folder) for folder in reversed(folders)]
 
 
 def unpack(engine: Engine, blobs: Sequence[str], diff_ids: Sequence[str]) -> None:
     """Unpack the layers (blobs of the store, bottom first) whose snapshots do not exist."""
-    from nbcontainers.image import layout
-
     chain = [chain_id.rpartition(":")[2] for chain_id in chain_ids(diff_ids)]
     jobs: list[Job] = []
     for number, (digest, diff_id) in enumerate(zip(blobs, diff_ids, strict=True)):
-        if not path(engine.snapshots, chain[number]).exists():
+        if not lease.claim(engine, [path(engine.snapshots, chain[number]).parent]):
             blob, below = str(layout.blob(engine, digest)), chain[:number][::-1]
             jobs.append({"blob": blob, "diff_id": diff_id, "chain": chain[number], "below": below})
     if jobs:
-        with layout.adding(engine):
+        with lease.adding(engine):
             call("unpacking:make", snapshots=str(engine.snapshots), jobs=jobs, userxattr=engine.rootless)
 
 

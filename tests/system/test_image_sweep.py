@@ -37,4 +37,4 @@ def test_nothing_is_swept_while_a_container_is_being_made(fresh_engine: Any, mon
 
     monkeypatch.setattr(rootfs, "prepare", late)
     assert nbcontainers.run("mini", "true", rm=True).exit_code == 0
-    assert swept == [{"blobs": 0, "snapshots": 0, "bytes": 0}]
+    assert [found["snapshots"] for found in swept] == [0]

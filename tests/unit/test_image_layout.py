@@ -257,14 +257,7 @@ def test_sweep_takes_what_nothing_reaches(engine: Engine, monkeypatch: pytest.Mo
     assert report["snapshots"] == 1
     assert report["blobs"] == 4  # b's manifest, config and layer, and the garbage
     assert not layout.blob(engine, garbage).exists()
-    assert discarded == ["0" * 64 + ".partial"]
+    assert [name[:65] for name in discarded] == ["0" * 64 + "-"]
     assert (engine.snapshots / used.chain_ids[0][7:]).exists()
     assert not (engine.root / "partial/dead").exists()
     assert store.resolve(engine, "a:1").config["config"]["Cmd"] == ["x"]
-
-
-def test_sweep_leaves_everything_while_somebody_adds(engine: Engine) -> None:
-    garbage = layout.put(engine, [b"garbage"])[0]
-    with layout.adding(engine), layout.adding(engine):
-        assert removal.sweep(engine) == {"blobs": 0, "snapshots": 0, "bytes": 0}
-    assert layout.blob(engine, garbage).exists()
