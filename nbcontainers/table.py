@@ -25,6 +25,12 @@ SHOWN_ROWS = 100
 
 BORDER = "var(--jp-border-color2, var(--vscode-panel-border, rgba(128, 128, 128, .35)))"
 MONOSPACE = "var(--jp-code-font-family, var(--vscode-editor-font-family, ui-monospace, Menlo, Consolas, monospace))"
+BOX = (
+    f"display: inline-block; min-width: 430px; max-width: 760px; box-sizing: border-box; margin: 4px 0; "
+    f"padding: 10px 14px; border: 1px solid {BORDER}; border-radius: 6px; font-size: 13px; line-height: 1.5;"
+)
+"""The frame of a card."""
+HEAD = "display: flex; flex-wrap: wrap; align-items: baseline; column-gap: 6px;"
 _CELL = "padding: 3px 14px 3px 0; border: 0; white-space: nowrap; vertical-align: top; background: none;"
 
 
@@ -53,6 +59,12 @@ def bytes_(value: object) -> str:
     while abs(number) >= 1024 and (larger := next(units, None)):
         number, unit = number / 1024, larger
     return f"{number:.4g}{unit}"
+
+
+def amount(number: float) -> str:
+    """Bytes with a space before the unit, for reading rather than for columns."""
+    shown = bytes_(number)
+    return f"{shown.rstrip('BKMGTPi')} {shown.lstrip('0123456789.-')}"
 
 
 def duration(value: object) -> str:

@@ -97,8 +97,14 @@ def _carry_out(verb: Verb, typed: str, words: list[str]) -> int:
         from nbcontainers.cli import foreground
 
         return foreground.run(verb, call)
-    result = verb.function(*call.arguments, **call.options)
-    return _print(shown(result, as_json=call.face.get("format") == "json", quiet=bool(call.face.get("quiet"))))
+    quiet = bool(call.face.get("quiet"))
+    if verb.accepts("progress"):
+        from nbcontainers.cli import transfer
+
+        result = transfer.run(verb, call, quiet=quiet)
+    else:
+        result = verb.function(*call.arguments, **call.options)
+    return _print(shown(result, as_json=call.face.get("format") == "json", quiet=quiet))
 
 
 def _print(text: str) -> int:

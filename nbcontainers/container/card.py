@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from nbcontainers.cgroups.stats import cpu_limit
 from nbcontainers.container.failure import signal_name
-from nbcontainers.table import BORDER, MONOSPACE, bytes_, duration, plain
+from nbcontainers.table import BORDER, BOX, HEAD, MONOSPACE, amount, duration, plain
 
 _GREEN, _RED, _AMBER, _BLUE, _GREY = "#2da44e", "#e5484d", "#d68f00", "#4493f8", "#8b949e"
 _LONGEST_COMMAND = 100
@@ -106,10 +106,10 @@ class Card:
         kills, hits = self.usage.get("oom_kills"), self.usage.get("memory_limit_hits")
         note = _count(kills, "OOM kill") if kills else f"met its limit {_count(hits, 'time')}" if hits else ""
         if not limit:
-            return Meter("memory", f"{_amount(peak)} peak", note=note or "no limit")
+            return Meter("memory", f"{amount(peak)} peak", note=note or "no limit")
         part = min(peak / limit, 1.0)
         colour = _RED if kills else _AMBER if part > _NEARLY_FULL else _BLUE
-        return Meter("memory", f"{_amount(peak)} peak of {_amount(limit)}", part, note, colour)
+        return Meter("memory", f"{amount(peak)} peak of {amount(limit)}", part, note, colour)
 
     def _cpu(self) -> Meter | None:
         used = self.usage.get("cpu_s")
@@ -143,7 +143,7 @@ class Card:
         read, written = self.usage.get("io_read_bytes"), self.usage.get("io_write_bytes")
         if read is None or written is None:
             return None
-        return Meter("disk", f"{_amount(read)} read, {_amount(written)} written")
+        return Meter("disk", f"{amount(read)} read, {amount(written)} written")
 
     def in_force(self) -> list[str]:
         """The limits the kernel confirmed, as options."""
@@ -166,12 +166,12 @@ class Card:
     def html(self) -> str:
         rows = "".join(_row(meter) for meter in self.meters())
         table = f'<table style="{_TABLE}"><tbody>{rows}</tbody></table>' if rows else ""
-        return f'<div style="{_BOX}">{self._head()}{self._command()}{table}{self._limits()}</div>'
+        return f'<div style="{BOX}">{self._head()}{self._command()}{table}{self._limits()}</div>'
 
     def _head(self) -> str:
         elapsed = "" if self.elapsed is None else f" · {duration(self.elapsed)}"
         return (
-            f'<div style="{_HEAD}">'
+            f'<div style="{HEAD}">'
             f'<span style="color: {self.colour}; font-size: 15px;" aria-hidden="true">●</span> '
             f'<b style="font-weight: 600;">{_safe(self.name)}</b> '
             f'<code style="{_CODE} opacity: .7;">{_safe(self.id[:12])}</code> '
@@ -195,11 +195,6 @@ class Card:
         return {"text/plain": self.text(), "text/html": self.html()}
 
 
-_BOX = (
-    f"display: inline-block; min-width: 430px; max-width: 760px; box-sizing: border-box; margin: 4px 0; "
-    f"padding: 10px 14px; border: 1px solid {BORDER}; border-radius: 6px; font-size: 13px; line-height: 1.5;"
-)
-_HEAD = "display: flex; flex-wrap: wrap; align-items: baseline; column-gap: 6px;"
 _VERDICT = "margin-left: auto; padding-left: 20px;"
 _CODE = f"font-family: {MONOSPACE}; font-size: 12px; background: none; color: inherit;"
 _CHIP = f"border: 1px solid {BORDER}; border-radius: 4px; padding: 0 5px; white-space: nowrap;"
@@ -239,7 +234,7 @@ def _options(limits: Mapping[str, Any]) -> Iterator[str]:
     memory, cpu = limits.get("memory") or {}, limits.get("cpu") or {}
     for key, option in (("limit", "memory"), ("swap", "memory-swap"), ("reservation", "memory-reservation")):
         if (memory.get(key) or -1) >= 0:
-            yield f"{option} {_amount(memory[key])}"
+            yield f"{option} {amount(memory[key])}"
     if (cpus := cpu_limit(limits)) is not None:
         yield f"cpus {cpus:g}"
     for key, option in (("shares", "cpu-shares"), ("cpus", "cpuset-cpus"), ("mems", "cpuset-mems")):
@@ -249,14 +244,8 @@ def _options(limits: Mapping[str, Any]) -> Iterator[str]:
         yield f"pids {limits['pids']['limit']}"
     for key, found in (limits.get("blockIO") or {}).items():
         for rate in found if isinstance(found, list) else ():
-            unit = _amount(rate["rate"]) if "Bps" in key else f"{rate['rate']} operations"
+            unit = amount(rate["rate"]) if "Bps" in key else f"{rate['rate']} operations"
             yield f"{'write' if 'Write' in key else 'read'} {unit}/s of {rate['major']}:{rate['minor']}"
-
-
-def _amount(number: float) -> str:
-    """Bytes with a space before the unit, for reading rather than for columns."""
-    shown = bytes_(number)
-    return f"{shown.rstrip('BKMGTPi')} {shown.lstrip('0123456789.-')}"
 
 
 def _count(number: float, noun: str) -> str:

@@ -18,7 +18,7 @@ from nbcontainers.cli.verbs import Verb
 from nbcontainers.errors import Error, of_the_host
 from nbcontainers.magics.interpolation import value
 
-QUIET = Parameter("quiet", FLAG, ("--quiet", "-q"), help="Show no card")
+QUIET = Parameter("quiet", FLAG, ("--quiet", "-q"), help="Show no card, no progress")
 RAISE = Parameter("raise_error", FLAG, off=("--no-raise-error",), help="Return the handle also when it failed")
 
 WITH_BODY = ("container", "image")
@@ -123,7 +123,7 @@ class ObjectMagic:
             return Answer(help.of_verb(verb, parser.name, parser.face))
         quiet = bool(call.face.get("quiet")) or (self.settings.quiet and QUIET in face_options(verb))
         try:
-            result = self.carry_out(verb, call, cell, parser.name)
+            result = self.carry_out(verb, call, cell, parser.name, quiet=quiet)
         except Error as error:
             self._failed(error, call, quiet=quiet)
             raise
@@ -136,10 +136,10 @@ class ObjectMagic:
                 raise refused from error
             raise
         self._keep(call, result)
-        return Answer(result, quiet)
+        return Answer(result, quiet or verb.accepts("progress"))  # its area has said it
 
-    def carry_out(self, verb: Verb, call: Call, cell: str | None, typed: str) -> Any:
-        from nbcontainers.magics import running
+    def carry_out(self, verb: Verb, call: Call, cell: str | None, typed: str, *, quiet: bool) -> Any:
+        from nbcontainers.magics import running, transfer
 
         if verb.name == "python":
             return running.python(self.settings, verb, call, cell, typed)
@@ -147,6 +147,8 @@ class ObjectMagic:
             return running.program(self.settings, verb, call, cell, typed)
         if cell is not None:
             raise running.no_body(typed)
+        if verb.accepts("progress"):
+            return transfer.run(verb, call, quiet=quiet)
         return verb.function(*call.arguments, **call.options)
 
     def _failed(self, error: Error, call: Call, *, quiet: bool) -> None:
@@ -184,8 +186,10 @@ OUT = Parameter(
 
 
 def face_options(verb: Verb) -> list[Parameter]:
-    """What a notebook adds to a verb: -o, and where it runs a program -q and --no-raise-error."""
-    return [OUT, QUIET, RAISE] if verb.accepts("raise_error") else [OUT]
+    """What a notebook adds to a verb: -o, -q where it shows more than its result, --no-raise-error for a program."""
+    if verb.accepts("raise_error"):
+        return [OUT, QUIET, RAISE]
+    return [OUT, QUIET] if verb.accepts("progress") else [OUT]
 
 
 def join_continued(line: str, cell: str) -> tuple[str, str]:
