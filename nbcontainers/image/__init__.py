@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_VERBS = frozenset("history import_ inspect load ls rm tag".split())
+_VERBS = frozenset("history import_ inspect load ls rm save tag".split())
 
 
 def __getattr__(name: str) -> Any:

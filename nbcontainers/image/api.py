@@ -17,7 +17,7 @@ from nbcontainers.option import Argument, Option
 if TYPE_CHECKING:
     from nbcontainers.table import Table
 
-__all__ = ["history", "import_", "inspect", "load", "ls", "rm", "tag"]
+__all__ = ["history", "import_", "inspect", "load", "ls", "rm", "save", "tag"]
 
 File = Annotated[str, Argument("FILE", "a tar, plain or compressed by gzip, zstd, xz or bzip2; - is the input", "path")]
 Name = Annotated[str, Argument("IMAGE", "name, name@digest, id or its beginning", complete="image")]
@@ -116,6 +116,41 @@ def inspect(*references: Name, engine: Engine | None = None) -> list[dict[str, A
         raise InvalidArgument("inspect needs an image", hint="%image inspect IMAGE; %image ls shows them")
     store = engine or default_engine()
     return [listing.details(resolve(store, str(text))) for text in references]
+
+
+def save(
+    *references: Name,
+    output: Annotated[
+        str,
+        Option(
+            "-o",
+            help="the file to write, or the folder of an oci-dir; - is the output",
+            metavar="FILE",
+            complete="path",
+        ),
+    ] = "",
+    format: Annotated[
+        str,
+        Option(
+            help="docker-archive, oci-archive or oci-dir",
+            metavar="FORM",
+            choices=("docker-archive", "oci-archive", "oci-dir"),
+        ),
+    ] = "docker-archive",
+    uncompressed: Annotated[bool, Option(help="layers as plain tars, for what cannot read theirs")] = False,
+    engine: Engine | None = None,
+) -> None:
+    """Write images with their names to one archive, which Docker, podman, skopeo and `image load` read.
+
+    A docker-archive is an oci-archive as well (as Docker 25 and later write it). Blobs are checked on the way and
+    written once; the same images make the same bytes. The file is there as a whole or not at all.
+    """
+    from nbcontainers.image import saving
+
+    if not references:
+        raise InvalidArgument("save needs an image", hint="%image save IMAGE -o FILE; %image ls shows them")
+    texts = [str(text) for text in references]
+    saving.save(engine or default_engine(), texts, str(output), format, uncompressed=uncompressed)
 
 
 def tag(

@@ -45,7 +45,7 @@ from nbcontainers.oci.image import (
     read_manifest,
 )
 
-_CONTAINERD_NAME = "io.containerd.image.name"  # Docker 25 and later: ref.name is the tag alone there
+CONTAINERD_NAME = "io.containerd.image.name"  # Docker 25 and later: ref.name is the tag alone there
 _NESTED = 3
 
 
@@ -195,7 +195,7 @@ def _oci_image(engine: Engine, source: Source, entry: Descriptor, names: list[st
 def _oci_names(source: Source, entry: Descriptor) -> list[str]:
     """containerd's annotation, or ref.name: a whole reference, or a tag alone (then the file's name comes before)."""
     notes = entry.get("annotations") or {}
-    text = notes.get(_CONTAINERD_NAME) or notes.get(REF_NAME) or ""
+    text = notes.get(CONTAINERD_NAME) or notes.get(REF_NAME) or ""
     if not text:
         return []
     if not set(text) & {"/", ":"} and re.fullmatch(r"latest|v?\d.*", text):

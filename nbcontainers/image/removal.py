@@ -35,7 +35,7 @@ def remove(engine: Engine, text: str, *, force: bool) -> list[str]:
             hint="%image ls shows what can go",
         )
     names = image.names
-    going = [image.reference] if _names_it(text, image) else names
+    going = [image.reference] if names_it(text, image) else names
     if len(going) > 1 and not force:
         some = ", ".join(map(short, names))
         raise InvalidState(
@@ -53,7 +53,7 @@ def remove(engine: Engine, text: str, *, force: bool) -> list[str]:
     return report + ([f"Deleted: {image.id}"] if last else [])
 
 
-def _names_it(text: str, image: Image) -> bool:
+def names_it(text: str, image: Image) -> bool:
     """Whether the image was given by a name of its own, not by an id."""
     try:
         wanted = references.candidates(text)

@@ -1,0 +1,93 @@
+"""Where an archive goes: a file that is there as a whole or not at all, or the standard output."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nbcontainers.errors import Error, InvalidArgument
+
+
+@contextmanager
+def archive(path: str) -> Generator[Any]:
+    """A file to write to; `-` is the standard output. Nothing is left of a file that was not finished.
+
+    Raises InvalidArgument for a terminal and for what cannot be written to, Error for a full disk.
+    """
+    if path in ("", "-"):
+        with _standard_output() as file:
+            yield file
+        return
+    target = Path(path).expanduser()
+    with _explained(path):
+        if _is_special(target):
+            with open(target, "wb") as file:
+                yield file
+            return
+        partial = _beside(target)
+        try:
+            with open(partial, "xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder(path: str) -> Generator[Path]:
+    """A new folder, in its place when all is in it. InvalidArgument where something is already."""
+    target = Path(path).expanduser()
+    with _explained(path):
+        if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+            raise InvalidArgument(f"{path} is there already", hint="give the path of a folder to be made")
+        partial = _beside(target)
+        partial.mkdir()
+        try:
+            yield partial
+            os.rename(partial, target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{os.urandom(4).hex()}.partial")
+
+
+def _is_special(target: Path) -> bool:
+    """A pipe or a device is written to as it is."""
+    try:
+        return not stat.S_ISREG(target.stat().st_mode) and not target.is_dir()
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def _explained(path: str) -> Generator[None]:
+    """Only what concerns the path itself: the store's own errors go on as they are."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename and not str(error.filename).startswith(str(Path(path).expanduser().parent)):
+            raise
+        hint = "give the path of a file that can be written, on a disk with room, with -o FILE"
+        raise Error(f"cannot write {path}: {error.strerror}", hint=hint, errno=error.errno) from None
+
+
+@contextmanager
+def _standard_output() -> Generator[Any]:
+    """Only the process's own: a notebook's is no place for bytes."""
+    if sys.stdout is not sys.__stdout__ or sys.stdout is None:
+        raise InvalidArgument("an archive needs a file to go to", hint="write -o FILE")
+    sys.stdout.flush()
+    if os.isatty(sys.stdout.fileno()):
+        raise InvalidArgument("an archive is nothing for a terminal", hint="write -o FILE, or send it on with | or >")
+    with open(sys.stdout.fileno(), "wb", closefd=False) as file:
+        yield file
