@@ -91,6 +91,11 @@ def make(engine: Engine) -> None:
                 _publish(file, engine.images / name, os.link)
 
 
+INDEX_NOTE = "io.nbcontainers.index"
+"""Annotation in index.json: the digest of the index that a manifest was chosen from."""
+ORIGIN_NOTE = "io.nbcontainers.origin"
+"""Annotation in index.json: repositories, with spaces between, that are known to have all blobs of the image."""
+
 EMBEDDED = ("localhost/host:latest", "localhost/mini:latest")
 """Names that always mean our own images: no archive may take their place."""
 
@@ -104,6 +109,7 @@ def set_name(manifests: list[Descriptor], name: str, target: Descriptor, *, embe
         raise InvalidArgument(f"{name} is the name of an embedded image", hint="give the image another name")
     previous = next((one for one in manifests if one.get("annotations", {}).get(REF_NAME) == name), None)
     if previous and previous["digest"] == target["digest"]:
+        previous["annotations"] = previous["annotations"] | _named(target, name)["annotations"]
         return
     manifests[:] = [
         one for one in manifests

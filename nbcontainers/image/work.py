@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,20 +53,34 @@ def discard(folders: Sequence[Path]) -> None:
         call("snapshot:discard", folders=[str(folder) for folder in folders])
 
 
-def call(target: str, **arguments: Any) -> Any:
+def place(engine: Engine) -> dict[str, Any]:
+    """An engine as JSON, for `at` in the child."""
+    return {"root": str(engine.root), "run": str(engine.run), "rootless": engine.rootless}
+
+
+def at(place: dict[str, Any]) -> Engine:
+    return Engine(Path(place["root"]), Path(place["run"]), place["rootless"])
+
+
+def call(target: str, *, on_event: Callable[[dict[str, Any]], None] | None = None, **arguments: Any) -> Any:
     """Call `nbcontainers.image.TARGET` in a process of the launcher, which finds the fast codecs where we do."""
     from nbcontainers.launcher import client
 
-    return client.call("nbcontainers.image.work:inside", target=target, paths=_codec_paths(), arguments=arguments)
+    return client.call(
+        "nbcontainers.image.work:inside", on_event=on_event, target=target, paths=_codec_paths(), arguments=arguments
+    )
 
 
-def inside(target: str, paths: list[str], arguments: dict[str, Any]) -> Any:
+def inside(
+    target: str, paths: list[str], arguments: dict[str, Any], on_event: Callable[[dict[str, Any]], None] | None = None
+) -> Any:
     """The launcher's side of `call`: it runs without site-packages, so it is told where the codecs are."""
     from importlib import import_module
 
     sys.path += [path for path in paths if path not in sys.path]
     module, _, name = target.partition(":")
-    return getattr(import_module(f"nbcontainers.image.{module}"), name)(**arguments)
+    listener = {"on_event": on_event} if on_event else {}
+    return getattr(import_module(f"nbcontainers.image.{module}"), name)(**arguments, **listener)
 
 
 def _codec_paths() -> list[str]:

@@ -13,7 +13,7 @@ _FORM = re.compile(r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})")
 class Hash(Protocol):
     """What hashlib makes."""
 
-    def update(self, data: bytes, /) -> None: ...
+    def update(self, data: bytes | memoryview, /) -> None: ...
     def hexdigest(self) -> str: ...
 
 
@@ -29,9 +29,10 @@ def split(digest: str) -> tuple[str, str]:
     return algorithm, value
 
 
-def of(content: bytes) -> str:
-    """The sha256 digest of `content`."""
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+def of(content: bytes, like: str = "") -> str:
+    """The digest of `content`: sha256, or the algorithm of the digest `like`."""
+    hashed = hashlib.new(like.partition(":")[0] or "sha256", content)
+    return f"{hashed.name}:{hashed.hexdigest()}"
 
 
 def hasher(digest: str) -> Hash:

@@ -19,10 +19,23 @@ LAYER_GZIP = f"{LAYER}+gzip"
 LAYER_ZSTD = f"{LAYER}+zstd"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 REF_NAME = "org.opencontainers.image.ref.name"
 
 INDEXES = (INDEX, DOCKER_INDEX)
 MANIFESTS = (MANIFEST, DOCKER_MANIFEST)
+SCHEMA_1 = tuple(f"application/vnd.docker.distribution.manifest.v1+{form}" for form in ("json", "prettyjws"))
+_NONDISTRIBUTABLE = "application/vnd.oci.image.layer.nondistributable.v1.tar"
+_DOCKER_LAYER = "application/vnd.docker.image.rootfs"
+FOREIGN_LAYERS = (
+    _NONDISTRIBUTABLE, f"{_NONDISTRIBUTABLE}+gzip", f"{_NONDISTRIBUTABLE}+zstd",
+    f"{_DOCKER_LAYER}.foreign.diff.tar", f"{_DOCKER_LAYER}.foreign.diff.tar.gzip",
+)  # fmt: skip
+"""Layers that may be pulled and must not be pushed (layer.md, "Non-Distributable Layers")."""
+LAYERS = (
+    LAYER, LAYER_GZIP, LAYER_ZSTD, f"{_DOCKER_LAYER}.diff.tar", f"{_DOCKER_LAYER}.diff.tar.gzip",
+    f"{_DOCKER_LAYER}.diff.tar.zstd", *FOREIGN_LAYERS,
+)  # fmt: skip
 MAX_DOCUMENT = 4 << 20
 """Bytes of the largest manifest, index or config we read: what registries accept as well."""
 

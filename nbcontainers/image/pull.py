@@ -1,0 +1,300 @@
+"""`image pull`: images from a registry or an OCI layout into the store.
+
+The client finds out what is meant and names the result; everything in between (`inside`) runs in a process of the
+launcher: the kernel's process stays free for its cell. A name appears only when all of its image is there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+from nbcontainers.engine import Engine
+from nbcontainers.errors import ImageError, InvalidArgument, NotFound
+from nbcontainers.image import layout, lease, transfer, work
+from nbcontainers.image.fetch import Source
+from nbcontainers.image.image import Image
+from nbcontainers.image.source import Where, open_source
+from nbcontainers.image.transfer import Report
+from nbcontainers.oci import digest as digests
+from nbcontainers.oci import platform as platforms
+from nbcontainers.oci import reference as references
+from nbcontainers.oci.image import (
+    CONFIG,
+    DOCKER_CONFIG,
+    INDEXES,
+    LAYERS,
+    MAX_DOCUMENT,
+    SCHEMA_1,
+    Descriptor,
+    ImageConfig,
+    Manifest,
+    descriptor,
+    read_config,
+    read_descriptor,
+    read_document,
+    read_manifest,
+)
+from nbcontainers.oci.platform import Platform
+from nbcontainers.oci.reference import Reference
+
+Progress = Callable[[dict[str, Any]], None]
+_NESTED = 3
+
+
+class Request(TypedDict):
+    """One image to bring: `tag` is its tag or digest at the source, `name` what it will be called here ("": nothing)."""
+
+    where: Where
+    tag: str
+    name: str
+    platform: str
+
+
+class Found(TypedDict):
+    """What came: the manifest, and the digest of the index it was chosen from ("" if from none)."""
+
+    manifest: Descriptor
+    index: str
+
+
+def pull(
+    engine: Engine,
+    text: str,
+    *,
+    platform: str = "",
+    all_tags: bool = False,
+    tls_verify: bool | None = None,
+    progress: Progress | None = None,
+) -> list[Image]:
+    """Bring in the image, or all that have a tag. `text`: a reference, oci:DIR[:TAG], oci-archive: or docker-archive:FILE.
+
+    Raises RegistryError, ImageError or NotFound; the images brought in before stay.
+    """
+    wanted = str(platforms.parse(platform)) if platform else ""
+    transport, colon, rest = text.partition(":")
+    if colon and transport in ("oci-archive", "docker-archive"):
+        from nbcontainers.image import archive
+
+        return archive.load(engine, rest)
+    if colon and transport == "oci":
+        return [_bring(engine, _of_layout(rest, wanted), progress)]
+    reference = references.parse(text.removeprefix("docker://"))
+    where = of_registry(engine, reference, tls_verify)
+    tags = [reference.digest or reference.tag]
+    if all_tags:
+        if ":" in text.rpartition("/")[2] or reference.digest:
+            raise InvalidArgument(
+                "--all-tags goes with a name without tag", hint=f"%image pull -a {reference.repository}"
+            )
+        tags = work.call("pull:tags", where=where)
+    return [_bring(engine, _request(where, reference, tag, wanted), progress) for tag in tags]
+
+
+def of_registry(engine: Engine, reference: Reference, tls_verify: bool | None) -> Where:
+    from nbcontainers.registry import settings
+
+    return {"registry": list(reference), "settings": settings.load(engine).to_json(), "tls_verify": tls_verify}
+
+
+def _request(where: Where, reference: Reference, tag: str, platform: str) -> Request:
+    """A digest names the image as it is, whatever tag stands beside it."""
+    name = Reference(*reference[:2], digest=tag) if reference.digest else Reference(*reference[:2], tag)
+    return {"where": where, "tag": tag, "name": str(name), "platform": platform}
+
+
+def _of_layout(text: str, platform: str) -> Request:
+    """DIR or DIR:TAG; the name is the layout's own where that is a whole reference, else DIR's last part and TAG."""
+    from nbcontainers.image.source import Layout
+
+    folder, colon, tag = text.rpartition(":") if not os.path.isdir(text) else (text, "", "")
+    if not colon and not os.path.isdir(text):
+        raise NotFound(f"there is no folder {text}", hint="give the path of an OCI layout: oci:DIR[:TAG]")
+    path = Path(folder).absolute()
+    if not tag and (names := Layout(path).names()) and len(names) == 1:
+        tag = names[0]
+    return {"where": {"layout": str(path)}, "tag": tag, "name": _name_of(tag, path.name), "platform": platform}
+
+
+def _name_of(tag: str, stem: str) -> str:
+    for text in (tag if set(tag) & {"/", ":"} else "", f"{stem.lower()}:{tag}" if tag else stem.lower()):
+        try:
+            return str(references.parse(text, default_domain=references.LOCAL))
+        except InvalidArgument:
+            continue
+    return ""
+
+
+def _bring(engine: Engine, request: Request, progress: Progress | None) -> Image:
+    with layout.adding(engine):
+        target, previous = _transfer(engine, request, progress), None
+        name = request["name"]
+        with layout.update(engine, "pull") as manifests:
+            previous = layout.read_index(engine).names.get(name)
+            if name:
+                layout.set_name(manifests, name, target)
+            layout.add_unnamed(manifests, target)
+    if progress and previous and previous["digest"] != target["digest"]:
+        progress({"event": "moved", "reference": name, "from": previous["digest"], "to": target["digest"]})
+    if progress:
+        progress({"event": "done", "digest": target["digest"]})
+    return Image(engine, target["digest"], name, target["size"])
+
+
+def _transfer(engine: Engine, request: Request, progress: Progress | None) -> Descriptor:
+    """The manifest's descriptor, with notes of where it came from: a later pull or push asks less for knowing them."""
+    found: Found = work.call("pull:inside", on_event=progress, engine=work.place(engine), request=request)
+    notes = {layout.INDEX_NOTE: found["index"]} if found["index"] else {}
+    if registry := request["where"].get("registry"):
+        notes[layout.ORIGIN_NOTE] = Reference(*registry).repository
+    return found["manifest"] | ({"annotations": notes} if notes else {})
+
+
+# The launcher's side.
+
+
+def tags(where: Where) -> list[str]:
+    source, _ = open_source(where)
+    try:
+        return list(source.tags())  # type: ignore[attr-defined]
+    finally:
+        source.close()
+
+
+def inside(engine: dict[str, Any], request: Request, on_event: Progress | None = None) -> Found:
+    """Bring the image's content into the store; what it is. Raises as `pull` does, and then nothing was added."""
+    here = work.at(engine)
+    source, most = open_source(request["where"])
+    try:
+        with layout.adding(here):
+            return _content(here, source, most, request, Report(on_event))
+    finally:
+        source.close()
+
+
+def _content(engine: Engine, source: Source, most: int, request: Request, report: Report) -> Found:
+    what = request["name"] or request["tag"] or "the image"
+    wanted = platforms.parse(request["platform"]) if request["platform"] else platforms.host()
+    one, content, index = _known(engine, source, request, wanted) or _choose(source, request["tag"], wanted, what)
+    manifest = read_image(content, what)
+    config = _config(engine, source, manifest, what)
+    document = read_config(config, len(manifest["layers"]), f"the config of {what}")
+    _check_platform(document, request, what)
+    sizes = [{"digest": layer["digest"], "size": layer["size"]} for layer in manifest["layers"]]
+    report(event="image", reference=request["name"], verb="pull", layers=sizes)
+    transfer.layers(engine, source, manifest["layers"], document["rootfs"]["diff_ids"], report, most)
+    layout.put(engine, [config], manifest["config"])
+    layout.put(engine, [content], one)
+    return {"manifest": descriptor(one["mediaType"], one["digest"], one["size"]), "index": index}
+
+
+def _known(engine: Engine, source: Source, request: Request, wanted: Platform) -> tuple[Descriptor, bytes, str] | None:
+    """What the name means here, if the source still means the same: a HEAD is enough then, and costs no pull."""
+    ours = layout.read_index(engine).names.get(request["name"])
+    theirs = source.head(request["tag"]) if ours else None
+    if not ours or not theirs:
+        return None
+    index = ours.get("annotations", {}).get(layout.INDEX_NOTE, "")
+    if theirs["digest"] not in (ours["digest"], index):
+        return None
+    try:
+        image = Image(engine, ours["digest"], request["name"], ours["size"])
+        same = theirs["digest"] == ours["digest"] or platforms.of(image.config) in platforms.accepted(wanted)[:1]
+        content = layout.read_blob(engine, ours)
+    except (ImageError, NotFound):
+        return None
+    blob = [layout.blob(engine, ours["digest"])]
+    return (ours, content, index) if same and lease.claim(engine, blob) else None
+
+
+def _choose(
+    source: Source, tag: str, wanted: Platform, what: str, entry: Descriptor | None = None, depth: int = 0
+) -> tuple[Descriptor, bytes, str]:
+    """Through indexes to the manifest for the platform: its descriptor, its bytes, the digest of the outermost index."""
+    one, content = source.manifest(tag, entry)
+    if one["mediaType"] not in INDEXES:
+        return one, content, ""
+    if depth >= _NESTED:
+        raise ImageError(
+            f"{what} has more than {_NESTED} indexes one in another", hint="ask its maker for another form"
+        )
+    entries = _entries(content, what)
+    for fitting in platforms.choose(entries, wanted):
+        try:
+            found, inner, _ = _choose(source, fitting["digest"], wanted, what, fitting, depth + 1)
+            return found, inner, one["digest"]
+        except NotFound:
+            if len(entries) == 1:
+                raise
+    raise _no_platform(entries, wanted, what)
+
+
+def _entries(content: bytes, what: str) -> list[Descriptor]:
+    document = read_document(content, f"the index of {what}")
+    listed = document.get("manifests") or []
+    if not isinstance(listed, list) or "layers" in document or "config" in document:
+        raise ImageError(f"the index of {what} is of another form than image-index.md's", hint="try another tag")
+    return [read_descriptor(entry, f"an entry of the index of {what}") for entry in listed]
+
+
+def _no_platform(entries: Sequence[Descriptor], wanted: Platform, what: str) -> NotFound:
+    offered = [
+        str(platforms.of(entry["platform"])) for entry in entries
+        if entry.get("platform") and not platforms.is_attestation(entry)
+    ]  # fmt: skip
+    some = list(dict.fromkeys(offered))
+    hint = f"%image pull --platform {some[0]} …" if some else "it may be no image at all"
+    there = f"; there are {', '.join(some)}" if some else ""
+    return NotFound(f"{what} has no image for {wanted}{there}", hint=hint, platforms=some)
+
+
+def read_image(content: bytes, what: str) -> Manifest:
+    """A manifest that is an image's, with layers of kinds we know. Raises ImageError that names what it is instead."""
+    document = read_document(content, f"the manifest of {what}")
+    if document.get("schemaVersion") == 1 or document.get("mediaType") in SCHEMA_1:
+        raise ImageError(
+            f"{what} is in Docker's schema 1, given up in 2017", hint="have it pushed again by a newer tool"
+        )
+    manifest = read_manifest(content, f"the manifest of {what}")
+    kind = manifest["config"].get("mediaType", CONFIG)
+    if document.get("artifactType") or kind not in (CONFIG, DOCKER_CONFIG):
+        kind = document.get("artifactType") or kind
+        raise ImageError(
+            f"{what} is no image but an artifact of type {kind}", hint="fetch it with the tool that made it"
+        )
+    for layer in manifest["layers"]:
+        if layer.get("mediaType") not in LAYERS:
+            raise ImageError(
+                f"{what} has a layer of the unknown type {layer.get('mediaType')!r}",
+                hint="ask its maker for another form",
+            )
+    return manifest
+
+
+def _config(engine: Engine, source: Source, manifest: Manifest, what: str) -> bytes:
+    one = manifest["config"]
+    if one["size"] > MAX_DOCUMENT:
+        raise ImageError(f"the config of {what} would have {one['size']} bytes; {MAX_DOCUMENT} are allowed")
+    if lease.claim(engine, [layout.blob(engine, one["digest"])]):
+        return layout.read_blob(engine, one)
+    buffer = bytearray(one["size"] + 1)
+    view, count = memoryview(buffer), 0
+    with source.open_blob(one) as blob:
+        while got := blob.readinto(view[count:]):
+            count += got
+    content = bytes(view[:count])
+    if count != one["size"] or digests.of(content, one["digest"]) != one["digest"]:
+        raise ImageError(
+            f"the config of {what} is not {one['digest']}", hint="the source lies or is damaged: try again"
+        )
+    return content
+
+
+def _check_platform(config: ImageConfig, request: Request, what: str) -> None:
+    """Asked for by name, another one will not do; else it is the business of whoever runs it."""
+    if request["platform"] and config.get("architecture"):
+        wanted, found = platforms.parse(request["platform"]), platforms.of(config)
+        if platforms.rank(wanted, found) is None:
+            raise NotFound(f"{what} is for {found} only, not for {wanted}", hint=f"%image pull --platform {found} …")
