@@ -1,4 +1,5 @@
 """Decompression of streams: gzip, zstd, xz, bzip2, by the fastest library that is installed; the one place to choose.
+And compression, gzip and zstd: the same bytes in give the same bytes out, as long as the library is the same.
 
 gzip: isal (480 MB/s) or zlib (200 MB/s). zstd: zstandard, Python 3.14's compression.zstd. Every decoder gives
 bounded pieces, so that a bomb costs time until its budget is spent, never memory.
@@ -7,7 +8,7 @@ bounded pieces, so that a bomb costs time until its budget is spent, never memor
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import cache
 from typing import Any, Protocol
 
@@ -250,3 +251,69 @@ def _zstd_reader(file: _Frames) -> tuple[Any, type[Exception]]:
         return zstd.ZstdFile(file, "rb", options=options), zstd.ZstdError
     except ImportError:
         raise HostNotCapable("no library here reads zstd", hint="pip install zstandard") from None
+
+
+# Compression.
+
+STEP = 1 << 20
+"""Bytes a compressor gets at once, however the source is cut: where it ends a block may depend on that."""
+
+
+class _Compressor(Protocol):
+    def compress(self, data: bytes, /) -> bytes: ...
+    def flush(self) -> bytes: ...
+
+
+def compress(source: Iterable[bytes], codec: str) -> Iterator[bytes]:
+    """The pieces of `source` compressed by "gzip" or "zstd"; "" leaves them as they are."""
+    if codec == "":
+        yield from source
+        return
+    compressor = _gzip_compressor() if codec == "gzip" else _zstd_compressor()
+    for step in _steps(source):
+        if piece := compressor.compress(step):
+            yield piece
+    yield compressor.flush()
+
+
+def _steps(source: Iterable[bytes]) -> Iterator[bytes]:
+    kept: list[bytes] = []
+    size = 0
+    for piece in source:
+        kept.append(piece)
+        size += len(piece)
+        if size >= STEP:
+            whole = b"".join(kept)
+            for at in range(0, size - STEP + 1, STEP):
+                yield whole[at : at + STEP]
+            kept = [whole[size - size % STEP :]]
+            size %= STEP
+    if size:
+        yield b"".join(kept)
+
+
+def _gzip_compressor() -> _Compressor:
+    """Level 1 of isal: 300 MB/s for what zlib's level 2 gives. The header has no time and no name."""
+    try:
+        from isal import isal_zlib
+
+        return isal_zlib.compressobj(level=1, wbits=31)
+    except ImportError:
+        import zlib
+
+        return zlib.compressobj(level=1, wbits=31)
+
+
+def _zstd_compressor() -> _Compressor:
+    try:
+        import zstandard
+
+        return zstandard.ZstdCompressor(level=3, write_checksum=True).compressobj()
+    except ImportError:
+        pass
+    try:
+        from compression import zstd  # type: ignore[import-not-found, unused-ignore]
+
+        return zstd.ZstdCompressor(level=3)  # type: ignore[no-any-return, unused-ignore]
+    except ImportError:
+        raise HostNotCapable("no library here writes zstd", hint="pip install zstandard") from None

@@ -37,6 +37,46 @@ def is_opaque(layer: int, path: bytes) -> bool:
     return False
 
 
+def roots(layers: Sequence[int]) -> list[Found]:
+    """The root folders that are seen together: none below an opaque one."""
+    found = []
+    for layer in layers:
+        found.append(Found(layer, b"", os.fstat(layer)))
+        if is_opaque(layer, b""):
+            break
+    return found
+
+
+def child(places: Sequence[Found], name: bytes) -> list[Found]:
+    """What the folders `places` (one path in several layers, top first) have of that name: nothing, one thing, or
+    several folders that are seen as one."""
+    found: list[Found] = []
+    for place in places:
+        path = place.path + b"/" + name if place.path else name
+        try:
+            status = os.lstat(path, dir_fd=place.layer)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if is_whiteout(status) or (found and not stat.S_ISDIR(status.st_mode)):
+            break
+        found.append(Found(place.layer, path, status))
+        if not stat.S_ISDIR(status.st_mode) or is_opaque(place.layer, path):
+            break
+    return found
+
+
+def names(places: Sequence[Found]) -> set[bytes]:
+    """Names in the folders `places`; whiteouts are among them."""
+    found: set[bytes] = set()
+    for place in places:
+        descriptor = os.open(place.path or b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=place.layer)
+        try:
+            found.update(map(os.fsencode, os.listdir(descriptor)))
+        finally:
+            os.close(descriptor)
+    return found
+
+
 def find(layers: Sequence[int], path: bytes) -> Found | None:
     """The topmost thing at `path` in the layers (descriptors, top first), links not followed; None if hidden."""
     parts = path.split(b"/") if path else []

@@ -22,11 +22,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from nbcontainers.errors import ImageError
-from nbcontainers.layer import lower, tar
+from nbcontainers.layer import lower, tar, xattrs
 from nbcontainers.layer.tree import Tree, clean, lstat, show
 
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-_OVERLAY_XATTRS = (b"trusted.overlay.", b"user.overlay.")
 _WHITEOUT = b".wh."
 
 
@@ -229,7 +228,7 @@ class Layer:
 
     def _xattrs(self, file: int | bytes, entry: tar.Entry) -> None:
         for name, value in entry.xattrs.items():
-            if name.startswith(_OVERLAY_XATTRS):
+            if name.startswith(xattrs.OVERLAY):
                 self.facts["xattrs_left_out"] += 1
                 continue
             try:
@@ -328,6 +327,13 @@ class Layer:
                 os.close(folder)
 
 
+def squashes() -> bool:
+    """Whether only our own id exists here: no root, or a user namespace with a one-entry map."""
+    with open("/proc/self/uid_map", "rb") as map_:
+        ranges = map_.read().split()[2::3]
+    return os.geteuid() != 0 or sum(map(int, ranges)) == 1
+
+
 def _is_user(name: bytes, file: int | bytes) -> bool:
     """EPERM on user.* means: not on a link or a device, xattr(7); elsewhere it is an error."""
     return name.startswith(b"user.") and isinstance(file, int)
@@ -339,17 +345,7 @@ def like(found: lower.Found) -> tar.Entry:
     entry.type = tar.DIRECTORY if stat.S_ISDIR(status.st_mode) else tar.REGULAR
     entry.mode, entry.uid, entry.gid = stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
     entry.mtime_ns = status.st_mtime_ns
-    place = f"/proc/self/fd/{found.layer}/".encode() + found.path
-    try:
-        names = [os.fsencode(name) for name in os.listxattr(place, follow_symlinks=False)]
-    except OSError as error:
-        if error.errno != errno.ENOTSUP:
-            raise
-        names = []
-    entry.xattrs = {
-        name: os.getxattr(place, name, follow_symlinks=False)
-        for name in names if not name.startswith(_OVERLAY_XATTRS)
-    }  # fmt: skip
+    entry.xattrs = xattrs.read(f"/proc/self/fd/{found.layer}/".encode() + found.path)
     return entry
 
 

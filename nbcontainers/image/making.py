@@ -1,0 +1,132 @@
+"""Adding a layer to the store: its blob and its snapshot at once. What `container commit` and the builder share.
+
+`layer_of` is the client's side; its caller holds a lease until an index names the layer. The child works in a partial
+folder of a made-up name: the ChainID is known when the last byte is packed. What it leaves behind when it is killed
+the next sweep removes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import TypedDict
+
+from nbcontainers.engine import Engine
+from nbcontainers.image import layout, lease, snapshot, work
+from nbcontainers.image.unpacking import hold
+from nbcontainers.layer.changes import Change, changes
+from nbcontainers.layer.make import make
+from nbcontainers.layer.unpack import Layer, squashes
+from nbcontainers.oci.image import LAYER, LAYER_GZIP, LAYER_ZSTD, Descriptor, chain_ids, descriptor
+
+MEDIA_TYPES = {"": LAYER, "gzip": LAYER_GZIP, "zstd": LAYER_ZSTD}
+
+
+class Added(TypedDict):
+    """A layer in the store. `entries` 0: nothing had changed, and there is no layer. `left_out` counts what no layer
+    can hold (sockets), `notes` tells of the first ones."""
+
+    descriptor: Descriptor
+    diff_id: str
+    entries: int
+    size: int
+    left_out: int
+    notes: list[str]
+
+
+def layer_of(
+    engine: Engine,
+    upper: str,
+    lowers: Sequence[str],
+    diff_ids: Sequence[str],
+    *,
+    skip: Sequence[str] = (),
+    codec: str = "gzip",
+    epoch: int | None = None,
+) -> Added:
+    """The changes in overlayfs' `upper` over `lowers` (folders, top first) as a layer on top of `diff_ids`.
+
+    `skip`: paths (in the container) where something was mounted. Raises ImageError, OSError; then the store is as it was.
+    """
+    return work.call(  # type: ignore[no-any-return]
+        "making:add", place=[str(engine.root), str(engine.run)], rootless=engine.rootless, upper=upper, lowers=list(lowers), diff_ids=list(diff_ids),
+        skip=list(skip), codec=codec, epoch=epoch,
+    )  # fmt: skip
+
+
+def add(
+    place: list[str],
+    rootless: bool,
+    upper: str,
+    lowers: list[str],
+    diff_ids: list[str],
+    skip: list[str],
+    codec: str,
+    epoch: int | None,
+) -> Added:
+    """`layer_of`, in the launcher's child."""
+    here = Engine(Path(place[0]), Path(place[1]), rootless)
+    with ExitStack() as stack:
+        opened = [_open(stack, path) for path in (upper, *lowers)]
+        places = [os.fsencode(path.strip("/")) for path in skip]
+        found = changes(opened[0], opened[1:], userxattr=rootless, skip=places)
+        return _add(here, found, opened[1:], diff_ids, codec, epoch)
+
+
+def _add(
+    engine: Engine, found: Iterator[Change], below: list[int], diff_ids: list[str], codec: str, epoch: int | None
+) -> Added:
+    first = next(found, None)
+    if first is None:
+        return {"descriptor": {}, "diff_id": "", "entries": 0, "size": 0, "left_out": 0, "notes": []}
+    os.umask(0)
+    with lease.adding(engine), _partial(engine.snapshots) as folder:
+        root = os.open(folder / "fs", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            layer = Layer(root, userxattr=engine.rootless, squash=squashes())
+            made = make(
+                chain([first], found), lambda pieces: layout.put(engine, pieces), layer, codec=codec, epoch=epoch
+            )
+            facts = layer.finish(below) | {"diff_id": made.diff_id}
+        finally:
+            os.close(root)
+        (folder / "layer.json").write_text(json.dumps(facts))
+        _take_place(engine, folder, chain_ids([*diff_ids, made.diff_id])[-1].rpartition(":")[2])
+    digest, size = made.stored
+    facts = made.facts
+    return {
+        "descriptor": descriptor(MEDIA_TYPES[codec], digest, size), "diff_id": made.diff_id,
+        "entries": facts["entries"], "size": facts["size"], "left_out": facts["left_out"], "notes": facts["notes"],
+    }  # fmt: skip
+
+
+@contextmanager
+def _partial(snapshots: Path) -> Generator[Path]:
+    """A folder that a sweep leaves alone while we live; gone at the end unless it was renamed."""
+    name = os.urandom(32).hex()
+    folder = snapshots / f"{name}.partial"
+    with ExitStack() as stack:
+        hold(stack, snapshots, name)
+        stack.callback(snapshot.discard, [str(folder)])
+        (folder / "fs").mkdir(parents=True)
+        (folder / "fs").chmod(0o755)
+        yield folder
+
+
+def _take_place(engine: Engine, folder: Path, chain_id: str) -> None:
+    """Become the snapshot of that ChainID, unless it is there already."""
+    place = engine.snapshots / chain_id
+    with ExitStack() as stack:
+        if hold(stack, engine.snapshots, chain_id):
+            folder.rename(place)
+        lease.claim(engine, [place])
+
+
+def _open(stack: ExitStack, path: str) -> int:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    stack.callback(os.close, descriptor)
+    return descriptor
