@@ -101,7 +101,13 @@ class ImageError(Error):
 
 
 class RegistryError(Error):
-    """A registry that refused, lied or could not be reached."""
+    """A registry that refused, lied or could not be reached. Details: `retry` (whether trying again makes sense) and
+    the HTTP `status`, None where there was none."""
+
+    def __init__(
+        self, message: str, *, hint: str = "", retry: bool = False, status: int | None = None, **details: Any
+    ) -> None:
+        super().__init__(message, hint=hint, retry=retry, status=status, **details)
 
 
 class BuildError(Error):

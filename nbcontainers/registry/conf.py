@@ -1,0 +1,69 @@
+"""Podman's registries.conf, version 2 (containers-registries.conf(5)), for hosts that have one and no file of ours.
+
+Read are unqualified-search-registries, [aliases] and of [[registry]] prefix, location, insecure, blocked and
+[[registry.mirror]] with location, insecure and pull-from-mirror. Its other keys are podman's alone and left to it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from nbcontainers.errors import InvalidArgument
+from nbcontainers.registry import toml
+from nbcontainers.registry.settings import Mirror, Registry
+
+SYSTEM = Path("/etc/containers")
+
+
+def read() -> dict[str, Any]:
+    """The keyword arguments for Settings; nothing where podman has no file. Raises InvalidArgument."""
+    said: dict[str, Any] = {"registries": {}, "aliases": {}}
+    for path in _files():
+        _add(said, toml.parse(toml.read_text(path), path), path)
+    return {**said, "registries": tuple(said["registries"].values())}
+
+
+def _files() -> Iterator[Path]:
+    """The user's file instead of the system's; then the pieces in registries.conf.d, the user's last."""
+    user = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", "containers")
+    named = [Path(name)] if (name := os.environ.get("CONTAINERS_REGISTRIES_CONF")) else []
+    yield from [path for path in (*named, *(at / "registries.conf" for at in (user, SYSTEM))) if path.is_file()][:1]
+    for folder in (SYSTEM, user):
+        yield from sorted((folder / "registries.conf.d").glob("*.conf"))
+
+
+def _add(said: dict[str, Any], document: Mapping[str, Any], path: Path) -> None:
+    if isinstance(document.get("registries"), Mapping):
+        raise _wrong(path, "is of version 1, which podman gave up")
+    try:
+        if search := document.get("unqualified-search-registries"):
+            said["search"] = tuple(map(str, search))
+        said["aliases"].update({name: target for name, target in document.get("aliases", {}).items() if target})
+        for table in document.get("registry", []):
+            one = _registry(table)
+            said["registries"][one.prefix] = one
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise _wrong(path, f"is not as containers-registries.conf(5) says: {error}") from None
+
+
+def _registry(table: Mapping[str, Any]) -> Registry:
+    location = str(table.get("location", ""))
+    prefix = str(table.get("prefix", location))
+    if not prefix:
+        raise ValueError("a [[registry]] has neither prefix nor location")
+    return Registry(
+        prefix, location if location != prefix else "", table.get("insecure"), bool(table.get("blocked")),
+        mirrors=tuple(
+            Mirror(str(one["location"]), one.get("insecure"), toml.pull(one.get("pull-from-mirror", "all")))
+            for one in table.get("mirror", [])
+        ),
+    )  # fmt: skip
+
+
+def _wrong(path: Path, why: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"{path} {why}", hint="mend it, or write a registries.toml of our own, which is read instead"
+    )

@@ -1,0 +1,162 @@
+"""What went wrong between us and a registry, in words, with what to type."""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import json
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from nbcontainers.errors import RegistryError
+
+if TYPE_CHECKING:
+    from nbcontainers.registry.settings import Settings
+
+RETRIED = frozenset({408, 425, 429, 499, 500, 502, 503, 504, 522})
+"""Statuses after which the same request may well succeed."""
+
+_PORTAL = "open http://{host} in a browser: a login page of the network, a proxy or a web server answers in its place"
+
+
+def of_network(error: Exception, host: str, settings: Settings) -> RegistryError:
+    """What the network, TLS or http.client raised while we talked to `host`."""
+    if isinstance(error, RegistryError):
+        return error
+    if isinstance(error, ssl.SSLError):
+        return _of_tls(error, host, settings)
+    if isinstance(error, TimeoutError):
+        message = f"{host} did not answer in time: {error or 'connection timed out'}"
+        hint = f"try again later, or raise stall_timeout or connect_timeout in {settings.path}"
+        return RegistryError(message, hint=hint, retry=True)
+    if isinstance(error, http.client.HTTPException) and not isinstance(error, http.client.RemoteDisconnected):
+        return _of_http(error, host)
+    return _of_socket(error, host)
+
+
+def _of_socket(error: Exception, host: str) -> RegistryError:
+    if isinstance(error, (socket.gaierror, UnicodeError)):
+        again = getattr(error, "errno", None) == socket.EAI_AGAIN
+        what = "the name server does not answer for" if again else "there is no host"
+        return RegistryError(f"{what} {host}", hint="check its spelling and the network connection", retry=again)
+    if isinstance(error, ConnectionRefusedError):
+        return RegistryError(f"{host} refuses the connection", hint="check host and port, and that the registry runs")
+    if isinstance(error, (ConnectionError, http.client.RemoteDisconnected)):
+        return RegistryError(f"{host} closed the connection half way", hint="try again", retry=True)
+    if "Tunnel connection failed" in str(error):
+        return RegistryError(
+            f"the proxy refuses a connection to {host}: {str(error).partition(': ')[2]}",
+            hint="check https_proxy (http://USER:PASSWORD@HOST:PORT), or add the host to no_proxy",
+        )
+    why = getattr(error, "strerror", None) or error
+    return RegistryError(f"{host} cannot be reached: {why}", hint="check the network connection", retry=True)
+
+
+def _of_tls(error: ssl.SSLError, host: str, settings: Settings) -> RegistryError:
+    table = f'[registry."{host}"]'
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return RegistryError(
+            f"the certificate of {host} is not trusted: {error.verify_message}",
+            hint=f'write {table} and ca = "/path/of/its/ca.pem" into {settings.path}, '
+            f"or put the CA into /etc/containers/certs.d/{host}/ca.crt",
+        )
+    if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG"):
+        return RegistryError(
+            f"{host} does not speak TLS",
+            hint=f"if it is a registry without TLS, write {table} and insecure = true into {settings.path}",
+        )
+    reason = (error.reason or str(error)).replace("_", " ").lower()
+    return RegistryError(
+        f"no TLS connection with {host}: {reason}",
+        hint=f"if it wants a client certificate, put client.cert and client.key into /etc/containers/certs.d/{host}",
+        retry=isinstance(error, ssl.SSLEOFError),
+    )
+
+
+def _of_http(error: http.client.HTTPException, host: str) -> RegistryError:
+    if isinstance(error, http.client.IncompleteRead):
+        return RegistryError(f"{host} closed the connection half way", hint="try again", retry=True)
+    return not_a_registry(host, f"its answer is not HTTP ({type(error).__name__})")
+
+
+def not_a_registry(host: str, why: str, status: int | None = None) -> RegistryError:
+    """Somebody else answers in its place."""
+    return RegistryError(f"{host} does not answer as a registry: {why}", hint=_PORTAL.format(host=host), status=status)
+
+
+def of_status(status: int, headers: Mapping[str, str], body: bytes, host: str, doing: str, key: str) -> RegistryError:
+    """The words for an HTTP status that is a failure. `doing` is what was asked for, `key` the registry as named."""
+    said = told(body)
+    if status == 429:
+        return _too_many(headers, key, doing)
+    if not said and is_html(headers, body):
+        return not_a_registry(host, f"a web page, with status {status}", status)
+    because = f": {said}" if said else ""
+    if status == 401:
+        message = f"{key} lets nobody in without a name: {doing} does not exist or needs a login"
+        return RegistryError(f"{message}{because}", hint=f"%image login {key}", status=status)
+    if status == 403:
+        return RegistryError(
+            f"{key} denies access to {doing}{because}", hint=f"%image login {key} as a user who may", status=status
+        )
+    if status == 404:
+        return RegistryError(f"{doing} does not exist{because}", hint="check name and tag", status=status)
+    if status in RETRIED:
+        hint = "its trouble is not ours: try again later"
+        message = f"{host} answers {status} to {doing}{because}"
+        after = pause(headers.get("retry-after") or "")
+        return RegistryError(message, hint=hint, retry=True, status=status, after=after)
+    return RegistryError(f"{host} answers {status} to {doing}{because}", status=status)
+
+
+def _too_many(headers: Mapping[str, str], key: str, doing: str) -> RegistryError:
+    """Docker Hub's pull limit has headers of its own: `ratelimit-limit: 100;w=21600`."""
+    limit, _, window = (headers.get("ratelimit-limit") or "").partition(";w=")
+    after = headers.get("retry-after")
+    when = f"; it says to try again after {clean(after)}" + (" s" if after.isdigit() else "") if after else ""
+    hint = f"%image login {key} raises the limit of those without an account; or wait"
+    if limit.isdigit() or key == "docker.io":
+        hours = f"{int(window) / 3600:g} hours" if window.isdigit() else "6 hours"
+        many = f"{limit} pulls in {hours}" if limit.isdigit() else "pulls"
+        message = f"Docker Hub's limit of {many} is used up{when}"
+    else:
+        message = f"{key} has had too many requests from here{when}"
+    return RegistryError(f"{message} ({doing})", hint=hint, retry=True, status=429, after=pause(after or ""))
+
+
+def pause(header: str) -> float:
+    """Seconds that a Retry-After asks for: a number, or a date (RFC 9110, 10.2.3); 0 for anything else."""
+    if header.strip().isdecimal():
+        return float(header.strip()[:9])
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+
+
+def told(body: bytes) -> str:
+    """What the registry says itself: `{"errors": [{"code", "message"}]}` (spec.md, Error Codes); "" if nothing."""
+    try:
+        document = json.loads(body)
+        if isinstance(document, dict) and isinstance(document.get("errors"), list):
+            first = document["errors"][0]
+            return clean(str(first.get("message") or first.get("code") or ""))
+        return clean(str(document.get("message") or document.get("details") or document.get("error") or ""))
+    except (ValueError, RecursionError, AttributeError, IndexError):
+        return ""
+
+
+def clean(text: str) -> str:
+    """Text of a stranger for a message of ours: one line, no control characters, of a bounded length."""
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text[:1000]).split())
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def is_html(headers: Mapping[str, str], body: bytes) -> bool:
+    kind = (headers.get("content-type") or "").partition(";")[0].strip().lower()
+    return kind in ("text/html", "application/xhtml+xml") or body.lstrip()[:14].lower().startswith(
+        (b"<!doctype", b"<html")
+    )

@@ -1,0 +1,68 @@
+"""Redirects: followed a few times, without our credentials on another host, never from https to http."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urljoin, urlsplit
+
+from nbcontainers.errors import RegistryError
+from nbcontainers.registry.failure import clean
+from nbcontainers.registry.transport import Answer, Transport
+
+MOST = 10
+_KINDS = (301, 302, 303, 307, 308)
+_PRIVATE = ("authorization", "cookie")
+
+
+def follow(
+    transport: Transport,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes | None = None,
+    *,
+    insecure: bool,
+) -> Answer:
+    """The answer at the end of the redirects. Raises RegistryError."""
+    headers = dict(headers)
+    for _ in range(MOST + 1):
+        answer = transport.ask(method, url, headers, body)
+        location = answer.headers.get("Location")
+        if answer.status not in _KINDS or not location:
+            return answer
+        status = answer.status
+        answer.close()
+        if method not in ("GET", "HEAD") and status not in (307, 308):
+            raise RegistryError(
+                f"{urlsplit(url).netloc} redirects a {method} with status {status}, which loses its body"
+            )
+        after = target(url, location, insecure=insecure)
+        if place(after) != place(url):
+            headers = {name: value for name, value in headers.items() if name.lower() not in _PRIVATE}
+        url = after
+    raise RegistryError(
+        f"{urlsplit(url).netloc} redirects in a circle: {MOST} times", hint="the registry is set up wrongly"
+    )
+
+
+def target(url: str, location: str, *, insecure: bool) -> str:
+    """Where a Location leads from `url`, relative or absolute. Raises RegistryError for what must not be followed."""
+    try:
+        after = urljoin(url, location.strip())
+        scheme, host, _ = place(after)
+    except ValueError:
+        scheme = host = after = ""
+    if scheme not in ("http", "https") or not host or not after.isascii() or not after.isprintable() or " " in after:
+        raise RegistryError(f"{urlsplit(url).netloc} redirects to {clean(location)!r}, which is no address")
+    if scheme == "http" and url.startswith("https:") and not insecure:
+        raise RegistryError(
+            f"{urlsplit(url).netloc} redirects from https to http, to {host}",
+            hint="insecure = true for this registry in the settings file allows it; know why before",
+        )
+    return after
+
+
+def place(url: str) -> tuple[str, str, int]:
+    """(scheme, host, port): what has to be the same for credentials to go along. Raises ValueError."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
