@@ -80,30 +80,47 @@ def tidy(files: Files, settings: Document, steps: Sequence[Step], *, remove: boo
 
     As long as the run folder is there, `system prune` knows that something is left. Returns what could not be done.
     """
-    failed = recipe.undo(steps)
+    failed, trash = withdraw(files, settings, steps, remove=remove)
+    return failed + discard(trash)
+
+
+def withdraw(files: Files, settings: Document, steps: Sequence[Step], *, remove: bool) -> tuple[list[str], list[str]]:
+    """`tidy` up to where nobody sees anything of it any more: what could not be done, and folders to `discard`."""
+    failed, trash = recipe.undo(steps), []
     if remove:
-        failed += remove_container(files, settings)
-    trash = f"{files.run}/.{files.id}.{os.getpid()}.gone"
+        more, trash = _take_away(files, settings)
+        failed += more
+    gone = f"{files.run}/.{files.id}.{os.getpid()}.gone"
     try:
-        os.rename(files.state, trash)  # as a whole: a run folder without its records would be a riddle
+        os.rename(files.state, gone)  # as a whole: a run folder without its records would be a riddle
     except FileNotFoundError:
-        return failed
-    return failed + _remove(trash)
+        return failed, trash
+    return failed, [*trash, gone]
 
 
 def remove_container(files: Files, settings: dict[str, Any]) -> list[str]:
-    """--rm: the container's folder, its name and its anonymous volumes. The name is free only when all is gone."""
+    """--rm: the container's folder, its name and its anonymous volumes."""
+    failed, trash = _take_away(files, settings)
+    return failed + discard(trash)
+
+
+def _take_away(files: Files, settings: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """A rename takes the whole folder from everybody's sight; `system prune` finds it, should we be killed now."""
     failed = []
     for name in settings.get("anonymous_volumes") or ():
         failed += _remove(f"{files.root}/volumes/{name}")
-    trash = f"{files.root}/containers/.{files.id}.removed"
+    trash = f"{files.root}/containers/.{files.id}.{os.getpid()}.removed"
     try:
         os.rename(files.folder, trash)
     except FileNotFoundError:
         pass
-    failed += _remove(trash)
     drop_name(files, settings.get("name", ""))
-    return failed
+    return failed, [trash]
+
+
+def discard(trash: Sequence[str]) -> list[str]:
+    """Remove what `withdraw` took away; returns what could not be."""
+    return [error for path in trash for error in _remove(path)]
 
 
 def _remove(path: str) -> list[str]:

@@ -53,6 +53,7 @@ class Running:
         self.cpu = (0.0, 0)
         """When and what the last sample said of CPU time."""
         self.patience = settle.PATIENCE_S
+        self.trash: list[str] = []
         self.own_pids = _own_pid_namespace(config)
         self.watch = Watch(start.pidfd, streams, log)
         self.stop = Stop(self.watch, settings, cgroup.kill, start.pid if self.own_pids else None)
@@ -125,6 +126,7 @@ class Running:
             self.fail(error)
             raise
         self.watch.deliver(protocol.frame(protocol.EXIT, json.dumps(record).encode()))
+        ending.discard(self.trash)  # a millisecond that nobody needs to wait for
 
     def sample(self) -> None:
         if self.sampling is None:
@@ -178,7 +180,7 @@ class Running:
         return used
 
     def clean(self, record: Document) -> None:
-        """Remove what was made for it. Whoever hears of the end afterwards finds nothing of it."""
+        """Remove what was made for it. Whoever hears of the end afterwards finds nothing of it by its id or name."""
         remove = bool(self.settings.get("remove"))
         failed = ending.remove_cgroup(self.cgroup)
         if failed:
@@ -188,7 +190,8 @@ class Running:
         if unwritten:  # the run folder stays: `system prune` makes up a record when there is room
             failed += unwritten + recipe.undo(self.steps)
         else:
-            failed += ending.tidy(self.files, self.settings, self.steps, remove=remove)
+            more, self.trash = ending.withdraw(self.files, self.settings, self.steps, remove=remove)
+            failed += more
         if failed:
             record["warnings"] = failed
 

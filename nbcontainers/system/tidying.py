@@ -140,6 +140,7 @@ def _tidy_container(files: Files) -> list[Row]:
 
 
 def _writer_is_dead(path: Path) -> bool:
+    """Whether the process in its name, `….PID.SUFFIX`, has gone."""
     pid = path.name.split(".")[-2]
     return pid.isdigit() and not _runs(int(pid))
 
@@ -152,7 +153,8 @@ def _tidy_halves(containers: Path) -> list[Row]:
     """Folders half made or half removed. Whoever makes one holds a lock on it."""
     rows: list[Row] = []
     for path in containers.glob(".*.removed"):
-        rows.append(_row("half-removed container", path.name[1:13], _remove(path)))
+        if _writer_is_dead(path):
+            rows.append(_row("half-removed container", path.name[1:13], _remove(path)))
     half_made = [path for path in containers.glob(".*.new") if _abandoned(path)]
     if half_made:
         time.sleep(_HALF_MADE_S)  # its maker may not have locked it yet

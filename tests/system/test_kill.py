@@ -147,7 +147,7 @@ def test_half_made_things_go_and_those_being_made_stay(engine: Engine) -> None:
     import fcntl
 
     abandoned, in_work = (engine.containers / f".{letter * 64}.new" for letter in "ab")
-    for path in (abandoned, in_work, engine.containers / f".{'c' * 64}.removed"):
+    for path in (abandoned, in_work, engine.containers / f".{'c' * 64}.1234567890.removed"):
         (path / "upper").mkdir(parents=True)
     lock = os.open(in_work, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_SH)

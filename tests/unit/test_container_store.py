@@ -156,7 +156,7 @@ def test_removing_leaves_a_name_that_is_somebody_elses_now(empty):
 
 def test_what_is_being_made_or_removed_is_not_listed(empty):
     (empty.containers / ".abc.new").mkdir()
-    (empty.containers / ".abc.removed").mkdir()
+    (empty.containers / ".abc.1234567890.removed").mkdir()
     assert store.ids(empty) == []
 
 
