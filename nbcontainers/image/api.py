@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 from nbcontainers.engine import Engine, default_engine
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.image.image import Image
+from nbcontainers.image.versions import MOVES
 from nbcontainers.option import Argument, Option
 
 if TYPE_CHECKING:
     from nbcontainers.table import Table
 
-__all__ = ["history", "import_", "inspect", "load", "ls", "rm", "save", "tag"]
+__all__ = ["history", "import_", "inspect", "load", "ls", "outdated", "rm", "save", "search_tags", "tag", "tags"]
 
 File = Annotated[str, Argument("FILE", "a tar, plain or compressed by gzip, zstd, xz or bzip2; - is the input", "path")]
+RepositoryName = Annotated[str, Argument("REPOSITORY", "[REGISTRY/]NAME without a tag", complete="repository")]
+Pattern = Annotated[str, Argument("PATTERN", "only tags that hold it, or fit it: '1.21*'")]
+TlsVerify = Annotated[bool | None, Option(help="check the registry's certificate; =false: http will do, too")]
 Name = Annotated[str, Argument("IMAGE", "name, name@digest, id or its beginning", complete="image")]
 
 
@@ -185,3 +189,53 @@ def history(image: Name, *, engine: Engine | None = None) -> Table:
     from nbcontainers.image.store import resolve
 
     return listing.history(resolve(engine or default_engine(), str(image)))
+
+
+def tags(
+    repository: RepositoryName,
+    pattern: Pattern = "",
+    *,
+    kind: Annotated[str, Option(help="only tags of this kind", choices=tuple(MOVES))] = "",
+    limit: Annotated[int, Option("-n", help="only so many, the newest versions")] = 0,
+    digests: Annotated[bool, Option(help="ask what each means now, and show which images here are the same")] = False,
+    tls_verify: TlsVerify = None,
+    engine: Engine | None = None,
+) -> Table:
+    """List a registry's tags, newest version first, and how each moves.
+
+    `latest` moves with every release, `1` and `1.21` with each release of theirs, `1.21.7` stays by convention; only a
+    digest is fixed in truth. HERE is what the tag means in the store. Nothing is pulled.
+
+    Raises RegistryError.
+    """
+    from nbcontainers.image import remote
+
+    store = engine or default_engine()
+    return remote.tags(store, repository, pattern, kind=kind, limit=limit, digests=digests, tls_verify=tls_verify)
+
+
+def search_tags(
+    repository: RepositoryName,
+    pattern: Pattern = "",
+    *,
+    limit: Annotated[int, Option("-n", help="only so many; 0 for all")] = 25,
+    tls_verify: TlsVerify = None,
+    engine: Engine | None = None,
+) -> Table:
+    """List a registry's tags plainly, as Podman's `search --list-tags` does.
+
+    Raises RegistryError.
+    """
+    from nbcontainers.image import remote
+
+    return remote.search(engine or default_engine(), repository, pattern, limit=limit, tls_verify=tls_verify)
+
+
+def outdated(*references: Name, tls_verify: TlsVerify = None, engine: Engine | None = None) -> Table:
+    """Ask the registries whether the tags that are here (all, or those named) still mean the same.
+
+    STATE is `up to date`, `moved`, `gone` or `unreachable`; HERE SINCE is when the image came. Nothing is pulled.
+    """
+    from nbcontainers.image import remote
+
+    return remote.outdated(engine or default_engine(), references, tls_verify=tls_verify)

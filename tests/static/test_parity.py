@@ -6,6 +6,7 @@ import importlib
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -56,6 +57,12 @@ def test_python_has_the_verb(object: str, name: str) -> None:
     function = getattr(api, python, None) or getattr(api, f"{python}_")
     assert verbs.verbs(object)[name].function is function
     assert inspect.getdoc(function), "a verb without a docstring has no help"
+
+
+def test_no_module_takes_the_place_of_a_verb() -> None:
+    """Importing nbcontainers/image/pull.py would make a module of `nbcontainers.image.pull`."""
+    folder = Path(nbcontainers.__file__).parent
+    assert [f"{o}/{n}.py" for o, n in PAIRS if (folder / o / f"{n.replace('-', '_')}.py").exists()] == []
 
 
 @pytest.mark.parametrize(("object", "name"), PAIRS, ids=lambda value: value)
