@@ -57,12 +57,15 @@ def load(
     file: Annotated[str, Argument("FILE", "a docker-archive, an oci-archive or an OCI layout folder", "path")] = "",
     *,
     input: Annotated[str, Option("-i", help="the same, as Docker writes it", metavar="FILE", complete="path")] = "",
+    platform: Annotated[
+        str, Option(help="of an index, the image for OS/ARCHITECTURE[/VARIANT]", metavar="PLATFORM")
+    ] = "",
     engine: Engine | None = None,
 ) -> list[Image]:
     """Bring in the images of an archive, with their names.
 
-    What `docker save`, `podman save`, `skopeo copy` or `buildah push` wrote. All digests are checked and all layers
-    unpacked. Raises ImageError, and then the store is as it was.
+    What `docker save`, `podman save`, `skopeo copy` or `buildah push` wrote, compressed or not; `-` is the input. All
+    digests are checked and all layers unpacked. Raises ImageError, and then the store is as it was.
     """
     from nbcontainers.image import archive, removal
 
@@ -70,7 +73,7 @@ def load(
         raise InvalidArgument("load needs one archive", hint="%image load FILE")
     store = engine or default_engine()
     try:
-        return archive.load(store, str(file or input))
+        return archive.load(store, str(file or input), platform)
     except BaseException:
         removal.sweep(store)
         raise

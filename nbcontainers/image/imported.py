@@ -11,8 +11,8 @@ from typing import Any
 from nbcontainers.engine import Engine
 from nbcontainers.errors import ImageError
 from nbcontainers.image import change, layout, snapshot, work
-from nbcontainers.image.archive import naming, open_file
 from nbcontainers.image.image import Image
+from nbcontainers.image.members import naming, open_file
 from nbcontainers.layer import codec
 from nbcontainers.oci import reference as references
 from nbcontainers.oci.image import (
