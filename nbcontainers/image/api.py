@@ -18,7 +18,21 @@ from nbcontainers.option import Argument, Option
 if TYPE_CHECKING:
     from nbcontainers.table import Table
 
-__all__ = ["history", "import_", "inspect", "load", "ls", "outdated", "rm", "save", "search_tags", "tag", "tags"]
+__all__ = [
+    "history",
+    "import_",
+    "inspect",
+    "load",
+    "login",
+    "logout",
+    "ls",
+    "outdated",
+    "rm",
+    "save",
+    "search_tags",
+    "tag",
+    "tags",
+]
 
 File = Annotated[str, Argument("FILE", "a tar, plain or compressed by gzip, zstd, xz or bzip2; - is the input", "path")]
 RepositoryName = Annotated[str, Argument("REPOSITORY", "[REGISTRY/]NAME without a tag", complete="repository")]
@@ -242,3 +256,38 @@ def outdated(*references: Name, tls_verify: TlsVerify = None, engine: Engine | N
     from nbcontainers.image import remote
 
     return remote.outdated(engine or default_engine(), references, tls_verify=tls_verify)
+
+
+def login(
+    registry: Annotated[str, Argument("REGISTRY", "host[:port]; Docker Hub by default", complete="registry")] = "",
+    *,
+    username: Annotated[str, Option("-u", help="asked for if it is not given", metavar="USER")] = "",
+    password: Annotated[
+        str, Option("-p", help="better left away: it stays in the notebook, or in the shell's history", metavar="WORD")
+    ] = "",
+    password_stdin: Annotated[bool, Option(help="take the password from the input")] = False,
+    tls_verify: TlsVerify = None,
+    engine: Engine | None = None,
+) -> str:
+    """Log in at a registry. The password is asked for, checked there, and kept where docker and podman find it too.
+
+    Returns where it is kept: a credential helper, if docker's configuration names one, else a file that only you can
+    read. Raises RegistryError, and keeps nothing, when the registry does not accept it.
+    """
+    from nbcontainers.registry import login as door
+    from nbcontainers.registry import settings
+
+    known = settings.load(engine or default_engine())
+    given = door.ask(username, password, from_input=password_stdin)
+    return door.login(known, registry, *given, tls_verify=tls_verify)
+
+
+def logout(
+    registry: Annotated[str, Argument("REGISTRY", "host[:port]; Docker Hub by default", complete="registry")] = "",
+    *,
+    all_: Annotated[bool, Option("-a", help="at every registry there is a login for")] = False,
+) -> list[str]:
+    """Forget the login at a registry. Returns the files and helpers that knew it; raises NotFound if none did."""
+    from nbcontainers.registry import login as door
+
+    return door.logout_all() if all_ else door.logout(registry)

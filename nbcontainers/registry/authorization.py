@@ -40,6 +40,7 @@ class Authorization:
         self._credentials: list[Credentials | None] = []
         self._bearer: Challenge | None = None
         self._basic = False
+        self._scopes: set[str] = set()
         self._tokens: dict[frozenset[str], tuple[str, float]] = {}
         self._lock = threading.RLock()
 
@@ -54,54 +55,45 @@ class Authorization:
         """What to send with a request: nothing before the registry asked."""
         with self._lock:
             if self._bearer:
-                return {"Authorization": f"Bearer {self._token(frozenset(scopes))}"}
+                return {"Authorization": f"Bearer {self._token(merged({*scopes, *self._scopes}))}"}
             if self._basic and (known := self.credentials):
                 return {"Authorization": known.basic}
         return {}
 
-    def learn(self, headers: Iterable[str], scopes: Iterable[str], sent: str) -> frozenset[str]:
-        """Take in a 401 to a request that bore `sent`; returns the scopes to try again with.
+    def learn(self, headers: Iterable[str], sent: str) -> bool:
+        """Take in a 401 to a request that bore `sent`; whether it is worth another try.
 
-        Raises RegistryError when there is nothing new to try.
+        Raises RegistryError for ways to log in that we do not know, or must not go.
         """
         offered = {one.scheme: one for one in reversed(challenge.parse(headers))}
         with self._lock:
             if bearer := offered.get("bearer"):
-                wider = frozenset(scopes) | frozenset(bearer.parameters.get("scope", "").split())
-                if sent.startswith("Bearer "):
-                    if bearer.parameters.get("error") != "insufficient_scope" and not self._stale(sent):
-                        raise self.refused()
-                    self._tokens = {key: one for key, one in self._tokens.items() if f"Bearer {one[0]}" != sent}
                 self._check_realm(bearer.parameters.get("realm", ""))
                 self._bearer = bearer
-                return wider
+                self._scopes.update(bearer.parameters.get("scope", "").split())
+                self._tokens = {scopes: one for scopes, one in self._tokens.items() if f"Bearer {one[0]}" != sent}
+                return True
             if "basic" in offered:
-                if sent or self.credentials is None:
-                    raise self.refused()
                 self._basic = True
-                return frozenset(scopes)
-        raise self._unknown(offered)
+                return not sent and self.credentials is not None
+        if offered:
+            raise self._unknown(offered)
+        return False
 
-    def refused(self) -> RegistryError:
+    def refused(self, doing: str, said: str = "") -> RegistryError:
         """The error for a 401 that nothing of ours helps against."""
         known = self.credentials
+        because = f" ({said})" if said else ""
         if known is None:
-            return RegistryError(f"{self.key} wants to know who you are", hint=f"%image login {self.key}", status=401)
-        who = f"user {known.username}" if known.username else "our token"
-        return RegistryError(
-            f"{self.key} refuses {who}: wrong password, or no right to this",
-            hint=f"%image login {self.key}",
-            status=401,
-        )
+            message = f"{self.key} does not let us in without a login: {doing} does not exist or is private"
+        else:
+            who = f"user {known.username}" if known.username else "our token"
+            message = f"{self.key} refuses {who}: a wrong password, or no right to {doing}"
+        return RegistryError(message + because, hint=f"%image login {self.key}", status=401)
 
     def _unknown(self, offered: Iterable[str]) -> RegistryError:
-        ways = ", ".join(map(failure.clean, offered)) or "no way that is told"
+        ways = ", ".join(map(failure.clean, offered))
         return RegistryError(f"{self.key} wants a login by {ways}; we know Basic and Bearer", status=401)
-
-    def _stale(self, sent: str) -> bool:
-        """Whether the token was another thread's to renew, or has lived longer than half a minute."""
-        known = [until for token, until in self._tokens.values() if f"Bearer {token}" == sent]
-        return not known or known[0] < time.monotonic()
 
     def _token(self, scopes: frozenset[str]) -> str:
         token, until = self._tokens.get(scopes, ("", 0.0))
@@ -158,9 +150,7 @@ class Authorization:
 
     def _document(self, status: int, content: bytes, headers: dict[str, str]) -> dict[str, Any]:
         if status in (400, 401, 403):
-            error = self.refused()
-            said = failure.told(content)
-            raise RegistryError(error.message + (f" ({said})" if said else ""), hint=error.hint, status=status)
+            raise self.refused("what was asked for", failure.told(content))
         if status != 200 or failure.is_html(headers, content):
             raise self._bad("a web page" if failure.is_html(headers, content) else f"status {status}")
         try:
@@ -195,6 +185,15 @@ class Authorization:
                 f"{self.key} sends us for a token to {failure.clean(realm)!r}, {why}",
                 hint="do not trust this registry, unless you know why: then insecure = true in the settings file allows it",
             )
+
+
+def merged(scopes: Iterable[str]) -> frozenset[str]:
+    """Scopes with all actions of a repository in one: `repository:a:pull` and `…:push` are `repository:a:pull,push`."""
+    actions: dict[str, set[str]] = {}
+    for scope in scopes:
+        resource, _, words = scope.rpartition(":")
+        actions.setdefault(resource, set()).update(words.split(","))
+    return frozenset(f"{resource}:{','.join(sorted(words))}".lstrip(":") for resource, words in actions.items())
 
 
 def _addresses(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:

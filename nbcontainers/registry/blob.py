@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from nbcontainers.errors import RegistryError
 from nbcontainers.oci.image import Descriptor
+from nbcontainers.registry import failure
 from nbcontainers.registry.endpoint import Endpoint
 from nbcontainers.registry.transport import Answer
 
@@ -95,6 +96,8 @@ def _checked(endpoint: Endpoint, one: Descriptor, answer: Answer, offset: int) -
     if answer.status == 206:
         return _checked_part(endpoint, one, answer, offset)
     blob = Blob(endpoint, one, answer, size)
+    if failure.is_html({"content-type": answer.headers.get("Content-Type") or ""}, b""):
+        raise failure.not_a_registry(endpoint.source.host, "a web page", 200)
     if answer.length is not None and answer.length != size:
         raise blob._error(f"sends {answer.length} bytes for {blob.digest}, whose descriptor says {size}")
     scratch = bytearray(min(offset, _SKIPPED))

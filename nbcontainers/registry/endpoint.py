@@ -13,8 +13,6 @@ from nbcontainers.registry.settings import Settings, Source
 from nbcontainers.registry.transport import Answer, Send, Transport
 
 MAX_ERROR = 64 << 10
-_AUTHORIZATIONS = 3
-"""How often one request is made with better credentials: none, a token, a token with wider scopes."""
 
 
 class Endpoint:
@@ -75,18 +73,17 @@ class Endpoint:
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, scopes: frozenset[str]
     ) -> Answer:
         url = self.url(path)
-        for _ in range(_AUTHORIZATIONS):
+        for last in (False, False, True):  # with no credentials, with a token, with a token for more
             sent = self.authorization.header(scopes)
             asked = {**headers, **self._ours(url, sent)}
             answer = redirect.follow(self.transport, method, url, asked, body, insecure=self.source.insecure)
             if answer.status != 401:
                 return answer
             challenges = answer.headers.get_all("WWW-Authenticate") or []
-            if not challenges:
+            if last or not self.authorization.learn(challenges, sent.get("Authorization", "")):
                 return answer
-            with answer:
-                scopes = self.authorization.learn(challenges, scopes, sent.get("Authorization", ""))
-        raise self.authorization.refused()
+            answer.close()
+        raise AssertionError("not reached")
 
     def _ours(self, url: str, sent: Mapping[str, str]) -> Mapping[str, str]:
         """The headers that say who we are, for addresses of this registry only."""
@@ -123,6 +120,8 @@ class Endpoint:
                 body = answer.read(MAX_ERROR)
             except RegistryError:
                 body = b""  # the status says enough
+        if answer.status == 401:
+            raise self.authorization.refused(doing, failure.told(body))
         raise failure.of_status(answer.status, headers, body, self.source.host, doing, self.source.key)
 
     def close(self) -> None:

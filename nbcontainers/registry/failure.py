@@ -95,9 +95,6 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes, host: str, d
     if not said and is_html(headers, body):
         return not_a_registry(host, f"a web page, with status {status}", status)
     because = f": {said}" if said else ""
-    if status == 401:
-        message = f"{key} lets nobody in without a name: {doing} does not exist or needs a login"
-        return RegistryError(f"{message}{because}", hint=f"%image login {key}", status=status)
     if status == 403:
         return RegistryError(
             f"{key} denies access to {doing}{because}", hint=f"%image login {key} as a user who may", status=status

@@ -142,6 +142,8 @@ class Settings:
             )
         rest = "" if one.prefix.startswith("*.") else repository[len(one.prefix) :]
         domain, _, path = repository.partition("/")
+        if split_port(domain)[1] > 65535:
+            raise RegistryError(f"{domain} has a port beyond 65535", hint="check host and port")
         mirrors = [_source(self, f"{two.location}{rest}", two.insecure, mirror=two) for two in one.mirrors]
         said = one.insecure if insecure is None else insecure
         if one.location:

@@ -78,7 +78,8 @@ class Transport:
         except BaseException as error:
             self.drop(connection)
             if isinstance(error, (OSError, UnicodeError, http.client.HTTPException)):
-                raise failure.of_network(error, target.netloc, self.settings) from error
+                self.check_open()
+                raise failure.of_network(error, connection.meeting(error), self.settings) from error
             raise
         return connection
 
@@ -150,6 +151,11 @@ class Connection(http.client.HTTPConnection):
         except TimeoutError:
             raise TimeoutError(f"no connection within {settings.connect_timeout:g} s") from None
         self.sock.settimeout(settings.stall_timeout)
+
+    def meeting(self, error: BaseException) -> str:
+        """Who it was that a connection could not be made with: the proxy, or the host."""
+        from_host = not self.proxy or isinstance(error, ssl.SSLError) or "Tunnel connection" in str(error)
+        return self.netloc if from_host else f"the proxy {self.host}:{self.port}"
 
     def exchange(
         self, method: str, target: SplitResult, headers: Mapping[str, str], body: bytes | None, send: Send | None

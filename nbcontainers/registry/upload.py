@@ -44,6 +44,12 @@ def begin(endpoint: Endpoint, *, mount: str = "", source: str = "") -> Session |
         return None if answer.status == 201 else _session(endpoint, endpoint.url(path), answer)
 
 
+def _begun(endpoint: Endpoint) -> Session:
+    session = begin(endpoint)
+    assert session, "only a mount needs no upload"
+    return session
+
+
 def cancel(endpoint: Endpoint, session: Session) -> None:
     """Have the registry forget what it has of an upload; one that cannot will do so itself some day."""
     with suppress(RegistryError):
@@ -59,7 +65,7 @@ def upload(
         try:
             _put(endpoint, session, one, file, 0, tell)
         except RegistryError as error:
-            if not (error.retry or error.status in (413, 416)):
+            if not (error.retry or error.status in (401, 413, 416)):
                 raise
             _go_on(endpoint, session, one, file, tell, error)
     except BaseException:
@@ -77,7 +83,7 @@ def _go_on(
         pause = max(settings.backoff * 2 ** (failures - 1), error.details.get("after", 0.0))
         endpoint.transport.wait(min(pause, 60.0) if error.retry else 0.0)
         try:
-            session, offset = _status(endpoint, session)
+            session, offset = _status(endpoint, session) or (_begun(endpoint), 0)
             if offset > size:
                 raise RegistryError(f"{endpoint.source.host} has {offset} bytes of a blob of {size}")
             failures = 1 if offset > done else failures
@@ -118,9 +124,14 @@ def _patch(endpoint: Endpoint, session: Session, file: BinaryIO, offset: int, co
         return _session(endpoint, session.url, answer, session.least)
 
 
-def _status(endpoint: Endpoint, session: Session) -> tuple[Session, int]:
-    """How far the registry is: 204 with `Range: 0-LAST`, which Docker's also writes when it has nothing."""
-    with endpoint.ask("GET", session.url, f"an upload to {endpoint.name}", fine=(202, 204)) as answer:
+def _status(endpoint: Endpoint, session: Session) -> tuple[Session, int] | None:
+    """How far the registry is: 204 with `Range: 0-LAST`, which Docker's also writes when it has nothing.
+
+    None when it knows the upload no more.
+    """
+    with endpoint.ask("GET", session.url, f"an upload to {endpoint.name}", fine=(202, 204, 404)) as answer:
+        if answer.status == 404:
+            return None
         match = _RANGE.fullmatch((answer.headers.get("Range") or "").strip())
         last = int(match[1]) if match else 0
         return _session(endpoint, session.url, answer, session.least), last + 1 if last else 0
