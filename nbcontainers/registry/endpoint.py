@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 
 from nbcontainers.errors import RegistryError
@@ -30,6 +31,7 @@ class Endpoint:
         self.scopes = frozenset({f"repository:{source.path}:{actions}"} if source.path else ())
         self.avoided = False
         self._base = ""
+        self._finding = threading.Lock()
 
     @property
     def name(self) -> str:
@@ -99,10 +101,10 @@ class Endpoint:
 
     def base(self) -> str:
         """scheme://host. An insecure registry is asked by https first and by http if that is not its language."""
-        if not self._base:
-            self._base = f"https://{self.source.host}"
-            if self.source.insecure and not self._speaks_tls():
-                self._base = f"http://{self.source.host}"
+        with self._finding:
+            if not self._base:
+                secure = not self.source.insecure or self._speaks_tls()
+                self._base = f"{'https' if secure else 'http'}://{self.source.host}"
         return self._base
 
     def _speaks_tls(self) -> bool:
