@@ -6,7 +6,7 @@ store lives; by default this user's own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from nbcontainers.engine import Engine, default_engine
@@ -27,6 +27,8 @@ __all__ = [
     "logout",
     "ls",
     "outdated",
+    "pull",
+    "push",
     "rm",
     "save",
     "search_tags",
@@ -91,6 +93,68 @@ def load(
     except BaseException:
         removal.sweep(store)
         raise
+
+
+def pull(
+    *references: Annotated[
+        str,
+        Argument("REFERENCE", "NAME[:TAG|@DIGEST], oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE", "image"),
+    ],
+    platform: Annotated[
+        str, Option(help="another machine's image: OS/ARCHITECTURE[/VARIANT], as linux/arm64", metavar="PLATFORM")
+    ] = "",
+    all_tags: Annotated[bool, Option("-a", help="every tag of the repository")] = False,
+    quiet: Annotated[bool, Option("-q", help="show no progress")] = False,
+    tls_verify: Annotated[
+        bool | None, Option(help="check the registry's certificate, whatever the settings say")
+    ] = None,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+    engine: Engine | None = None,
+) -> list[Image]:
+    """Bring images from a registry into the store, unpacked.
+
+    Only what is missing is fetched, all layers at the same time; every byte is checked. `progress` is called with what
+    happens (image/progress.py). Raises RegistryError, ImageError or NotFound, and then the store is as it was.
+    """
+    from nbcontainers.image import pulling, removal
+
+    if not references:
+        raise InvalidArgument("pull needs an image", hint="%image pull NAME[:TAG]")
+    store = engine or default_engine()
+    try:
+        return [
+            image for text in references
+            for image in pulling.pull(
+                store, str(text), platform=platform, all_tags=all_tags, tls_verify=tls_verify, progress=progress
+            )
+        ]  # fmt: skip
+    except BaseException:
+        removal.sweep(store)
+        raise
+
+
+def push(
+    image: Name,
+    destination: Annotated[str, Argument("DESTINATION", "where to, if not by its own name: REGISTRY/NAME[:TAG]")] = "",
+    *,
+    all_tags: Annotated[bool, Option("-a", help="every name that the image's repository has here")] = False,
+    quiet: Annotated[bool, Option("-q", help="show no progress")] = False,
+    tls_verify: Annotated[
+        bool | None, Option(help="check the registry's certificate, whatever the settings say")
+    ] = None,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+    engine: Engine | None = None,
+) -> str:
+    """Send an image to a registry, byte for byte as it is here; returns the digest of its manifest.
+
+    What the registry has already is not sent. `progress` is called with what happens (image/progress.py). Raises
+    RegistryError.
+    """
+    from nbcontainers.image import pushing
+
+    return pushing.push(
+        engine or default_engine(), str(image), destination, all_tags=all_tags, tls_verify=tls_verify, progress=progress
+    )  # fmt: skip
 
 
 def ls(

@@ -13,6 +13,7 @@ from nbcontainers.oci.image import MANIFEST, MAX_DOCUMENT, REF_NAME, Descriptor,
 from nbcontainers.oci.reference import Reference
 
 if TYPE_CHECKING:
+    from nbcontainers.engine import Engine
     from nbcontainers.registry.repository import Repository
 
 _AT_ONCE = 6
@@ -25,6 +26,7 @@ class Where(TypedDict, total=False):
     registry: list[str]
     settings: dict[str, Any]
     tls_verify: bool | None
+    credentials: dict[str, str] | None
 
 
 def open_source(where: Where) -> tuple[Source, int]:
@@ -34,12 +36,29 @@ def open_source(where: Where) -> tuple[Source, int]:
     return repository(where), _AT_ONCE
 
 
+def of_registry(engine: Engine, reference: Reference, tls_verify: bool | None) -> Where:
+    """A repository as it is reached now: settings, environment and credentials are the client's."""
+    from nbcontainers.registry import credentials, settings
+
+    found = settings.load(engine)
+    known = credentials.find(found.sources(reference.repository)[-1].key, reference.path)
+    return {
+        "registry": list(reference), "settings": found.to_json(), "tls_verify": tls_verify,
+        "credentials": known.to_json() if known else None,
+    }  # fmt: skip
+
+
 def repository(where: Where, *, push: bool = False) -> Repository:
+    """To be closed by the caller."""
+    from nbcontainers.registry.credentials import Credentials
     from nbcontainers.registry.repository import Repository
     from nbcontainers.registry.settings import Settings
 
-    settings = Settings.from_json(where["settings"])
-    return Repository(Reference(*where["registry"]), settings, push=push, tls_verify=where["tls_verify"])
+    known = where["credentials"]
+    return Repository(
+        Reference(*where["registry"]), Settings.from_json(where["settings"]), push=push,
+        tls_verify=where["tls_verify"], credentials=Credentials.from_json(known) if known else None,
+    )  # fmt: skip
 
 
 class Layout:

@@ -16,7 +16,7 @@ from nbcontainers.errors import ImageError, InvalidArgument, NotFound
 from nbcontainers.image import layout, lease, transfer, work
 from nbcontainers.image.fetch import Source
 from nbcontainers.image.image import Image
-from nbcontainers.image.source import Where, open_source
+from nbcontainers.image.source import Where, of_registry, open_source, repository
 from nbcontainers.image.transfer import Report
 from nbcontainers.oci import digest as digests
 from nbcontainers.oci import platform as platforms
@@ -89,14 +89,8 @@ def pull(
             raise InvalidArgument(
                 "--all-tags goes with a name without tag", hint=f"%image pull -a {reference.repository}"
             )
-        tags = work.call("pull:tags", where=where)
+        tags = work.call("pulling:tags", where=where)
     return [_bring(engine, _request(where, reference, tag, wanted), progress) for tag in tags]
-
-
-def of_registry(engine: Engine, reference: Reference, tls_verify: bool | None) -> Where:
-    from nbcontainers.registry import settings
-
-    return {"registry": list(reference), "settings": settings.load(engine).to_json(), "tls_verify": tls_verify}
 
 
 def _request(where: Where, reference: Reference, tag: str, platform: str) -> Request:
@@ -145,7 +139,7 @@ def _bring(engine: Engine, request: Request, progress: Progress | None) -> Image
 
 def _transfer(engine: Engine, request: Request, progress: Progress | None) -> Descriptor:
     """The manifest's descriptor, with notes of where it came from: a later pull or push asks less for knowing them."""
-    found: Found = work.call("pull:inside", on_event=progress, engine=work.place(engine), request=request)
+    found: Found = work.call("pulling:inside", on_event=progress, engine=work.place(engine), request=request)
     notes = {layout.INDEX_NOTE: found["index"]} if found["index"] else {}
     if registry := request["where"].get("registry"):
         notes[layout.ORIGIN_NOTE] = Reference(*registry).repository
@@ -156,11 +150,9 @@ def _transfer(engine: Engine, request: Request, progress: Progress | None) -> De
 
 
 def tags(where: Where) -> list[str]:
-    source, _ = open_source(where)
-    try:
-        return list(source.tags())  # type: ignore[attr-defined]
-    finally:
-        source.close()
+    """All tags of a repository."""
+    with repository(where) as source:
+        return list(source.tags())
 
 
 def inside(engine: dict[str, Any], request: Request, on_event: Progress | None = None) -> Found:

@@ -1,0 +1,212 @@
+"""`image push`: an image of the store to a registry, byte for byte.
+
+Blobs first, several at a time, each only if the registry lacks it: it is asked (HEAD), then told of a repository of
+its own that has it (mount), and only then sent. The config and the manifest come last: nobody sees half an image.
+The sending runs in a process of the launcher.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from nbcontainers.engine import Engine
+from nbcontainers.errors import ImageError, InvalidArgument, NotFound
+from nbcontainers.image import layout, work
+from nbcontainers.image.image import Image
+from nbcontainers.image.source import Where, of_registry, repository
+from nbcontainers.image.store import resolve
+from nbcontainers.image.transfer import Report
+from nbcontainers.oci import reference as references
+from nbcontainers.oci.image import FOREIGN_LAYERS, MANIFEST, Descriptor, descriptor
+from nbcontainers.oci.reference import Reference
+
+if TYPE_CHECKING:
+    from nbcontainers.registry.repository import Repository
+
+Progress = Callable[[dict[str, Any]], None]
+_AT_ONCE = 4
+_TELL_S = 0.1
+
+
+class Request(TypedDict):
+    """One manifest to send as `tag`. `origins`: digests to repositories of the same registry that may have the blob."""
+
+    where: Where
+    manifest: Descriptor
+    tag: str
+    name: str
+    origins: dict[str, list[str]]
+
+
+def push(
+    engine: Engine,
+    text: str,
+    destination: str = "",
+    *,
+    all_tags: bool = False,
+    tls_verify: bool | None = None,
+    progress: Progress | None = None,
+) -> str:
+    """Send the image (with `all_tags` every name of its repository); the digest of the manifest sent last.
+
+    Raises RegistryError when the registry does not take it, NotFound when the store lacks a part of it.
+    """
+    digest = ""
+    for image, reference in _wanted(engine, text, destination, all_tags=all_tags):
+        digest = _send(engine, image, reference, tls_verify, progress)
+    return digest
+
+
+def _wanted(engine: Engine, text: str, destination: str, *, all_tags: bool) -> list[tuple[Image, Reference]]:
+    image = resolve(engine, text)
+    if image.is_host:
+        raise InvalidArgument(
+            "host is this machine itself, not an image that could be sent",
+            hint="%container commit makes an image of a container of it; push that",
+        )
+    to = _destination(image, text, destination)
+    if not all_tags:
+        return [(image, to)]
+    if to.tag != "latest" and to.tag in (destination or text):
+        raise InvalidArgument("--all-tags goes with a name without tag", hint=f"%image push -a {to.repository}")
+    ours = references.parse(image.reference or text, default_domain=references.LOCAL).repository
+    found = sorted(name for name in layout.read_index(engine).names if references.parse(name).repository == ours)
+    return [(resolve(engine, name), to._replace(tag=references.parse(name).tag)) for name in found]
+
+
+def _destination(image: Image, text: str, destination: str) -> Reference:
+    to = references.parse(destination.removeprefix("docker://") or image.reference or text)
+    if to.domain == references.LOCAL and not destination:
+        raise InvalidArgument(
+            f"{to.familiar} has no registry in its name, so it is not known where to send it",
+            hint=f"%image push {to.familiar} REGISTRY/NAME:TAG",
+        )
+    return to
+
+
+def _send(engine: Engine, image: Image, to: Reference, tls_verify: bool | None, progress: Progress | None) -> str:
+    request: Request = {
+        "where": of_registry(engine, to, tls_verify), "manifest": image.descriptor, "tag": to.digest or to.tag,
+        "name": str(to), "origins": _origins(engine, to.domain),
+    }  # fmt: skip
+    with layout.adding(engine):  # nobody sweeps what we read
+        digest: str = work.call("pushing:inside", on_event=progress, engine=work.place(engine), request=request)
+        _remember(engine, image, to)
+    if progress:
+        progress({"event": "done", "digest": digest})
+    return digest
+
+
+def _origins(engine: Engine, domain: str) -> dict[str, list[str]]:
+    """Which repositories of that registry are known to have a blob: those its image was pulled from or pushed to."""
+    found: dict[str, list[str]] = {}
+    for one in layout.read_index(engine).manifests:
+        known = [
+            Reference(*name.split("/", 1)) for name in one.get("annotations", {}).get(layout.ORIGIN_NOTE, "").split()
+        ]
+        paths = [reference.path for reference in known if reference.domain == domain]
+        for layer in Image(engine, one["digest"], "", one["size"]).layers if paths else []:
+            found.setdefault(layer["digest"], []).extend(paths)
+    return {digest: list(dict.fromkeys(paths))[:3] for digest, paths in found.items()}
+
+
+def _remember(engine: Engine, image: Image, to: Reference) -> None:
+    """The repository has all of it now: a later push to another one of the same registry sends nothing."""
+    with layout.update(engine) as manifests:
+        for one in manifests:
+            if one["digest"] == image.digest:
+                notes = one.setdefault("annotations", {})
+                known = notes.get(layout.ORIGIN_NOTE, "").split()
+                notes[layout.ORIGIN_NOTE] = " ".join(dict.fromkeys([to.repository, *known[:7]]))
+
+
+# The launcher's side.
+
+
+def inside(engine: dict[str, Any], request: Request, on_event: Progress | None = None) -> str:
+    """Send what the request names; the digest under which the registry has it."""
+    here, report = work.at(engine), Report(on_event)
+    image = Image(here, request["manifest"]["digest"], request["name"], request["manifest"]["size"])
+    manifest = image.manifest
+    layers = list({layer["digest"]: layer for layer in manifest["layers"]}.values())
+    refused = [layer for layer in layers if layer.get("mediaType") in FOREIGN_LAYERS]
+    if refused:
+        raise ImageError(
+            f"{request['name']} has a layer that may not be pushed ({refused[0]['mediaType']})",
+            hint="its licence forbids it; make an image without it",
+        )
+    _check_blobs(here, [*layers, manifest["config"]], request["name"])
+    sizes = [{"digest": layer["digest"], "size": layer["size"]} for layer in manifest["layers"]]
+    report(event="image", reference=request["name"], verb="push", layers=sizes)
+    content = layout.read_blob(here, request["manifest"])
+    with repository(request["where"], push=True) as target:
+        sender = _Sender(here, target, report, request["origins"], request["where"]["registry"][1])
+        sender.all(layers)
+        sender.send(descriptor("", manifest["config"]["digest"], manifest["config"]["size"]))
+        return target.put_manifest(content, manifest.get("mediaType", MANIFEST), request["tag"])
+
+
+def _check_blobs(engine: Engine, blobs: Sequence[Descriptor], what: str) -> None:
+    for one in blobs:
+        path = layout.blob(engine, one["digest"])
+        if not path.exists():
+            raise NotFound(f"blob {one['digest']} of {what} is not in the store", hint="pull or load the image again")
+        if path.stat().st_size != one["size"]:
+            raise ImageError(
+                f"blob {one['digest']} of {what} is damaged", hint="%image rm -f, then pull or load it again"
+            )
+
+
+class _Sender:
+    def __init__(
+        self, engine: Engine, target: Repository, report: Report, origins: dict[str, list[str]], path: str
+    ) -> None:
+        self._engine, self._target, self._report = engine, target, report
+        self._origins = origins
+        self._path = path
+
+    def all(self, layers: Sequence[Descriptor]) -> None:
+        """The largest first; the first failure ends the others, whose connections are closed."""
+        for layer in layers:
+            self._report.layer(layer["digest"], "waiting")
+        ordered = sorted(layers, key=lambda layer: -layer["size"])
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            sending = [pool.submit(self.send, layer) for layer in ordered]
+            try:
+                wait(sending, return_when=FIRST_EXCEPTION)
+                for one in sending:
+                    if one.done():
+                        one.result()
+            except BaseException:
+                self._target.close()
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def send(self, one: Descriptor) -> None:
+        """In the cheapest way that works. A registry may know the blob and not let us mount it: then it is sent."""
+        digest = one["digest"]
+        if self._target.has_blob(digest):
+            self._report.layer(digest, "exists", one["size"])
+        elif any(self._target.mount_blob(digest, path) for path in self._sources(digest)):
+            self._report.layer(digest, "mounted", one["size"])
+        else:
+            with open(layout.blob(self._engine, digest), "rb", buffering=0) as file:
+                self._target.upload_blob(one, file, on_bytes=self._teller(digest))
+            self._report.layer(digest, "done", one["size"])
+
+    def _sources(self, digest: str) -> list[str]:
+        return [path for path in self._origins.get(digest, []) if path != self._path][:1]
+
+    def _teller(self, digest: str) -> Callable[[int], None]:
+        next_time = 0.0
+
+        def tell(sent: int) -> None:
+            nonlocal next_time
+            if (now := time.monotonic()) >= next_time:
+                next_time = now + _TELL_S
+                self._report.layer(digest, "uploading", sent)
+
+        return tell
