@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from nbcontainers.container.execution import Executed
     from nbcontainers.container.log import Log
     from nbcontainers.container.session import Sink, Source
+    from nbcontainers.image.image import Image as ImageHandle
     from nbcontainers.table import Table
 
 __all__ = [
+    "commit",
     "create",
+    "diff",
     "exec_",
+    "export",
     "inspect",
     "kill",
     "logs",
@@ -269,6 +273,57 @@ def stats(
     here = engine or default_engine()
     handles = find_all(here, containers) if containers else listing.handles(here, everything=all)
     return listing.stats(handles)
+
+
+def diff(container: One, *, engine: Engine | None = None) -> Table:
+    """What a container changed in the files of its image: A new, C changed, D gone, with sizes.
+
+    Rows: kind, path, size (bytes the file has, or had). Volumes, and what the runtime itself makes, are left out.
+    """
+    from nbcontainers.container import difference
+
+    return difference.diff(find(engine or default_engine(), container))
+
+
+def commit(
+    container: One,
+    reference: Annotated[str, Argument("REFERENCE", "what to call the image: NAME[:TAG]")] = "",
+    *,
+    author: Annotated[str, Option("-a", help="who made it", metavar="NAME")] = "",
+    message: Annotated[str, Option("-m", help="a comment for its history", metavar="TEXT")] = "",
+    change: Annotated[
+        list[str] | None, Option("-c", help="a Dockerfile instruction for its config, as 'CMD python3'", metavar="LINE")
+    ] = None,
+    no_pause: Annotated[bool, Option(help="let it run on meanwhile")] = False,
+    engine: Engine | None = None,
+) -> ImageHandle:
+    """Make an image of a container: its image, and one more layer with what it changed.
+
+    Volumes are not in it; how it starts is as in its image, but for `change`. The same changes make the same digest
+    where SOURCE_DATE_EPOCH is set. Raises InvalidState for a container made of `host`, which has no layers.
+    """
+    from nbcontainers.container import committing
+
+    handle = find(engine or default_engine(), container)
+    changes = [change] if isinstance(change, str) else change or []
+    return committing.commit(handle, reference, author=author, message=message, changes=changes, pause=not no_pause)
+
+
+def export(
+    container: One,
+    *,
+    output: Annotated[
+        str, Option("-o", help="the file to write; - is the output", metavar="FILE", complete="path")
+    ] = "",
+    engine: Engine | None = None,
+) -> None:
+    """Write a container's files, its image's and its own together, as one tar; `image import` reads it.
+
+    Volumes are not in it, and no config. The file is there as a whole or not at all.
+    """
+    from nbcontainers.container import exporting
+
+    exporting.export(find(engine or default_engine(), container), output)
 
 
 def needed(containers: tuple[str | Container, ...]) -> tuple[str | Container, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
 
@@ -67,20 +67,33 @@ class _Folder:
 
 
 def changes(
-    upper: int, lowers: Sequence[int], *, userxattr: bool = False, skip: Collection[bytes] = ()
+    upper: int,
+    lowers: Sequence[int],
+    *,
+    userxattr: bool = False,
+    skip: Collection[bytes] = (),
+    own: Callable[[bytes, os.stat_result], bool] | None = None,
 ) -> Iterator[Change]:
     """What is in the folder `upper` (a descriptor) and not in `lowers` (descriptors, top first).
 
     A folder is a change if its owner, mode or attributes differ or something in it changed; new times alone are none.
     An opaque folder is told by what is missing in it. `skip`: paths where something was mounted; the empty files and
-    folders made for that do not count. Raises ImageError for an upper folder that another engine's mount made.
+    folders made for that do not count. `own` tells what else the runtime made itself. Raises ImageError for an upper folder that another engine's mount made.
     """
-    return _Comparison(upper, lowers, userxattr, skip).walk()
+    return _Comparison(upper, lowers, userxattr, skip, own or _nothing).walk()
 
 
 class _Comparison:
-    def __init__(self, upper: int, lowers: Sequence[int], userxattr: bool, skip: Collection[bytes]) -> None:
+    def __init__(
+        self,
+        upper: int,
+        lowers: Sequence[int],
+        userxattr: bool,
+        skip: Collection[bytes],
+        own: Callable[[bytes, os.stat_result], bool],
+    ) -> None:
         self._upper = upper
+        self._own = own
         self._prefix = "user.overlay." if userxattr else "trusted.overlay."
         self._root = lower.roots(lowers)
         self._skip = frozenset(skip)
@@ -125,7 +138,8 @@ class _Comparison:
         if not folder.path:
             return self._kind_of_root(below, status, descriptor)
         if below is None:
-            return "" if folder.path in self._on_the_way and _is_plain(status, descriptor) else "A"
+            for_a_mount = folder.path in self._on_the_way and _is_plain(status, descriptor)
+            return "" if for_a_mount or self._own(folder.path, status) else "A"
         return "C" if _differs(below, status, descriptor) else ""
 
     def _kind_of_root(self, below: Found | None, status: os.stat_result, descriptor: int) -> str:
@@ -151,7 +165,7 @@ class _Comparison:
         self, folder: _Folder, descriptor: int, path: bytes, name: bytes, status: os.stat_result
     ) -> Change | None:
         below = lower.child(folder.below, name)
-        if not below and path in self._skip and status.st_size == 0:
+        if not below and ((path in self._skip and status.st_size == 0) or self._own(path, status)):
             return None
         change = Change(path, "C" if below else "A", status, descriptor, name, below)
         if stat.S_ISREG(status.st_mode):
@@ -170,8 +184,9 @@ class _Comparison:
             if descriptor is None:
                 return
             try:
-                one.kind = one.kind or ("C" if one.below else "A")
-                yield self._show(one, os.fstat(descriptor), descriptor)
+                status = os.fstat(descriptor)
+                one.kind = one.kind or ("C" if one.below or self._own(one.path, status) else "A")
+                yield self._show(one, status, descriptor)
             finally:
                 os.close(descriptor)
         yield change
@@ -198,16 +213,29 @@ class _Comparison:
                 )  # fmt: skip
 
 
-def merged(layers: Sequence[int]) -> Iterator[Change]:
-    """Everything a mount of `layers` (descriptors, top first) would show, the root folder first; all of kind A."""
+def _nothing(path: bytes, status: os.stat_result) -> bool:
+    return False
+
+
+def merged(layers: Sequence[int], *, unreadable: Callable[[bytes], None] | None = None) -> Iterator[Change]:
+    """Everything a mount of `layers` (descriptors, top first) would show, the root folder first; all of kind A.
+
+    `unreadable` is told the folders that may not be read; without it they are an error.
+    """
     todo = [(b"", lower.roots(layers))]
     while todo:
         path, places = todo.pop()
         with ExitStack() as stack:
-            opened = []
-            for place in places:
-                opened.append(open_folder(place.layer, place.path))
-                stack.callback(os.close, opened[-1])
+            opened: list[int] = []
+            try:
+                for place in places:
+                    opened.append(open_folder(place.layer, place.path))
+                    stack.callback(os.close, opened[-1])
+            except PermissionError:
+                if unreadable is None:
+                    raise
+                unreadable(path)
+                continue
             yield Change(path, "A", places[0].status, opened[0], b"", places[1:])
             inner = []
             for name, descriptor in sorted(_topmost(opened).items()):
@@ -218,6 +246,20 @@ def merged(layers: Sequence[int]) -> Iterator[Change]:
                 elif not lower.is_whiteout(status):
                     yield Change(inside, "A", status, descriptor, name, ())
             todo += reversed(inner)
+
+
+def total(places: Sequence[Found]) -> int:
+    """Bytes of the files in a folder, which is `places` in several layers (top first)."""
+    found = 0
+    todo = [list(places)]
+    while todo:
+        inner = todo.pop()
+        for name in lower.names(inner):
+            if there := lower.child(inner, name):
+                mode = there[0].status.st_mode
+                found += there[0].status.st_size if stat.S_ISREG(mode) else 0
+                todo += [there] if stat.S_ISDIR(mode) else []
+    return found
 
 
 def _topmost(folders: Sequence[int]) -> dict[bytes, int]:

@@ -64,9 +64,7 @@ class Packer:
 
     def _member(self, change: Change) -> Iterator[bytes]:
         if reason := self._unfit(change):
-            self.facts["left_out"] += 1
-            if len(self.facts["notes"]) < _NOTED:
-                self.facts["notes"].append(f"{show(change.path)[:300]}: {reason}")
+            self.leave_out(change.path, reason)
             return
         if change.kind == "D":
             above, _, name = change.path.rpartition(b"/")
@@ -76,6 +74,12 @@ class Packer:
             yield from self._regular(change)
         else:
             yield from self._other(change)
+
+    def leave_out(self, path: bytes, reason: str) -> None:
+        """Count something that is not in the tar."""
+        self.facts["left_out"] += 1
+        if len(self.facts["notes"]) < _NOTED:
+            self.facts["notes"].append(f"{show(path)[:300]}: {reason}")
 
     def _unfit(self, change: Change) -> str:
         """Why no tar can hold it; "" usually."""
@@ -89,6 +93,9 @@ class Packer:
         """A file, or a hard link to one that came before."""
         try:
             file = os.open(change.name, _FILE, dir_fd=change.folder)
+        except PermissionError:
+            self.leave_out(change.path, "it may not be read")
+            return
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
                 raise

@@ -1,0 +1,104 @@
+"""`container commit`: an image of a container's image and one more layer, with what the container changed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from typing import Any
+
+from nbcontainers.container import parts
+from nbcontainers.container.container import Container
+from nbcontainers.container.stillness import frozen
+from nbcontainers.errors import InvalidState, NotFound
+from nbcontainers.image import change, layout, lease, store
+from nbcontainers.image.image import HOST, Image
+from nbcontainers.image.making import Added, layer_of
+from nbcontainers.oci import reference as references
+from nbcontainers.oci.image import CONFIG, LAYER, MANIFEST, Descriptor, descriptor, encode, manifest
+
+
+def commit(
+    container: Container, reference: str, *, author: str, message: str, changes: Sequence[str], pause: bool
+) -> Image:
+    """Add the image; `reference` may be "". While the files are read the container stands still if `pause`.
+
+    Raises InvalidState where there is no image to build on; after any error the store is as it was.
+    """
+    name = str(references.parse(reference, default_domain=references.LOCAL)) if reference else ""
+    engine, record = container.engine, container.record
+    with lease.adding(engine):
+        base = _base(container)
+        config: dict[str, Any] = json.loads(json.dumps(base.config))
+        settings = config.get("config") or {}
+        change.apply(settings, changes)
+        known = parts.of(container)
+        [part] = known["overlays"]
+        with frozen(container) if pause else nullcontext():
+            added = layer_of(
+                engine, part["upper"], part["lowers"], base.config["rootfs"]["diff_ids"],
+                skip=known["mounts"], epoch=_epoch(),
+            )  # fmt: skip
+        config |= _next(config, added, record, author, message) | {"config": settings}
+        target = _put(container, base, config, added)
+        with layout.update(engine, "commit") as manifests:
+            if name:
+                layout.set_name(manifests, name, target)
+            layout.add_unnamed(manifests, target)
+    return Image(engine, target["digest"], name, target["size"])
+
+
+def _base(container: Container) -> Image:
+    """The image it was made of, leased."""
+    record = container.record
+    export = f"container export -o FILE {container.name}, then image import FILE NAME"
+    if record["image_digest"] == store.resolve(container.engine, HOST).digest:
+        raise InvalidState(
+            f"container {container.name} was made of host, which has no layers to build on", hint=f"type {export}"
+        )
+    try:
+        base = store.resolve(container.engine, record["image_digest"])
+    except NotFound:
+        raise InvalidState(
+            f"the image of container {container.name} is no longer in the store", hint=f"type {export}"
+        ) from None
+    wanted = [base.digest, base.id, *(layer["digest"] for layer in base.layers)]
+    if not lease.claim(container.engine, [layout.blob(container.engine, digest) for digest in wanted]):
+        raise NotFound(f"a part of image {base} is not in the store", hint="pull or load it again")
+    return base
+
+
+def _epoch() -> int | None:
+    text = os.environ.get("SOURCE_DATE_EPOCH", "")
+    return int(text) if text.isdigit() else None
+
+
+def _next(config: dict[str, Any], added: Added, record: Any, author: str, message: str) -> dict[str, Any]:
+    """What the layer changes in the image config, but for `config` itself."""
+    epoch = _epoch()
+    moment = datetime.now(UTC) if epoch is None else datetime.fromtimestamp(epoch, UTC)
+    created = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    step: dict[str, Any] = {"created": created, "created_by": " ".join(record["command"])}
+    step |= {"author": author} if author else {}
+    step |= {"comment": message} if message else {}
+    step |= {} if added["entries"] else {"empty_layer": True}
+    diff_ids = [*config["rootfs"]["diff_ids"], *([added["diff_id"]] if added["entries"] else [])]
+    found = {
+        "created": created, "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        "history": [*(config.get("history") or []), step],
+    }  # fmt: skip
+    return found | ({"author": author} if author else {})
+
+
+def _put(container: Container, base: Image, config: dict[str, Any], added: Added) -> Descriptor:
+    layers = [descriptor(_oci(layer["mediaType"]), layer["digest"], layer["size"]) for layer in base.layers]
+    layers += [added["descriptor"]] if added["entries"] else []
+    settings = layout.put_document(container.engine, encode(config), CONFIG)
+    return layout.put_document(container.engine, manifest(settings, layers), MANIFEST)
+
+
+def _oci(media_type: str) -> str:
+    """Docker's media types of layers end in .tar and .tar.gzip, OCI's in .tar and .tar+gzip."""
+    return LAYER + media_type.rpartition(".tar")[2].replace(".", "+")
