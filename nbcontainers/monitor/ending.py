@@ -86,7 +86,8 @@ def tidy(files: Files, settings: Document, steps: Sequence[Step], *, remove: boo
 
 def withdraw(files: Files, settings: Document, steps: Sequence[Step], *, remove: bool) -> tuple[list[str], list[str]]:
     """`tidy` up to where nobody sees anything of it any more: what could not be done, and folders to `discard`."""
-    failed, trash = recipe.undo(steps), []
+    failed = recipe.undo(steps)
+    trash: list[str] = []
     if remove:
         more, trash = _take_away(files, settings)
         failed += more
