@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from nbcontainers import SHORTCUTS
-from nbcontainers.cli import help, verbs
+from nbcontainers.cli import advice, help, verbs
 from nbcontainers.cli.parser import Parser
 from nbcontainers.cli.signature import FLAG, VALUE, Parameter
 from nbcontainers.cli.verbs import Verb
@@ -93,6 +93,8 @@ def _carry_out(verb: Verb, typed: str, words: list[str]) -> int:
     call = parser.parse(words)
     if call.help:
         return _print(help.of_verb(verb, typed, parser.face))
+    if warning := advice.of(verb, call):
+        print(f"Warning: {warning}", file=sys.stderr)
     if verb.accepts("tick"):
         from nbcontainers.cli import foreground
 

@@ -78,16 +78,22 @@ def run(
     """
     from nbcontainers.container import running
     from nbcontainers.container.session import Streams
+    from nbcontainers.image import latest
 
+    store = engine or default_engine()
+    latest.warn(store, image)
     streams = Streams(stdin, stdout, stderr, tick, window)
-    return running.run(engine or default_engine(), image, command, options, streams, raise_error=raise_error)
+    return running.run(store, image, command, options, streams, raise_error=raise_error)
 
 
 def create(image: Image, *command: Word, engine: Engine | None = None, **options: Unpack[RunOptions]) -> Container:
     """Make a container without starting it; `container start` does that."""
     from nbcontainers.container import running
+    from nbcontainers.image import latest
 
-    return running.create(engine or default_engine(), image, command, options)
+    store = engine or default_engine()
+    latest.warn(store, image)
+    return running.create(store, image, command, options)
 
 
 def start(

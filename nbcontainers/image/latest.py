@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument
@@ -22,6 +23,12 @@ def advice(engine: Engine, image: str) -> str:
         return ""
     _said.add(str(found))
     return f"{found.familiar} means another image after every release; for this one write {fixed(engine, found)}"
+
+
+def warn(engine: Engine, image: str) -> None:
+    """The same as Python's warning at the caller's caller; a face says it in its own way before."""
+    if words := advice(engine, image):
+        warnings.warn(words, UserWarning, stacklevel=3)
 
 
 def _moving(engine: Engine, image: str) -> Reference | None:

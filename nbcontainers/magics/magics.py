@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, magics_class, needs_local_scope, no_var_expand
 from traitlets import Bool, Float, Integer, Unicode
 
-from nbcontainers.cli import verbs, words
+from nbcontainers.cli import advice, verbs, words
 from nbcontainers.cli.parser import Call, Parser
 from nbcontainers.cli.signature import FLAG, VALUE, Parameter
 from nbcontainers.cli.verbs import Verb
@@ -32,6 +33,7 @@ class NBContainers(Magics):
     quiet = Bool(False, help="Show no card under a cell that ran a container.").tag(config=True)
     raise_error = Bool(True, help="A container that fails fails its cell.").tag(config=True)
     keep = Bool(False, help="Keep containers that ran in the foreground and have no --name.").tag(config=True)
+    warn_latest = Bool(True, help="Say it, once an image, where a container is run of `latest`.").tag(config=True)
     output_lines = Integer(1000, min=1, help="Lines of output a cell shows; the last 20 come on top.").tag(config=True)
     memory = Unicode("", help="Memory limit of a run that names none: 512m, 2g.").tag(config=True)
     cpus = Float(0.0, min=0.0, help="Processors for a run that names none; 0: no limit.").tag(config=True)
@@ -141,6 +143,8 @@ class ObjectMagic:
     def carry_out(self, verb: Verb, call: Call, cell: str | None, typed: str, *, quiet: bool) -> Any:
         from nbcontainers.magics import running, transfer
 
+        if (warning := advice.of(verb, call)) and self.settings.warn_latest:
+            print(f"Warning: {warning}", file=sys.stderr)
         if verb.name == "python":
             return running.python(self.settings, verb, call, cell, typed)
         if verb.accepts("tick"):

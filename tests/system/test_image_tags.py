@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
+import nbcontainers
 from nbcontainers import image
 from nbcontainers.engine import Engine
-from nbcontainers.errors import InvalidArgument, RegistryError
+from nbcontainers.errors import Error, InvalidArgument, RegistryError
 from nbcontainers.image import latest, layout
 from nbcontainers.oci.image import MANIFEST, descriptor
 from tests.registries import DockerRegistry, digest_of, docker_registry, fill, free_port
@@ -143,3 +146,27 @@ def test_it_can_be_silenced(fresh_engine: Engine, nothing_said: None, monkeypatc
     keep(fresh_engine, "docker.io/library/nginx:latest", digest_of(b"x"))
     monkeypatch.setenv(latest.SILENCE, "0")
     assert latest.advice(fresh_engine, "nginx") == ""
+
+
+WORDS = "nginx:latest means another image after every release"
+
+
+def test_every_face_says_it(
+    fresh_engine: Engine, nothing_said: None, cli: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The image itself is not there, so nothing runs; what is said comes before."""
+    keep(fresh_engine, "docker.io/library/nginx:latest", digest_of(b"x"))
+    assert f"Warning: {WORDS}" in cli("run", "nginx").stderr
+    assert WORDS not in cli("run", "nginx", env={**os.environ, latest.SILENCE: "0"}).stderr
+    with pytest.warns(UserWarning, match=WORDS), pytest.raises(Error):
+        nbcontainers.run("nginx", "true")
+    latest._said.clear()
+    shell = InteractiveShell.instance()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nbcontainers.launcher.client.warm", lambda: None)
+        shell.run_line_magic("load_ext", "nbcontainers")
+    for times in (1, 0):
+        with pytest.raises(Error):
+            shell.run_line_magic("container", "run nginx true")
+        assert capsys.readouterr().err.count(f"Warning: {WORDS}") == times
+    shell.run_line_magic("unload_ext", "nbcontainers")
