@@ -39,7 +39,9 @@ __all__ = [
 File = Annotated[str, Argument("FILE", "a tar, plain or compressed by gzip, zstd, xz or bzip2; - is the input", "path")]
 RepositoryName = Annotated[str, Argument("REPOSITORY", "[REGISTRY/]NAME without a tag", complete="repository")]
 Pattern = Annotated[str, Argument("PATTERN", "only tags that hold it, or fit it: '1.21*'")]
-TlsVerify = Annotated[bool | None, Option(help="check the registry's certificate; =false: http will do, too")]
+TlsVerify = Annotated[
+    bool | None, Option(help="check the registry's certificate (=false: don't), whatever the settings say")
+]
 Name = Annotated[str, Argument("IMAGE", "name, name@digest, id or its beginning", complete="image")]
 
 
@@ -98,16 +100,15 @@ def load(
 def pull(
     *references: Annotated[
         str,
-        Argument("REFERENCE", "NAME[:TAG|@DIGEST], oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE", "image"),
+        Argument(
+            "REFERENCE", "NAME[:TAG|@DIGEST], oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE", "transport"
+        ),
     ],
     platform: Annotated[
         str, Option(help="another machine's image: OS/ARCHITECTURE[/VARIANT], as linux/arm64", metavar="PLATFORM")
     ] = "",
     all_tags: Annotated[bool, Option("-a", help="every tag of the repository")] = False,
-    quiet: Annotated[bool, Option("-q", help="show no progress")] = False,
-    tls_verify: Annotated[
-        bool | None, Option(help="check the registry's certificate, whatever the settings say")
-    ] = None,
+    tls_verify: TlsVerify = None,
     progress: Callable[[dict[str, Any]], None] | None = None,
     engine: Engine | None = None,
 ) -> list[Image]:
@@ -138,10 +139,7 @@ def push(
     destination: Annotated[str, Argument("DESTINATION", "where to, if not by its own name: REGISTRY/NAME[:TAG]")] = "",
     *,
     all_tags: Annotated[bool, Option("-a", help="every name that the image's repository has here")] = False,
-    quiet: Annotated[bool, Option("-q", help="show no progress")] = False,
-    tls_verify: Annotated[
-        bool | None, Option(help="check the registry's certificate, whatever the settings say")
-    ] = None,
+    tls_verify: TlsVerify = None,
     progress: Callable[[dict[str, Any]], None] | None = None,
     engine: Engine | None = None,
 ) -> str:
