@@ -49,5 +49,5 @@ def _size(change: Any) -> int:
     from nbcontainers.layer.changes import total
 
     if change.kind == "D" and stat.S_ISDIR(change.status.st_mode):
-        return total(change.below)
+        return total(change.below)[1]
     return int(change.size)

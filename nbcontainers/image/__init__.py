@@ -6,7 +6,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_VERBS = frozenset("history import_ inspect load login logout ls outdated pull push rm save search_tags tag tags".split())
+_VERBS = frozenset(
+    "diff history import_ inspect load login logout ls outdated pull push rm save search_tags tag tags tree".split()
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nbcontainers.table import Table
 
 __all__ = [
+    "diff",
     "history",
     "import_",
     "inspect",
@@ -34,6 +35,7 @@ __all__ = [
     "search_tags",
     "tag",
     "tags",
+    "tree",
 ]
 
 File = Annotated[str, Argument("FILE", "a tar, plain or compressed by gzip, zstd, xz or bzip2; - is the input", "path")]
@@ -268,6 +270,36 @@ def history(image: Name, *, engine: Engine | None = None) -> Table:
     from nbcontainers.image.store import resolve
 
     return listing.history(resolve(engine or default_engine(), str(image)))
+
+
+def diff(
+    one: Name,
+    other: Annotated[str, Argument("IMAGE", "the image to compare it with", complete="image")],
+    *,
+    engine: Engine | None = None,
+) -> Table:
+    """The files in which two images differ: A only in the second, D only in the first, C in both.
+
+    Rows: kind, path, before, after (bytes). A new time alone is no difference. Images are unpacked if need be.
+    """
+    from nbcontainers.image import difference
+    from nbcontainers.image.store import resolve
+
+    store = engine or default_engine()
+    return difference.diff(resolve(store, str(one)), resolve(store, str(other)))
+
+
+def tree(*references: Name, engine: Engine | None = None) -> Table:
+    """The layers of images, or of all, as a tree: which instruction made each, its size, and its files + ~ -.
+
+    Images share the layers they begin with; the column `images` shows where each ends.
+    """
+    from nbcontainers.image import stack
+    from nbcontainers.image.store import images, resolve
+
+    store = engine or default_engine()
+    found = [resolve(store, str(text)) for text in references] or images(store)
+    return stack.tree(found, unpack=bool(references))
 
 
 def tags(

@@ -91,13 +91,13 @@ def _folders(image: Image) -> dict[str, str]:
 
 def history(image: Image) -> Table:
     columns = [
-        Column("created", format=since), Column("created_by", "CREATED BY", _cut), Column("size", format=bytes_),
+        Column("created", format=since), Column("created_by", "CREATED BY", cut), Column("size", format=bytes_),
         Column("comment"),
     ]  # fmt: skip
     return Table(list(_steps(image))[::-1], columns)
 
 
-def _cut(value: object) -> str:
+def cut(value: object) -> str:
     text = str(value or "")
     return text if len(text) <= 45 else text[:44] + "…"
 

@@ -248,18 +248,21 @@ def merged(layers: Sequence[int], *, unreadable: Callable[[bytes], None] | None 
             todo += reversed(inner)
 
 
-def total(places: Sequence[Found]) -> int:
-    """Bytes of the files in a folder, which is `places` in several layers (top first)."""
-    found = 0
+def total(places: Sequence[Found]) -> tuple[int, int]:
+    """How many files are in a folder, which is `places` in several layers (top first), and their bytes."""
+    count = size = 0
     todo = [list(places)]
     while todo:
         inner = todo.pop()
         for name in lower.names(inner):
             if there := lower.child(inner, name):
                 mode = there[0].status.st_mode
-                found += there[0].status.st_size if stat.S_ISREG(mode) else 0
-                todo += [there] if stat.S_ISDIR(mode) else []
-    return found
+                if stat.S_ISDIR(mode):
+                    todo.append(there)
+                else:
+                    count += 1
+                    size += there[0].status.st_size if stat.S_ISREG(mode) else 0
+    return count, size
 
 
 def _topmost(folders: Sequence[int]) -> dict[bytes, int]:
