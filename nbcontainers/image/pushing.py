@@ -2,43 +2,33 @@
 
 Blobs first, several at a time, each only if the registry lacks it: it is asked (HEAD), then told of a repository of
 its own that has it (mount), and only then sent. The config and the manifest come last: nobody sees half an image.
-The sending runs in a process of the launcher.
+All of it is waiting and sendfile(2), so it is done by threads of the client's own process.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import ImageError, InvalidArgument, NotFound
-from nbcontainers.image import layout, work
+from nbcontainers.image import layout
 from nbcontainers.image.image import Image
-from nbcontainers.image.source import Where, of_registry, repository
 from nbcontainers.image.store import resolve
 from nbcontainers.image.transfer import Report
 from nbcontainers.oci import reference as references
-from nbcontainers.oci.image import FOREIGN_LAYERS, MANIFEST, Descriptor, descriptor
+from nbcontainers.oci.image import FOREIGN_LAYERS, MANIFEST, Descriptor
 from nbcontainers.oci.reference import Reference
 
 if TYPE_CHECKING:
     from nbcontainers.registry.repository import Repository
 
 Progress = Callable[[dict[str, Any]], None]
-_AT_ONCE = 4
+_AT_ONCE = 6
 _TELL_S = 0.1
-
-
-class Request(TypedDict):
-    """One manifest to send as `tag`. `origins`: digests to repositories of the same registry that may have the blob."""
-
-    where: Where
-    manifest: Descriptor
-    tag: str
-    name: str
-    origins: dict[str, list[str]]
 
 
 def push(
@@ -88,29 +78,47 @@ def _destination(image: Image, text: str, destination: str) -> Reference:
 
 
 def _send(engine: Engine, image: Image, to: Reference, tls_verify: bool | None, progress: Progress | None) -> str:
-    request: Request = {
-        "where": of_registry(engine, to, tls_verify), "manifest": image.descriptor, "tag": to.digest or to.tag,
-        "name": str(to), "origins": _origins(engine, to.domain),
-    }  # fmt: skip
+    from nbcontainers.registry import settings
+    from nbcontainers.registry.repository import Repository
+
+    report = Report(progress)
     with layout.adding(engine):  # nobody sweeps what we read
-        digest: str = work.call("pushing:inside", on_event=progress, engine=work.place(engine), request=request)
+        layers = _layers(engine, image, str(to))
+        sizes = [{"digest": layer["digest"], "size": layer["size"]} for layer in image.layers]
+        report(event="image", reference=str(to), verb="push", layers=sizes)
+        content = layout.read_blob(engine, image.descriptor)
+        with Repository(to, settings.load(engine), push=True, tls_verify=tls_verify) as target:
+            sender = _Sender(engine, target, report, _origins(engine, to))
+            sender.all(layers, _at_once(to))
+            sender.send(image.manifest["config"])
+            digest = target.put_manifest(content, image.manifest.get("mediaType", MANIFEST), to.digest or to.tag)
         _remember(engine, image, to)
-    if progress:
-        progress({"event": "done", "digest": digest})
+    report(event="done", digest=digest)
     return digest
 
 
-def _origins(engine: Engine, domain: str) -> dict[str, list[str]]:
-    """Which repositories of that registry are known to have a blob: those its image was pulled from or pushed to."""
-    found: dict[str, list[str]] = {}
+def _layers(engine: Engine, image: Image, what: str) -> list[Descriptor]:
+    """Each blob once. Raises ImageError for those that may not be pushed, NotFound for those that are not here."""
+    layers = list({layer["digest"]: layer for layer in image.layers}.values())
+    for layer in layers:
+        if layer.get("mediaType") in FOREIGN_LAYERS:
+            raise ImageError(
+                f"{what} has a layer that may not be pushed ({layer['mediaType']})",
+                hint="its licence forbids it; make an image without it",
+            )
+    _check_blobs(engine, [*layers, image.manifest["config"]], what)
+    return layers
+
+
+def _origins(engine: Engine, to: Reference) -> dict[str, str]:
+    """Another repository of that registry for each blob that is known to be in one: its image was pulled or pushed."""
+    found: dict[str, str] = {}
     for one in layout.read_index(engine).manifests:
-        known = [
-            Reference(*name.split("/", 1)) for name in one.get("annotations", {}).get(layout.ORIGIN_NOTE, "").split()
-        ]
-        paths = [reference.path for reference in known if reference.domain == domain]
+        known = one.get("annotations", {}).get(layout.ORIGIN_NOTE, "").split()
+        paths = [name.partition("/")[2] for name in known if name.startswith(f"{to.domain}/") and name != to.repository]
         for layer in Image(engine, one["digest"], "", one["size"]).layers if paths else []:
-            found.setdefault(layer["digest"], []).extend(paths)
-    return {digest: list(dict.fromkeys(paths))[:3] for digest, paths in found.items()}
+            found[layer["digest"]] = paths[0]
+    return found
 
 
 def _remember(engine: Engine, image: Image, to: Reference) -> None:
@@ -121,32 +129,6 @@ def _remember(engine: Engine, image: Image, to: Reference) -> None:
                 notes = one.setdefault("annotations", {})
                 known = notes.get(layout.ORIGIN_NOTE, "").split()
                 notes[layout.ORIGIN_NOTE] = " ".join(dict.fromkeys([to.repository, *known[:7]]))
-
-
-# The launcher's side.
-
-
-def inside(engine: dict[str, Any], request: Request, on_event: Progress | None = None) -> str:
-    """Send what the request names; the digest under which the registry has it."""
-    here, report = work.at(engine), Report(on_event)
-    image = Image(here, request["manifest"]["digest"], request["name"], request["manifest"]["size"])
-    manifest = image.manifest
-    layers = list({layer["digest"]: layer for layer in manifest["layers"]}.values())
-    refused = [layer for layer in layers if layer.get("mediaType") in FOREIGN_LAYERS]
-    if refused:
-        raise ImageError(
-            f"{request['name']} has a layer that may not be pushed ({refused[0]['mediaType']})",
-            hint="its licence forbids it; make an image without it",
-        )
-    _check_blobs(here, [*layers, manifest["config"]], request["name"])
-    sizes = [{"digest": layer["digest"], "size": layer["size"]} for layer in manifest["layers"]]
-    report(event="image", reference=request["name"], verb="push", layers=sizes)
-    content = layout.read_blob(here, request["manifest"])
-    with repository(request["where"], push=True) as target:
-        sender = _Sender(here, target, report, request["origins"], request["where"]["registry"][1])
-        sender.all(layers)
-        sender.send(descriptor("", manifest["config"]["digest"], manifest["config"]["size"]))
-        return target.put_manifest(content, manifest.get("mediaType", MANIFEST), request["tag"])
 
 
 def _check_blobs(engine: Engine, blobs: Sequence[Descriptor], what: str) -> None:
@@ -160,20 +142,23 @@ def _check_blobs(engine: Engine, blobs: Sequence[Descriptor], what: str) -> None
             )
 
 
-class _Sender:
-    def __init__(
-        self, engine: Engine, target: Repository, report: Report, origins: dict[str, list[str]], path: str
-    ) -> None:
-        self._engine, self._target, self._report = engine, target, report
-        self._origins = origins
-        self._path = path
+def _at_once(to: Reference) -> int:
+    """Layers at the same time. A registry on this machine shares our processors: the largest layer is to have one."""
+    from nbcontainers.registry.settings import is_loopback
 
-    def all(self, layers: Sequence[Descriptor]) -> None:
+    return min(os.cpu_count() or 1, _AT_ONCE) if is_loopback(to.domain) else _AT_ONCE
+
+
+class _Sender:
+    def __init__(self, engine: Engine, target: Repository, report: Report, origins: dict[str, str]) -> None:
+        self._engine, self._target, self._report, self._origins = engine, target, report, origins
+
+    def all(self, layers: Sequence[Descriptor], most: int) -> None:
         """The largest first; the first failure ends the others, whose connections are closed."""
         for layer in layers:
             self._report.layer(layer["digest"], "waiting")
         ordered = sorted(layers, key=lambda layer: -layer["size"])
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with ThreadPoolExecutor(most) as pool:
             sending = [pool.submit(self.send, layer) for layer in ordered]
             try:
                 wait(sending, return_when=FIRST_EXCEPTION)
@@ -190,15 +175,12 @@ class _Sender:
         digest = one["digest"]
         if self._target.has_blob(digest):
             self._report.layer(digest, "exists", one["size"])
-        elif any(self._target.mount_blob(digest, path) for path in self._sources(digest)):
+        elif digest in self._origins and self._target.mount_blob(digest, self._origins[digest]):
             self._report.layer(digest, "mounted", one["size"])
         else:
             with open(layout.blob(self._engine, digest), "rb", buffering=0) as file:
                 self._target.upload_blob(one, file, on_bytes=self._teller(digest))
             self._report.layer(digest, "done", one["size"])
-
-    def _sources(self, digest: str) -> list[str]:
-        return [path for path in self._origins.get(digest, []) if path != self._path][:1]
 
     def _teller(self, digest: str) -> Callable[[int], None]:
         next_time = 0.0
