@@ -6,6 +6,8 @@ Fixtures for all:
   cli           runs `python -m nbcontainers …` with the session's engine
   peer          peer("crun"): path of a program to compare with; skips on a laptop, fails in CI
   bundle        bundle(config): an OCI bundle with a busybox root file system
+  liar          a registry that answers what it is told to (tests/registries.py); nobody has credentials or proxies
+  docker_registry, docker_registry_users, docker_registry_tls   Debian's docker-registry, one a session in each form
 Every test in tests/system is checked for leaks (tests/host.py); `@pytest.mark.leaks("why")` turns that off.
 """
 
@@ -165,3 +167,47 @@ def peer() -> Callable[[str], str]:
 def bundle(tmp_path: Path) -> Callable[[Mapping[str, Any]], Path]:
     """`bundle(config)`: an OCI bundle with a busybox root file system."""
     return lambda config: peers.write_bundle(tmp_path / "bundle", config)
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A home without credentials, in an environment without proxies; its path."""
+    for name in (
+        "REGISTRY_AUTH_FILE",
+        "DOCKER_CONFIG",
+        "XDG_RUNTIME_DIR",
+        "XDG_CONFIG_HOME",
+        "NBCONTAINERS_REGISTRIES",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    return home
+
+
+@pytest.fixture
+def liar(nobody: Path) -> Iterator[Any]:
+    """A registry that answers what it is told to; see tests/registries.py."""
+    from tests import registries
+
+    with registries.lying_registry() as one:
+        yield one
+
+
+def _registry(name: str, **form: bool) -> Any:
+    @pytest.fixture(scope="session", name=name)
+    def fixture() -> Iterator[Any]:
+        from tests import registries
+
+        with registries.docker_registry(Path(os.environ["NBCONTAINERS_ROOT"]).parent / name, **form) as one:
+            yield one
+
+    return fixture
+
+
+docker_registry = _registry("docker_registry")
+docker_registry_users = _registry("docker_registry_users", users=True)
+docker_registry_tls = _registry("docker_registry_tls", tls=True)

@@ -65,6 +65,11 @@ class Registry:
     ca: str = ""
     mirrors: tuple[Mirror, ...] = ()
 
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """How closely it names a place: any wildcard less than a name, then by length."""
+        return not self.prefix.startswith("*."), len(self.prefix)
+
     def matches(self, repository: str) -> bool:
         """Whether host/path lies under the prefix; `*.lab` stands for every host below lab."""
         if self.prefix.startswith("*."):
@@ -116,7 +121,7 @@ class Settings:
     def registry(self, repository: str) -> Registry:
         """What is said of host or host/path: the longest prefix counts."""
         found = [one for one in self.registries if one.matches(repository)]
-        return max(found, key=lambda one: len(one.prefix), default=Registry(repository.partition("/")[0]))
+        return max(found, key=lambda one: one.rank, default=Registry(repository.partition("/")[0]))
 
     def insecure(self, host: str, said: bool | None = None) -> bool:
         """Whether http and unchecked certificates will do. Loopback will, as in Docker, unless a CA is known for it."""

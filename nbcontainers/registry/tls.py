@@ -19,7 +19,9 @@ def context(settings: Settings, host: str, *, verify: bool) -> ssl.SSLContext:
     """
     made = ssl.create_default_context() if verify else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # 20 ms of CAs less
     known = ssl.get_default_verify_paths()
-    if verify and not known.cafile and not known.capath:  # a Python that was built elsewhere does not know where they are here
+    if (
+        verify and not known.cafile and not known.capath
+    ):  # a Python that was built elsewhere does not know where they are here
         for bundle in filter(Path.exists, map(Path, _BUNDLES)):
             made.load_verify_locations(bundle)
     if not verify:
