@@ -97,7 +97,7 @@ def claim(files: Files, cgroup: Cgroup) -> None:
 
 def begin(files: Files, settings: Document, config: Document, steps: list[Step], cgroup: Cgroup) -> Running:
     """Recipe, streams, cgroup, create, start. On failure everything but the recipe and the run folder is undone."""
-    recipe.perform(steps)
+    kept = recipe.perform(steps)
     streams = Stdio(interactive=bool(settings.get("interactive")), console=bool(config["process"].get("terminal")))
     started_ns = time.time_ns()
     try:
@@ -110,7 +110,7 @@ def begin(files: Files, settings: Document, config: Document, steps: list[Step],
         ending.remove_cgroup(cgroup)
         raise
     facts = Start(created.pid, created.pidfd, started_ns, time.monotonic(), created.limits, created.warnings)
-    return Running(files, config, settings, steps, cgroup, streams, log, facts)
+    return Running(files, config, settings, steps, cgroup, streams, log, facts, kept)
 
 
 def start(files: Files, config: Document, streams: Stdio, cgroup: Cgroup) -> Created:

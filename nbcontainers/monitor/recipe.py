@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 from nbcontainers.errors import CreateFailed, Error
 from nbcontainers.monitor.steps import Action, Step
@@ -17,14 +18,30 @@ def action(step: Step) -> type[Action]:
     return getattr(found, name)  # type: ignore[no-any-return]
 
 
-def perform(steps: Sequence[Step]) -> None:
+Kept = list[tuple[int, list[int]]]
+"""(index of a step, the descriptors it wants kept open)."""
+
+
+def perform(steps: Sequence[Step]) -> Kept:
     """Do all steps; if one fails, those before it are undone. Raises CreateFailed with exit code 125."""
+    kept: Kept = []
     for done, step in enumerate(steps):
         try:
-            action(step).do(step["args"])
+            if descriptors := action(step).do(step["args"]):
+                kept.append((done, list(descriptors)))
         except (OSError, Error) as error:
             undo(steps[:done])
             raise _failure(step, error) from error
+    return kept
+
+
+def serve(steps: Sequence[Step], kept: Kept, watch: Any) -> list[int]:
+    """Have steps answer in the event loop `watch`; returns the descriptors at which a sleeping monitor must wake."""
+    waking: list[int] = []
+    for index, descriptors in kept:
+        if answer := getattr(action(steps[index]), "serve", None):
+            waking += answer(steps[index]["args"], descriptors, watch)
+    return waking
 
 
 def undo(steps: Sequence[Step]) -> list[str]:

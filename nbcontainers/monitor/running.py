@@ -44,7 +44,7 @@ class Running:
 
     def __init__(
         self, files: Files, config: Document, settings: Document, steps: list[Step], cgroup: Cgroup,
-        streams: Stdio, log: Log, start: Start,
+        streams: Stdio, log: Log, start: Start, kept: recipe.Kept,
     ) -> None:  # fmt: skip
         self.files, self.config, self.settings, self.steps = files, config, settings, steps
         self.cgroup, self.streams, self.log, self.start = cgroup, streams, log, start
@@ -59,6 +59,9 @@ class Running:
         self.stop = Stop(self.watch, settings, cgroup.kill, start.pid if self.own_pids else None)
         self.watch.on_lost = self.stop.begin
         self.watch.on_signal = self.on_signal
+        self.kept = kept
+        self.waking = recipe.serve(steps, kept, self.watch)
+        """Descriptors of steps at which we must not sleep on."""
         self._catch_signals()
 
     def greet(self, peer: Peer) -> None:
@@ -233,6 +236,7 @@ class Running:
         keep = [self.start.pidfd, *self.streams.outputs]
         keep += [self.streams.stdin] if self.streams.stdin is not None else []
         keep += [self.listener.fileno()] if self.listener else []
+        keep += [descriptor for _, descriptors in self.kept for descriptor in descriptors]
         for descriptor in keep:
             os.set_inheritable(descriptor, True)
         return {
@@ -240,6 +244,7 @@ class Running:
             "start": list(self.start), "outputs": list(self.streams.outputs.items()), "stdin": self.streams.stdin,
             "ending": self.streams.ending, "master": self.streams.master, "incomplete": self.log.incomplete,
             "listener": self.listener.fileno() if self.listener else None, "patience": self.patience,
+            "kept": self.kept,
         }  # fmt: skip
 
     @classmethod
@@ -251,12 +256,13 @@ class Running:
         log = Log(f"{files.folder}/log", (settings.get("log") or {}).get("max_size") or MAX_SIZE, state["incomplete"])
         steps = files.read("recipe.json")["steps"]
         start = Start(*state["start"])
-        running = cls(files, config, settings, steps, open_record(state["cgroup"]), streams, log, start)
+        running = cls(files, config, settings, steps, open_record(state["cgroup"]), streams, log, start, state["kept"])
         running.patience = state["patience"]
         if state["listener"] is not None:
             running.listener = socket.socket(fileno=state["listener"])
             running.watch.listen(state["listener"], running.greeting())
-        for descriptor in (start.pidfd, *streams.outputs, streams.stdin, state["listener"]):
+        kept = [descriptor for _, descriptors in state["kept"] for descriptor in descriptors]
+        for descriptor in (start.pidfd, *streams.outputs, streams.stdin, state["listener"], *kept):
             if descriptor is not None:
                 os.set_inheritable(descriptor, False)
         return running

@@ -38,6 +38,7 @@ def sleep(running: Running) -> None:
     code = memory_file(idle_code())
     descriptors = [state["start"][1], *(fd for fd, _ in state["outputs"])]
     descriptors += [state["listener"]] if state["listener"] is not None else []
+    descriptors += running.waking
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     arguments = [
         ",".join(map(str, descriptors)),

@@ -2,13 +2,16 @@
 
 A step's class has `do`, `undo` and `describe`, all of `args` alone. Both ways are idempotent: `undo` of what was
 never done, or died with its mount namespace, is fine. Other nouns bring steps of their own.
+
+`do` may return descriptors, which the monitor keeps open as long as the container runs. A class that also has `serve`
+is given them back, with the monitor's event loop, to answer there for the container.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypedDict
 
 from nbcontainers.linux import mounts
@@ -27,7 +30,7 @@ class Action(Protocol):
     """What the class of a step offers. `do` and `undo` raise OSError or errors.Error."""
 
     @staticmethod
-    def do(args: Arguments) -> None: ...
+    def do(args: Arguments) -> Sequence[int] | None: ...
     @staticmethod
     def undo(args: Arguments) -> None: ...
     @staticmethod

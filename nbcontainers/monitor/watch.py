@@ -51,6 +51,9 @@ class Watch:
         self._epoll.register(descriptor, events)
         self._handlers[descriptor] = handler
 
+    def modify(self, descriptor: int, events: int) -> None:
+        self._epoll.modify(descriptor, events)
+
     def remove(self, descriptor: int) -> None:
         self._epoll.unregister(descriptor)
         del self._handlers[descriptor]
