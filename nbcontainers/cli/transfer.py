@@ -31,8 +31,8 @@ _NARROW = 70
 class Show:
     """Context manager and listener: feeds a Progress, calls `draw` at most every `every` seconds, `finish` at the end.
 
-    Events come on the caller's thread; a second thread draws when none come. Its context is the caller's, so that in
-    a notebook it draws into the caller's cell.
+    Events come on any thread, and a thread of ours draws when none come; all draw in the context of who made us, so
+    that in a notebook it is the caller's cell that shows it.
     """
 
     every: ClassVar[float] = 0.1
@@ -42,7 +42,8 @@ class Show:
         self.drawn = 0.0
         self._lock = threading.RLock()
         self._over = threading.Event()
-        self._thread = threading.Thread(target=contextvars.copy_context().run, args=(self._beat,), daemon=True)
+        self._context = contextvars.copy_context()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def draw(self) -> None:
         """Show how far it is."""
@@ -80,7 +81,7 @@ class Show:
         elapsed = self.progress.elapsed
         if elapsed >= APPEARS and elapsed - self.drawn >= every:
             self.drawn = elapsed
-            self.draw()
+            self._context.run(self.draw)
 
 
 class Bars(Show):

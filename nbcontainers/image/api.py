@@ -6,7 +6,7 @@ store lives; by default this user's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from nbcontainers.engine import Engine, default_engine
@@ -16,6 +16,7 @@ from nbcontainers.image.versions import MOVES
 from nbcontainers.option import Argument, Option
 
 if TYPE_CHECKING:
+    from nbcontainers.image.progress import Listener
     from nbcontainers.table import Table
 
 __all__ = [
@@ -80,6 +81,7 @@ def load(
     platform: Annotated[
         str, Option(help="of an index, the image for OS/ARCHITECTURE[/VARIANT]", metavar="PLATFORM")
     ] = "",
+    progress: Listener | None = None,
     engine: Engine | None = None,
 ) -> list[Image]:
     """Bring in the images of an archive, with their names.
@@ -93,7 +95,7 @@ def load(
         raise InvalidArgument("load needs one archive", hint="%image load FILE")
     store = engine or default_engine()
     try:
-        return archive.load(store, str(file or input), platform)
+        return archive.load(store, str(file or input), platform, progress)
     except BaseException:
         removal.sweep(store)
         raise
@@ -111,7 +113,7 @@ def pull(
     ] = "",
     all_tags: Annotated[bool, Option("-a", help="every tag of the repository")] = False,
     tls_verify: TlsVerify = None,
-    progress: Callable[[dict[str, Any]], None] | None = None,
+    progress: Listener | None = None,
     engine: Engine | None = None,
 ) -> list[Image]:
     """Bring images from a registry into the store, unpacked.
@@ -142,7 +144,7 @@ def push(
     *,
     all_tags: Annotated[bool, Option("-a", help="every name that the image's repository has here")] = False,
     tls_verify: TlsVerify = None,
-    progress: Callable[[dict[str, Any]], None] | None = None,
+    progress: Listener | None = None,
     engine: Engine | None = None,
 ) -> str:
     """Send an image to a registry, byte for byte as it is here; returns the digest of its manifest.

@@ -13,7 +13,7 @@ An event that is not known is nobody's fault (a newer child, an older face) and 
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -36,12 +36,16 @@ _WINDOW = 3.0
 _PATIENCE = 1.0
 """Seconds before a speed is worth a forecast."""
 _PAST = {"pull": "pulled", "push": "pushed", "load": "loaded"}
+_HERE = "unpacked"
 _TRAVELLED = {"pull": "downloaded", "push": "uploaded", "load": "read"}
 
 
 @dataclass
 class Layer:
-    """One blob on its way: `size` bytes in all, `bytes` of its present state, `travelled` over the wire."""
+    """One blob on its way: `size` bytes in all, `bytes` of its present state, `travelled` from there to here.
+
+    `sent` is whether it travels at all: one that is here already may still have to be unpacked.
+    """
 
     digest: str
     size: int
@@ -49,6 +53,7 @@ class Layer:
     bytes: int = 0
     note: str = ""
     travelled: int = 0
+    sent: bool = False
 
     @property
     def label(self) -> str:
@@ -65,14 +70,20 @@ class Layer:
             return 1.0
         return min(self.bytes / self.size, 1.0) if self.size else 0.0
 
+    @property
+    def way(self) -> float:
+        """Of 1: how much of it is here (or there), whatever is still done with it."""
+        if self.settled or not self.travelled:
+            return self.part
+        return self.travelled / self.size if self.size else 1.0
+
     def update(self, state: str, bytes: int, note: str) -> None:
         self.state, self.bytes, self.note = state, bytes, note
+        self.sent = (self.sent or state in MOVING) and state not in FREE
         if state in MOVING:
             self.travelled = max(self.travelled, min(bytes, self.size))
-        elif state == "done":
+        elif state in ("verifying", "done") and self.sent:
             self.travelled = self.size
-        elif state in FREE:
-            self.travelled = 0
 
 
 class Progress:
@@ -126,20 +137,21 @@ class Progress:
     @property
     def travelled(self) -> int:
         """Bytes that went over the wire so far."""
-        return sum(layer.travelled for layer in self.layers.values())
+        return sum(layer.travelled for layer in self.layers.values() if layer.sent)
 
     @property
     def to_travel(self) -> int:
-        """Bytes of all layers that are not there already."""
-        return sum(layer.size for layer in self.layers.values() if layer.state not in FREE)
+        """Bytes of all layers that are not there already, as far as that is known."""
+        return sum(layer.size for layer in self.layers.values() if layer.sent or layer.state == "waiting")
 
     @property
     def part(self) -> float:
-        """Of 1: the way of all layers, those already there left out."""
-        wanted = self.to_travel
+        """Of 1: the way of all layers that are not there already."""
+        left = [layer for layer in self.layers.values() if layer.state not in FREE]
+        wanted = sum(layer.size for layer in left)
         if not wanted:
             return 1.0 if self.layers or self.outcome == "done" else 0.0
-        return sum(layer.travelled for layer in self.layers.values() if layer.state not in FREE) / wanted
+        return sum(layer.way * layer.size for layer in left) / wanted
 
     @property
     def speed(self) -> float:
@@ -160,21 +172,29 @@ class Progress:
 
     def counts(self) -> Iterator[tuple[int, str]]:
         """How many layers ended (or stand) how: (4, "downloaded"), (2, "already there")."""
-        for state, label in STATES.items():
-            number = sum(layer.state == state for layer in self.layers.values())
-            if number:
-                yield number, _TRAVELLED.get(self.verb, label) if state == "done" else label
+        labels = Counter(self._ended(layer) for layer in self.layers.values())
+        yield from (
+            (labels[label], label)
+            for label in (_TRAVELLED.get(self.verb, ""), _HERE, *STATES.values())
+            if labels[label]
+        )
+
+    def _ended(self, layer: Layer) -> str:
+        if layer.state != "done":
+            return layer.label
+        return _TRAVELLED.get(self.verb, layer.label) if layer.sent else _HERE
 
     def _image(self, event: Event) -> None:
         self.verb = event.get("verb") or self.verb
         self.images.append((event.get("reference") or "", ""))
         for one in event.get("layers") or ():
-            self.layers.setdefault(one["digest"], Layer(one["digest"], one.get("size") or 0))
+            sent = self.verb != "pull"  # a pull says when it fetches
+            self.layers.setdefault(one["digest"], Layer(one["digest"], one.get("size") or 0, sent=sent))
 
     def _layer(self, event: Event) -> None:
-        layer = self.layers.setdefault(event["digest"], Layer(event["digest"], event.get("size") or 0))
-        state = event.get("state", "")
-        if state in STATES:
+        """Of the image's layers; its config travels, too, and is not worth a row."""
+        layer, state = self.layers.get(event.get("digest", "")), event.get("state", "")
+        if layer and state in STATES:
             layer.update(state, event.get("bytes") or 0, event.get("note") or "")
 
     def _moved(self, event: Event) -> None:

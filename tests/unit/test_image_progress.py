@@ -62,7 +62,7 @@ def layer(digest: str, state: str, mib: int = 0, note: str = "") -> dict[str, An
 
 
 def finished(progress: Progress) -> Progress:
-    for event in (layer(A, "extracting", 8), layer(A, "done", 8), layer(B, "done", 2)):
+    for event in (layer(A, "extracting", 8), layer(A, "done", 8), layer(B, "downloading"), layer(B, "done", 2)):
         progress.feed(event)
     progress.feed({"event": "moved", "reference": NAME, "from": B, "to": A})
     progress.feed({"event": "done", "digest": A})
@@ -95,6 +95,27 @@ def test_a_layer_tried_again_keeps_what_came(progress: Progress) -> None:
 def test_what_was_mounted_did_not_travel(progress: Progress) -> None:
     progress.feed(layer(B, "mounted", 2))
     assert progress.to_travel == 8 * MIB
+
+
+def test_a_layer_that_is_here_may_be_unpacked_alone(progress: Progress) -> None:
+    progress.feed(layer(B, "extracting", 1))
+    assert progress.to_travel == 8 * MIB
+    assert progress.part == pytest.approx(0.5)
+    progress.feed(layer(B, "done", 2))
+    progress.feed(layer(A, "done", 8))
+    assert progress.travelled == 8 * MIB
+    assert list(progress.counts()) == [(1, "downloaded"), (1, "unpacked"), (1, "already there")]
+
+
+@pytest.mark.parametrize(("verb", "word"), [("push", "uploaded"), ("load", "read")])
+def test_what_a_push_or_a_load_did_not_skip_it_sent(clock: Clock, verb: str, word: str) -> None:
+    """A quick layer has no event but its last."""
+    made = Progress(verb, "", clock)
+    made.feed({"event": "image", "verb": verb, "reference": NAME, "layers": [{"digest": A, "size": MIB}]})
+    made.feed(layer(C, "done", 1))
+    made.feed(layer(A, "done", 1))
+    assert list(made.counts()) == [(1, word)], "the config is no layer"
+    assert made.travelled == MIB
 
 
 def test_unknown_events_change_nothing(progress: Progress) -> None:
