@@ -47,12 +47,12 @@ def totals(progress: Progress) -> Iterator[str]:
     """What is said of the whole while it works."""
     if progress.to_travel:
         yield f"{amount(progress.travelled)} of {amount(progress.to_travel)}"
-    if progress.to_travel and progress.part < 1:
+    if progress.travelled and progress.part < 1:
         yield f"{amount(progress.speed)}/s"
     if (left := progress.left) is not None:
         yield f"{duration(max(1, round(left)))} left"
-    else:
-        yield duration(int(progress.elapsed))
+    elif seconds := int(progress.elapsed):
+        yield duration(seconds)
 
 
 def facts(progress: Progress) -> Iterator[tuple[str, str]]:

@@ -102,6 +102,7 @@ class Crew:
             raise Error.from_json(report["error"])
         if "extracted" in report:
             self._holders[report["extracted"]] = worker
+            self._told(report["extracted"], self._feeds[report["extracted"]].size)
         if "used" in report:
             self._told(report["job"], report["used"])
         return report

@@ -49,11 +49,12 @@ def tags(
 
 
 def _add_digests(engine: Engine, repository: Repository, rows: list[Row]) -> None:
-    """What each tag means there now, and which images here are the same."""
+    """What each tag means there now, and which images here are the same: by tag, those of other repositories by name."""
     names: dict[str, list[str]] = {}
+    own = f"{repository.reference.repository}:"
     for name, one in layout.read_index(engine).names.items():
         for known in digests_of(one):
-            names.setdefault(known, []).append(short(name))
+            names.setdefault(known, []).append(name.removeprefix(own) if name.startswith(own) else short(name))
     answers = heads([(repository, row["tag"]) for row in rows])
     for row, answer in zip(rows, answers, strict=True):
         if isinstance(answer, RegistryError):
