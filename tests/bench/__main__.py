@@ -1,4 +1,4 @@
-"""`python3 tests bench [run] [exec] [heap] [pss] [--rounds N] [--only peers|ours]`: ratios to the field's programs.
+"""`python3 tests bench [run] [exec] [heap] [pss] [images] [--rounds N] [--only peers|ours]`: ratios to the field's programs.
 
 Needs root. Everything runs in one private mount namespace, so that no foreign runtime can damage the host.
 """
@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from tests import peers
-from tests.bench import programs
+from tests.bench import images, programs
 from tests.bench.kernel import Kernel
 from tests.bench.monitor_memory import idle_monitor
 from tests.bench.sampling import Samples, alternate, ratio, table
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("run", "exec", "heap", "pss")
+PARTS = ("run", "exec", "heap", "pss", "images")
 OURS = "nbcontainers run (notebook)"
 GOALS = {  # of our median to theirs
     "run": {"crun run": 1.0, "runc run": 1 / 3, "podman run": 1 / 12, "docker run": 1 / 40},
@@ -161,6 +161,7 @@ MEASURES: dict[str, Callable[[Path, int], dict[str, Any]]] = {
     "exec": measure_exec,
     "heap": measure_heap,
     "pss": measure_pss,
+    "images": images.measure,
 }
 
 if __name__ == "__main__":

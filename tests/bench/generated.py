@@ -127,3 +127,10 @@ def add(folder: Path, content: bytes, kind: str) -> dict[str, Any]:
 
 def digest(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def top_layer(layout: Path) -> str:
+    """The hex digest of the uppermost layer's blob."""
+    (entry,) = json.loads((layout / "index.json").read_text())["manifests"]
+    manifest = json.loads((layout / "blobs/sha256" / entry["digest"][7:]).read_text())
+    return str(manifest["layers"][-1]["digest"][7:])

@@ -15,15 +15,17 @@ Ratio = tuple[float, float, float]  # of the medians; lower and upper end of 95 
 WARM_UP = 3
 
 
-def alternate(targets: Mapping[str, Callable[[], float]], rounds: int, seed: int = 1) -> Samples:
+def alternate(
+    targets: Mapping[str, Callable[[], float]], rounds: int, seed: int = 1, warm_up: int = WARM_UP
+) -> Samples:
     """`rounds` samples of each target; the first few rounds warm caches and are not kept."""
     order, dice = list(targets), random.Random(seed)
     samples: Samples = {name: [] for name in targets}
-    for number in range(rounds + WARM_UP):
+    for number in range(rounds + warm_up):
         dice.shuffle(order)
         for name in order:
             milliseconds = targets[name]() * 1000
-            if number >= WARM_UP:
+            if number >= warm_up:
                 samples[name].append(milliseconds)
     return samples
 
