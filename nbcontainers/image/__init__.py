@@ -7,7 +7,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _VERBS = frozenset(
-    "diff history import_ inspect load login logout ls outdated pull push rm save search_tags tag tags tree".split()
+    "df diff export history import_ inspect load login logout ls outdated prune pull push rm save search_tags tag tags "
+    "tree verify".split()
 )
 
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from nbcontainers.table import Table
 
 __all__ = [
+    "df",
     "diff",
+    "export",
     "history",
     "import_",
     "inspect",
@@ -29,6 +31,7 @@ __all__ = [
     "logout",
     "ls",
     "outdated",
+    "prune",
     "pull",
     "push",
     "rm",
@@ -37,6 +40,7 @@ __all__ = [
     "tag",
     "tags",
     "tree",
+    "verify",
 ]
 
 File = Annotated[str, Argument("FILE", "a tar, plain or compressed by gzip, zstd, xz or bzip2; - is the input", "path")]
@@ -66,9 +70,8 @@ def import_(
     from nbcontainers.image import imported, removal
 
     store = engine or default_engine()
-    changes = [change] if isinstance(change, str) else change
     try:
-        return imported.import_(store, str(file), reference, changes, message)
+        return imported.import_(store, str(file), reference, _texts(change), message)
     except BaseException:
         removal.sweep(store)
         raise
@@ -163,6 +166,11 @@ def ls(
     name: Annotated[str, Argument("NAME", "only images whose name begins so")] = "",
     *,
     all_: Annotated[bool, Option("-a", help="also those without a name")] = False,
+    filter: Annotated[
+        Sequence[str], Option("-f", help="dangling=, label=, before=, since= or reference=", metavar="KEY=VALUE")
+    ] = (),
+    digests: Annotated[bool, Option(help="the manifest's digest too")] = False,
+    no_trunc: Annotated[bool, Option(help="ids and digests as long as they are")] = False,
     engine: Engine | None = None,
 ) -> Table:
     """List the images, the embedded ones too.
@@ -171,7 +179,13 @@ def ls(
     """
     from nbcontainers.image import listing
 
-    return listing.table(engine or default_engine(), name, all_=all_)
+    return listing.table(
+        engine or default_engine(), name, all_=all_, filters=_texts(filter), digests=digests, whole=no_trunc
+    )
+
+
+def _texts(given: str | Sequence[str]) -> Sequence[str]:
+    return [given] if isinstance(given, str) else given
 
 
 def rm(
@@ -203,6 +217,63 @@ def inspect(*references: Name, engine: Engine | None = None) -> list[dict[str, A
         raise InvalidArgument("inspect needs an image", hint="%image inspect IMAGE; %image ls shows them")
     store = engine or default_engine()
     return [listing.details(resolve(store, str(text))) for text in references]
+
+
+def export(
+    image: Name,
+    *,
+    output: Annotated[
+        str, Option("-o", help="the file to write; - is the output", metavar="FILE", complete="path")
+    ] = "",
+    engine: Engine | None = None,
+) -> None:
+    """Write all files of an image to one tar, as its containers would see them; `image import` reads it.
+
+    The same image makes the same bytes. The file is there as a whole or not at all.
+    """
+    from nbcontainers.image import exporting
+
+    exporting.export(engine or default_engine(), str(image), str(output))
+
+
+def prune(
+    *,
+    all_: Annotated[bool, Option("-a", help="all images without a container, not only those without a name")] = False,
+    filter: Annotated[
+        Sequence[str], Option(help="until=24h or a time, label=KEY[=VALUE], label!=…", metavar="KEY=VALUE")
+    ] = (),
+    dry_run: Annotated[bool, Option(help="only show what would go")] = False,
+    engine: Engine | None = None,
+) -> Table:
+    """Remove images that nobody needs, and what they alone need; one row for each, with the bytes that gives back.
+
+    What a running pull, load, build or a container needs stays.
+    """
+    from nbcontainers.image import pruning
+
+    return pruning.prune(engine or default_engine(), all_=all_, filters=_texts(filter), dry_run=dry_run)
+
+
+def df(
+    *,
+    layers: Annotated[bool, Option(help="one row a layer, with the images that need it")] = False,
+    engine: Engine | None = None,
+) -> Table:
+    """How much room each image takes: files, blobs, what it shares with others, what removing it would give back."""
+    from nbcontainers.image import usage
+
+    store = engine or default_engine()
+    return usage.layers(store) if layers else usage.images(store)
+
+
+def verify(*references: Name, engine: Engine | None = None) -> Table:
+    """Check images, or the whole store: hash every blob, compare every unpacked layer with its tar.
+
+    Raises ImageError that names what is damaged and says what to type.
+    """
+    from nbcontainers.image import verifying
+
+    return verifying.verify(engine or default_engine(), [str(text) for text in references])
 
 
 def save(
@@ -266,12 +337,19 @@ def tag(
     return Image(store, found.digest, str(wanted), found.manifest_size)
 
 
-def history(image: Name, *, engine: Engine | None = None) -> Table:
+def history(
+    image: Name,
+    *,
+    moved: Annotated[bool, Option(help="instead what its name has meant, and since when")] = False,
+    no_trunc: Annotated[bool, Option(help="ids and commands as long as they are")] = False,
+    engine: Engine | None = None,
+) -> Table:
     """The steps an image was made in, the last one first, with the size of the layer each made."""
     from nbcontainers.image import listing
     from nbcontainers.image.store import resolve
 
-    return listing.history(resolve(engine or default_engine(), str(image)))
+    found = resolve(engine or default_engine(), str(image))
+    return listing.moves(found) if moved else listing.history(found, whole=no_trunc)
 
 
 def diff(

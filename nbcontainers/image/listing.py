@@ -2,31 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import fnmatch
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from nbcontainers.engine import Engine
-from nbcontainers.errors import Error
-from nbcontainers.image import snapshot
+from nbcontainers.errors import Error, InvalidArgument
+from nbcontainers.image import moved, snapshot
 from nbcontainers.image.image import MINI, Image
-from nbcontainers.image.store import images, short
+from nbcontainers.image.store import images, resolve, short
 from nbcontainers.oci.reference import parse
-from nbcontainers.table import Column, Row, Table, bytes_, digest, since
+from nbcontainers.table import Column, Row, Table, bytes_, digest, since, text, timestamp
 
 FIRST_USE = "made at its first use"
+_FILTERS = "write dangling=true, label=KEY[=VALUE], before=IMAGE, since=IMAGE or reference=PATTERN"
 
 
-def table(engine: Engine, name: str, *, all_: bool) -> Table:
-    rows = [_row(image) for image in images(engine) if image.reference or all_]
-    if not any(row["reference"] == MINI for row in rows):
+def table(
+    engine: Engine,
+    name: str,
+    *,
+    all_: bool,
+    filters: Sequence[str] = (),
+    digests: bool = False,
+    whole: bool = False,
+) -> Table:
+    """Rows: repository, tag, reference, digest, id, created, size, content_size. Only named images without `all_`."""
+    tests = [_test(engine, one) for one in filters]
+    all_ = all_ or any(one.partition("=")[0] == "dangling" for one in filters)
+    known = [image for image in images(engine) if image.reference or all_]
+    rows = [_row(image) for image in known if all(test(image) for test in tests)]
+    if not filters and not any(image.reference == MINI for image in known):
         rows.append(_empty(MINI) | {"created": FIRST_USE})
     wanted = [row for row in rows if _begins(row["reference"], name)]
     wanted.sort(key=lambda row: row["reference"] or "~")
+    shown = text if whole else digest
     columns = [
-        Column("repository"), Column("tag"), Column("id", "IMAGE ID", digest), Column("created", format=since),
-        Column("size", format=bytes_),
+        Column("repository"), Column("tag"), *([Column("digest", format=shown)] if digests else []),
+        Column("id", "IMAGE ID", shown), Column("created", format=since), Column("size", format=bytes_),
     ]  # fmt: skip
     return Table(wanted, columns)
+
+
+def _test(engine: Engine, one: str) -> Callable[[Image], bool]:
+    """A filter of Docker's. InvalidArgument for another, NotFound for an image to compare with that is not here."""
+    key, _, value = str(one).partition("=")
+    if key == "dangling" and value.lower() in ("true", "false", "1", "0"):
+        return lambda image: (not image.reference) == (value.lower() in ("true", "1"))
+    if key == "label" and value:
+        return lambda image: has_label(image, value)
+    if key == "reference" and value:
+        return lambda image: any(fnmatch.fnmatchcase(name, value) for name in _spellings(image.reference))
+    if key in ("before", "since") and value:
+        moment = made(resolve(engine, value))
+        return lambda image: made(image) < moment if key == "before" else made(image) > moment
+    raise InvalidArgument(f"--filter: {one!r} is no filter", hint=_FILTERS)
+
+
+def _spellings(reference: str) -> list[str]:
+    """How a person may write a name, with the tag and without."""
+    names = [reference, short(reference), parse(reference).familiar] if reference else []
+    return [*names, *(name.rpartition(":")[0] for name in names)]
+
+
+def has_label(image: Image, wanted: str) -> bool:
+    """Whether its config has the label KEY or KEY=VALUE."""
+    key, equals, value = wanted.partition("=")
+    try:
+        labels = (image.config.get("config") or {}).get("Labels") or {}
+    except Error:
+        return False
+    return key in labels and (not equals or labels[key] == value)
+
+
+def made(image: Image) -> float:
+    """When, in seconds since the epoch; one that does not say it is old."""
+    try:
+        return timestamp(image.created) or 0.0
+    except Error:
+        return 0.0
 
 
 def _begins(reference: str, name: str) -> bool:
@@ -74,6 +128,8 @@ def details(image: Image) -> dict[str, Any]:
         "RootFS": {"Type": "layers", "Layers": config["rootfs"]["diff_ids"]},
         "Descriptor": None if image.is_host else image.descriptor,
         "Layers": image.layers,
+        "History": list(_steps(image))[::-1],
+        "NameHistory": {name: moved.read(image.engine, name) for name in image.names},
     }
 
 
@@ -89,12 +145,30 @@ def _folders(image: Image) -> dict[str, str]:
     return {"LowerDir": ":".join(map(str, folders))} if all(folder.exists() for folder in folders) else {}
 
 
-def history(image: Image) -> Table:
+def history(image: Image, *, whole: bool = False) -> Table:
+    """The steps, last first, as `docker history` has them: the id stands with the last one, the others are lost."""
+    steps = list(_steps(image))[::-1]
+    rows = [{"id": "<missing>" if number else image.id, **step} for number, step in enumerate(steps)]
     columns = [
-        Column("created", format=since), Column("created_by", "CREATED BY", cut), Column("size", format=bytes_),
-        Column("comment"),
+        Column("id", "IMAGE", text if whole else _short), Column("created", format=since),
+        Column("created_by", "CREATED BY", text if whole else cut), Column("size", format=bytes_), Column("comment"),
     ]  # fmt: skip
-    return Table(list(_steps(image))[::-1], columns)
+    return Table(rows, columns)
+
+
+def moves(image: Image) -> Table:
+    """What the image's name has meant, the present first."""
+    names = [image.reference] if image.reference else image.names
+    rows = [row for name in names for row in moved.read(image.engine, name)]
+    columns = [
+        Column("reference"), Column("digest", format=digest), Column("when", "SINCE", since), Column("why", "BY"),
+        Column("here", format=lambda here: "yes" if here else "removed"),
+    ]  # fmt: skip
+    return Table(rows, columns)
+
+
+def _short(value: object) -> str:
+    return digest(value) if str(value).startswith("sha") else str(value)
 
 
 def cut(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from nbcontainers.errors import Error, InvalidArgument
+
+_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -72,13 +75,17 @@ def _is_special(target: Path) -> bool:
 @contextmanager
 def _explained(path: str) -> Generator[None]:
     """Only what concerns the path itself: the store's own errors go on as they are."""
+    hint = "give the path of a file that can be written, on a disk with room, with -o FILE"
     try:
         yield
     except OSError as error:
         if error.filename and not str(error.filename).startswith(str(Path(path).expanduser().parent)):
             raise
-        hint = "give the path of a file that can be written, on a disk with room, with -o FILE"
         raise Error(f"cannot write {path}: {error.strerror}", hint=hint, errno=error.errno) from None
+    except Error as error:  # of a child that wrote for us
+        if error.details.get("errno") not in _WRITING or error.details.get("path"):
+            raise
+        raise Error(f"cannot write {path}: {error.message}", hint=hint, errno=error.details["errno"]) from None
 
 
 @contextmanager

@@ -76,11 +76,21 @@ def _refuse_in_use(engine: Engine, image: Image) -> None:
 
 def users_of(engine: Engine, image: Image) -> list[str]:
     """Names of the containers, running or not, whose root file system is this image's."""
-    return sorted(
-        record.get("name") or record["id"][:12]
-        for record, _ in _containers(engine)
-        if record.get("image_digest") == image.digest
-    )
+    return users(engine).get(image.digest, [])
+
+
+def users(engine: Engine) -> dict[str, list[str]]:
+    """The same for every image that has containers, by its digest."""
+    found: dict[str, list[str]] = {}
+    for record, _ in _containers(engine):
+        found.setdefault(record.get("image_digest", ""), []).append(record.get("name") or record["id"][:12])
+    return {digest: sorted(names) for digest, names in found.items()}
+
+
+def mounted(engine: Engine) -> set[str]:
+    """Hex ChainIDs of the layers that containers are made of."""
+    folders = {path for _, paths in _containers(engine) for path in paths}
+    return {path.parent.name for path in folders if path.name == "fs"}
 
 
 def _containers(engine: Engine) -> Iterator[tuple[dict[str, Any], list[Path]]]:
@@ -138,9 +148,7 @@ def reachable(engine: Engine) -> tuple[set[str], set[str]]:
             chains.update(chain.rpartition(":")[2] for chain in image.chain_ids)
         except Error:
             continue
-    mounted = {path for _, folders in _containers(engine) for path in folders}
-    chains.update(path.parent.name for path in mounted if path.name == "fs")
-    return blobs, chains
+    return blobs, chains | mounted(engine)
 
 
 def _unreachable_snapshots(engine: Engine, chains: set[str], young: float) -> Iterator[Path]:

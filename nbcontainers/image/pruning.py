@@ -1,0 +1,111 @@
+"""`image prune`: images that nobody needs.
+
+Without -a those without a name, with it all that no container is made of. Left alone is what somebody may be about
+to use: an image whose content was added or claimed since the oldest living lease (image/lease.py) began.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from nbcontainers.engine import Engine
+from nbcontainers.errors import Error, InvalidArgument
+from nbcontainers.image import layout, lease, removal, snapshot
+from nbcontainers.image.image import Image
+from nbcontainers.image.listing import has_label, made
+from nbcontainers.image.usage import Part, Usage
+from nbcontainers.oci.image import Descriptor
+from nbcontainers.option import duration
+from nbcontainers.table import Column, Row, Table, bytes_, digest, since, timestamp
+
+Test = Callable[[Image], bool]
+_FILTERS = "write until=24h, until=2026-01-31, label=KEY, label=KEY=VALUE, label!=KEY or label!=KEY=VALUE"
+
+
+def prune(engine: Engine, *, all_: bool, filters: Sequence[str], dry_run: bool) -> Table:
+    """Remove them, and what nothing reaches; one row for each, with the bytes its going gives back."""
+    tests = [_test(text) for text in filters]
+    if dry_run:
+        return _table(_rows(Usage(engine), _chosen(engine, layout.read_index(engine).manifests, all_, tests)))
+    with layout.update(engine) as manifests:
+        going = _chosen(engine, manifests, all_, tests)
+        rows = _rows(Usage(engine), going)
+        manifests[:] = [one for one in manifests if one["digest"] not in going]
+    removal.sweep(engine)
+    return _table(rows)
+
+
+def _chosen(engine: Engine, manifests: Sequence[Descriptor], all_: bool, tests: Sequence[Test]) -> set[str]:
+    """Digests of the images that go."""
+    users = removal.users(engine)
+    with lease.lock(engine, "content.lock"):
+        young = lease.oldest(engine)
+        found = set()
+        for one in manifests:
+            image = Image(engine, one["digest"], "", one["size"])
+            if (image.names and not all_) or image.digest in users or _is_young(image, young):
+                continue
+            if all(test(image) for test in tests):
+                found.add(image.digest)
+    return found
+
+
+def _is_young(image: Image, young: float) -> bool:
+    paths = [layout.blob(image.engine, image.digest)]
+    try:
+        paths += [layout.blob(image.engine, layer["digest"]) for layer in image.layers]
+        paths += [snapshot.path(image.engine.snapshots, chain).parent for chain in image.chain_ids]
+    except Error:
+        pass
+    return any(path.exists() and path.stat().st_mtime_ns >= young for path in paths)
+
+
+def _rows(usage: Usage, going: set[str]) -> list[Row]:
+    """An image's `bytes` are those of what neither an image that stays nor one listed before needs."""
+    stays = {part for digest, parts in usage.parts.items() if digest not in going for part in parts}
+    stays |= {Part("snapshot", f"sha256:{chain}") for chain in removal.mounted(usage.engine)}
+    rows: list[Row] = []
+    for one in sorted(going & usage.images.keys(), key=lambda one: (usage.images[one].names, one)):
+        image = usage.images[one]
+        row: Row = {"reference": ", ".join(image.names) or "<none>", "digest": one, "id": None, "created": None}
+        row["bytes"] = usage.size(usage.parts[one] - stays)
+        stays |= usage.parts[one]
+        try:
+            row |= {"id": image.id, "created": image.created}
+        except Error:
+            pass  # damaged: it can go all the same
+        rows.append(row)
+    return rows
+
+
+def _table(rows: list[Row]) -> Table:
+    columns = [
+        Column("reference", "IMAGE"), Column("id", "IMAGE ID", digest), Column("created", format=since),
+        Column("bytes", "RECLAIMED", bytes_),
+    ]  # fmt: skip
+    return Table(rows, columns)
+
+
+def _test(text: str) -> Test:
+    key, equals, value = str(text).partition("=")
+    if key == "until" and value:
+        moment = _moment(value)
+        return lambda image: made(image) < moment
+    if key in ("label", "label!") and equals and value:
+        return lambda image: has_label(image, value) == (key == "label")
+    raise InvalidArgument(f"{text!r} is no filter of prune", hint=_FILTERS)
+
+
+def _moment(value: str) -> float:
+    """Seconds since the epoch of a time, or of so long ago."""
+    if value.isdigit():
+        return float(value)
+    try:
+        return time.time() - duration(value)
+    except ValueError:
+        pass
+    found = timestamp(value)
+    if found is None:
+        raise InvalidArgument(f"{value!r} is neither a duration nor a time", hint=_FILTERS)
+    return found
