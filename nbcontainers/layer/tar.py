@@ -23,7 +23,7 @@ _HEADER = struct.Struct("100s8s8s8s12s12s8s1s100s6s2s32s32s8s8s155s12x")
 _ZERO = bytes(BLOCK)
 _NO_XATTRS: dict[bytes, bytes] = {}
 _MAX_ID = 2**32 - 2  # 2^32 - 1 means "leave as it is" to chown(2)
-_MAX_TIME = 2**62
+_MAX_TIME = 2**40 * 1_000_000_000  # nanoseconds; each file system cuts it to its own
 
 Map = list[tuple[int, int]]
 
