@@ -35,9 +35,11 @@ OBJECTS = ("container", "image", "volume", "network", "system")
 SHORTCUTS = {
     **{verb: ("container", verb) for verb in (
         "run", "ps", "exec", "logs", "rm", "stop", "kill", "start", "create", "wait", "top", "stats", "attach",
-        "restart", "pause", "unpause", "rename", "port", "cp", "commit", "diff", "inspect",
+        "restart", "pause", "unpause", "rename", "port", "cp", "commit", "diff", "export", "inspect",
     )},
-    **{verb: ("image", verb) for verb in ("pull", "push", "build", "save", "load", "import", "tag", "history")},
+    **{verb: ("image", verb) for verb in (
+        "pull", "push", "build", "save", "load", "import", "tag", "history", "login", "logout",
+    )},
     "images": ("image", "ls"),
     "rmi": ("image", "rm"),
     "info": ("system", "info"),

@@ -43,6 +43,8 @@ EXAMPLES = {
     "image pull": "pull nginx:1.21.7",
     "image push": "push base:1 registry.lab:5000/team/base:1",
     "image save": "save -o base.tar base:1",
+    "image export": "export -o rootfs.tar base:1",
+    "image verify": "verify",
     "image login": "login registry.lab:5000",
     "image logout": "logout registry.lab:5000",
     "image diff": "diff base:1 base:2",

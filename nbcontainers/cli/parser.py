@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
+from nbcontainers.cli import docker
 from nbcontainers.cli.signature import ARGUMENT, FLAG, LIST, MAPPING, REST, Parameter
 from nbcontainers.errors import InvalidArgument
 
@@ -127,6 +128,8 @@ class Parser:
         close = get_close_matches(f"--{meant.lstrip('-')}", longs, 1, 0.6)
         guess = f"did you mean {close[0]}? " if close else ""
         shown = flag if flag == meant else f"{flag} (in {word})"
+        if later := docker.missing(flag, self.name.rpartition(" ")[2]):
+            return self._refuse(f"{self.name} has no option {shown} yet", later)
         return self._refuse(f"{self.name} has no option {shown}", f"{guess}type {self.name} --help")
 
     def _take(self, call: Call, parameter: Parameter, flag: str, value: str | None, left: list[str]) -> None:

@@ -116,6 +116,12 @@ def is_remote(name: str) -> bool:
     return one.domain != LOCAL and bool(one.tag) and not one.digest
 
 
+def repositories(engine: Engine) -> list[str]:
+    """Those whose tags are here, as a person writes them; for completion."""
+    found = (references.parse(name) for name in layout.read_index(engine).names if is_remote(name))
+    return sorted({Reference(one.domain, one.path).familiar for one in found})
+
+
 def _asked(engine: Engine, asked: Sequence[str]) -> list[str]:
     names = [resolve(engine, str(text)).reference for text in asked]
     for text, name in zip(asked, names, strict=True):

@@ -1,4 +1,4 @@
-"""Completion of our magics, by IPython's matcher API v2: verbs, options with their help, names, host paths.
+"""Completion of our magics, by IPython's matcher API v2: verbs, options, names, tags, transports, host paths.
 
 One matcher serves `%container …`, `x = %container …` and the first line of `%%container …`. It answers from the disk
 of this machine alone, and keeps other matchers (which would offer Python's names) off our lines. See
@@ -28,10 +28,9 @@ _STATEMENT = re.compile(r"\s*(?:[^=%\n]*=\s*)?(%%?)(\w+)\s+(.*)", re.DOTALL)
 _RAW_WORD = re.compile(
     r"""(?: [^\s"'\\] | \\. | "(?:\\.|[^"\\])*("|$) | '[^']*('|$) | \\$ )+""", re.VERBOSE | re.DOTALL
 )
-_LONGEST_HELP = 60
 
 Found = Iterable[tuple[str, str]]
-"""Words and what is said beside them."""
+"""Words and their types: what a front end shows beside a word is one, in a word."""
 
 
 class Line(NamedTuple):
@@ -66,15 +65,15 @@ class Matcher:
             found = list(self.candidates(magic, line, typed))
         except Error:  # an unknown verb, for one: nothing to offer
             found = []
-        shown = [SimpleCompletion(_quoted(word, quote), type=note[:_LONGEST_HELP]) for word, note in found]
+        shown = [SimpleCompletion(_quoted(word, quote), type=kind) for word, kind in found]
         keep = [SimpleCompletion(line.fragment, type="")]  # an empty answer would not keep the others off
         return {"completions": shown or keep, "matched_fragment": prefix, "suppress": True, "ordered": True}
 
     def candidates(self, magic: ObjectMagic, line: Line, typed: str) -> Iterator[tuple[str, str]]:
         """What can stand at the cursor. `typed` is the word so far, its quotes removed."""
         if not line.words:
-            yield from _starting(typed, ((verb.name, verb.summary) for verb in magic.verbs().values()))
-            yield from _starting(typed, [("--help", "Show the verbs")] if typed.startswith("-") else [])
+            yield from _starting(typed, ((name, "verb") for name in magic.verbs()))
+            yield from _starting(typed, [("--help", "option")] if typed.startswith("-") else [])
             return
         parser = magic.parser(line.words[0], cell=line.cell)
         slot, options = parser.slot(line.words[1:])
@@ -90,10 +89,13 @@ class Matcher:
 
     def _values(self, parameter: Parameter, typed: str) -> Iterator[tuple[str, str]]:
         if parameter.choices:
-            yield from _starting(typed, ((choice, parameter.help) for choice in parameter.choices))
+            yield from _starting(typed, ((choice, "value") for choice in parameter.choices))
         elif parameter.complete == "path":
             yield from _paths(typed)
             yield from _starting(typed, _named("volume")) if parameter.name == "volume" else ()
+        elif parameter.complete == "transport":
+            yield from _of_transports(typed)
+            yield from _starting(typed, _named("image"))
         elif parameter.complete == "variable":
             yield from self._variables(typed)
         else:
@@ -145,10 +147,8 @@ def _starting(typed: str, found: Found) -> Iterator[tuple[str, str]]:
 
 
 def _options(parser: Parser) -> Iterator[tuple[str, str]]:
-    """Every option once, under its long name; what is the help's first sentence is said beside it."""
-    for flag, parameter in sorted(parser.flags.items()):
-        if flag.startswith("--"):
-            yield flag, parameter.help or parameter.metavar
+    """Every option once, under its long name."""
+    return ((flag, "option") for flag in sorted(parser.flags) if flag.startswith("--"))
 
 
 def _paths(typed: str) -> Iterator[tuple[str, str]]:
@@ -195,25 +195,50 @@ def _images() -> Found:
     return [(name, "image") for name in store.names(default_engine())]
 
 
+def _repositories() -> Found:
+    """Those that have an image here."""
+    from nbcontainers.engine import default_engine
+    from nbcontainers.image import remote
+
+    return [(name, "repository") for name in remote.repositories(default_engine())]
+
+
+def _registries() -> Found:
+    return [(name, "registry") for name in dict.fromkeys(name.partition("/")[0] for name, _ in _repositories())]
+
+
+def _of_transports(typed: str) -> Iterator[tuple[str, str]]:
+    """`oci:` and the others, and the paths behind them."""
+    transport, colon, path = typed.partition(":")
+    if colon and typed.startswith(_TRANSPORTS):
+        yield from ((f"{transport}:{found}", kind) for found, kind in _paths(path))
+    else:
+        yield from _starting(typed, ((one, "transport") for one in _TRANSPORTS))
+
+
 def _signals() -> Found:
     import signal
 
-    return [(one.name.removeprefix("SIG"), str(int(one))) for one in signal.Signals]
+    return [(one.name.removeprefix("SIG"), "signal") for one in signal.Signals]
 
 
 def _capabilities() -> Found:
     from nbcontainers.linux import capabilities
 
-    return [("ALL", "every capability"), *((name.removeprefix("CAP_"), "capability") for name in capabilities.NUMBERS)]
+    return [("ALL", "capability"), *((name.removeprefix("CAP_"), "capability") for name in capabilities.NUMBERS)]
 
 
 def _security_options() -> Found:
-    return [("no-new-privileges", ""), ("no-new-privileges=false", ""), ("seccomp=unconfined", ""), ("unmask=ALL", "")]
+    words = ("no-new-privileges", "no-new-privileges=false", "seccomp=unconfined", "unmask=ALL")
+    return [(word, "value") for word in words]
 
 
+_TRANSPORTS = ("docker-archive:", "oci-archive:", "oci:")
 _KINDS: dict[str, Callable[[], Found]] = {
     "container": _containers,
     "image": _images,
+    "repository": _repositories,
+    "registry": _registries,
     "volume": _volumes,
     "signal": _signals,
     "capability": _capabilities,

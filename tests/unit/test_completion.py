@@ -29,10 +29,11 @@ def shell() -> Iterator[InteractiveShell]:
 
 @pytest.fixture
 def stored(shell: InteractiveShell) -> Iterator[Engine]:
-    """Two containers, one image and one volume by name."""
+    """Two containers, three images and one volume by name."""
     engine = default_engine()
     (engine.images / "index.json").unlink(missing_ok=True)
-    index = {"manifests": [{"annotations": {"org.opencontainers.image.ref.name": "app:1"}}, {}]}
+    names = ("app:1", "quay.io/team/web:1.2", "quay.io/team/web:latest")
+    index = {"manifests": [*({"annotations": {"org.opencontainers.image.ref.name": name}} for name in names), {}]}
     (engine.images / "index.json").write_text(json.dumps(index))
     (engine.root / "volumes" / "data").mkdir(parents=True, exist_ok=True)
     for name in ("web", "worker"):
@@ -82,10 +83,26 @@ def test_options_and_nothing_of_python(shell: InteractiveShell) -> None:
     assert "%container run -d --out" in found
 
 
-def test_options_say_what_they_do(shell: InteractiveShell) -> None:
+def kinds(shell: InteractiveShell, text: str) -> dict[str, str]:
     with provisionalcompleter():
-        found = {one.text: one.type for one in shell.Completer.completions("%container run --me", 19)}
-    assert found["--memory"] == "memory limit: 512m, 2g"
+        return {one.text: one.type for one in shell.Completer.completions(text, len(text))}
+
+
+def test_what_stands_beside_a_word_is_its_type(shell: InteractiveShell, stored: Engine) -> None:
+    """JupyterLab makes a badge of it."""
+    assert kinds(shell, "%container run --me")["--memory"] == "option"
+    assert kinds(shell, "%container ru")["run"] == "verb"
+    assert kinds(shell, "%container run ap") == {"app:1": "image"}
+    assert kinds(shell, "%container kill -s QU") == {"QUIT": "signal"}
+
+
+def test_registries_repositories_and_transports(shell: InteractiveShell, stored: Engine, tmp_path: Path) -> None:
+    assert kinds(shell, "%image tags qu") == {"quay.io/team/web": "repository"}
+    assert kinds(shell, "%image login q") == {"quay.io": "registry"}
+    assert complete(shell, "%image pull oc") == ["%image pull oci-archive:", "%image pull oci:"]
+    assert complete(shell, "%image pull ap") == ["%image pull app:1"]
+    (tmp_path / "layout").mkdir()
+    assert complete(shell, f"%image pull oci:{tmp_path}/l") == [f"%image pull oci:{tmp_path}/layout/"]
 
 
 def test_names(shell: InteractiveShell, stored: Engine) -> None:

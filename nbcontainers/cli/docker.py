@@ -1,0 +1,34 @@
+"""What Docker's command line has and ours has not yet: so that a mistake is told from something that is missing."""
+
+from __future__ import annotations
+
+_PORTS = "published ports are not there yet; with --network host the program's ports are the host's"
+_NETWORK = "networks of containers are not there yet: --network none or host"
+_RESTART = "restart policies are not there yet"
+_HEALTH = "health checks are not there yet"
+_LOG = "there is one kind of log, and it is always kept: container logs"
+_RUN = {
+    "-p": _PORTS, "--publish": _PORTS, "-P": _PORTS, "--publish-all": _PORTS, "--expose": _PORTS,
+    "--gpus": "GPUs are not there yet; --device gives a container a device of the host",
+    "--restart": _RESTART, "--link": _NETWORK, "--ip": _NETWORK, "--ip6": _NETWORK, "--mac-address": _NETWORK,
+    "--network-alias": _NETWORK, "--link-local-ip": _NETWORK, "--dns": _NETWORK, "--dns-search": _NETWORK,
+    "--dns-option": _NETWORK, "--health-cmd": _HEALTH, "--health-interval": _HEALTH,
+    "--health-retries": _HEALTH, "--health-timeout": _HEALTH, "--health-start-period": _HEALTH,
+    "--health-start-interval": _HEALTH, "--no-healthcheck": _HEALTH, "--log-driver": _LOG, "--log-opt": _LOG,
+    "--pull": "an image is pulled by its own verb: image pull", "--volumes-from": "name the volumes with -v",
+    "--runtime": "there is one runtime, our own; others run our bundles", "--platform": "image pull --platform brings it",
+}  # fmt: skip
+_LATER = (
+    "--add-host", "--annotation", "-a", "--attach", "--blkio-weight", "--blkio-weight-device", "--cgroup-parent",
+    "--cgroupns", "--cidfile", "--cpu-period", "--cpu-quota", "--cpu-rt-period", "--cpu-rt-runtime", "--detach-keys",
+    "--device-cgroup-rule", "--disable-content-trust", "--domainname", "--env-file", "--group-add", "--isolation",
+    "--kernel-memory", "--label-file", "--memory-swappiness", "--oom-kill-disable", "--oom-score-adj", "--sig-proxy",
+    "--storage-opt", "--userns", "--volume-driver", "--no-trunc", "--cache-from", "--format", "--filter",
+)  # fmt: skip
+
+
+def missing(flag: str, verb: str) -> str:
+    """What to say of Docker's `flag` that `verb` does not have; "" for what Docker has not either."""
+    if verb in ("run", "create") and flag in _RUN:
+        return _RUN[flag]
+    return f"Docker has {flag}, which is not there yet" if flag in _LATER else ""
