@@ -311,8 +311,8 @@ class Layer:
         for path in self.tree.implicit:
             found = lower.find(below, path)
             inherits = not self._opaque.get(path) and not self._hidden(path)
-            if found and stat.S_ISDIR(found.status.st_mode) and inherits:
-                self._folders[path] = like(found)
+            as_below = found and stat.S_ISDIR(found.status.st_mode) and inherits
+            self._folders[path] = like(found) if found and as_below else _plain()
 
     def _finish_folders(self) -> None:
         for path, entry in reversed(self._folders.items()):
@@ -337,6 +337,13 @@ def squashes() -> bool:
 def _is_user(name: bytes, file: int | bytes) -> bool:
     """EPERM on user.* means: not on a link or a device, xattr(7); elsewhere it is an error."""
     return name.startswith(b"user.") and isinstance(file, int)
+
+
+def _plain() -> tar.Entry:
+    """A folder of which nothing is said: root's, 0755, and not of the time it happened to be made at."""
+    entry = tar.Entry()
+    entry.type, entry.mode = tar.DIRECTORY, 0o755
+    return entry
 
 
 def like(found: lower.Found) -> tar.Entry:
