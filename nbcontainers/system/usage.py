@@ -1,14 +1,18 @@
-"""`system df`: how much room everything takes. Sizes are bytes on the disk (st_blocks), each file counted once."""
+"""`system df`: how much room everything takes, each file counted once."""
 
 from __future__ import annotations
 
 import os
 import stat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbcontainers.engine import Engine
+from nbcontainers.errors import NotFound
 from nbcontainers.launcher import client
 from nbcontainers.table import Column, Table, bytes_
+
+if TYPE_CHECKING:
+    from nbcontainers.container.container import Container
 
 _COLUMNS = [
     Column("type"),
@@ -22,29 +26,46 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def df(engine: Engine) -> Table:
-    """One row a kind of thing; what `rm` and `system prune --containers` would give back is reclaimable."""
+    """One row a kind of thing; reclaimable is what `image prune -a`, `container rm` and removing volumes give back.
+
+    Images are counted as `image df` does; containers and volumes by their blocks on the disk.
+    """
     from nbcontainers.container import store
     from nbcontainers.container.container import Container
-    from nbcontainers.image import api as images
+    from nbcontainers.image.usage import Usage
 
-    folders = {name: str(engine.root / name) for name in ("images", "snapshots", "containers", "volumes")}
-    sizes: dict[str, dict[str, int]] = client.call("nbcontainers.system.usage:sizes", folders=folders)
+    folders = {name: str(engine.root / name) for name in ("containers", "volumes")}
+    found: dict[str, dict[str, int]] = client.call("nbcontainers.system.usage:sizes", folders=folders)
     listed = [Container(engine, id) for id in store.ids(engine)]
     running = {handle.id for handle in listed if handle.running}
-    ended = sum(size for id, size in sizes["containers"].items() if id not in running)
-    stored = {**sizes["images"], **sizes["snapshots"]}
+    mounted = {name for handle in listed for name in _volumes(handle)}
+    images, containers, volumes = Usage(engine), found["containers"], found["volumes"]
+    active = len(images.users.keys() & images.images.keys())
     return Table(
         [
-            _row("images", len(images.ls(engine=engine)), len({handle.image for handle in listed}), stored, 0),
-            _row("containers", len(listed), len(running), sizes["containers"], ended),
-            _row("volumes", len(sizes["volumes"]), len(sizes["volumes"]), sizes["volumes"], 0),
+            _row("images", len(images.images), active, images.total, images.reclaimable),
+            _row("containers", len(listed), len(running), *_sums(containers, running)),
+            _row("volumes", len(volumes), len(volumes.keys() & mounted), *_sums(volumes, mounted)),
         ],
         _COLUMNS,
     )
 
 
-def _row(kind: str, total: int, active: int, sizes: dict[str, int], reclaimable: int) -> dict[str, Any]:
-    size = sum(sizes.values())
+def _volumes(container: Container) -> list[str]:
+    """Names of the volumes it mounts, running or not."""
+    try:
+        record = container.record
+        return [*(record.get("volumes") or ()), *(record.get("anonymous_volumes") or ())]
+    except NotFound:  # removed while we looked
+        return []
+
+
+def _sums(sizes: dict[str, int], active: set[str]) -> tuple[int, int]:
+    """Bytes of all, and of those that are not active."""
+    return sum(sizes.values()), sum(size for name, size in sizes.items() if name not in active)
+
+
+def _row(kind: str, total: int, active: int, size: int, reclaimable: int) -> dict[str, Any]:
     return {"type": kind, "total": total, "active": active, "size": size, "reclaimable": reclaimable}
 
 
