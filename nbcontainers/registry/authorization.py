@@ -65,7 +65,7 @@ class Authorization:
 
         Raises RegistryError for ways to log in that we do not know, or must not go.
         """
-        offered = {one.scheme: one for one in reversed(challenge.parse(headers))}
+        offered = {one.scheme: one for one in challenge.parse(headers)}
         with self._lock:
             if bearer := offered.get("bearer"):
                 self._check_realm(bearer.parameters.get("realm", ""))

@@ -63,14 +63,14 @@ def _of_tls(error: ssl.SSLError, host: str, settings: Settings) -> RegistryError
             hint=f'write {table} and ca = "/path/of/its/ca.pem" into {settings.path}, '
             f"or put the CA into /etc/containers/certs.d/{host}/ca.crt",
         )
-    if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG"):
+    reason = getattr(error, "reason", None) or str(error)
+    if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG"):
         return RegistryError(
             f"{host} does not speak TLS",
             hint=f"if it is a registry without TLS, write {table} and insecure = true into {settings.path}",
         )
-    reason = (error.reason or str(error)).replace("_", " ").lower()
     return RegistryError(
-        f"no TLS connection with {host}: {reason}",
+        f"no TLS connection with {host}: {reason.replace('_', ' ').lower()}",
         hint=f"if it wants a client certificate, put client.cert and client.key into /etc/containers/certs.d/{host}",
         retry=isinstance(error, ssl.SSLEOFError),
     )

@@ -119,7 +119,8 @@ class Transport:
             connection.end()
 
 
-_DEAD = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, http.client.CannotSendRequest)
+_DEAD = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError, http.client.CannotSendRequest)
+"""What a kept connection gives that the other side has closed meanwhile."""
 
 
 class Connection(http.client.HTTPConnection):
@@ -170,18 +171,22 @@ class Connection(http.client.HTTPConnection):
             self.putheader(name, value)
         if body is not None or (method in ("POST", "PUT", "PATCH") and not send):
             self.putheader("Content-Length", str(len(body or b"")))
-        self.endheaders(body or None)
         try:
+            self.endheaders(body or None)
             if send:
                 send(self)
-        except (BrokenPipeError, ConnectionResetError) as error:
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError) as error:
             return self._early_answer(error)
         return self.getresponse()
 
     def _early_answer(self, error: OSError) -> http.client.HTTPResponse:
-        """A registry that wants no more of a body may have said why before it hung up."""
+        """Who wants no more of a request, or knows us not by our certificate, may have said why before he hung up."""
         try:
             return self.getresponse()
+        except ssl.SSLEOFError:
+            raise error from None
+        except ssl.SSLError:
+            raise
         except (OSError, http.client.HTTPException):
             raise error from None
 

@@ -298,7 +298,7 @@ def test_login_by_a_helper_leaves_no_password_in_the_file(nobody: Path, keychain
 
 def test_a_file_that_cannot_be_written_is_told(nobody: Path) -> None:
     (nobody / ".docker").write_text("a file")
-    with pytest.raises(RegistryError, match="credentials cannot be kept in .*config.json") as caught:
+    with pytest.raises(RegistryError, match=r"credentials cannot be kept in .*config\.json") as caught:
         login.store("a.b", Credentials("me", SECRET))
     assert "DOCKER_CONFIG" in caught.value.hint
     assert SECRET not in str(caught.value)
