@@ -99,7 +99,7 @@ def shown(progress: Progress, most: int = MOST_ROWS) -> tuple[list[Layer], str]:
 
 
 def html(progress: Progress) -> str:
-    return f'<div style="{BOX}">{_head(progress)}{_ended(progress) if progress.outcome else _working(progress)}</div>'
+    return f'<div style="{BOX} {_WIDTH}">{_head(progress)}{_ended(progress) if progress.outcome else _working(progress)}</div>'
 
 
 def _head(progress: Progress) -> str:
@@ -157,12 +157,11 @@ def _safe(text: str) -> str:
     return escape(plain(text))
 
 
+_WIDTH = "width: 660px; max-width: 100%;"  # the same whatever the figures: nothing moves while it works
 _FIGURES = "margin-left: auto; padding-left: 20px; opacity: .75; font-variant-numeric: tabular-nums;"
 _LABEL = "display: inline-block; min-width: 52px; padding-right: 8px; opacity: .75;"
 _VALUE = f"font-family: {MONOSPACE}; font-size: 12px; overflow-wrap: anywhere;"
 _SUMMARY = "cursor: pointer; opacity: .75; font-size: 12px;"
 _TRACK = "height: 6px; margin: 4px 0; border-radius: 3px; overflow: hidden; background: rgba(128, 128, 128, .28);"
 _TABLE = f"border-collapse: collapse; border: 0; border-color: {BORDER}; margin: 2px 0 0; font-size: 13px;"
-_CELL = (
-    "padding: 0 14px 0 0; border: 0; text-align: left; vertical-align: middle; white-space: nowrap; background: none;"
-)
+_CELL = "padding: 1px 14px 1px 0; border: 0; line-height: 1.3; text-align: left; vertical-align: middle; white-space: nowrap; background: none;"
