@@ -36,7 +36,7 @@ _WINDOW = 3.0
 _PATIENCE = 1.0
 """Seconds before a speed is worth a forecast."""
 _PAST = {"pull": "pulled", "push": "pushed", "load": "loaded"}
-_HERE = "unpacked"
+_HERE, _STOPPED = "unpacked", "not finished"
 _TRAVELLED = {"pull": "downloaded", "push": "uploaded", "load": "read"}
 
 
@@ -171,17 +171,14 @@ class Progress:
         return wanted / speed
 
     def counts(self) -> Iterator[tuple[int, str]]:
-        """How many layers ended (or stand) how: (4, "downloaded"), (2, "already there")."""
+        """How many layers ended how: (4, "downloaded"), (2, "already there"), (1, "not finished")."""
         labels = Counter(self._ended(layer) for layer in self.layers.values())
-        yield from (
-            (labels[label], label)
-            for label in (_TRAVELLED.get(self.verb, ""), _HERE, *STATES.values())
-            if labels[label]
-        )
+        order = (_TRAVELLED.get(self.verb, ""), _HERE, *STATES.values(), _STOPPED)
+        yield from ((labels[label], label) for label in order if labels[label])
 
     def _ended(self, layer: Layer) -> str:
         if layer.state != "done":
-            return layer.label
+            return layer.label if layer.settled else _STOPPED
         return _TRAVELLED.get(self.verb, layer.label) if layer.sent else _HERE
 
     def _image(self, event: Event) -> None:

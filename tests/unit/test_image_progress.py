@@ -157,7 +157,7 @@ def test_an_end_that_is_none(progress: Progress, outcome: str) -> None:
     progress.end("done")
     shown = card.text(progress)
     assert shown.startswith(f"pull {outcome} {NAME} after 4 s")
-    assert "1 waiting, 1 downloading, 1 already there" in shown
+    assert "3: 1 already there, 2 not finished" in shown
     assert f"pull {outcome}" in card.html(progress)
 
 
