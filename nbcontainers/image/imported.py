@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import ImageError
-from nbcontainers.image import change, layout, snapshot, work
+from nbcontainers.image import change, layout, making, work
 from nbcontainers.image.image import Image
 from nbcontainers.image.members import naming, open_file
-from nbcontainers.layer import codec
+from nbcontainers.layer import codec, unpack
+from nbcontainers.layer.ahead import Ahead, Aside
+from nbcontainers.layer.tar import Budget
 from nbcontainers.oci import reference as references
 from nbcontainers.oci.image import (
     CONFIG,
@@ -21,6 +26,7 @@ from nbcontainers.oci.image import (
     LAYER_GZIP,
     LAYER_ZSTD,
     MANIFEST,
+    Descriptor,
     ImageConfig,
     architecture,
     descriptor,
@@ -28,7 +34,16 @@ from nbcontainers.oci.image import (
     manifest,
 )
 
-_MEDIA_TYPES = {"": LAYER, "gzip": LAYER_GZIP, "zstd": LAYER_ZSTD}
+_MEDIA_TYPES = {"gzip": LAYER_GZIP, "zstd": LAYER_ZSTD}
+_KEPT = frozenset(_MEDIA_TYPES)
+"""Compressions that a layer may have."""
+
+
+class Layer(TypedDict):
+    """What was added."""
+
+    descriptor: Descriptor
+    diff_id: str
 
 
 def import_(engine: Engine, file: str, reference: str, changes: Sequence[str], message: str) -> Image:
@@ -39,11 +54,9 @@ def import_(engine: Engine, file: str, reference: str, changes: Sequence[str], m
     hint = "give the tar of a root file system, plain or compressed by gzip, zstd, xz or bzip2"
     with naming(file, hint), layout.adding(engine):
         with open_file(file) as tar:
-            media_type, digest, size, diff_id = _add_layer(engine, tar)
-        work.unpack(engine, [digest], [diff_id])
-        _refuse_archive(engine, diff_id, file)
-        config = layout.put_document(engine, encode(_config(settings, diff_id, message)), CONFIG)
-        target = layout.put_document(engine, manifest(config, [descriptor(media_type, digest, size)]), MANIFEST)
+            layer: Layer = work.call("imported:add", fds=[tar.fileno()], place=work.place(engine), file=file)
+        config = layout.put_document(engine, encode(_config(settings, layer["diff_id"], message)), CONFIG)
+        target = layout.put_document(engine, manifest(config, [layer["descriptor"]]), MANIFEST)
         with layout.update(engine, "import") as manifests:
             if name:
                 layout.set_name(manifests, name, target)
@@ -62,27 +75,70 @@ def _config(settings: dict[str, Any], diff_id: str, message: str) -> ImageConfig
     }  # fmt: skip
 
 
-def _add_layer(engine: Engine, tar: Any) -> tuple[str, str, int, str]:
-    """Store the tar as it is where an image may hold its compression, else plain: (media type, digest, size, DiffID)."""
-    head = tar.read(16)
+# The launcher's side.
+
+
+def add(fds: list[int], place: dict[str, Any], file: str) -> Layer:
+    """Read the tar once: store it as it is where an image may hold its compression, else plain, and unpack it."""
+    os.umask(0)
+    engine = work.at(place)
+    with layout.adding(engine), making.partial(engine.snapshots) as folder, open(fds[0], "rb", buffering=0) as tar:
+        root = os.open(folder / "fs", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            unpacked = unpack.Layer(root, userxattr=engine.rootless, squash=unpack.squashes())
+            kind, stored, diff_id = _read(engine, tar, unpacked)
+            facts = unpacked.finish([]) | {"diff_id": diff_id}
+        finally:
+            os.close(root)
+        _refuse_archive(folder / "fs", file)
+        (folder / "layer.json").write_text(json.dumps(facts))
+        making.take_place(engine, folder, diff_id.rpartition(":")[2])
+    return {"descriptor": descriptor(_MEDIA_TYPES.get(kind, LAYER), *stored), "diff_id": diff_id}
+
+
+def _read(engine: Engine, tar: Any, unpacked: unpack.Layer) -> tuple[str, tuple[str, int], str]:
+    """The compression found, (digest, size) of the blob, and the DiffID."""
+    head, hashed = tar.read(16), hashlib.sha256()
     kind = codec.detect(head)
-    file = codec.Headed(head, tar)
-    hashed = hashlib.sha256()
-    if kind not in _MEDIA_TYPES:
-        digest, size = layout.put(engine, codec.chunks(file, codec=kind))
-        return LAYER, digest, size, digest
-    digest, size = layout.put(engine, codec.pieces(file))
-    if not kind:
-        return LAYER, digest, size, digest
-    with open(layout.blob(engine, digest), "rb") as blob:
-        for piece in codec.chunks(blob):
-            hashed.update(piece)
-    return _MEDIA_TYPES[kind], digest, size, f"sha256:{hashed.hexdigest()}"
+    blob = Aside(lambda pieces: layout.put(engine, pieces))
+    source = _Tee(codec.Headed(head, tar), blob.give if kind in _KEPT else None)
+    use = hashed.update if kind in _KEPT else blob.give
+    try:
+        with closing(Ahead(_pieces(source, kind, use))) as pieces:
+            unpacked.extract(pieces)
+        stored = blob.result()
+    except BaseException:
+        blob.close()
+        raise
+    return kind, stored, f"sha256:{hashed.hexdigest()}" if kind in _KEPT else stored[0]
 
 
-def _refuse_archive(engine: Engine, diff_id: str, file: str) -> None:
+class _Tee:
+    """A file that hands on what is read from it, and counts it."""
+
+    def __init__(self, file: Any, give: Callable[[bytes], None] | None) -> None:
+        self._file, self._give = file, give
+        self.at = 0
+
+    def read(self, size: int, /) -> bytes:
+        data: bytes = self._file.read(size)
+        self.at += len(data)
+        if self._give and data:
+            self._give(data)
+        return data
+
+
+def _pieces(source: _Tee, kind: str, use: Callable[[bytes], object]) -> Iterator[bytes]:
+    count, budget = 0, Budget()
+    for piece in codec.chunks(source, codec=kind):
+        count += len(piece)
+        budget.check_bytes(count, source.at)
+        use(piece)
+        yield piece
+
+
+def _refuse_archive(root: Path, file: str) -> None:
     """An image's archive is a tar as well, but no root file system."""
-    root = snapshot.path(engine.snapshots, diff_id)
     if (root / "manifest.json").exists() or (root / "oci-layout").exists():
         if not (root / "bin").exists() and not (root / "usr").exists():
             raise ImageError(

@@ -84,7 +84,7 @@ def _add(
     if first is None:
         return {"descriptor": {}, "diff_id": "", "entries": 0, "size": 0, "left_out": 0, "notes": []}
     os.umask(0)
-    with lease.adding(engine), _partial(engine.snapshots) as folder:
+    with lease.adding(engine), partial(engine.snapshots) as folder:
         root = os.open(folder / "fs", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             layer = Layer(root, userxattr=engine.rootless, squash=squashes())
@@ -95,7 +95,7 @@ def _add(
         finally:
             os.close(root)
         (folder / "layer.json").write_text(json.dumps(facts))
-        _take_place(engine, folder, chain_ids([*diff_ids, made.diff_id])[-1].rpartition(":")[2])
+        take_place(engine, folder, chain_ids([*diff_ids, made.diff_id])[-1].rpartition(":")[2])
     digest, size = made.stored
     facts = made.facts
     return {
@@ -105,7 +105,7 @@ def _add(
 
 
 @contextmanager
-def _partial(snapshots: Path) -> Generator[Path]:
+def partial(snapshots: Path) -> Generator[Path]:
     """A folder that a sweep leaves alone while we live; gone at the end unless it was renamed."""
     name = os.urandom(32).hex()
     folder = snapshots / f"{name}.partial"
@@ -117,7 +117,7 @@ def _partial(snapshots: Path) -> Generator[Path]:
         yield folder
 
 
-def _take_place(engine: Engine, folder: Path, chain_id: str) -> None:
+def take_place(engine: Engine, folder: Path, chain_id: str) -> None:
     """Become the snapshot of that ChainID, unless it is there already."""
     place = engine.snapshots / chain_id
     with ExitStack() as stack:

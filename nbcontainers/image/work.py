@@ -62,25 +62,36 @@ def at(place: dict[str, Any]) -> Engine:
     return Engine(Path(place["root"]), Path(place["run"]), place["rootless"])
 
 
-def call(target: str, *, on_event: Callable[[dict[str, Any]], None] | None = None, **arguments: Any) -> Any:
+def call(
+    target: str,
+    *,
+    on_event: Callable[[dict[str, Any]], None] | None = None,
+    fds: Sequence[int] = (),
+    **arguments: Any,
+) -> Any:
     """Call `nbcontainers.image.TARGET` in a process of the launcher, which finds the fast codecs where we do."""
     from nbcontainers.launcher import client
 
     return client.call(
-        "nbcontainers.image.work:inside", on_event=on_event, target=target, paths=_codec_paths(), arguments=arguments
-    )
+        "nbcontainers.image.work:inside", on_event=on_event, fds=fds, target=target, paths=_codec_paths(),
+        arguments=arguments,
+    )  # fmt: skip
 
 
 def inside(
-    target: str, paths: list[str], arguments: dict[str, Any], on_event: Callable[[dict[str, Any]], None] | None = None
+    target: str,
+    paths: list[str],
+    arguments: dict[str, Any],
+    on_event: Callable[[dict[str, Any]], None] | None = None,
+    fds: list[int] | None = None,
 ) -> Any:
     """The launcher's side of `call`: it runs without site-packages, so it is told where the codecs are."""
     from importlib import import_module
 
     sys.path += [path for path in paths if path not in sys.path]
     module, _, name = target.partition(":")
-    listener = {"on_event": on_event} if on_event else {}
-    return getattr(import_module(f"nbcontainers.image.{module}"), name)(**arguments, **listener)
+    given = ({"on_event": on_event} if on_event else {}) | ({"fds": fds} if fds else {})
+    return getattr(import_module(f"nbcontainers.image.{module}"), name)(**arguments, **given)
 
 
 def _codec_paths() -> list[str]:
