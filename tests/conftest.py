@@ -41,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault(host.MARK, uuid.uuid4().hex)
     os.environ["NBCONTAINERS_ROOT"] = str(folder / "root")
     os.environ["NBCONTAINERS_RUN"] = str(folder / "run")
+    os.environ["NBCONTAINERS_NETWORK"] = "none"  # only tests in a network namespace of their own make networks
     config.add_cleanup(lambda: tidy(folder))
 
 

@@ -1,0 +1,91 @@
+"""The image that a command needs: the store's own, or pulled, as `--pull` says."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from nbcontainers.engine import Engine
+from nbcontainers.errors import Error, InvalidArgument, NotFound, RegistryError
+from nbcontainers.image.image import Image
+from nbcontainers.image.store import close_names, resolve
+
+POLICIES = ("missing", "always", "newer", "never")
+_ABSENT = (None, 401, 403, 404)
+"""HTTP statuses after which the name may well be a typing mistake; None: nobody answered."""
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+def ensure(
+    engine: Engine, text: str, policy: str = "missing", platform: str = "", progress: Progress | None = None
+) -> str:
+    """A name of the image that is in the store now: `text` itself, or what it was pulled as.
+
+    `policy`: missing pulls what is not here; always asks the registry; newer does too, and is content with what is
+    here if that fails; never pulls nothing. Raises NotFound, RegistryError, ImageError.
+    """
+    if policy not in POLICIES:
+        raise InvalidArgument(f"--pull {policy} is not known", hint=f"write one of {', '.join(POLICIES)}")
+    here = None if policy == "always" else _here(engine, text, platform)
+    if here and (policy != "newer" or here.is_host):
+        return text
+    if policy == "never":
+        resolve(engine, text)  # raises, unless it is of another platform
+        raise NotFound(f"the image {text} that is here is not for {platform}", hint=f"%image pull --platform {platform}")
+    try:
+        return _pull(engine, text, platform, progress)
+    except RegistryError:
+        if here:
+            return text
+        raise
+
+
+def _here(engine: Engine, text: str, platform: str) -> Image | None:
+    """The store's, if it is for the platform asked for."""
+    try:
+        found = resolve(engine, text)
+    except NotFound:
+        return None
+    return found if found.is_host or _fits(found, platform) else None
+
+
+def _fits(image: Image, platform: str) -> bool:
+    """An image of another platform than ours is used where nothing else is asked for, but not without a word."""
+    from nbcontainers.oci import platform as platforms
+
+    offered = platforms.of(image.config)
+    wanted = platforms.parse(platform) if platform else platforms.host()
+    if not offered.architecture or platforms.rank(wanted, offered) is not None:
+        return True
+    if not platform:
+        warnings.warn(f"{image} is for {offered}, and this machine is {wanted}", UserWarning, stacklevel=4)
+    return not platform
+
+
+def _pull(engine: Engine, text: str, platform: str, progress: Progress | None) -> str:
+    """From the first registry that has it. Where none has, the name may be mistyped: NotFound."""
+    from nbcontainers.image import api
+
+    failed: Error | None = None
+    for reference in _candidates(engine, text):
+        try:
+            (image,) = api.pull(str(reference), platform=platform, progress=progress, engine=engine)
+            return image.reference
+        except RegistryError as error:
+            failed = error
+            if error.details.get("status") not in _ABSENT:
+                break
+    assert failed is not None
+    close = close_names(engine, text)
+    guess = f"did you mean {' or '.join(close)}? " if close else ""
+    kind = NotFound if failed.details.get("status") in _ABSENT else type(failed)
+    message = f"no image {text!r} in the store, and it cannot be pulled: {failed.message}"
+    raise kind(message, hint=f"{guess}{failed.hint}", **{**failed.details, "image": text}) from None
+
+
+def _candidates(engine: Engine, text: str) -> Iterator[Any]:
+    from nbcontainers.registry import names, settings
+
+    yield from names.candidates(text, settings.load(engine))
