@@ -63,6 +63,7 @@ def run(
     stderr: Sink | None = None,
     tick: Callable[[], object] | None = None,
     window: Callable[[], tuple[int, int] | None] | None = None,
+    on_pull: Callable[[dict[str, Any]], None] | None = None,
     raise_error: bool = True,
     engine: Engine | None = None,
     **options: Unpack[RunOptions],
@@ -70,7 +71,8 @@ def run(
     """Run a command in a new container and wait for its end; with -d it goes on in the background.
 
     Its output goes to sys.stdout and sys.stderr as it comes, or to `stdout` and `stderr`, called with bytes. `stdin`
-    is bytes, text or a file. The handle says how it ended and what it used.
+    is bytes, text or a file. The handle says how it ended and what it used. An image that is not here is pulled:
+    `on_pull` is called with what happens (image/progress.py).
 
     Raises ContainerFailed for an exit status other than 0 and CreateFailed (125, 126, 127) when it could not start,
     unless `raise_error` is False; NotFound, NameInUse, InvalidArgument, HostNotCapable before anything was made.
@@ -78,9 +80,10 @@ def run(
     """
     from nbcontainers.container import running
     from nbcontainers.container.session import Streams
-    from nbcontainers.image import latest
+    from nbcontainers.image import latest, wanted
 
     store = engine or default_engine()
+    image = wanted.ensure(store, image, options.get("pull", "missing"), options.get("platform", ""), on_pull)
     latest.warn(store, image)
     streams = Streams(stdin, stdout, stderr, tick, window)
     return running.run(store, image, command, options, streams, raise_error=raise_error)
@@ -89,9 +92,10 @@ def run(
 def create(image: Image, *command: Word, engine: Engine | None = None, **options: Unpack[RunOptions]) -> Container:
     """Make a container without starting it; `container start` does that."""
     from nbcontainers.container import running
-    from nbcontainers.image import latest
+    from nbcontainers.image import latest, wanted
 
     store = engine or default_engine()
+    image = wanted.ensure(store, image, options.get("pull", "missing"), options.get("platform", ""))
     latest.warn(store, image)
     return running.create(store, image, command, options)
 

@@ -26,6 +26,14 @@ class RunOptions(TypedDict, total=False):
     detach: Annotated[bool, Option("-d", help="go on in the background; the handle comes back at once")]
     name: Annotated[str, Option(help="the container's name; a readable one is made up without it", metavar="NAME")]
     replace: Annotated[bool, Option(help="remove the container that has this name first")]
+    pull: Annotated[
+        str,
+        Option(
+            help="when to ask the registry: missing (the default), always, newer, never", metavar="POLICY",
+            choices=("missing", "always", "newer", "never"),
+        ),
+    ]  # fmt: skip
+    platform: Annotated[str, Option(help="the image for another machine, as linux/arm64", metavar="OS/ARCHITECTURE")]
     rm: Annotated[bool, Option(help="remove the container and its anonymous volumes when it ends")]
     interactive: Annotated[bool, Option("-i", help="keep standard input open")]
     tty: Annotated[bool, Option("-t", help="give the program a terminal")]
