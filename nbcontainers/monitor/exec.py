@@ -66,6 +66,7 @@ def begin(root: str, run: str, id: str, process: dict[str, Any], streams: Stdio)
         console=streams.console,
         die_with_parent=True,
         cache=Path(root, "cache"),
+        at_once=True,
     )
     try:
         created.start()

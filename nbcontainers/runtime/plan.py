@@ -114,6 +114,7 @@ class Security:
     def __init__(
         self, process: Mapping[str, Any], profile: Mapping[str, Any] | None, cache: Path, *, inside: bool
     ) -> None:
+        self.inside = inside
         available = ~0 if inside else capabilities.permitted()
         self.sets = capabilities.Sets(process.get("capabilities"), available)
         self.filter = seccomp.compile_cached(dict(profile), cache) if profile else b""

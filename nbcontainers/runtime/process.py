@@ -27,10 +27,11 @@ from nbcontainers.runtime.state import State, load, require
 def exec_process(
     id: str, run: Path, document: Mapping[str, Any], stdio: tuple[int, int, int], *,
     console: bool = False, die_with_parent: bool = False, preserve: int = 0, cache: Path | None = None,
+    at_once: bool = False,
 ) -> Created:  # fmt: skip
     """Make a process in the running container `id` from an OCI process object; `Created.start` executes it.
 
-    Without `capabilities` in `document` it gets init's. Raises InvalidState where the container is not running or is
+    Without `capabilities` in `document` it gets init's. `at_once` is that of `create`. Raises InvalidState where the container is not running or is
     paused, CreateFailed with 125, 126 or 127 otherwise.
     """
     state = load(run, id)
@@ -54,16 +55,21 @@ def exec_process(
         preserve=preserve,
         state={},
     )
+    told = at_once and not security.inside
+    if told:
+        ours.send(b"start")
     with contextlib.ExitStack() as opened:
         opened.callback(theirs.close)
         for descriptor in start.join_files:
             opened.callback(os.close, descriptor)
         pid, pidfd = _fork(state, document, security, start, ours, opened)
     created = Created(pid, pidfd, ours)
+    created.told = told
     with contextlib.ExitStack() as undo:
         undo.callback(undo_fork, created)
         serve(created, None)
-        identity.set_rlimits(pid, document)
+        if security.inside:  # there it could not raise one itself
+            identity.set_rlimits(pid, document)
         undo.pop_all()
     return created
 
@@ -119,6 +125,10 @@ def _main(document: Mapping[str, Any], security: Security, start: init.Start) ->
         start.stage = "exec"
         path = identity.find_program(document["args"][0], document.get("env") or [])
         init.connect_stdio(start.stdio, slave)
+        if not security.inside:
+            start.stage = "rlimits"
+            identity.set_rlimits(0, document)
+            start.stage = "exec"
         sync.tell(start.sync, {"ready": {"path": path, "warnings": start.warnings}})
         init.await_word(start, b"start")
         start.stage = "identity"

@@ -38,7 +38,10 @@ def tell(sync: socket.socket, message: dict[str, Any], descriptors: list[int] | 
 
 def hear(sync: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     """The next packet and its descriptors (close-on-exec); None at end of file."""
-    payload, descriptors, _, _ = socket.recv_fds(sync, _LIMIT, 4, socket.MSG_CMSG_CLOEXEC)
+    try:
+        payload, descriptors, _, _ = socket.recv_fds(sync, _LIMIT, 4, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:  # it went before it read our `start`; said once, and then comes what it told us
+        payload, descriptors, _, _ = socket.recv_fds(sync, _LIMIT, 4, socket.MSG_CMSG_CLOEXEC)
     return (json.loads(payload) if payload else None), descriptors
 
 

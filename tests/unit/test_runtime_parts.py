@@ -91,3 +91,13 @@ def test_a_state_file_still_empty_is_no_container_yet(tmp_path: Path) -> None:
     (tmp_path / "x/state.json").touch()
     with pytest.raises(NotFound, match="no container 'x'"):
         state.load(tmp_path, "x")
+
+
+def test_what_init_said_is_heard_though_it_never_read_our_word() -> None:
+    """unix(7): a peer that closes with unread data resets the connection."""
+    ours, theirs = sync.pair()
+    sync.tell(theirs, {"error": {"message": "no"}})
+    ours.send(b"start")
+    theirs.close()
+    assert sync.hear(ours) == ({"error": {"message": "no"}}, [])
+    assert sync.hear(ours) == (None, [])
