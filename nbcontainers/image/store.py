@@ -74,8 +74,8 @@ def _by_digest(engine: Engine, index: layout.Index, wanted: Reference) -> Image 
     for name, one in index.names.items():
         if references.parse(name).repository == wanted.repository:
             image = of_descriptor(engine, one, name)
-            index = one.get("annotations", {}).get(layout.INDEX_NOTE)
-            if wanted.digest in (one["digest"], image.id, index):
+            chosen_from = one.get("annotations", {}).get(layout.INDEX_NOTE)
+            if wanted.digest in (one["digest"], image.id, chosen_from):
                 return image
     return None
 
