@@ -32,6 +32,8 @@ from tests import host, peers
 CI = bool(os.environ.get("CI"))
 HERE = Path(__file__).parent
 SYSTEM = HERE / "system"
+NO_HUB = '[registry."docker.io"]\nblocked = true\n'
+"""Nothing that a test does leaves this machine."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,6 +43,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault(host.MARK, uuid.uuid4().hex)
     os.environ["NBCONTAINERS_ROOT"] = str(folder / "root")
     os.environ["NBCONTAINERS_RUN"] = str(folder / "run")
+    (folder / "registries.toml").write_text(NO_HUB)
+    os.environ["NBCONTAINERS_REGISTRIES"] = str(folder / "registries.toml")
     os.environ["NBCONTAINERS_NETWORK"] = "none"  # only tests in a network namespace of their own make networks
     config.add_cleanup(lambda: tidy(folder))
 
