@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+from nbcontainers.cli import transfer
 from nbcontainers.cli.parser import Call
 from nbcontainers.cli.terminal import Terminal
 from nbcontainers.cli.verbs import Verb
+from nbcontainers.image.progress import Progress
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 
@@ -20,7 +22,10 @@ def run(verb: Verb, call: Call) -> int:
     """Run the verb with our descriptors; returns the program's exit status, 0 for what has none."""
     options = dict(call.options)
     detached = bool(options.get("detach"))
-    with _terminal(options, wanted=not detached) as terminal, _hang_ups():
+    pulling = _pulling(call)
+    if verb.accepts("on_pull"):
+        options["on_pull"] = pulling
+    with _terminal(options, wanted=not detached) as terminal, _hang_ups(), pulling:
         if options.get("interactive") and not detached:
             options["stdin"] = _STDIN
         if terminal is not None:
@@ -28,6 +33,11 @@ def run(verb: Verb, call: Call) -> int:
         sys.stdout.flush()
         result = verb.function(*call.arguments, **options, stdout=_writer(_STDOUT), stderr=_writer(_STDERR))
     return _status(verb, result, detached=detached)
+
+
+def _pulling(call: Call) -> transfer.Late:
+    """What is shown where the image has to be pulled first."""
+    return transfer.Late(lambda: transfer.shown_on(sys.stderr, Progress("pull", transfer.subject(call))))
 
 
 def _status(verb: Verb, result: Any, *, detached: bool) -> int:

@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, ClassVar, Self, TextIO
 
@@ -136,6 +137,31 @@ class Lines(Show):
 
     def _say(self, line: str) -> None:
         _write(self.stream, f"{plain(line)}\n")
+
+
+class Late:
+    """Context manager and listener for a verb that may have to pull first: shown from its first event to its last."""
+
+    def __init__(self, make: Callable[[], Show]) -> None:
+        self.make = make
+        self.show: Show | None = None
+
+    def __call__(self, event: Event) -> None:
+        if self.show is None:
+            self.show = self.make().__enter__()
+        self.show(event)
+        if event.get("event") == "done":
+            self.__exit__(None, None, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        show, self.show = self.show, None
+        if show is not None:
+            show.__exit__(kind, error, trace)
 
 
 def run(verb: Verb, call: Call, *, quiet: bool) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from nbcontainers.cli.parser import Call
@@ -49,7 +50,8 @@ def streamed(settings: NBContainers, verb: Verb, arguments: list[Any], options: 
     stream = Stream(settings.output_lines)
     container = None
     try:
-        result = verb.function(*arguments, **options, stdout=stream.stdout, stderr=stream.stderr, tick=stream.tick)
+        with _pulling(verb, arguments, options):
+            result = verb.function(*arguments, **options, stdout=stream.stdout, stderr=stream.stderr, tick=stream.tick)
         container = getattr(result, "container", result)
     except Error as error:
         container = getattr(error, "container", None)
@@ -57,6 +59,18 @@ def streamed(settings: NBContainers, verb: Verb, arguments: list[Any], options: 
     finally:
         stream.close(_where(container))
     return result
+
+
+def _pulling(verb: Verb, arguments: list[Any], options: dict[str, Any]) -> AbstractContextManager[Any]:
+    """What is shown where the image has to be pulled first; it becomes one of the options."""
+    if not verb.accepts("on_pull"):
+        return nullcontext()
+    from nbcontainers.cli.transfer import Late
+    from nbcontainers.image.progress import Progress
+    from nbcontainers.magics.transfer import Area
+
+    options["on_pull"] = Late(lambda: Area(Progress("pull", str(arguments[0]))))
+    return options["on_pull"]  # type: ignore[no-any-return]
 
 
 def defaults(settings: NBContainers, verb: Verb) -> dict[str, Any]:
