@@ -77,32 +77,43 @@ def names(places: Sequence[Found]) -> set[bytes]:
     return found
 
 
+class View:
+    """The layers (descriptors, top first) as they are seen together. Folders on the way are remembered, so that
+    asking for the paths of a tree in their order costs one look each."""
+
+    _MOST = 4096
+
+    def __init__(self, layers: Sequence[int]) -> None:
+        self._roots = roots(layers)
+        self._known: dict[bytes, list[Found]] = {}
+
+    def places(self, path: bytes) -> list[Found]:
+        """All that is seen at a path, links not followed: nothing, one thing, or several folders seen as one."""
+        missing = []
+        found = self._roots
+        while path:
+            if (known := self._known.get(path)) is not None:
+                found = known
+                break
+            path, _, name = path.rpartition(b"/")
+            missing.append(name)
+        while missing:
+            name = missing.pop()
+            found = child(found, name) if found else []
+            path = path + b"/" + name if path else name
+            if len(self._known) >= self._MOST:
+                self._known.clear()
+            self._known[path] = found
+        return found
+
+    def find(self, path: bytes) -> Found | None:
+        """The topmost thing there; None if there is nothing, or something that a layer above hides."""
+        return next(iter(self.places(path)), None)
+
+
 def find(layers: Sequence[int], path: bytes) -> Found | None:
     """The topmost thing at `path` in the layers (descriptors, top first), links not followed; None if hidden."""
-    parts = path.split(b"/") if path else []
-    for layer in layers:
-        found, goes_on = _look(layer, parts)
-        if found or not goes_on:
-            return found
-    return None
-
-
-def _look(layer: int, parts: list[bytes]) -> tuple[Found | None, bool]:
-    """What one layer says, and whether the layers below may be asked when it says nothing."""
-    path, goes_on = b"", True
-    status = os.fstat(layer)
-    for part in parts:
-        if not stat.S_ISDIR(status.st_mode):
-            return None, False
-        goes_on = goes_on and not is_opaque(layer, path)
-        path = path + b"/" + part if path else part
-        try:
-            status = os.lstat(path, dir_fd=layer)
-        except FileNotFoundError:
-            return None, goes_on
-        if is_whiteout(status):
-            return None, False
-    return Found(layer, path, status), goes_on
+    return View(layers).find(path)
 
 
 def follow(layers: Sequence[int], path: str) -> Found | None:
@@ -111,6 +122,7 @@ def follow(layers: Sequence[int], path: str) -> Found | None:
     todo = os.fsencode(path).split(b"/")[::-1]
     real: list[bytes] = []
     found: Found | None = None
+    view = View(layers)
     for _ in range(400):
         if not todo:
             break
@@ -118,7 +130,7 @@ def follow(layers: Sequence[int], path: str) -> Found | None:
         if part == b"..":
             real[-1:] = []
         elif part not in (b"", b"."):
-            found = find(layers, b"/".join([*real, part]))
+            found = view.find(b"/".join([*real, part]))
             if found is None:
                 return None
             if stat.S_ISLNK(found.status.st_mode):

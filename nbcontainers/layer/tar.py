@@ -36,6 +36,8 @@ class Budget:
     bytes: int = 1 << 40
     entries: int = 8_000_000
     directories: int = 500_000
+    names: int = 128 << 20
+    """Bytes of the paths of folders, whiteouts and links to lower files, which are remembered to the end."""
     ratio: int = 400
     free: int = 2 << 30
     extended: int = 1 << 20

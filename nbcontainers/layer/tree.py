@@ -6,14 +6,18 @@ so a layer's own links, `..` and absolute names end inside. Names are bytes, as 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
 from nbcontainers.errors import ImageError
+from nbcontainers.layer.tar import Budget
 from nbcontainers.linux import inroot, tree
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY
+_STEP = _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_FOLDERS = 256
+_NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 def clean(name: bytes) -> bytes:
@@ -38,9 +42,12 @@ def clean(name: bytes) -> bytes:
 class Tree:
     """Folders below the descriptor `root`, kept open. `implicit` are those made because something is in them."""
 
-    def __init__(self, root: int) -> None:
+    def __init__(self, root: int, budget: Budget) -> None:
         self.root = root
         self.implicit: dict[bytes, None] = {}
+        self._folders = 0
+        self._names = 0
+        self._budget = budget
         self._open: dict[bytes, int] = {}
 
     def close(self) -> None:
@@ -53,22 +60,41 @@ class Tree:
         descriptor = self._open.get(path)
         if descriptor is not None:
             return descriptor
-        try:
-            descriptor = self._find(path)
-        except FileNotFoundError:
-            if not make:
-                raise
-            descriptor = self._make(path)
+        descriptor = self._step(path)
+        if descriptor is None:
+            try:
+                descriptor = self._find(path)
+            except FileNotFoundError:
+                if not make:
+                    raise
+                descriptor = self._make(path)
         if len(self._open) >= _OPEN_FOLDERS:
             self.close()
         self._open[path] = descriptor
         return descriptor
 
-    def existing(self, path: bytes) -> int | None:
-        """The folder if it is there and no link; a new descriptor, the caller's to close."""
+    def _step(self, path: bytes) -> int | None:
+        """From the folder above, if that is open; None if there is no folder of that name (but a link, perhaps)."""
+        above, _, name = path.rpartition(b"/")
+        parent = self._open.get(above) if above else self.root
+        if parent is None or not name:
+            return None
         try:
-            return inroot.openat2(self.root, os.fsdecode(path), _DIRECTORY | os.O_NOFOLLOW)
-        except OSError:
+            return os.open(name, _STEP, dir_fd=parent)
+        except OSError as error:
+            if error.errno not in _NO_FOLDER:
+                raise
+            return None
+
+    def existing(self, path: bytes) -> int | None:
+        """The folder if it is there and no link, open for reading; a new descriptor, the caller's to close."""
+        try:
+            above, _, name = path.rpartition(b"/")
+            parent = self.folder(above, make=False) if path else self.root
+            return os.open(name or b".", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        except OSError as error:
+            if error.errno not in _NO_FOLDER:
+                raise
             return None
 
     def _find(self, path: bytes) -> int:
@@ -79,39 +105,67 @@ class Tree:
         real: list[bytes] = []
         left = path.split(b"/")[::-1]
         links = 0
-        while left:
-            name = left.pop()
-            if name == b"..":
-                real[-1:] = []
-            elif name not in (b"", b"."):
-                target = self._enter(b"/".join(real), name)
-                if target is None:
-                    real.append(name)
-                    continue
-                links += 1
-                if links > 40:
-                    raise ImageError(f"too many symbolic links on the way to {show(path)}")
-                real = [] if target.startswith(b"/") else real
-                left += target.split(b"/")[::-1]
-        return self._find(b"/".join(real))
+        here = self._find(b"")
+        try:
+            while left:
+                name = left.pop()
+                if name == b"..":
+                    real[-1:] = []
+                    here = self._replaced(here, b"/".join(real))
+                elif name not in (b"", b"."):
+                    target = self._enter(here, real, name)
+                    if target is None:
+                        here = self._replaced(here, name, step=True)
+                        real.append(name)
+                        continue
+                    links += 1
+                    if links > 40:
+                        raise ImageError(f"too many symbolic links on the way to {show(path)}")
+                    left += target.split(b"/")[::-1]
+                    if target.startswith(b"/"):
+                        real = []
+                        here = self._replaced(here, b"")
+            return os.dup(here)
+        finally:
+            os.close(here)
 
-    def _enter(self, above: bytes, name: bytes) -> bytes | None:
-        """Step from the real folder `above` into `name`, making it; the target if it is a link."""
-        parent = self._find(above)
+    def _replaced(self, here: int, path: bytes, *, step: bool = False) -> int:
+        """The next folder of a walk, instead of this one: one step below it, or anywhere."""
+        found = os.open(path, _STEP, dir_fd=here) if step else self._find(path)
+        os.close(here)
+        return found
+
+    def _enter(self, parent: int, above: list[bytes], name: bytes) -> bytes | None:
+        """Make sure that there is a folder `name` in the real folder `parent`; the target if it is a link."""
         try:
             os.mkdir(name, 0o755, dir_fd=parent)
-            self.implicit[above + b"/" + name if above else name] = None
         except FileExistsError:
             mode = os.lstat(name, dir_fd=parent).st_mode
             if stat.S_ISLNK(mode):
                 return os.readlink(name, dir_fd=parent)
             if not stat.S_ISDIR(mode):
-                raise ImageError(
-                    f"{show(above + b'/' + name)} is a file, and the layer puts something into it"
-                ) from None
-        finally:
-            os.close(parent)
+                where = show(b"/".join([*above, name]))
+                raise ImageError(f"{where} is a file, and the layer puts something into it") from None
+        else:
+            path = b"/".join([*above, name])
+            self.implicit[path] = None
+            self.count_folder(path)
         return None
+
+    def count_folder(self, path: bytes) -> None:
+        """One more folder. Raises ImageError beyond the budget."""
+        self._folders += 1
+        if self._folders > self._budget.directories:
+            raise ImageError(f"more than {self._budget.directories} folders in one layer")
+        self.count_name(path)
+
+    def count_name(self, path: bytes) -> None:
+        """One more path that is remembered until the end. Raises ImageError beyond the budget."""
+        self._names += len(path)
+        if self._names > self._budget.names:
+            raise ImageError(
+                f"the paths of the layer's folders and whiteouts have more than {self._budget.names} bytes"
+            )
 
     def remove(self, parent: int, name: bytes) -> None:
         """Make place for a new member of that name; the last one of a name wins."""

@@ -27,6 +27,7 @@ from nbcontainers.layer.tree import Tree, clean, lstat, show
 
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _WHITEOUT = b".wh."
+_MOST_KNOWN = 4096
 
 
 class Layer:
@@ -36,17 +37,18 @@ class Layer:
     """
 
     def __init__(self, root: int, *, userxattr: bool, squash: bool = False, budget: tar.Budget | None = None) -> None:
-        self.tree = Tree(root)
+        self._budget = budget or tar.Budget()
+        self.tree = Tree(root, self._budget)
         self.tree.implicit[b""] = None
         self._opaque_xattr = lower.OPAQUE[1 if userxattr else 0]
         self._rootless = userxattr
         self._squash = squash
-        self._budget = budget or tar.Budget()
         self._folders: dict[bytes, tar.Entry] = {}
         self._whiteouts: dict[bytes, None] = {}
         self._opaque: dict[bytes, bool] = {}  # True: a folder that replaces the one below, attributes and all
         self._links: dict[bytes, bytes] = {}  # to files that are not in this layer
         self._copied: set[bytes] = set()
+        self._hiding: dict[bytes, bool] = {}  # what `_hides_in` found
         self.facts = {"entries": 0, "size": 0, "devices_left_out": 0, "xattrs_left_out": 0}
 
     # The first half: needs nothing but the tar.
@@ -84,6 +86,7 @@ class Layer:
 
     def _whiteout(self, above: bytes, name: bytes) -> None:
         target = name[len(_WHITEOUT) :]
+        self.tree.count_name(above)
         if target == b".wh..opq":
             self._opaque[above] = False
         elif target.startswith(_WHITEOUT):
@@ -103,10 +106,10 @@ class Layer:
                     self.tree.remove(parent, name)
                     os.mkdir(name, 0o700, dir_fd=self.tree.folder(above))
             self._links.pop(path, None)
+        if path not in self._folders and path not in self.tree.implicit:
+            self.tree.count_folder(path)
         self.tree.implicit.pop(path, None)
         self._folders[path] = entry
-        if len(self._folders) > self._budget.directories:
-            raise ImageError(f"more than {self._budget.directories} folders in one layer")
 
     def _file(self, reader: tar.Reader, entry: tar.Entry, above: bytes, name: bytes) -> None:
         descriptor = self._create(entry, above, name)
@@ -193,6 +196,7 @@ class Layer:
             os.link(source, name, src_dir_fd=folder, dst_dir_fd=parent, follow_symlinks=False)
         except FileNotFoundError:
             self._links[path] = target
+            self.tree.count_name(path + target)
 
     # Attributes.
 
@@ -246,12 +250,13 @@ class Layer:
 
     def finish(self, below: Sequence[int]) -> dict[str, Any]:
         """Whiteouts, links and folders that depend on the layers below (descriptors, top first); what was made."""
+        view = lower.View(below)
         try:
             for path, target in self._links.items():
-                self._link_to_lower(path, target, below)
-            self._apply_opaque(below)
-            self._apply_whiteouts(below)
-            self._implicit_folders(below)
+                self._link_to_lower(path, target, view)
+            self._apply_opaque(view)
+            self._apply_whiteouts(view)
+            self._implicit_folders(view)
             self._finish_folders()
         except OSError as error:
             raise self._explain(error, b"") from None
@@ -259,8 +264,8 @@ class Layer:
             self.tree.close()
         return self.facts | {"opaque_root": b"" in self._opaque}
 
-    def _link_to_lower(self, path: bytes, target: bytes, below: Sequence[int]) -> None:
-        found = lower.find(below, target)
+    def _link_to_lower(self, path: bytes, target: bytes, below: lower.View) -> None:
+        found = below.find(target)
         if found is None or stat.S_ISDIR(found.status.st_mode) or self._hidden(target):
             raise ImageError(f"the hard link {show(path)} points at {show(target)}, which is not there")
         source_above, _, source = target.rpartition(b"/")
@@ -275,22 +280,35 @@ class Layer:
 
     def _hidden(self, path: bytes, *, itself: bool = True) -> bool:
         """Whether this layer hides what the layers below have at that path."""
-        parts = path.split(b"/") if path else []
-        above = [b"/".join(parts[:count]) for count in range(len(parts))]
-        if any(one in self._opaque or one in self._whiteouts for one in above):
-            return True
-        return itself and path in self._whiteouts
+        return (itself and path in self._whiteouts) or (bool(path) and self._hides_in(path.rpartition(b"/")[0]))
 
-    def _apply_opaque(self, below: Sequence[int]) -> None:
+    def _hides_in(self, folder: bytes) -> bool:
+        """Whether this layer hides what is in a folder below; what is known of the folders above is used again."""
+        if not self._whiteouts and not self._opaque:
+            return False
+        missing = []
+        while (known := self._hiding.get(folder)) is None and folder:
+            missing.append(folder)
+            folder = folder.rpartition(b"/")[0]
+        found = bool(known) or folder in self._opaque
+        for folder in reversed(missing):
+            found = found or folder in self._opaque or folder in self._whiteouts
+            if len(self._hiding) >= _MOST_KNOWN:
+                self._hiding.clear()
+            self._hiding[folder] = found
+        return found
+
+    def _apply_opaque(self, below: lower.View) -> None:
         """Also a folder of this layer whose name the layer whites out: it replaces the one below."""
-        for path in list(self._whiteouts):
+        for path in sorted(self._whiteouts):
             status = self._in_this_layer(path)
             if status is not None:
                 del self._whiteouts[path]
                 if stat.S_ISDIR(status.st_mode):
                     self._opaque[path] = True
-        for path in self._opaque:
-            if self._in_this_layer(path) or (lower.find(below, path) and not self._hidden(path)):
+        self._hiding.clear()
+        for path in sorted(self._opaque):
+            if self._in_this_layer(path) or (below.find(path) and not self._hidden(path)):
                 os.setxattr(f"/proc/self/fd/{self.tree.folder(path)}", self._opaque_xattr, b"y")
 
     def _in_this_layer(self, path: bytes) -> os.stat_result | None:
@@ -300,31 +318,29 @@ class Layer:
         except FileNotFoundError:
             return None
 
-    def _apply_whiteouts(self, below: Sequence[int]) -> None:
+    def _apply_whiteouts(self, below: lower.View) -> None:
         """Only where there is something to hide: elsewhere readdir(3) would show the device."""
-        for path in self._whiteouts:
+        for path in sorted(self._whiteouts):
             above, _, name = path.rpartition(b"/")
-            if lower.find(below, path) and not self._hidden(path, itself=False):
+            if below.find(path) and not self._hidden(path, itself=False):
                 os.mknod(name, stat.S_IFCHR | 0o600, os.makedev(0, 0), dir_fd=self.tree.folder(above))
 
-    def _implicit_folders(self, below: Sequence[int]) -> None:
+    def _implicit_folders(self, below: lower.View) -> None:
         for path in self.tree.implicit:
-            found = lower.find(below, path)
+            found = below.find(path)
             inherits = not self._opaque.get(path) and not self._hidden(path)
             as_below = found and stat.S_ISDIR(found.status.st_mode) and inherits
             self._folders[path] = like(found) if found and as_below else _plain()
 
     def _finish_folders(self) -> None:
-        for path, entry in reversed(self._folders.items()):
-            folder = self.tree.existing(path)
-            if folder is None:
-                continue  # something else took its place
-            descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
-            try:
-                self._attributes(descriptor, entry, always=True)
-            finally:
-                os.close(descriptor)
-                os.close(folder)
+        """From the inside out: what is in a folder may change its time, and its mode may close it."""
+        for path in sorted(self._folders, reverse=True):
+            descriptor = self.tree.existing(path)
+            if descriptor is not None:  # else something else took its place
+                try:
+                    self._attributes(descriptor, self._folders[path], always=True)
+                finally:
+                    os.close(descriptor)
 
 
 def squashes() -> bool:
