@@ -316,6 +316,7 @@ def lying_registry(tls: Path | None = None, *, client_ca: bool = False) -> Gener
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = False
+    request_queue_size = 128
     context: ssl.SSLContext | None = None
 
     def __init__(self, *arguments: Any) -> None:
@@ -348,6 +349,7 @@ class _Server(ThreadingHTTPServer):
 def _handler(liar: Liar) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # head and body are two writes, and the second would wait 40 ms
 
         def do_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

@@ -61,6 +61,7 @@ def upload(
 ) -> None:
     """Send the blob that `file` holds from its start. Raises RegistryError; the upload is then cancelled."""
     tell = on_bytes or (lambda sent: None)
+    file.flush()  # the kernel sends what is in the file, not what Python keeps back
     try:
         try:
             _put(endpoint, session, one, file, 0, tell)
@@ -78,7 +79,7 @@ def _go_on(
     endpoint: Endpoint, session: Session, one: Descriptor, file: BinaryIO, tell: OnBytes, error: RegistryError
 ) -> None:
     """Chunk by chunk from where the registry is, as often as the settings say it may break."""
-    size, settings, failures, done = one["size"], endpoint.settings, 1, -1
+    size, settings, failures, done = one["size"], endpoint.settings, 1, 0
     while True:
         pause = max(settings.backoff * 2 ** (failures - 1), error.details.get("after", 0.0))
         endpoint.transport.wait(min(pause, 60.0) if error.retry else 0.0)
