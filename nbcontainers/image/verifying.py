@@ -60,16 +60,15 @@ def _images(engine: Engine, references: Sequence[str]) -> list[Image]:
 
 def _claimed(engine: Engine, image: Image, damaged: dict[str, str]) -> list[Path]:
     """The image's blobs; one that is missing, or a document that cannot be read, is noted."""
-    found = [layout.blob(engine, image.digest)]
     try:
-        content = [image.manifest["config"], *image.layers]
+        content = [image.descriptor, image.manifest["config"], *image.layers]
         lease.claim(engine, [snapshot.path(engine.snapshots, chain).parent for chain in image.chain_ids])
     except (ImageError, NotFound) as error:
         if _listed(engine, image):
             damaged[image.digest] = error.message
         return []
-    found += [layout.blob(engine, one["digest"]) for one in content]
-    for path, one in zip(found[1:], content, strict=True):
+    found = [layout.blob(engine, one["digest"]) for one in content]
+    for path, one in zip(found, content, strict=True):
         if not lease.claim(engine, [path]):
             if _listed(engine, image):
                 damaged[one["digest"]] = f"blob {one['digest']} is missing"

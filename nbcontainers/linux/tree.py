@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 
 _DEEPEST = 64
 _MOVED = ".moved-"
@@ -11,7 +12,9 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def remove(path: str) -> None:
-    """Remove a folder and everything below; what is not there is fine. Mounts are not entered: OSError EBUSY.
+    """Remove a folder and everything below; what is not there, or goes meanwhile, is fine. Several may remove one tree.
+
+    Mounts are not entered: OSError EBUSY.
 
     However deep the tree is, few descriptors are open at a time: what lies too deep is first moved to the top.
     """
@@ -25,7 +28,8 @@ def remove(path: str) -> None:
             pass
     finally:
         os.close(top)
-    os.rmdir(path)
+    with suppress(FileNotFoundError):
+        os.rmdir(path)
 
 
 def _empty(directory: int, device: int, top: int, depth: int) -> bool:
@@ -35,7 +39,8 @@ def _empty(directory: int, device: int, top: int, depth: int) -> bool:
         found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
     for name, is_folder in found:
         if not is_folder:
-            os.unlink(name, dir_fd=directory)
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=directory)
         elif not _remove_empty(name, directory):
             if depth == _DEEPEST:
                 os.rename(name, f"{_MOVED}{os.urandom(8).hex()}", src_dir_fd=directory, dst_dir_fd=top)
@@ -46,14 +51,18 @@ def _empty(directory: int, device: int, top: int, depth: int) -> bool:
 
 
 def _remove_full(name: str, directory: int, device: int, top: int, depth: int) -> bool:
-    below = _open_folder(name, directory)
+    try:
+        below = _open_folder(name, directory)
+    except FileNotFoundError:
+        return False
     try:
         if os.fstat(below).st_dev != device:
             raise OSError(errno.EBUSY, "a file system is mounted there", name)
         moved = _empty(below, device, top, depth + 1)
     finally:
         os.close(below)
-    os.rmdir(name, dir_fd=directory)
+    with suppress(FileNotFoundError):
+        os.rmdir(name, dir_fd=directory)
     return moved
 
 
@@ -61,6 +70,8 @@ def _remove_empty(name: str, directory: int) -> bool:
     """Most folders are empty, and then one call is enough."""
     try:
         os.rmdir(name, dir_fd=directory)
+    except FileNotFoundError:
+        return True
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise

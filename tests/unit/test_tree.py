@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,16 @@ def test_a_tree_goes_and_what_its_links_point_at_stays(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_fine(tmp_path: Path) -> None:
     tree.remove(str(tmp_path / "nothing"))
+
+
+def test_several_may_remove_one_tree_at_once(tmp_path: Path) -> None:
+    for n in range(600):
+        (tmp_path / f"top/{n % 30}/{n}").mkdir(parents=True)
+        (tmp_path / f"top/{n % 30}/{n}/file").write_text("x")
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(tree.remove, str(tmp_path / "top")) for _ in range(4)]:
+            done.result()
+    assert not (tmp_path / "top").exists()
 
 
 def test_a_link_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
