@@ -38,6 +38,11 @@ _BOOT = "import sys; sys.path.append(sys.argv[1]); from nbcontainers.launcher im
 _BOOT = _BOOT.format("int(sys.argv[2]), sys.argv[3], sys.argv[4] == 'True', sys.argv[5]")
 _PACKAGE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _PATIENCE = 2.0
+_KEPT = frozenset(
+    "PATH HOME USER LOGNAME LANG TZ TMPDIR LD_LIBRARY_PATH DBUS_SESSION_BUS_ADDRESS DOCKER_CONFIG REGISTRY_AUTH_FILE "
+    "SOURCE_DATE_EPOCH SSL_CERT_FILE SSL_CERT_DIR http_proxy https_proxy no_proxy HTTPS_PROXY NO_PROXY".split()
+)
+_KEPT_FAMILIES = ("LC_", "XDG_", "NBCONTAINERS_", "CONTAINERS_")
 _STDERR_KEPT = 1 << 16
 
 
@@ -146,6 +151,7 @@ class Launcher:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
                 cwd="/",
+                env=environment(),
             )
         finally:
             theirs.close()
@@ -190,6 +196,12 @@ class Launcher:
         self.control.close()
         self.stderr.close()
         self.process.returncode = 0  # not our child: nothing to reap, nothing to warn of
+
+
+def environment() -> dict[str, str]:
+    """What the launcher and its children read of ours, and no more: a container with CAP_SYS_PTRACE can see the
+    memory of a process that `exec` brings in, up to execve(2), and a notebook's variables hold tokens."""
+    return {name: text for name, text in os.environ.items() if name in _KEPT or name.startswith(_KEPT_FAMILIES)}
 
 
 def interpreter() -> str:

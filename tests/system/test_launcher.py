@@ -298,3 +298,15 @@ def test_a_scope_that_does_not_work_is_done_without(monkeypatch: pytest.MonkeyPa
         assert channel.receive(20) == (b"S", b"{}")
     assert client.scope.works is False
     client.close()
+
+
+@pytest.mark.leaks("another launcher takes the place of the one before")
+def test_a_launcher_knows_only_the_variables_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOUD_TOKEN", "secret")
+    monkeypatch.setenv("LC_MESSAGES", "C")
+    client.close()
+    known = client.call(f"{HERE}:environment")
+    client.close()
+    assert "CLOUD_TOKEN" not in known
+    assert known["LC_MESSAGES"] == "C"
+    assert known["PATH"] == os.environ["PATH"]
