@@ -124,16 +124,24 @@ def expression(text: str) -> str:
     """The regular expression of one pattern; it matches whole paths.
 
     `**` at the end is everything below; before other text it is any number of whole folders, but alone at the start
-    of a name without other wildcards (`**name`) any beginning of a path.
+    of a name without other wildcards (`**name`) any beginning of a path. What cannot match in another way further on
+    stands in an atomic group, so that no pattern is slow.
     """
     parts = pattern.file_parts(text, deep=True)
-    wild = re.search(r"[*?\[\\]", text[2:])
-    out = ""
-    for at, part in enumerate(parts):
+    if parts[0] == pattern.DEEP and not re.search(r"[*?\[\\]", text[2:]):
+        return ".*" + "".join(parts[1:]) + r"\Z"
+    pieces: list[list[str]] = [[]]
+    for part in parts:
         if part.startswith(pattern.DEEP):
-            out += ".*" if at == len(parts) - 1 or (at == 0 and part == pattern.DEEP and not wild) else "(?:.*/)?"
+            pieces.append([])
         else:
-            out += "[^/]*" if part == pattern.STAR else part
+            pieces[-1].append(part)
+    out = pattern.anchored(pieces[0])
+    for piece in pieces[1:-1]:
+        below = f"(?:.*?/)??{pattern.anchored(piece)}"
+        out += f"(?>{below})" if piece and piece[-1] == "/" else below
+    if len(pieces) > 1:
+        out += f"(?:.*/)?{pattern.anchored(pieces[-1])}" if pieces[-1] else ".*"
     return rf"{out}\Z"
 
 

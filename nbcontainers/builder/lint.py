@@ -326,7 +326,7 @@ def _start(
     env = {} if image == stages.SCRATCH else facts.environments.get(image)
     if env is None:
         return None, False
-    return Scope(known, facts.build_args, dict(env), {}, dict(env), file.escape), False
+    return Scope(known, facts.build_args, dict(env), {}, dict(env), escape=file.escape), False
 
 
 def _walk(
@@ -344,14 +344,14 @@ def _walk(
             continue
         try:
             done, unmatched = variables.of_instruction(one, scope, file.source)
-        except BuildError:  # the build itself says so
-            scope = None
-            continue
+            after: Scope | None = scope.after(done)
+        except BuildError as error:  # the build itself says so
+            after, unmatched = None, frozenset(error.details["unset"])
         for name in sorted(unmatched):
             close = near(name, scope.variables).replace("mean ", "mean $")
             message = f"Usage of undefined variable '${name}'{close}"
             found.append(Warning("UndefinedVar", message, one.node.lines, name))
-        scope = scope.after(done)
+        scope = after
     return found, scope, absolute
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from nbcontainers.builder import heredoc, mount, value
 from nbcontainers.builder import instructions as i
 from nbcontainers.builder.parser import Node
-from nbcontainers.builder.source import Source, near
+from nbcontainers.builder.source import Source, near, quoted
 
 _STAGE = re.compile(r"[a-z][a-z0-9\-_.]*")
 _CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}|[0-9a-f]{1,64}")
@@ -39,7 +39,8 @@ def read(node: Node, source: Source) -> i.Instruction:
         return understand(node)
     except ValueError as error:
         word, hint = (error.word, error.hint) if isinstance(error, Wrong) else ("", "")
-        raise source.error(f"{node.name}: {error}", *node.lines, word=word, hint=hint) from None
+        subject = f"{node.name}: " if node.name in READERS else ""
+        raise source.error(f"{subject}{error}", *node.lines, word=word or quoted(str(error)), hint=hint) from None
 
 
 def understand(node: Node) -> i.Instruction:
@@ -62,7 +63,8 @@ def flags(node: Node) -> Flags:
             takes = (
                 f"{node.name} takes {' '.join(f'--{one}' for one in known)}" if known else f"{node.name} takes no flags"
             )
-            raise Wrong(f"unknown flag --{key}{near(key, known)}", f"--{key}", takes)
+            close = near(f"--{key}", [f"--{one}" for one in known])
+            raise Wrong(f"unknown flag --{key}{close}", f"--{key}", takes)
         if key in found and kind != TEXTS:
             raise Wrong(f"--{key} is given twice", f"--{key}", "keep one of them")
         if kind != BOOL and not equals:

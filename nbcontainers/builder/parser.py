@@ -7,13 +7,14 @@ instruction means is not looked at here (instructions.py).
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nbcontainers.builder import directives, heredoc, words
 from nbcontainers.builder.directives import BOM, Directives
 from nbcontainers.builder.heredoc import Heredoc
-from nbcontainers.builder.source import Source
+from nbcontainers.builder.source import Source, quoted
 from nbcontainers.builder.words import BLANKS, SPACE
 
 LONGEST = 65535
@@ -97,6 +98,7 @@ class _Lines:
         self.escape = top.escape
         self.continued = _CONTINUED[top.escape]
         self.at = len(top.lines)  # how many lines are read
+        self.found: dict[bool, dict[str, list[int]]] = {}
 
     def nodes(self) -> list[Node]:
         found: list[Node] = []
@@ -126,7 +128,7 @@ class _Lines:
             heredocs = self.heredocs(node, first)
         except ValueError as error:
             word = BLANKS.split(text.strip(SPACE), maxsplit=1)[0]
-            raise self.source.error(f"{word.upper()}: {error}", first, self.at, word=_marked(str(error))) from None
+            raise self.source.error(f"{word.upper()}: {error}", first, self.at, word=quoted(str(error))) from None
         lines = (first, self.at)
         child = node.child and replace(node.child, lines=lines, heredocs=heredocs)
         return replace(node, lines=lines, heredocs=heredocs, comments=comments, empty=empty, child=child)
@@ -162,11 +164,18 @@ class _Lines:
 
     def end(self, one: Heredoc) -> int:
         """The index of the line that ends it; -1 when there is none."""
-        for number in range(self.at, len(self.source.lines)):
-            line = self.source.lines[number]
-            if (line.lstrip("\t") if one.tabs_go else line) == one.name:
-                return number
-        return -1
+        places = self.places(one.tabs_go).get(one.name, ())
+        at = bisect_left(places, self.at)
+        return places[at] if at < len(places) else -1
+
+    def places(self, tabs_go: bool) -> dict[str, list[int]]:
+        """Where each line stands; made once, so that many here-documents do not each search the file."""
+        if tabs_go not in self.found:
+            found: dict[str, list[int]] = {}
+            for number, line in enumerate(self.source.lines):
+                found.setdefault(line.lstrip("\t") if tabs_go else line, []).append(number)
+            self.found[tabs_go] = found
+        return self.found[tabs_go]
 
     def body(self, one: Heredoc, first: int) -> Heredoc:
         end = self.end(one)
@@ -178,12 +187,6 @@ class _Lines:
         content = "".join(f"{line}\n" for line in self.raw[self.at : end])
         self.at = end + 1
         return replace(one, content=content)
-
-
-def _marked(message: str) -> str:
-    """The word that a message quotes first."""
-    match = re.search(r"'([^']*)'", message)
-    return match[1] if match else ""
 
 
 def read_line(text: str, escape: str = "\\") -> Node:

@@ -145,14 +145,15 @@ def _one(pattern: str, at: int) -> tuple[str, int]:
 @lru_cache(1024)
 def compile(pattern: str) -> Match:
     """A function that matches a whole path or name against a pattern of filepath.Match. ValueError for a bad one."""
-    return re.compile(_whole(file_parts(pattern)), re.DOTALL).match
+    return re.compile(anchored(file_parts(pattern)) + r"\Z", re.DOTALL).match
 
 
-def _whole(parts: Sequence[str]) -> str:
+def anchored(parts: Sequence[str]) -> str:
+    """The expression of a file pattern from where it begins; only its last star may be tried in more than one way."""
     first, *pieces = split(parts)
     if not pieces:
-        return rf"{first}\Z"
-    return first + "".join(f"(?>[^/]*?{piece})" for piece in pieces[:-1]) + rf"[^/]*{pieces[-1]}\Z"
+        return first
+    return first + "".join(f"(?>[^/]*?{piece})" for piece in pieces[:-1]) + f"[^/]*{pieces[-1]}"
 
 
 def is_wild(path: str) -> bool:

@@ -27,7 +27,7 @@ class Source:
         row, column = self.find(word, first, last)
         shown = "\n".join(self.excerpt(first, last, row, column, len(word)))
         return BuildError(
-            f"{self.name}:{row}: {message}\n{shown}" if shown else f"{self.name}: {message}",
+            f"{self.name}:{row}: {message}" + (f"\n{shown}" if shown else ""),
             hint=hint, file=self.name, line=first, end_line=last, column=column,
         )  # fmt: skip
 
@@ -47,8 +47,10 @@ class Source:
             near = {*numbers[:2], row, *numbers[-1:]}
             numbers = [number for number in numbers if number in near]
         margin = len(str(last))
-        shown = []
-        for number in numbers:
+        shown: list[str] = []
+        for before, number in zip([first - 1, *numbers], numbers, strict=False):
+            if number > before + 1:
+                shown.append(f"{'…':>{margin + 2}} |")
             text = self.lines[number - 1]
             start = max(0, column - WIDTH // 2) if number == row and len(text) > WIDTH else 0
             shown.append(f"{number:>{margin + 2}} | {printable(text[start : start + WIDTH])}".rstrip())
@@ -67,6 +69,12 @@ def mark(text: str) -> tuple[int, int]:
 def printable(text: str) -> str:
     """One column a character, whatever is in it."""
     return "".join(char if char.isprintable() else " " if char == "\t" else "�" for char in text)
+
+
+def quoted(message: str) -> str:
+    """The word that a message quotes first, which is what its line is marked at; '' for none."""
+    parts = message.split("'", 2)
+    return parts[1] if len(parts) == 3 else ""
 
 
 def near(word: str, known: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from typing import TypeVar
 from nbcontainers.builder import instructions as i
 from nbcontainers.builder import mount, value
 from nbcontainers.builder.expansion import Expanded, Mode, expand
-from nbcontainers.builder.source import Source
+from nbcontainers.builder.source import Source, quoted
 
 PROXIES = tuple(
     name for word in ("HTTP", "HTTPS", "FTP", "NO", "ALL") for name in (f"{word}_PROXY", f"{word.lower()}_proxy")
@@ -43,6 +43,7 @@ class Scope:
     env: Mapping[str, str] = field(default_factory=dict)
     args: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
+    declared: frozenset[str] = frozenset()  # by ARG, with or without a value
     escape: str = "\\"
 
     def environment(self) -> dict[str, str]:
@@ -61,7 +62,9 @@ class Scope:
             return replace(self, env={**self.env, **pairs}, args=args, variables={**self.variables, **pairs})
         if isinstance(one, i.Arg):
             given = {name: text for name, text in one.args if text is not None}
-            return replace(self, args={**self.args, **given}, variables={**self.variables, **given})
+            declared = self.declared | {name for name, _ in one.args}
+            variables = {**self.variables, **given}
+            return replace(self, args={**self.args, **given}, variables=variables, declared=declared)
         return self
 
 
@@ -102,7 +105,10 @@ def of_from(one: i.From, known: Globals, source: Source, escape: str = "\\") -> 
 
 
 def of_instruction(one: T, scope: Scope, source: Source) -> tuple[T, frozenset[str]]:
-    """An instruction of a stage with its variables put in and its values checked, and the names nobody has set."""
+    """An instruction of a stage with its variables put in and its values checked, and the names nobody has set.
+
+    A BuildError has those names as its detail `unset`.
+    """
     unmatched: set[str] = set()
 
     def text(word: str) -> str:
@@ -116,14 +122,11 @@ def of_instruction(one: T, scope: Scope, source: Source) -> tuple[T, frozenset[s
         return done.words
 
     try:
-        return _put_in(one, text, split, scope), frozenset(unmatched)
+        return _put_in(one, text, split, scope), frozenset(unmatched) - scope.declared
     except ValueError as error:
-        word = getattr(error, "word", "") or _quoted(str(error))
-        raise source.error(f"{one.name}: {error}", *one.node.lines, word=word) from None
-
-
-def _quoted(message: str) -> str:
-    return message.split("'")[1] if message.count("'") > 1 else ""
+        wrong = source.error(f"{one.name}: {error}", *one.node.lines, word=quoted(str(error)))
+        wrong.details["unset"] = sorted(unmatched - scope.declared)
+        raise wrong from None
 
 
 def _text(one: i.Instruction, word: str, values: Mapping[str, str], source: Source, escape: str) -> Expanded:
@@ -149,7 +152,7 @@ def _put_in(one: T, text: Callable[[str], str], split: Callable[[str], tuple[str
     elif isinstance(one, i.Workdir):
         done = replace(one, path=_filled(text(one.path), one.path, "path"))
     elif isinstance(one, i.User):
-        done = replace(one, user=_filled(text(one.user), one.user, "user"))
+        done = replace(one, user=text(one.user))
     elif isinstance(one, i.Stopsignal):
         done = replace(one, signal=value.signal(text(one.signal)))
     elif isinstance(one, i.Volume):
