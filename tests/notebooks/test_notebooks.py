@@ -48,6 +48,25 @@ def test_the_quickstart_shows_what_it_promises(shown: str, promise: str) -> None
     assert promise.lower() in shown.lower(), shown
 
 
+@pytest.mark.limits
+def test_the_images_notebook_needs_no_registry(tmp_path: Path) -> None:
+    """Where docker-registry is not installed a folder takes its place, and shows the same."""
+    source = (ROOT / "notebooks/images.ipynb").read_text()
+    assert r"shutil.which(\"docker-registry\")" in source
+    path = tmp_path / "images.ipynb"
+    path.write_text(source.replace(r"shutil.which(\"docker-registry\")", "None"))
+    command = [sys.executable, ROOT / "notebooks/show.py", path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    for promise in (
+        "pulled localhost/shelf:1.0.1 in",
+        "1 downloaded, 3 already there",
+        "soup\npasta",
+        "never in production",
+    ):
+        assert promise in done.stdout
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_notebook_is_stored_without_outputs(path: Path) -> None:
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
