@@ -40,8 +40,9 @@ class Reference(NamedTuple):
         """The shortest form a person would type: `nginx:1.21`, `mini:latest`, `quay.io/a/b:c`."""
         text = str(self)
         for prefix in (f"{HUB}/library/", f"{HUB}/", f"{LOCAL}/"):
-            if text.startswith(prefix):
-                return text.removeprefix(prefix)
+            short = text.removeprefix(prefix)
+            if short != text and not _names_registry(short.partition("/")[0], "/" in short):
+                return short
         return text
 
     def __str__(self) -> str:
@@ -80,13 +81,18 @@ def _split_tag(text: str) -> tuple[str, str | None]:
 
 def _split_domain(name: str, default: str) -> tuple[str, str]:
     first, slash, rest = name.partition("/")
-    if slash and (set(first) & {".", ":"} or first == LOCAL or first.lower() != first):
+    if _names_registry(first, bool(slash)):
         domain, path = (HUB if first == "index.docker.io" else first), rest
     else:
         domain, path = default, name
     if domain == HUB and path and "/" not in path:
         path = f"library/{path}"
     return domain, path
+
+
+def _names_registry(first: str, more: bool) -> bool:
+    """Whether the first part of a name is a registry; only where more follows."""
+    return more and bool(set(first) & {".", ":"} or first == LOCAL or first.lower() != first)
 
 
 def _check_name(text: str, domain: str, path: str) -> None:
@@ -97,7 +103,7 @@ def _check_name(text: str, domain: str, path: str) -> None:
         raise _invalid(text, f"{domain!r} is no registry")
     if len(domain) + 1 + len(path) > 255:
         raise _invalid(text[:40] + "…", "a name has at most 255 characters")
-    if _HEX64.fullmatch(path.rpartition("/")[2]) and domain == HUB:
+    if _HEX64.fullmatch({HUB: path.removeprefix("library/"), LOCAL: path}.get(domain, "")):
         raise _invalid(text, "64 hexadecimal digits are an id, not a name")
 
 

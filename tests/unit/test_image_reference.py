@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.oci import digest
@@ -51,6 +55,83 @@ def test_what_is_wrong_is_said(text: str, why: str) -> None:
         parse(text)
     assert why in caught.value.message
     assert "NAME[:TAG]" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text, domain, path",
+    [
+        ("test.com/foo", "test.com", "foo"),
+        ("test_com/foo", "docker.io", "test_com/foo"),
+        ("test:8080/foo", "test:8080", "foo"),
+        ("192.168.1.1", "docker.io", "library/192.168.1.1"),
+        ("192.168.1.1:5000/x", "192.168.1.1:5000", "x"),
+        ("[2001:db8::1]/x/y", "[2001:db8::1]", "x/y"),
+        ("xn--n3h.com/myimage", "xn--n3h.com", "myimage"),
+        ("foo_bar.com:8080", "docker.io", "library/foo_bar.com"),
+        ("foo/foo_bar.com:8080", "docker.io", "foo/foo_bar.com"),
+        ("a-.example/x", None, ""),
+        ("example.com:port/x", None, ""),
+        ("UPPER.com/x", "UPPER.com", "x"),
+        ("Upper/lower/x", "Upper", "lower/x"),
+        ("lower/Upper", None, ""),
+        ("a/b/c:5000/d", None, ""),
+        ("localhost", "docker.io", "library/localhost"),
+        ("localhost/x", "localhost", "x"),
+        ("LOCALHOST/x", "LOCALHOST", "x"),
+        ("docker.io", "docker.io", "library/docker.io"),
+        ("docker.io/library/x", "docker.io", "library/x"),
+        ("index.docker.io/library/x/y", "docker.io", "library/x/y"),
+        ("docker.io/", None, ""),
+        ("/x", None, ""),
+        ("x/", None, ""),
+        ("a__b.c-d--e", "docker.io", "library/a__b.c-d--e"),
+        ("a___b", None, ""),
+        ("a..b", None, ""),
+        ("a._b", None, ""),
+        ("a.", None, ""),
+        ("a-", None, ""),
+        ("ä", None, ""),
+        (f"me/{HEX}", "docker.io", f"me/{HEX}"),
+        (f"quay.io/{HEX}", "quay.io", HEX),
+        (f"docker.io/library/{HEX}", None, ""),
+        (f"localhost/{HEX}", None, ""),
+        (HEX[1:], "docker.io", f"library/{HEX[1:]}"),
+        ("a" * 237, "docker.io", "library/" + "a" * 237),
+        ("a" * 238, None, ""),
+    ],
+)
+def test_registry_and_path_as_docker_splits_them(text: str, domain: str | None, path: str) -> None:
+    if domain is None:
+        with pytest.raises(InvalidArgument):
+            parse(text)
+    else:
+        assert parse(text)[:2] == (domain, path)
+
+
+_PARTS = st.from_regex(r"[a-z0-9]{1,9}((\.|_|__|-{1,3})[a-z0-9]{1,5}){0,2}", fullmatch=True)
+_DOMAINS = st.sampled_from(
+    ["", "docker.io/", "quay.io/", "localhost/", "localhost:5000/", "[::1]:80/", "Up/", "a.b:1/"]
+)
+_TAGS = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,20}", fullmatch=True)
+
+
+@given(_DOMAINS, st.lists(_PARTS, min_size=1, max_size=4), st.none() | _TAGS, st.booleans())
+def test_what_is_parsed_is_written_as_it_was_meant(
+    domain: str, parts: list[str], tag: str | None, digest: bool
+) -> None:
+    text = domain + "/".join(parts) + (f":{tag}" if tag else "") + (f"@{SHA}" if digest else "")
+    one = parse(text)
+    assert parse(str(one)) == one
+    assert (one.tag, one.digest) == (tag or ("" if digest else "latest"), SHA if digest else "")
+    if one.domain == "docker.io":
+        assert parse(one.familiar) == one
+    assert len(one.repository) <= 255
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_reference_or_says_why_not(text: str) -> None:
+    with contextlib.suppress(InvalidArgument):
+        assert parse(str(parse(text))) == parse(text)
 
 
 def test_short_names_are_local_first() -> None:
