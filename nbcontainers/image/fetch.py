@@ -12,15 +12,15 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from nbcontainers.errors import ImageError, RegistryError
 from nbcontainers.oci import digest as digests
 from nbcontainers.oci.image import Descriptor
 
 _PIECE = 512 << 10
-_TRIES = 5
-_PAUSES_S = (0.1, 0.5, 2.0, 5.0)
+_PROGRESS = 64 << 10
+"""Bytes after which a connection that broke was worth its while: the next one is given all tries again."""
 _TELL_S = 0.1
 
 
@@ -44,6 +44,14 @@ class Source(Protocol):
     def close(self) -> None: ...
 
 
+class Manner(NamedTuple):
+    """How a source is read: blobs at the same time, tries after a break, seconds before the first of them."""
+
+    at_once: int
+    tries: int = 1
+    backoff: float = 0.0
+
+
 Tell = Callable[[str, int, str], None]
 """State, bytes so far, note."""
 
@@ -51,13 +59,13 @@ Tell = Callable[[str, int, str], None]
 class Fetch:
     """One blob, into the open file `partial`. `run` in a thread; then `error` is None, or why it failed."""
 
-    def __init__(self, source: Source, wanted: Descriptor, partial: Any, tell: Tell) -> None:
+    def __init__(self, source: Source, manner: Manner, wanted: Descriptor, partial: Any, tell: Tell) -> None:
         self.wanted = wanted
         self.partial = partial
         self.size = 0
         self.error: BaseException | None = None
         self.done = False
-        self._source = source
+        self._source, self._manner = source, manner
         self._tell = tell
         self._hash = digests.hasher(wanted["digest"])
         self._readers: list[int] = []
@@ -79,30 +87,34 @@ class Fetch:
             self.error = error
 
     def _fetch(self) -> None:
-        tries = 0
+        """Opening is patient by itself; a connection that breaks while it is read is gone on with here."""
+        failures = 0
         self._tell("downloading", 0, "")
         while self.size < self.wanted["size"]:
             before = self.size
-            try:
-                self._read_on()
+            with self._source.open_blob(self.wanted, self.size) as blob:
+                broken = self._read(blob)
+            if broken is None:
                 continue
-            except RegistryError as error:
-                tries = 1 if self.size > before else tries + 1
-                if not error.details.get("retry") or tries >= _TRIES:
-                    raise
-                self._tell("retrying", self.size, error.message)
-            time.sleep(_PAUSES_S[min(tries, len(_PAUSES_S)) - 1])
+            failures = 1 if self.size - before >= _PROGRESS else failures + 1
+            if not broken.details.get("retry") or failures > self._manner.tries:
+                raise broken
+            self._tell("retrying", self.size, broken.message)
+            time.sleep(self._manner.backoff * 2 ** (failures - 1))
 
-    def _read_on(self) -> None:
-        """From where we are to the end of what this connection gives."""
+    def _read(self, blob: Blob) -> RegistryError | None:
+        """To the end of what this connection gives; why it broke."""
         buffer = memoryview(bytearray(min(_PIECE, self.wanted["size"])))
-        with self._source.open_blob(self.wanted, self.size) as blob:
+        try:
             while count := blob.readinto(buffer):
                 if self.size + count > self.wanted["size"]:
                     raise ImageError(f"{self._name} is larger than the {self.wanted['size']} bytes it should have")
                 self._add(buffer[:count])
+        except RegistryError as error:
+            return error
         if self.size < self.wanted["size"]:
-            raise RegistryError(f"{self._name} ends after {self.size} of {self.wanted['size']} bytes", retry=True)
+            return RegistryError(f"{self._name} ends after {self.size} of {self.wanted['size']} bytes", retry=True)
+        return None
 
     @property
     def _name(self) -> str:

@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 from nbcontainers.engine import Engine
 from nbcontainers.errors import ImageError, InvalidArgument, NotFound
 from nbcontainers.image import layout, lease, transfer, work
-from nbcontainers.image.fetch import Source
+from nbcontainers.image.fetch import Manner, Source
 from nbcontainers.image.image import Image
 from nbcontainers.image.source import Where, of_registry, open_source, repository
 from nbcontainers.image.transfer import Report
@@ -103,8 +103,10 @@ def _of_layout(text: str, platform: str) -> Request:
     """DIR or DIR:TAG; the name is the layout's own where that is a whole reference, else DIR's last part and TAG."""
     from nbcontainers.image.source import Layout
 
-    folder, colon, tag = text.rpartition(":") if not os.path.isdir(text) else (text, "", "")
-    if not colon and not os.path.isdir(text):
+    parts = text.split(":")
+    places = [(":".join(parts[:count]), ":".join(parts[count:])) for count in range(len(parts), 0, -1)]
+    folder, tag = next(((folder, tag) for folder, tag in places if os.path.isdir(folder)), ("", ""))
+    if not folder:
         raise NotFound(f"there is no folder {text}", hint="give the path of an OCI layout: oci:DIR[:TAG]")
     path = Path(folder).absolute()
     if not tag and (names := Layout(path).names()) and len(names) == 1:
@@ -158,15 +160,15 @@ def tags(where: Where) -> list[str]:
 def inside(engine: dict[str, Any], request: Request, on_event: Progress | None = None) -> Found:
     """Bring the image's content into the store; what it is. Raises as `pull` does, and then nothing was added."""
     here = work.at(engine)
-    source, most = open_source(request["where"])
+    source, manner = open_source(request["where"])
     try:
         with layout.adding(here):
-            return _content(here, source, most, request, Report(on_event))
+            return _content(here, source, manner, request, Report(on_event))
     finally:
         source.close()
 
 
-def _content(engine: Engine, source: Source, most: int, request: Request, report: Report) -> Found:
+def _content(engine: Engine, source: Source, manner: Manner, request: Request, report: Report) -> Found:
     what = request["name"] or request["tag"] or "the image"
     wanted = platforms.parse(request["platform"]) if request["platform"] else platforms.host()
     one, content, index = _known(engine, source, request, wanted) or _choose(source, request["tag"], wanted, what)
@@ -176,7 +178,7 @@ def _content(engine: Engine, source: Source, most: int, request: Request, report
     _check_platform(document, request, what)
     sizes = [{"digest": layer["digest"], "size": layer["size"]} for layer in manifest["layers"]]
     report(event="image", reference=request["name"], verb="pull", layers=sizes)
-    transfer.layers(engine, source, manifest["layers"], document["rootfs"]["diff_ids"], report, most)
+    transfer.layers(engine, source, manifest["layers"], document["rootfs"]["diff_ids"], report, manner)
     layout.put(engine, [config], manifest["config"])
     layout.put(engine, [content], one)
     return {"manifest": descriptor(one["mediaType"], one["digest"], one["size"]), "index": index}

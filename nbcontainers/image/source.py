@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 from nbcontainers.errors import ImageError, NotFound
-from nbcontainers.image.fetch import Source
+from nbcontainers.image.fetch import Manner, Source
 from nbcontainers.oci import digest as digests
 from nbcontainers.oci.image import MANIFEST, MAX_DOCUMENT, REF_NAME, Descriptor, read_descriptor, read_document
 from nbcontainers.oci.reference import Reference
@@ -29,11 +29,12 @@ class Where(TypedDict, total=False):
     credentials: dict[str, str] | None
 
 
-def open_source(where: Where) -> tuple[Source, int]:
-    """The source, and how many of its blobs are best read at the same time."""
+def open_source(where: Where) -> tuple[Source, Manner]:
+    """The source, and how it is best read."""
     if "layout" in where:
-        return Layout(Path(where["layout"])), 2
-    return repository(where), _AT_ONCE
+        return Layout(Path(where["layout"])), Manner(at_once=2)
+    settings = where["settings"]
+    return repository(where), Manner(_AT_ONCE, settings["tries"], settings["backoff"])
 
 
 def of_registry(engine: Engine, reference: Reference, tls_verify: bool | None) -> Where:

@@ -16,7 +16,7 @@ from typing import Any
 from nbcontainers.engine import Engine
 from nbcontainers.image import layout, lease
 from nbcontainers.image.crew import Crew
-from nbcontainers.image.fetch import Fetch, Source, start
+from nbcontainers.image.fetch import Fetch, Manner, Source, start
 from nbcontainers.image.unpacking import Feed, Job, hold, whole
 from nbcontainers.layer.tar import Budget
 from nbcontainers.oci.image import Descriptor, chain_ids
@@ -41,24 +41,28 @@ class Report:
 
 
 def layers(
-    engine: Engine, source: Source, wanted: Sequence[Descriptor], diff_ids: Sequence[str], report: Report, most: int
+    engine: Engine,
+    source: Source,
+    wanted: Sequence[Descriptor],
+    diff_ids: Sequence[str],
+    report: Report,
+    manner: Manner,
 ) -> None:
     """Bring in the layers (bottom first), as blobs and as snapshots; what is there already is not fetched or made.
 
     To be called while `layout.adding` is held. Raises ImageError for a layer that is not what the manifest and the
-    config say, RegistryError when it cannot be had, OSError when the disk is full; then nothing was added. `most` is
-    how many blobs are fetched at the same time.
+    config say, RegistryError when it cannot be had, OSError when the disk is full; then nothing was added.
     """
     layout.make(engine)
     with ExitStack() as stack:
-        transfer = _Transfer(engine, source, report, stack)
+        transfer = _Transfer(engine, source, manner, report, stack)
         transfer.plan(wanted, diff_ids)
-        transfer.run(most)
+        transfer.run()
 
 
 class _Transfer:
-    def __init__(self, engine: Engine, source: Source, report: Report, stack: ExitStack) -> None:
-        self._engine, self._source, self._report, self._stack = engine, source, report, stack
+    def __init__(self, engine: Engine, source: Source, manner: Manner, report: Report, stack: ExitStack) -> None:
+        self._engine, self._source, self._manner, self._report, self._stack = engine, source, manner, report, stack
         self._fetches: dict[str, Fetch] = {}
         self._jobs: list[Job] = []
         self._blobs: list[Descriptor] = []
@@ -93,7 +97,7 @@ class _Transfer:
         digest = one["digest"]
         if digest not in self._fetches and not lease.claim(self._engine, [layout.blob(self._engine, digest)]):
             partial = self._stack.enter_context(layout.partial(self._engine)).raw
-            self._fetches[digest] = Fetch(self._source, one, partial, self._teller(digest))
+            self._fetches[digest] = Fetch(self._source, self._manner, one, partial, self._teller(digest))
 
     def _teller(self, digest: str) -> Callable[[str, int, str], None]:
         def tell(state: str, count: int, note: str) -> None:
@@ -111,14 +115,14 @@ class _Transfer:
             return Feed(descriptor, one["size"], grown)
         return whole(self._stack, blob)
 
-    def run(self, most: int) -> None:
+    def run(self) -> None:
         """Fork first, then start threads; publish when all is well."""
         wake, woken = os.pipe2(os.O_CLOEXEC)
         self._stack.callback(os.close, wake)
         self._stack.callback(os.close, woken)
         folder, rootless = self._engine.snapshots, self._engine.rootless
         with Crew(folder, self._jobs, self._feeds, rootless, Budget(), self._unpacked) as crew:
-            start(list(self._fetches.values()), most, woken)
+            start(list(self._fetches.values()), self._manner.at_once, woken)
             crew.extract(lambda: self._check(wake), wake)
             while not all(fetch.done for fetch in self._fetches.values()):
                 self._check(wake)
