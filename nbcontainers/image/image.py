@@ -129,5 +129,5 @@ def of_descriptor(engine: Engine, one: Descriptor, name: str = "") -> Image:
 def missing(text: str, close: list[str]) -> NotFound:
     """The error for an image that is not here, with what to type."""
     guess = f"did you mean {' or '.join(close)}? " if close else ""
-    hint = f"{guess}%image ls shows what is here; %image load and %image import bring one in"
+    hint = f"{guess}%image ls shows what is here; %image pull, load and import bring one in"
     return NotFound(f"no image {text!r} in the store", hint=hint, image=text)

@@ -421,8 +421,7 @@ def test_from_a_layout(fresh_engine: Engine, liar: Liar, settings: Any) -> None:
     assert "%image pull" in caught.value.hint
     blob = there / "blobs/sha256" / t.sha256(LARGE)[7:]
     blob.write_bytes(LARGE[:-1] + b"x")
-    removed = api.rm(again.reference, short.reference, force=True)
-    assert removed
+    api.rm(again.reference, force=True)
     before = picture(fresh_engine)
     with pytest.raises(ImageError, match=r"turned out|damaged"):
         api.pull(f"oci:{there}")
