@@ -18,6 +18,12 @@ def environment() -> dict[str, str]:
     return {**told, **os.environ}
 
 
+def output(command: list[str]) -> str:
+    import subprocess
+
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def echo(value: Any) -> Any:
     return value
 
