@@ -62,7 +62,7 @@ def parse(text: str, *, default_domain: str = HUB) -> Reference:
         raise _invalid(text, f"{digest!r} is no digest (sha256: and 64 hexadecimal digits)")
     name, tag = _split_tag(rest)
     domain, path = _split_domain(name, default_domain)
-    if tag is not None and not _TAG.fullmatch(tag):
+    if tag is not None and not is_tag(tag):
         raise _invalid(text, f"{tag!r} is no tag (letters, digits, '_', '.', '-'; at most 128)")
     _check_name(text, domain, path)
     return Reference(domain, path, tag or ("" if digest else "latest"), digest)
@@ -72,6 +72,11 @@ def candidates(text: str) -> list[Reference]:
     """What a name can mean in the store, in the order to try: localhost/NAME first, then Docker's reading."""
     found = [parse(text, default_domain=LOCAL), parse(text)]
     return found if found[0] != found[1] else found[:1]
+
+
+def is_tag(text: str) -> bool:
+    """Whether it is of a tag's form: letters, digits, `_`, `.`, `-`; at most 128."""
+    return _TAG.fullmatch(text) is not None
 
 
 def _split_tag(text: str) -> tuple[str, str | None]:

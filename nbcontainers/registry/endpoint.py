@@ -24,7 +24,7 @@ class Endpoint:
     ) -> None:
         self.source = source
         self.settings = settings
-        self.transport = Transport(settings, lambda host: not source.insecure or host != source.host)
+        self.transport = Transport(settings, self._is_verified)
         self.authorization = Authorization(
             self.transport, source.host, source.key, find, insecure=source.insecure
         )  # fmt: skip
@@ -79,7 +79,7 @@ class Endpoint:
             sent = self.authorization.header(scopes)
             asked = {**headers, **self._ours(url, sent)}
             answer = redirect.follow(self.transport, method, url, asked, body, insecure=self.source.insecure)
-            if answer.status != 401:
+            if answer.status != 401 or not self._is_ours(answer.url):
                 return answer
             challenges = answer.headers.get_all("WWW-Authenticate") or []
             if last or not self.authorization.learn(challenges, sent.get("Authorization", "")):
@@ -89,7 +89,15 @@ class Endpoint:
 
     def _ours(self, url: str, sent: Mapping[str, str]) -> Mapping[str, str]:
         """The headers that say who we are, for addresses of this registry only."""
-        return sent if redirect.place(url) == redirect.place(self.url("")) else {}
+        return sent if self._is_ours(url) else {}
+
+    def _is_ours(self, url: str) -> bool:
+        """Whether an address is this registry: nobody else may see, or ask for, who we are."""
+        return redirect.place(url) == redirect.place(self.url(""))
+
+    def _is_verified(self, host: str) -> bool:
+        """Whether the certificate of a host that we come to is checked; a storage or token server has its own rules."""
+        return not (self.source.insecure if host == self.source.host else self.settings.insecure(host))
 
     def url(self, path: str) -> str:
         """The whole address of a path below /v2/."""
@@ -122,9 +130,10 @@ class Endpoint:
                 body = answer.read(MAX_ERROR)
             except RegistryError:
                 body = b""  # the status says enough
-        if answer.status == 401:
+        if answer.status == 401 and self._is_ours(answer.url):
             raise self.authorization.refused(doing, failure.told(body))
-        raise failure.of_status(answer.status, headers, body, self.source.host, doing, self.source.key)
+        host = self.source.host if self._is_ours(answer.url) else redirect.place(answer.url)[1]
+        raise failure.of_status(answer.status, headers, body, host, doing, self.source.key)
 
     def close(self) -> None:
         self.transport.close()

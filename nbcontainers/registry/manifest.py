@@ -8,6 +8,7 @@ from typing import Any
 from nbcontainers.errors import RegistryError
 from nbcontainers.oci import digest as digests
 from nbcontainers.oci.image import INDEXES, MANIFESTS, MAX_DOCUMENT, Descriptor, descriptor
+from nbcontainers.oci.reference import is_tag
 from nbcontainers.registry import failure
 from nbcontainers.registry.endpoint import Endpoint
 from nbcontainers.registry.transport import Answer
@@ -70,6 +71,8 @@ def put(endpoint: Endpoint, content: bytes, media_type: str, name: str) -> str:
 
 
 def _path(endpoint: Endpoint, name: str) -> str:
+    if not is_tag(name) and not digests.is_digest(name):
+        raise RegistryError(f"{failure.clean(name)!r} is neither a tag nor a digest")
     return f"{endpoint.source.path}/manifests/{name}"
 
 

@@ -103,7 +103,7 @@ class Settings:
     tries: int = 4
     backoff: float = 1.0
     certs: tuple[str, ...] = ()
-    proxies: Mapping[str, str] = field(default_factory=dict)
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)  # they may hold a password
     path: str = NAME
 
     def to_json(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from nbcontainers.errors import RegistryError
 from nbcontainers.oci.image import MAX_DOCUMENT
+from nbcontainers.oci.reference import is_tag
 from nbcontainers.registry import failure
 from nbcontainers.registry.endpoint import Endpoint
 from nbcontainers.registry.redirect import place
@@ -45,17 +46,17 @@ def _page(endpoint: Endpoint, url: str) -> tuple[list[str], str]:
     doing = f"the tags of {endpoint.name}"
     with endpoint.ask("GET", url, doing) as answer:
         content = answer.read(MAX_DOCUMENT)
-        headers = {name.lower(): value for name, value in answer.headers.items()}
-    if failure.is_html(headers, content):
+        kind, links = answer.headers.get("Content-Type") or "", ", ".join(answer.headers.get_all("Link") or [])
+    if failure.is_html({"content-type": kind}, content):
         raise failure.not_a_registry(endpoint.source.host, "a web page", 200)
     try:
         document: Any = json.loads(content)
         tags = document.get("tags") or []
-        if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        if not isinstance(tags, list) or not all(isinstance(tag, str) and is_tag(tag) for tag in tags):
             raise ValueError
     except (ValueError, AttributeError, RecursionError):
         raise failure.not_a_registry(endpoint.source.host, f"{doing} are no list", 200) from None
-    match = _NEXT.search(headers.get("link", ""))
+    match = _NEXT.search(links)
     return tags, _following(endpoint, url, match[1]) if match else ""
 
 

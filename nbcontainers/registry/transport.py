@@ -245,6 +245,7 @@ class Answer:
         self.connection: Connection | None = connection
         self.response = response
         self.status = response.status
+        self.url = connection.key  # scheme and host of who answers, at the end of all redirects
         self.headers = response.headers
 
     def __enter__(self) -> Self:

@@ -339,6 +339,24 @@ def test_where_a_token_may_be_fetched(names: None) -> None:
         guard("registry.lab").learn(['Bearer realm="https://metadata.internal/token"'], "")
 
 
+def test_where_we_are_redirected_to_may_not_ask_who_we_are(liar: Liar) -> None:
+    from tests.registries import lying_registry
+
+    guarded = Guarded(liar)
+    with lying_registry() as other:
+        challenge = f'Bearer realm="http://{other.host}/token",service=x\nBasic realm=y'
+        other.say("*", "/data", Said(401, headers={"WWW-Authenticate": challenge}))
+        real = guarded.fine
+        guarded.fine = Said(307, headers={"Location": f"http://{other.host}/data"})
+        error = failing(liar, credentials=ME)
+        assert f"{other.host.partition(':')[0]} answers 401 to" in error.message
+        assert [asked.path for asked in other.asked] == ["/data"]
+        assert "authorization" not in other.asked[0].headers
+        guarded.fine = real
+        with repository(liar, credentials=ME) as one:
+            one.manifest("1")
+
+
 def test_a_redirect_of_the_token_server_takes_no_password_along(liar: Liar) -> None:
     from tests.registries import lying_registry
 

@@ -156,6 +156,13 @@ def test_a_head_for_another_digest(liar: Liar) -> None:
         one.head(WRONG)
 
 
+@pytest.mark.parametrize("name", ["", "../x", "a?b=c", "a\r\nHost: b", "a" * 129, "sha256:x", "-a"])
+def test_a_name_that_is_none_is_not_asked_for(liar: Liar, name: str) -> None:
+    with repository(liar) as one, pytest.raises(RegistryError, match="is neither a tag nor a digest"):
+        one.head(name)
+    assert not liar.asked
+
+
 # Blobs
 
 
@@ -333,6 +340,8 @@ def test_full_pages_without_a_link(liar: Liar, monkeypatch: pytest.MonkeyPatch) 
         (Said(200, b"[]"), "are no list"),
         (Said(200, b'{"tags": [1]}'), "are no list"),
         (Said(200, b'{"tags": "abc"}'), "are no list"),
+        (Said(200, b'{"tags": ["a/../../x"]}'), "are no list"),
+        (Said(200, b'{"tags": ["a\\r\\nX: y"]}'), "are no list"),
         (Said(200, b"<html></html>"), "a web page"),
         (Said(404, b'{"errors":[{"message":"repository name not known to registry"}]}'), "not known to registry"),
     ],

@@ -145,6 +145,7 @@ def test_the_environment_gives_proxies(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("no_proxy", "y")
     engine = Engine(tmp_path / "root", tmp_path / "run", True)
     assert load(engine).proxies == {"https": "http://upper:1", "no": "y"}
+    assert "upper" not in repr(load(engine)), "there may be a password in it"
 
 
 CONF = """
