@@ -27,6 +27,7 @@ from nbcontainers.image import api as images
 from nbcontainers.image import layout, removal
 from tests import listing, peers
 from tests import tarballs as t
+from tests.bench import programs
 from tests.system.test_image_peers import different, merged
 from tests.system.test_image_peers import run as host
 
@@ -151,6 +152,21 @@ def test_podman_says_the_same(changed: nbcontainers.Container, peer: Peer, tmp_p
     opaque = {"C /etc/deep", "D /etc/deep/x", "C /link"}  # made anew: podman only says D
     assert ours - theirs == opaque
     assert theirs - ours == {"D /etc/deep", "D /link"}
+
+
+@pytest.mark.as_root
+@pytest.mark.slow
+def test_docker_says_the_same(changed: nbcontainers.Container, peer: Peer, tmp_path: Path, storage: str) -> None:
+    peer("dockerd")
+    with programs.cgroups_as_before(), programs.docker(Path(storage) / "docker", tmp_path / "base.tar") as client:
+        host(
+            *client, "run", "--name", "xx", "--network", "none", "bench", "/bin/sh", "-c", f"export PATH=/bin; {SCRIPT}"
+        )
+        theirs = set(host(*client, "diff", "xx").splitlines())
+        host(*client, "rm", "xx")
+    ours = set(kinds(api.diff(changed)))
+    assert ours - theirs == {"A /a\nb", "A /\udcff\udcfe"}  # which docker prints raw
+    assert len(theirs - ours) == 3
 
 
 def test_commit(changed: nbcontainers.Container, fresh_engine: Engine, tmp_path: Path) -> None:
