@@ -26,6 +26,8 @@ PACKAGES = {
     "buildah": "buildah",
     "skopeo": "skopeo",
     "umoci": "umoci",
+    "docker-registry": "docker-registry",
+    "openssl": "openssl",
     "newuidmap": "uidmap",
     "nft": "nftables",
     "ip": "iproute2",
