@@ -27,7 +27,9 @@ def archive(path: str) -> Generator[Any]:
         with _standard_output() as file:
             yield file
         return
-    target = Path(path).expanduser()
+    target = _target(path)
+    if target.is_dir():
+        raise InvalidArgument(f"cannot write {path}: it is a folder", hint="write -o FILE")
     with _explained(path):
         if _is_special(target):
             with open(target, "wb") as file:
@@ -47,7 +49,7 @@ def archive(path: str) -> Generator[Any]:
 @contextmanager
 def folder(path: str) -> Generator[Path]:
     """A new folder, in its place when all is in it. InvalidArgument where something is already."""
-    target = Path(path).expanduser()
+    target = _target(path)
     with _explained(path):
         if target.exists() and not (target.is_dir() and not any(target.iterdir())):
             raise InvalidArgument(f"{path} is there already", hint="give the path of a folder to be made")
@@ -60,6 +62,10 @@ def folder(path: str) -> Generator[Path]:
             shutil.rmtree(partial, ignore_errors=True)
 
 
+def _target(path: str) -> Path:
+    return Path(os.path.abspath(os.path.expanduser(path)))
+
+
 def _beside(target: Path) -> Path:
     return target.with_name(f".{target.name}.{os.urandom(4).hex()}.partial")
 
@@ -67,7 +73,7 @@ def _beside(target: Path) -> Path:
 def _is_special(target: Path) -> bool:
     """A pipe or a device is written to as it is."""
     try:
-        return not stat.S_ISREG(target.stat().st_mode) and not target.is_dir()
+        return not stat.S_ISREG(target.stat().st_mode)
     except FileNotFoundError:
         return False
 
@@ -79,7 +85,7 @@ def _explained(path: str) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename and not str(error.filename).startswith(str(Path(path).expanduser().parent)):
+        if error.filename and not str(error.filename).startswith(str(_target(path).parent)):
             raise
         raise Error(f"cannot write {path}: {error.strerror}", hint=hint, errno=error.errno) from None
     except Error as error:  # of a child that wrote for us

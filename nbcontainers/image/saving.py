@@ -2,7 +2,8 @@
 
 All three are the same files: blobs/ALGORITHM/HEX once each, index.json and oci-layout. A docker-archive has
 manifest.json and `repositories` besides, which is what Docker 25 and later write: older Dockers and podman read
-those, newer ones and everything else for OCI the index. The same images make the same bytes (SOURCE_DATE_EPOCH).
+those, newer ones and everything else for OCI the index. Layers go as they are, but for zstd in a docker-archive:
+those are unpacked. The same images make the same bytes (SOURCE_DATE_EPOCH).
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ class _Copier:
         return one | {"mediaType": _DOCKER_TYPES[kind]} if self._converts(kind) else one
 
     def _layer(self, one: Descriptor, diff_id: str) -> Descriptor:
-        if not self._uncompressed or one["digest"] == diff_id:
+        if one["digest"] == diff_id or not (self._uncompressed or self._foreign(one)):
             self._blob(one)
             return self._typed(one)
         if diff_id not in self._written:
@@ -144,6 +145,11 @@ class _Copier:
                 with open(plain.name, "rb") as again:
                     self._add(descriptor(LAYER, diff_id, size), codec.pieces(again))
         return self._written[diff_id]
+
+    def _foreign(self, one: Descriptor) -> bool:
+        """Whether a docker-archive cannot have this layer as it is: Docker before 23 reads no zstd."""
+        with open(layout.blob(self._engine, one["digest"]), "rb") as file:
+            return not self._oci and codec.detect(file.read(16)) == "zstd"
 
     def _blob(self, one: Descriptor) -> None:
         with open(layout.blob(self._engine, one["digest"]), "rb") as file:

@@ -69,18 +69,19 @@ def podman(folder: Path, archive: Path) -> Callable[[], float]:
 
 
 @contextlib.contextmanager
-def docker(folder: Path, archive: Path) -> Iterator[list[str]]:
-    """A dockerd of our own with the image loaded; gives the client's command line."""
+def docker(folder: Path, archive: Path | None, *options: str) -> Iterator[list[str]]:
+    """A dockerd of our own, with the image `bench` of `archive`; gives the client's command line."""
     socket = f"unix://{folder}/docker.sock"
     where = ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "-p", f"{folder}/pid", "-H", socket]
     network = ["--iptables=false", "--ip6tables=false", "--bridge=none"]
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "log", "w") as log:
-        daemon = subprocess.Popen([peers.program("dockerd"), *where, *network], stdout=log, stderr=log)
+        daemon = subprocess.Popen([peers.program("dockerd"), *where, *network, *options], stdout=log, stderr=log)
     client = ["/usr/bin/docker" if os.path.exists("/usr/bin/docker") else peers.program("docker"), "-H", socket]
     try:
         wait_for(client, folder / "log")
-        subprocess.run([*client, "import", str(archive), "bench"], check=True, stdout=subprocess.DEVNULL)
+        if archive:
+            subprocess.run([*client, "import", str(archive), "bench"], check=True, stdout=subprocess.DEVNULL)
         yield client
     finally:
         daemon.terminate()
