@@ -2,11 +2,13 @@
 
 Blocks marked `ipython` and `python` are the cells of one notebook, in order; blocks marked `sh` run in a shell with
 the command line on its path. `<!-- fails: WORDS -->` before a block: it must fail, and its error must hold these
-words. `<!-- not run -->`: it cannot be run here. `<!-- shows: WORDS -->`: its output must hold them.
+words. `<!-- not run -->`: it cannot be run here. `<!-- shows: WORDS -->`: its output must hold them. `<!-- with a
+registry: WORDS -->`: the same, with a docker-registry of its own at $REGISTRY.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -17,6 +19,11 @@ from typing import NamedTuple
 import nbformat
 import pytest
 from nbclient import NotebookClient
+
+from nbcontainers.engine import default_engine
+from nbcontainers.image import versions
+from nbcontainers.registry import settings
+from tests.registries import docker_registry
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(
@@ -64,8 +71,31 @@ def check(block: Block, shown: str, ran: bool) -> None:
 @pytest.mark.parametrize("block", blocks("sh"), ids=lambda block: block.code.splitlines()[0][:40])
 def test_the_shell_examples(block: Block, tmp_path: Path) -> None:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    done = subprocess.run(
-        ["sh", "-e", "-c", block.code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+    with contextlib.ExitStack() as stack:
+        if block.note == "with a registry":
+            environment["REGISTRY"] = stack.enter_context(docker_registry(tmp_path / "registry")).host
+        done = subprocess.run(
+            ["sh", "-e", "-c", block.code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
     assert (done.returncode != 0) == (block.note == "fails"), done.stdout + done.stderr
     check(block, done.stdout + done.stderr, True)
+
+
+def test_the_settings_file_says_what_the_readme_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "registries.toml"
+    path.write_text("".join(re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.S)))
+    monkeypatch.setenv("NBCONTAINERS_REGISTRIES", str(path))
+    found = settings.load(default_engine())
+    assert found.search == ("docker.io", "quay.io")
+    assert found.aliases == {"lab": "registry.lab:5000/science/lab"}
+    assert found.registry("registry.lab:5000/a/b").ca == "/etc/ssl/lab-ca.pem"
+    assert found.registry("docker.io").mirrors[0].location == "mirror.lab/hub"
+
+
+def test_the_table_of_tags_is_what_the_code_says() -> None:
+    rows = re.findall(r"^\| (`.*?) \| ([\w-]+) \| (.*?) \|$", (ROOT / "README.md").read_text(), re.M)
+    found = [(tag, kind, moves) for tags, kind, moves in rows if kind in versions.MOVES for tag in tags.split(", ")]
+    assert len(found) > 8
+    for tag, kind, moves in found:
+        said = versions.read(tag.strip("`"))
+        assert (said.kind, said.moves in moves) == (kind, True), tag
