@@ -11,6 +11,7 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from zlib import adler32
 
 from nbcontainers.errors import ImageError
@@ -117,6 +118,16 @@ class Reader:
             self._at = end
             yield view
 
+    def whole(self) -> memoryview | None:
+        """All of the entry's data, if it has come already: most files are small."""
+        end = self._at + self._left
+        if end + self._padding > len(self._piece):
+            return None
+        view = memoryview(self._piece)[self._at : end]
+        self._at = end + self._padding
+        self._left = self._padding = 0
+        return view
+
     def read(self, limit: int) -> bytes:
         """The entry's data at once; ImageError if it is longer than `limit`."""
         if self._left > limit:
@@ -214,9 +225,9 @@ class Reader:
                 prefix = prefix[:131]  # star keeps times behind it
             entry.name = prefix.partition(b"\0")[0] + b"/" + entry.name
         entry.link = link.partition(b"\0")[0]
-        entry.mode = number(mode) & 0o7777
-        entry.uid, entry.gid = number(uid), number(gid)
-        entry.mtime_ns = number(mtime) * 1_000_000_000
+        entry.mode = _frequent(mode) & 0o7777
+        entry.uid, entry.gid = _frequent(uid), _frequent(gid)
+        entry.mtime_ns = _frequent(mtime) * 1_000_000_000
         stored = number(size)
         if long_name is not None:
             entry.name = self._agree(b"path", long_name)
@@ -370,6 +381,10 @@ def number(field: bytes) -> int:
         return int(text, 8)
     except ValueError:
         raise ImageError(f"damaged tar: {field!r} is no octal number") from None
+
+
+_frequent = lru_cache(4096)(number)
+"""The same modes, owners and times come again and again."""
 
 
 def _checks(header: bytes, field: bytes) -> bool:

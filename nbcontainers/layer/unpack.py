@@ -116,11 +116,11 @@ class Layer:
         try:
             if entry.map is not None:
                 self._write_sparse(descriptor, reader, entry)
-            else:
+            elif (view := reader.whole()) is None:
                 for view in reader.data():
-                    done = os.write(descriptor, view)
-                    while done < len(view):
-                        done += os.write(descriptor, view[done:])
+                    write(descriptor, view)
+            elif view:
+                write(descriptor, view)
             self.facts["size"] += entry.size
             self._attributes(descriptor, entry)
         finally:
@@ -341,6 +341,12 @@ class Layer:
                     self._attributes(descriptor, self._folders[path], always=True)
                 finally:
                     os.close(descriptor)
+
+
+def write(descriptor: int, view: memoryview) -> None:
+    done = os.write(descriptor, view)
+    while done < len(view):
+        done += os.write(descriptor, view[done:])
 
 
 def squashes() -> bool:
