@@ -60,20 +60,21 @@ class _Words:
     def __init__(self) -> None:
         self.text: list[str] = []
         self.words: list[str] = []
-        self._word = ""
+        self._word: list[str] = []
 
     def add(self, text: str, quoted: bool = False) -> None:
         self.text.append(text)
         first, *rest = [text] if quoted else _SPACES.split(text)
-        self._word += first
+        self._word.append(first)
         for piece in rest:
             self.end()
-            self._word = piece
+            self._word.append(piece)
 
     def end(self) -> None:
-        if self._word:
-            self.words.append(self._word)
-        self._word = ""
+        word = "".join(self._word)
+        if word:
+            self.words.append(word)
+        self._word.clear()
 
 
 class _Reader:

@@ -50,7 +50,7 @@ class Node:
     def unparse(self) -> str:
         """Text that parses to the same instruction: continuations joined, here-documents below."""
         bodies = [f"{one.content}{one.name}\n" for one in self.heredocs]
-        return f"{self.text.strip(SPACE)}\n{''.join(bodies)}"
+        return f"{self.text.lstrip(SPACE)}\n{''.join(bodies)}"
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import random
 import sys
 import time
-from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
 from nbcontainers.builder import dockerfile, ignore, lint, parser, stages, value, variables
 from nbcontainers.errors import BuildError
+from tests.conformance import corpus
 
 TRACED = 8
 PLATFORMS = value.platform_arguments("linux/amd64", "linux/arm64")
@@ -79,22 +79,22 @@ class Coverage:
         return self.new
 
 
-def mutated(chance: random.Random, corpus: list[str]) -> str:
+def mutated(chance: random.Random, known: list[str]) -> str:
     """An input made of one of the corpus by a few changes of letters, words or lines."""
-    text = chance.choice(corpus)
+    text = chance.choice(known)
     for _ in range(chance.randrange(1, 4)):
-        text = chance.choice(CHANGES)(chance, text, corpus)
+        text = chance.choice(CHANGES)(chance, text, known)
     return text[:4000]
 
 
-def _letters(chance: random.Random, text: str, corpus: list[str]) -> str:
+def _letters(chance: random.Random, text: str, known: list[str]) -> str:
     at = chance.randrange(len(text) + 1)
     end = min(len(text), at + chance.randrange(8))
     char = chr(chance.choice((chance.randrange(128), chance.randrange(0x110000))))
     return text[:at] + chance.choice(("", char, text[at:end] * 2)) + text[end:]
 
 
-def _word(chance: random.Random, text: str, corpus: list[str]) -> str:
+def _word(chance: random.Random, text: str, known: list[str]) -> str:
     """One word of a line replaced, put in or taken away."""
     words = text.split(" ")
     at = chance.randrange(len(words))
@@ -102,16 +102,16 @@ def _word(chance: random.Random, text: str, corpus: list[str]) -> str:
     return " ".join(words[:at] + new + words[at + chance.randrange(2) :])
 
 
-def _glue(chance: random.Random, text: str, corpus: list[str]) -> str:
+def _glue(chance: random.Random, text: str, known: list[str]) -> str:
     at = chance.randrange(len(text) + 1)
     return text[:at] + chance.choice(WORDS) + chance.choice(GLUE) + text[at:]
 
 
-def _line(chance: random.Random, text: str, corpus: list[str]) -> str:
+def _line(chance: random.Random, text: str, known: list[str]) -> str:
     """A line of another file put in, or one of this file moved, doubled or taken away."""
     lines = text.split("\n")
     at, to = chance.randrange(len(lines)), chance.randrange(len(lines) + 1)
-    new = chance.choice((lines[at], chance.choice(chance.choice(corpus).split("\n")), _made(chance)))
+    new = chance.choice((lines[at], chance.choice(chance.choice(known).split("\n")), _made(chance)))
     kept = lines[:at] + lines[at + 1 :] if chance.random() < 0.3 else lines
     return "\n".join([*kept[:to], new, *kept[to:]])
 
@@ -120,8 +120,8 @@ def _made(chance: random.Random) -> str:
     return " ".join([chance.choice(WORDS[:18]), *chance.choices(WORDS, k=chance.randrange(4))])
 
 
-def _spliced(chance: random.Random, text: str, corpus: list[str]) -> str:
-    other = chance.choice(corpus).split("\n")
+def _spliced(chance: random.Random, text: str, known: list[str]) -> str:
+    other = chance.choice(known).split("\n")
     lines = text.split("\n")
     return "\n".join(lines[: chance.randrange(len(lines) + 1)] + other[chance.randrange(len(other)) :])
 
@@ -176,15 +176,10 @@ def expand_it(file: dockerfile.Dockerfile) -> None:
         belongs(error)
 
 
-def corpus() -> list[str]:
-    folder = Path(__file__).parent / "dockerfiles"
-    return [*SEEDS, *(path.read_text("utf-8", "replace") for path in sorted(folder.rglob("*Dockerfile")))]
-
-
 def run(inputs: int, seed: int = 1) -> dict[str, float]:
     """Examine that many inputs. The facts of the run; an input that breaks a promise is in the error's notes."""
     chance = random.Random(seed)
-    known = corpus()
+    known = [*SEEDS, *(case.dockerfile for case in corpus.load())]
     coverage = Coverage()
     for text in known:
         coverage.of(text)
