@@ -88,9 +88,9 @@ def _send(engine: Engine, image: Image, to: Reference, tls_verify: bool | None, 
         report(event="image", reference=str(to), verb="push", layers=sizes)
         content = layout.read_blob(engine, image.descriptor)
         with Repository(to, settings.load(engine), push=True, tls_verify=tls_verify) as target:
-            sender = _Sender(engine, target, report, _origins(engine, to))
-            sender.all(layers, _at_once(to))
-            sender.send(image.manifest["config"])
+            origins = _origins(engine, to)
+            _Sender(engine, target, report, origins).all(layers, _at_once(to))
+            _Sender(engine, target, Report(None), origins).send(image.manifest["config"])
             digest = target.put_manifest(content, image.manifest.get("mediaType", MANIFEST), to.digest or to.tag)
         _remember(engine, image, to)
     report(event="done", digest=digest)
@@ -116,8 +116,9 @@ def _origins(engine: Engine, to: Reference) -> dict[str, str]:
     for one in layout.read_index(engine).manifests:
         known = one.get("annotations", {}).get(layout.ORIGIN_NOTE, "").split()
         paths = [name.partition("/")[2] for name in known if name.startswith(f"{to.domain}/") and name != to.repository]
-        for layer in Image(engine, one["digest"], "", one["size"]).layers if paths else []:
-            found[layer["digest"]] = paths[0]
+        if paths:
+            manifest = Image(engine, one["digest"], "", one["size"]).manifest
+            found |= dict.fromkeys([part["digest"] for part in (*manifest["layers"], manifest["config"])], paths[0])
     return found
 
 
