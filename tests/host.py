@@ -144,7 +144,7 @@ def temporary_files() -> set[str]:
 def engine_files() -> set[str]:
     """Containers, names, volumes and runtime state of the session's engine."""
     root, run = (Path(os.environ[name]) for name in ("NBCONTAINERS_ROOT", "NBCONTAINERS_RUN"))
-    folders = [root / "containers", root / "names", root / "volumes", run]
+    folders = [root / "containers", root / "names", root / "volumes", run, *root.glob("networks/*/leases")]
     return {str(path) for folder in folders if folder.is_dir() for path in folder.iterdir() if keep(path)}
 
 

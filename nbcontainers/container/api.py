@@ -33,6 +33,7 @@ __all__ = [
     "kill",
     "logs",
     "ls",
+    "port",
     "ps",
     "rm",
     "run",
@@ -262,6 +263,18 @@ def exec_(
     )  # fmt: skip
     streams = Streams(stdin, stdout, stderr, tick, window)
     return execution.run(find(engine or default_engine(), container), request, streams, raise_error=raise_error)
+
+
+def port(
+    container: One,
+    private: Annotated[str, Argument("PORT", "only this port of the container: 80, 53/udp")] = "",
+    *,
+    engine: Engine | None = None,
+) -> Table:
+    """The published ports of a running container, and where the host listens for them."""
+    from nbcontainers.container import endpoints
+
+    return endpoints.port(find(engine or default_engine(), container), private)
 
 
 def top(container: One, *, engine: Engine | None = None) -> Table:

@@ -53,6 +53,8 @@ class Card:
     limits: Mapping[str, Any] = field(default_factory=dict)
     wall_s: float | None = None
     started_at: object = None
+    reached: Sequence[str] = ()
+    """Addresses and published ports while it runs."""
 
     @property
     def failed(self) -> bool:
@@ -159,6 +161,8 @@ class Card:
         for meter in self.meters():
             note = f" ({meter.note})" if meter.note else ""
             lines.append(f"  {meter.label:<10} {_bar(meter.part)}{meter.value}{note}")
+        if self.reached:
+            lines.append(f"  {'network':<10} {'  '.join(self.reached)}")
         if limits := self.in_force():
             lines.append(f"  {'limits':<10} {'  '.join(limits)}")
         return "\n".join(map(plain, lines))
@@ -166,7 +170,7 @@ class Card:
     def html(self) -> str:
         rows = "".join(_row(meter) for meter in self.meters())
         table = f'<table style="{_TABLE}"><tbody>{rows}</tbody></table>' if rows else ""
-        return f'<div style="{BOX}">{self._head()}{self._command()}{table}{self._limits()}</div>'
+        return f'<div style="{BOX}">{self._head()}{self._command()}{table}{self._feet()}</div>'
 
     def _head(self) -> str:
         elapsed = "" if self.elapsed is None else f" · {duration(self.elapsed)}"
@@ -185,11 +189,8 @@ class Card:
             return ""
         return f'<div style="{_COMMAND}"><span style="opacity: .5;">$ </span>{_safe(self.line)}</div>'
 
-    def _limits(self) -> str:
-        chips = " ".join(f'<code style="{_CODE} {_CHIP}">{_safe(limit)}</code>' for limit in self.in_force())
-        if not chips:
-            return ""
-        return f'<div style="{_FOOT}"><span style="opacity: .7;">limits in force </span>{chips}</div>'
+    def _feet(self) -> str:
+        return _foot("reached at", self.reached) + _foot("limits in force", self.in_force())
 
     def bundle(self) -> dict[str, str]:
         return {"text/plain": self.text(), "text/html": self.html()}
@@ -214,6 +215,11 @@ def _row(meter: Meter) -> str:
         f'<td style="{cell}">{_html_bar(meter)}</td>'
         f'<td style="{cell} font-variant-numeric: tabular-nums;">{_safe(meter.value)}{note}</td></tr>'
     )
+
+
+def _foot(label: str, words: Sequence[str]) -> str:
+    chips = " ".join(f'<code style="{_CODE} {_CHIP}">{_safe(word)}</code>' for word in words)
+    return f'<div style="{_FOOT}"><span style="opacity: .7;">{label} </span>{chips}</div>' if chips else ""
 
 
 def _html_bar(meter: Meter) -> str:

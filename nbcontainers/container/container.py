@@ -105,6 +105,28 @@ class Container:
         state = store.state(self.engine, self.id)
         return int(state["pid"]) if store.alive(state) else None
 
+    @property
+    def addresses(self) -> dict[str, list[str]]:
+        """By network its addresses; empty unless it runs."""
+        from nbcontainers.container.endpoints import addresses
+
+        return addresses(self)
+
+    @property
+    def ip(self) -> str | None:
+        """Its first address; None unless it runs on a network."""
+        return next((found for several in self.addresses.values() for found in several), None)
+
+    @property
+    def ports(self) -> dict[str, list[str]]:
+        """By port (`80/tcp`) where the host listens for it (`0.0.0.0:8080`); empty unless it runs."""
+        from nbcontainers.container.endpoints import published
+
+        found: dict[str, list[str]] = {}
+        for inner, where in published(self):
+            found.setdefault(inner, []).append(where)
+        return found
+
     # -- how it ended and what it used -----------------------------------------------------------------------------
 
     @property

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nbcontainers.container import store, usage
+from nbcontainers.container import endpoints, store, usage
 from nbcontainers.container.container import Container
 from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument, NotFound
@@ -34,7 +34,7 @@ def _known(engine: Engine) -> list[tuple[Container, Mapping[str, Any]]]:
 
 
 def ps(engine: Engine, *, everything: bool, filters: Sequence[str] | None, last: int, whole: bool, size: bool) -> Table:
-    """Rows: id, image, command, created, status (in words), state (one word), exit_code, name, pid, size."""
+    """Rows: id, image, command, created, status (in words), state (one word), exit_code, ports, name, pid, size."""
     wanted = [_filter(text) for text in filters or ()]
     everything = everything or last > 0 or any(key in ("status", "exited") for key, _ in wanted)
     rows = []
@@ -52,6 +52,7 @@ def _columns(*, whole: bool, size: bool) -> list[Column]:
         Column("command", format=_joined if whole else command),
         Column("created", format=since),
         Column("status"),
+        Column("ports"),
         *([Column("size", format=bytes_)] if size else []),
         Column("name", "NAMES"),
     ]
@@ -73,6 +74,7 @@ def _row(container: Container, record: Mapping[str, Any], *, size: bool) -> dict
         "exit_code": ended.get("exit_code"),
         "name": record["name"],
         "pid": container.pid if state in _LIVING else None,
+        "ports": endpoints.words(container) if state in _LIVING else "",
         "labels": record["labels"],
     }
     return {**row, "size": _written(container)} if size else row
@@ -148,6 +150,8 @@ def inspect(container: Container) -> dict[str, Any]:
         "state": state,
         "limits": dict(container.limits),
         "usage": dict(container.usage),
+        "addresses": endpoints.addresses(container),
+        "published": [{"port": inner, "host": where} for inner, where in endpoints.published(container)],
         "bundle": folder,
         "seccomp": seccomp is not None,
         "mounts": [m for m in config.get("mounts", ()) if m.get("type") in ("bind", "tmpfs")],

@@ -97,7 +97,25 @@ class RunOptions(TypedDict, total=False):
     ]
     privileged: Annotated[bool, Option(help="every capability and device we have ourselves; no filter, no masks")]
     sysctl: Annotated[Pairs, Option(help="kernel parameter of the container's own namespaces", metavar="NAME=VALUE")]
-    network: Annotated[str, Option("--net", help="none (default) or host", metavar="none|host", parse=parse.network)]
+    network: Annotated[
+        Texts,
+        Option(
+            "--net", help="a network, none, host or container:NAME (nbcontainers; none for an ordinary user)",
+            metavar="NETWORK", complete="network",
+        ),
+    ]  # fmt: skip
+    publish: Annotated[
+        Texts, Option("-p", help="lead a port of the host to one of the container", metavar="[IP:][HOST:]PORT[/udp]")
+    ]
+    publish_all: Annotated[bool, Option("-P", help="lead free ports of the host to every exposed port")]
+    expose: Annotated[Texts, Option(help="one more port for -P", metavar="PORT[/udp]")]
+    ip: Annotated[str, Option(help="the container's address in its network", metavar="ADDRESS", parse=parse.address)]
+    ip6: Annotated[str, Option(help="the same of IPv6", metavar="ADDRESS", parse=parse.address)]
+    network_alias: Annotated[Texts, Option(help="one more name for others on its networks", metavar="NAME")]
+    dns: Annotated[Texts, Option(help="a name server to ask in place of the host's", metavar="ADDRESS")]
+    dns_search: Annotated[Texts, Option(help="a domain to look short names up in; . for none", metavar="DOMAIN")]
+    dns_option: Annotated[Texts, Option(help="an option of resolv.conf, as ndots:2", metavar="OPTION")]
+    add_host: Annotated[Texts, Option(help="a line of /etc/hosts; host-gateway is the host", metavar="NAME:ADDRESS")]
     pid: Annotated[str, Option(help="host: see the host's processes", metavar="host", parse=parse.namespace)]
     ipc: Annotated[str, Option(help="host: share the host's shared memory", metavar="host", parse=parse.namespace)]
     uts: Annotated[str, Option(help="host: share the host's name", metavar="host", parse=parse.namespace)]

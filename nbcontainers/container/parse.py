@@ -4,6 +4,7 @@ that says what to write; what is a value already passes through, so that Python 
 from __future__ import annotations
 
 import os
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from nbcontainers.linux import capabilities, process
@@ -245,10 +246,44 @@ def signal(value: str | int) -> int:
 
 
 def network(value: str) -> str:
-    """`none`: a loopback of one's own; `host`: the host's network."""
+    """`none`: a network namespace of one's own; `host`: the host's."""
     if value not in ("none", "host"):
-        raise ValueError(f"{value!r}: bridges and other networks come in a later release; write none or host")
+        raise ValueError(f"{value!r} is no kind of network namespace; write none or host")
     return value
+
+
+def network_name(value: str) -> str:
+    """`none`, `host`, `container:NAME` or the name of a network."""
+    name = value.removeprefix("container:")
+    if not name and name != value:
+        raise ValueError(f"{value!r} names no container; write container:NAME")
+    if not all(letter.isalnum() or letter in "_.-" for letter in name) or not name.isascii():
+        raise ValueError(f"{value!r} is no name of a network; write one of network ls, none, host or container:NAME")
+    return value
+
+
+def address(value: str) -> str:
+    """An IP address."""
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        raise ValueError(f"{value!r} is no address; write one as 10.77.0.5") from None
+
+
+def host(value: str) -> tuple[str, str]:
+    """`NAME:ADDRESS`, `NAME=ADDRESS` or `NAME:host-gateway`, a line of /etc/hosts."""
+    name, _, where = value.partition("=" if "=" in value.partition(":")[0] else ":")
+    if where == "host-gateway":
+        return hostname(name), where
+    try:
+        return hostname(name), str(ip_address(where.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        raise ValueError(f"{value!r} is no host; write NAME:ADDRESS, as db:10.77.0.5, or NAME:host-gateway") from None
+
+
+def search(value: str) -> str:
+    """A domain of the search list of resolv.conf(5)."""
+    return value if value == "." else hostname(value)
 
 
 def namespace(value: str) -> str:

@@ -7,11 +7,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from nbcontainers.container import defaults, mounts, names, parse, spec, store, users
+from nbcontainers.container import defaults, mounts, names, networking, parse, spec, store, users
 from nbcontainers.container.container import Container, Kept
 from nbcontainers.container.host import this_host
 from nbcontainers.container.options import RunOptions, check_names, texts, value
-from nbcontainers.container.session import Session, Streams
+from nbcontainers.container.session import Session, Streams, to_sys
 from nbcontainers.engine import Engine
 from nbcontainers.errors import CreateFailed, InvalidArgument, InvalidState
 from nbcontainers.image import layout, rootfs
@@ -20,7 +20,8 @@ from nbcontainers.launcher import client
 from nbcontainers.monitor.files import rfc3339
 
 MONITOR = "nbcontainers.monitor.program:run"
-_LOCALHOST = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+_SHARED = ("/etc/hosts", "/etc/resolv.conf")
+"""Files that go with the network of another container."""
 
 
 class Made(NamedTuple):
@@ -37,6 +38,7 @@ def run(
     try:
         session = _open(made, attach=not options.get("detach"), fresh=True, streams=streams)
         with session:
+            session.on_start = lambda _: _say(made, streams)
             ended, kept = _leave(session, made) if options.get("detach") else _follow(session, made)
     except BaseException as error:
         if not _has_started(made):
@@ -86,14 +88,19 @@ def _write(engine: Engine, image: str, command: Sequence[str], options: RunOptio
     volumes = f"{engine.root}/volumes"
     asked = mounts.asked(options, config.get("Volumes") or (), volumes, id, host)
     spec.arguments(options, command, config)
+    net = networking.plan(engine, options, config, id)
+    options = {**options, "network": [net.namespace]}
     layers = rootfs.layers(engine, found)
     groups = [str(group) for group in texts("group_add", options.get("group_add"))]
     identity = users.resolve(_user(options, config), layers, groups, f"the image {image}")
     folder = store.folder(engine, id)
     files = {place: f"{folder}/{path}" for place, path in store.FILES.items()}
-    basis = spec.Basis(id, config, identity, host, asked, files)
+    if net.other:
+        files |= {place: f"{store.folder(engine, net.other)}/{store.FILES[place]}" for place in _SHARED}
+    basis = spec.Basis(id, config, identity, host, asked, files, netns=net.path)
     document = spec.build(options, command, basis)
     record = _record(options, document, basis, image=str(image), digest=found.digest, name=name, layers=layers)
+    record.update(net.record)
     record["interactive"] = streams.stdin is not None or bool(options.get("interactive"))
     if record["tty"]:
         document["process"]["consoleSize"] = streams.console_size()
@@ -102,8 +109,8 @@ def _write(engine: Engine, image: str, command: Sequence[str], options: RunOptio
     for mounted in asked:
         if mounted.volume:
             store.make_volume(engine, mounted.volume)
-    steps = rootfs.prepare(engine, found, engine.containers / id)
-    store.create(engine, record, document, steps, _texts(document, options))
+    steps = [*rootfs.prepare(engine, found, engine.containers / id), *net.steps]
+    store.create(engine, record, document, steps, _texts(document, net, record))
     return Made(Container(engine, id), record)
 
 
@@ -153,7 +160,7 @@ def _record(
         "tty": bool(options.get("tty")),
         "stop_signal": spec.stop_signal(options, basis.image),
         "stop_timeout": defaults.STOP_TIMEOUT if timeout is None else timeout,
-        "network": options.get("network") or "none",
+        "hostname": document.get("hostname", ""),
         "volumes": [m.volume for m in basis.mounts if m.volume and not m.anonymous],
         "anonymous_volumes": [m.volume for m in basis.mounts if m.anonymous],
         "layers": layers,
@@ -161,22 +168,10 @@ def _record(
     }
 
 
-def _texts(document: spec.Config, options: RunOptions) -> dict[str, str]:
-    """/etc/hostname, /etc/hosts and /etc/resolv.conf. The host's own where its network is used; else no name server."""
+def _texts(document: spec.Config, net: networking.Plan, record: dict[str, Any]) -> dict[str, str]:
+    """/etc/hostname, /etc/hosts and /etc/resolv.conf."""
     name = document.get("hostname") or os.uname().nodename
-    if options.get("network") == "host":
-        hosts, resolver = _host_file("/etc/hosts") or _LOCALHOST, _host_file("/etc/resolv.conf")
-    else:
-        hosts, resolver = f"{_LOCALHOST}127.0.1.1\t{name}\n", ""
-    return {"/etc/hostname": f"{name}\n", "/etc/hosts": hosts, "/etc/resolv.conf": resolver}
-
-
-def _host_file(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read(1 << 20)
-    except OSError:
-        return ""
+    return {"/etc/hostname": f"{name}\n", **networking.texts(net, record, name)}
 
 
 def _open(made: Made, *, attach: bool, fresh: bool, streams: Streams) -> Session:
@@ -184,6 +179,13 @@ def _open(made: Made, *, attach: bool, fresh: bool, streams: Streams) -> Session
     engine, id = made.container.engine, made.container.id
     channel = client.spawn(MONITOR, root=str(engine.root), run=str(engine.run), id=id, attach=attach, fresh=fresh)
     return Session(channel, streams if attach else streams.unheard())
+
+
+def _say(made: Made, streams: Streams) -> None:
+    """What had to be changed on the host for the container's networks."""
+    if made.record.get("networks"):
+        for note in store.state(made.container.engine, made.container.id, "network.json").get("notes") or ():
+            (streams.stderr or to_sys("stderr"))(f"[nbcontainers] {note}\n".encode())
 
 
 def _leave(session: Session, made: Made) -> tuple[dict[str, Any], None]:
@@ -204,7 +206,13 @@ def _follow(session: Session, made: Made) -> tuple[dict[str, Any], tuple[bytes, 
 
     opened: list[int] = []
     folder = store.folder(made.container.engine, made.container.id)
-    session.on_start = lambda _: opened.extend(open_quietly(f"{folder}/{name}") for name in ("log", "metrics"))
+
+    def started(facts: dict[str, Any]) -> None:
+        opened.extend(open_quietly(f"{folder}/{name}") for name in ("log", "metrics"))
+        say(facts)
+
+    say = session.on_start or (lambda _: None)
+    session.on_start = started
     try:
         ended = session.wait()
         log, metrics = (read_to_end(opened.pop(0)) for _ in range(2)) if opened else (b"", b"")

@@ -31,6 +31,8 @@ class Basis(NamedTuple):
     mounts: Sequence[Mounted] = ()
     files: Mapping[str, str] = {}
     rootfs: str = "rootfs"
+    netns: str = ""
+    """Where a network namespace is mounted that the container joins; "" for a new one or the host's."""
 
 
 def build(options: RunOptions, command: Sequence[str], basis: Basis) -> Config:
@@ -46,7 +48,7 @@ def build(options: RunOptions, command: Sequence[str], basis: Basis) -> Config:
         limits["devices"] = rules
     masked, readonly = security.masks(options, policy, basis.host)
     linux: dict[str, Any] = {
-        "namespaces": _namespaces(options),
+        "namespaces": _namespaces(options, basis.netns),
         "cgroupsPath": f"/nbcontainers/{basis.id}",
         "resources": limits,
         "devices": nodes,
@@ -147,13 +149,15 @@ def _process(
 
 def _shares(options: RunOptions, name: str) -> bool:
     """Whether the container uses the host's namespace of that kind."""
-    parser = parse.network if name == "network" else parse.namespace
-    return value(options, name, parser) == "host"
+    if name == "network":
+        return values(options, name, parse.network) == ["host"]
+    return value(options, name, parse.namespace) == "host"
 
 
-def _namespaces(options: RunOptions) -> list[dict[str, str]]:
+def _namespaces(options: RunOptions, netns: str) -> list[dict[str, str]]:
     shared = {name for name in ("pid", "ipc", "uts", "network") if _shares(options, name)}
-    return [{"type": kind} for kind in defaults.NAMESPACES if kind not in shared]
+    joined = {"network": {"path": netns}} if netns else {}
+    return [{"type": kind, **joined.get(kind, {})} for kind in defaults.NAMESPACES if kind not in shared]
 
 
 def _sysctls(options: RunOptions, host: Host) -> dict[str, str]:

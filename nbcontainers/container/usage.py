@@ -62,6 +62,7 @@ def facts(container: Container) -> Facts:
 def card(container: Container) -> Card:
     """The facts a cell shows."""
     from nbcontainers.container.card import Card
+    from nbcontainers.container.endpoints import reached
 
     record = container.record
     return Card(
@@ -75,6 +76,7 @@ def card(container: Container) -> Card:
         limits=container.limits,
         wall_s=container.wall_s,
         started_at=container.started_at,
+        reached=() if container.kept else reached(container),
     )
 
 

@@ -121,7 +121,8 @@ def _options(options: RunOptions, exchange: Path) -> RunOptions:
     """The user's options and what the runner needs: itself and the socket mounted, the environment."""
     mounts = [f"{_compiled()}:{_PACKAGE}:ro", f"{exchange}:{_EXCHANGE}"]
     volumes = [*texts("volume", options.get("volume")), *mounts, *settings.font_cache()]
-    kept: RunOptions = {"rm": not options.get("name"), **options}  # a handle without a name needs nothing on the disk
+    without_name: RunOptions = {"rm": True} if not options.get("name") else {}  # needs nothing on the disk
+    kept: RunOptions = {"network": ["none"], **without_name, **options}
     return {**kept, "volume": volumes, "env": settings.environment(options)}
 
 

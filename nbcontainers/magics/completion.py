@@ -179,6 +179,10 @@ def _volumes() -> Found:
     return [(name, "volume") for name in _folder("volumes")]
 
 
+def _networks() -> Found:
+    return [(name, "network") for name in (*_folder("networks"), "none", "host") if not name.startswith(".")]
+
+
 def _folder(name: str) -> list[str]:
     from nbcontainers.engine import default_engine
 
@@ -240,6 +244,7 @@ _KINDS: dict[str, Callable[[], Found]] = {
     "repository": _repositories,
     "registry": _registries,
     "volume": _volumes,
+    "network": _networks,
     "signal": _signals,
     "capability": _capabilities,
     "security-opt": _security_options,

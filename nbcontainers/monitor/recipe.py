@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -42,6 +43,13 @@ def serve(steps: Sequence[Step], kept: Kept, watch: Any) -> list[int]:
         if answer := getattr(action(steps[index]), "serve", None):
             waking += answer(steps[index]["args"], descriptors, watch)
     return waking
+
+
+def release(kept: Kept) -> None:
+    """Close what steps wanted kept open, before they are undone: a port is free when its container has ended."""
+    for _, descriptors in kept:
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 def undo(steps: Sequence[Step]) -> list[str]:

@@ -190,6 +190,7 @@ class Running:
             record["warnings"] = failed
         unwritten = [] if remove else ending.write_record(self.files, record)
         self.poststop()
+        recipe.release(self.kept)
         if unwritten:  # the run folder stays: `system prune` makes up a record when there is room
             failed += unwritten + recipe.undo(self.steps)
         else:

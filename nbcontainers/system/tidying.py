@@ -22,6 +22,7 @@ from nbcontainers.launcher import client, pause
 from nbcontainers.linux import process, tree
 from nbcontainers.monitor import ending, leftovers
 from nbcontainers.monitor.files import Files
+from nbcontainers.network import work as networks
 from nbcontainers.table import Column, Table, bytes_
 
 _YOUNG_S = 10.0
@@ -86,6 +87,7 @@ def tidy(root: str, run: str) -> list[Row]:
         rows += _tidy_claims(Path(run))
         rows += _tidy_names(root)
         rows += _tidy_cgroups(run)
+        rows += [_row(what, name) for what, name in networks.tidy(root, run)]
     return rows
 
 

@@ -255,7 +255,7 @@ def test_sharing_the_hosts():
     assert config["linux"]["sysctl"] == {}
     with pytest.raises(InvalidArgument, match="with --uts host the name is the host's"):
         build(uts="host", hostname="x")
-    with pytest.raises(InvalidArgument, match="bridges and other networks come in a later release") as caught:
+    with pytest.raises(InvalidArgument, match="is no kind of network namespace") as caught:
         build(network="web")
     assert caught.value.hint == "write none or host"
 

@@ -1,0 +1,211 @@
+"""From the options of `run` to a container's networks: what container.json records and which steps do it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address, ip_network
+from typing import Any, NamedTuple
+
+from nbcontainers.container import parse, store
+from nbcontainers.container.options import RunOptions, bad, value, values
+from nbcontainers.engine import Engine
+from nbcontainers.errors import HostNotCapable, InvalidArgument
+from nbcontainers.launcher import client
+from nbcontainers.network import hosts, ports, subnet
+from nbcontainers.network import store as networks
+
+Record = dict[str, Any]
+Step = dict[str, Any]
+
+#: Which network `run` takes when none is named: one of `network ls`, host or none.
+VARIABLE = "NBCONTAINERS_NETWORK"
+_ALIASES = {"bridge": networks.DEFAULT, "default": networks.DEFAULT, "private": networks.DEFAULT, "": networks.DEFAULT}
+_NETWORK = "nbcontainers.network"
+_DNS = {("tcp", 53), ("udp", 53)}
+
+
+class Plan(NamedTuple):
+    """`mode` is `none`, `host`, `own` (networks of ours) or `container`; `other` is that container's id."""
+
+    mode: str
+    record: Record
+    steps: list[Step]
+    path: str = ""
+    """Where the container's network namespace is mounted; "" where the runtime makes it, or it is the host's."""
+    other: str = ""
+
+    @property
+    def namespace(self) -> str:
+        """The word for `spec`: whether the namespace is the host's."""
+        return "host" if self.mode == "host" else "none"
+
+
+def plan(engine: Engine, options: RunOptions, image: Mapping[str, Any], id: str) -> Plan:
+    """Raises InvalidArgument, NotFound, HostNotCapable for what can never work; nothing is made."""
+    named = _named(engine, options)
+    mode = _mode(named)
+    published = _ports(options, image)
+    record: Record = {
+        "network": ",".join(named), "networks": [], "ports": [one._asdict() for one in published],
+        "add_host": values(options, "add_host", parse.host),
+        "dns": values(options, "dns", parse.address), "dns_option": values(options, "dns_option", str),
+        "dns_search": values(options, "dns_search", parse.search) or hosts.host_search(),
+    }  # fmt: skip
+    _check_mode(options, mode, published)
+    if mode == "container":
+        return _shared(engine, named[0], record, id)
+    if mode != "own":
+        return Plan(mode, record, [])
+    found = [_network(engine, options, name) for name in named]
+    _check_ports(published, found)
+    record["networks"] = [_wish(options, one, named) for one in found]
+    client.preload(*(f"{_NETWORK}.{name}" for name in ("attach", "resolver", "publish")))
+    path = f"{engine.run}/{id}/netns"
+    return Plan("own", record, _steps(engine, id, path, record, found, image), path)
+
+
+def default(engine: Engine) -> str:
+    """The network of a container for which none was named."""
+    return os.environ.get(VARIABLE) or ("none" if engine.rootless else networks.DEFAULT)
+
+
+def _named(engine: Engine, options: RunOptions) -> list[str]:
+    asked = values(options, "network", parse.network_name) or [default(engine)]
+    return list(dict.fromkeys(_ALIASES.get(name, name) for name in asked))
+
+
+def _mode(named: Sequence[str]) -> str:
+    special = [name for name in named if name in networks.BUILT_IN or name.startswith("container:")]
+    if special and len(named) > 1:
+        raise bad("network", f"{special[0]} cannot be combined with others; leave one of them out")
+    if not special:
+        return "own"
+    return "container" if special[0].startswith("container:") else special[0]
+
+
+def _check_mode(options: RunOptions, mode: str, published: Sequence[ports.Port]) -> None:
+    if mode == "own":
+        return
+    words = {"none": "the container has no network", "host": "the container has the host's network and all its ports",
+             "container": "ports belong to the container whose network it shares"}[mode]  # fmt: skip
+    if published:
+        raise bad("publish", f"{words}; leave -p out, or name a network, as --network {networks.DEFAULT}")
+    for name in ("ip", "ip6", "network_alias"):
+        if options.get(name):
+            raise bad(name, f"{words}; name a network, as --network {networks.DEFAULT}")
+
+
+def _ports(options: RunOptions, image: Mapping[str, Any]) -> list[ports.Port]:
+    found = [one for several in values(options, "publish", ports.parse) for one in several]
+    more = [one for several in values(options, "expose", ports.exposed) for one in several]
+    if options.get("publish_all"):
+        known = {(one.protocol, one.target) for one in found}
+        exposed = [one for one in ports.all_exposed(image, more) if one not in known]
+        found += [ports.Port(protocol, "", 0, 0, port) for protocol, port in exposed]
+    return list(dict.fromkeys(found))
+
+
+def _shared(engine: Engine, named: str, record: Record, id: str) -> Plan:
+    name = named.partition(":")[2]
+    other = store.find(engine, name)
+    if store.read(engine, other, "container.json").get("network") == "host":
+        return Plan("host", record, [])
+    path = f"{engine.run}/{id}/netns"
+    args = {"root": str(engine.root), "run": str(engine.run), "of": other, "name": name, "path": path}
+    record["network"] = f"container:{other}"
+    return Plan("container", record, [{"step": f"{_NETWORK}.namespace:Shared", "args": args}], path, other)
+
+
+def _network(engine: Engine, options: RunOptions, name: str) -> Record:
+    """The network's record. The default one may not be there yet: the first container makes it."""
+    if engine.rootless:
+        raise HostNotCapable(
+            f"--network {name}: an ordinary user's containers have no networks yet",
+            hint="type --network host or --network none, or run it as root",
+        )
+    if name == networks.DEFAULT and name not in networks.names(str(engine.root)):
+        if not (options.get("ip") or options.get("ip6")):
+            return {"name": name, "driver": "bridge", "internal": False, "subnets": []}
+        return dict(client.call("nbcontainers.network.creation:find", root=str(engine.root), name=name))
+    return networks.read(str(engine.root), name)
+
+
+def _check_ports(published: Sequence[ports.Port], found: Sequence[Record]) -> None:
+    if published and not any(one["driver"] == "bridge" and not one["internal"] for one in found):
+        raise bad(
+            "publish",
+            f"nothing outside can reach network {found[0]['name']} through the host; leave -p out, or add a network "
+            f"that leads outside, as --network {networks.DEFAULT}",
+        )
+
+
+def _wish(options: RunOptions, network: Record, named: Sequence[str]) -> Record:
+    """The entry of container.json for one network."""
+    wish: Record = {"network": network["name"], "aliases": values(options, "network_alias", parse.hostname)}
+    for name, version in (("ip", 4), ("ip6", 6)):
+        address = value(options, name, parse.address)
+        wish[name] = address or ""
+        if not address:
+            continue
+        if len(named) > 1:
+            raise bad(name, f"{address} can belong to one network only; name one --network, and connect the others")
+        _check_address(name, address, version, network)
+    return wish
+
+
+def _check_address(option: str, address: str, version: int, network: Record) -> None:
+    if ip_address(address).version != version:
+        raise bad(option, f"{address} is of the other family; write it as --{'ip6' if version == 4 else 'ip'}")
+    inside = [ip_network(one["subnet"]) for one in network["subnets"]]
+    matching = next((one for one in inside if one.version == version), None)
+    if matching is None:
+        raise InvalidArgument(
+            f"--{option}: network {network['name']} has no IPv{version}",
+            hint="make one that has: network create --ipv6 NAME", option=option,
+        )  # fmt: skip
+    subnet.check(matching, ip_address(address), f"--{option}")
+
+
+def _steps(
+    engine: Engine, id: str, path: str, record: Record, found: Sequence[Record], image: Mapping[str, Any]
+) -> list[Step]:
+    where = {"root": str(engine.root), "run": str(engine.run), "id": id}
+    ipv6 = any(ip_network(one["subnet"]).version == 6 for network in found for one in network["subnets"])
+    steps = [
+        {"step": f"{_NETWORK}.namespace:Namespace", "args": {"path": path, "ipv6": ipv6}},
+        {"step": f"{_NETWORK}.attach:Attach", "args": {**where, "path": path}},
+    ]
+    if resolves(record, image):
+        steps.append({"step": f"{_NETWORK}.resolver:Resolve", "args": {**where, "path": path}})
+    if record["ports"]:
+        steps.append({"step": f"{_NETWORK}.publish:Publish", "args": {**where, "ports": record["ports"]}})
+    return steps
+
+
+def resolves(record: Record, image: Mapping[str, Any]) -> bool:
+    """Whether the container gets our resolver: not where it is a name server itself and needs port 53."""
+    own = {(port["protocol"], port["target"]) for port in record["ports"]} | set(ports.all_exposed(image, ()))
+    return own.isdisjoint(_DNS)
+
+
+def texts(chosen: Plan, record: Record, name: str) -> dict[str, str]:
+    """/etc/hosts and /etc/resolv.conf."""
+    if chosen.mode == "host":
+        listed = "".join(f"{address}\t{other}\n" for other, address in record["add_host"] if address != hosts.GATEWAY)
+        resolver = hosts.resolv_conf(record, own_resolver=False) if record["dns"] else _host_file("/etc/resolv.conf")
+        return {"/etc/hosts": (_host_file("/etc/hosts") or hosts.LOCALHOST) + listed, "/etc/resolv.conf": resolver}
+    if chosen.mode == "own":
+        own = any(step["step"].endswith(":Resolve") for step in chosen.steps)
+        resolver = hosts.resolv_conf(record, own_resolver=own)
+        return {"/etc/hosts": hosts.text(record, {}), "/etc/resolv.conf": resolver}
+    resolver = hosts.resolv_conf(record, own_resolver=False) if record["dns"] else ""
+    return {"/etc/hosts": f"{hosts.text(record, {})}127.0.1.1\t{name}\n", "/etc/resolv.conf": resolver}
+
+
+def _host_file(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read(1 << 20)
+    except OSError:
+        return ""

@@ -1,0 +1,137 @@
+"""The verbs of `network`: each a function here, a word on the command line and in the magics.
+
+A network is given by its name or its handle. `nbcontainers` is the one that `run` takes; the first container makes
+it. `host` and `none` are always there. `engine` is where networks are kept; by default this user's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+from nbcontainers.engine import Engine, default_engine
+from nbcontainers.errors import HostNotCapable, InvalidArgument
+from nbcontainers.network.network import Network, name_of
+from nbcontainers.option import Argument, Option
+
+if TYPE_CHECKING:
+    from nbcontainers.table import Table
+
+__all__ = ["connect", "create", "disconnect", "inspect", "ls", "prune", "reload", "rm"]
+
+One = Annotated[str | Network, Argument("NETWORK", "name of a network", complete="network")]
+Container = Annotated[Any, Argument("CONTAINER", "name, id or its beginning", complete="container")]
+Pairs = list[str] | Mapping[str, str]
+
+
+def create(
+    name: Annotated[str, Argument("NAME", "what to call it")],
+    *,
+    driver: Annotated[
+        str, Option("-d", help="bridge (default), or macvlan: addresses of the wire", choices=("bridge", "macvlan"))
+    ] = "bridge",
+    subnet: Annotated[list[str] | str, Option(help="its addresses; chosen without it", metavar="ADDRESS/BITS")] = (),  # type: ignore[assignment]
+    gateway: Annotated[list[str] | str, Option(help="the host's address in it (the first)", metavar="ADDRESS")] = (),  # type: ignore[assignment]
+    ipv6: Annotated[bool, Option(help="IPv6 too, with a subnet of our choice")] = False,
+    internal: Annotated[bool, Option(help="its containers reach each other and nothing else")] = False,
+    opt: Annotated[
+        Pairs | None, Option("-o", help="mtu=1400; for macvlan parent=eth0, mode=bridge", metavar="KEY=VALUE")
+    ] = None,
+    label: Annotated[Pairs | None, Option("-l", help="attach a label", metavar="KEY=VALUE")] = None,
+    engine: Engine | None = None,
+) -> Network:
+    """Make a network; containers join it by --network NAME or `network connect`.
+
+    Without --subnet it gets one that collides with no address and no route of this host. Raises InvalidArgument,
+    NameInUse, HostNotCapable, and then nothing was made.
+    """
+    from nbcontainers.network import request
+
+    here = _rootful(engine)
+    request.create(
+        here, name, driver=driver, subnets=subnet, gateways=gateway, ipv6=ipv6, internal=internal, options=opt,
+        labels=label,
+    )  # fmt: skip
+    return Network(here, name)
+
+
+def ls(*, engine: Engine | None = None) -> Table:
+    """List the networks, with their subnets and how many containers were made for each."""
+    from nbcontainers.network import listing
+
+    return listing.ls(engine or default_engine())
+
+
+def inspect(*networks: One, engine: Engine | None = None) -> list[dict[str, Any]]:
+    """Everything known of networks, with the addresses of the containers that run on them."""
+    from nbcontainers.network import listing
+
+    return [listing.inspect(engine or default_engine(), network) for network in _needed(networks)]
+
+
+def rm(*networks: One, engine: Engine | None = None) -> list[str]:
+    """Remove networks no container was made for; returns their names."""
+    here = _rootful(engine)
+    return [_call("remove", here, network=name_of(network)) or name_of(network) for network in _needed(networks)]
+
+
+def prune(*, engine: Engine | None = None) -> list[str]:
+    """Remove every network that no container was made for; returns their names.
+
+    Of the default network only the bridge goes, which the next container makes again.
+    """
+    return list(_call("prune", _rootful(engine)))
+
+
+def connect(
+    network: One,
+    container: Container,
+    *,
+    ip: Annotated[str, Option(help="its address there", metavar="ADDRESS")] = "",
+    ip6: Annotated[str, Option(help="the same of IPv6", metavar="ADDRESS")] = "",
+    alias: Annotated[list[str] | str, Option(help="one more name for it there", metavar="NAME")] = (),  # type: ignore[assignment]
+    engine: Engine | None = None,
+) -> list[str]:
+    """Put a container on one more network, running or not; returns its addresses there if it runs."""
+    from nbcontainers.network import request
+
+    here = _rootful(engine)
+    wish = request.wish(name_of(network), ip, ip6, alias)
+    return list(_call("connect", here, network=name_of(network), id=request.container(here, container), wish=wish))
+
+
+def disconnect(network: One, container: Container, *, engine: Engine | None = None) -> None:
+    """Take a container off a network, running or not."""
+    from nbcontainers.network import request
+
+    here = _rootful(engine)
+    _call("disconnect", here, network=name_of(network), id=request.container(here, container))
+
+
+def reload(*, engine: Engine | None = None) -> list[str]:
+    """Put our nftables rules and the published ports back, if somebody flushed them; returns the networks.
+
+    Other tables are never touched.
+    """
+    return list(_call("reload", _rootful(engine)))
+
+
+def _call(name: str, engine: Engine, **arguments: Any) -> Any:
+    from nbcontainers.launcher import client
+
+    return client.call(f"nbcontainers.network.work:{name}", root=str(engine.root), run=str(engine.run), **arguments)
+
+
+def _rootful(engine: Engine | None) -> Engine:
+    here = engine or default_engine()
+    if here.rootless:
+        raise HostNotCapable(
+            "an ordinary user's containers have no networks yet", hint="use --network host or none, or run it as root"
+        )
+    return here
+
+
+def _needed(networks: tuple[str | Network, ...]) -> tuple[str | Network, ...]:
+    if not networks:
+        raise InvalidArgument("no network was named", hint="type its name; network ls shows them")
+    return networks

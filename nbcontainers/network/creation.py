@@ -1,0 +1,145 @@
+"""`network create`, in a process of the launcher: what is asked, checked against what the host has."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from nbcontainers.errors import InvalidArgument, NameInUse, NotFound
+from nbcontainers.monitor.files import rfc3339
+from nbcontainers.network import bridge, rtnetlink, store, subnet
+from nbcontainers.network.netlink import Socket
+
+Record = dict[str, Any]
+
+_RESOLVERS = "/etc/resolv.conf"
+_SMALLEST_MTU, _SMALLEST_IPV6_MTU, _LARGEST_MTU = 68, 1280, 65535
+
+
+def create(
+    root: str, name: str, *, driver: str, subnets: Sequence[str], gateways: Sequence[str], ipv6: bool, internal: bool,
+    parent: str, mode: str, mtu: int, labels: dict[str, str],
+) -> Record:  # fmt: skip
+    """Make a network's record; nothing in the kernel changes. Raises InvalidArgument, NameInUse, HostNotCapable."""
+    asked = subnet.pair(subnets, gateways)
+    with store.locked(root):
+        if name in store.names(root):
+            raise NameInUse(f"there is a network {name!r} already", hint=f"choose another, or type network rm {name}")
+        with Socket() as socket:
+            taken = list(_taken(root, socket))
+            if driver == "macvlan":
+                parent = parent or _outward(socket)
+        for one, _ in asked:
+            _check_free(
+                one, taken if driver == "bridge" else [(other, who) for other, who in taken if "network" in who]
+            )
+        _check_mtu(mtu, ipv6=ipv6 or any(one.version == 6 for one, _ in asked))
+        asked += _chosen(asked, taken, driver=driver, ipv6=ipv6)
+        id = os.urandom(32).hex()
+        record: Record = {
+            "id": id, "name": name, "driver": driver, "internal": internal, "bridge": bridge.name(id), "mtu": mtu,
+            "subnets": [{"subnet": str(one), "gateway": str(gateway)} for one, gateway in asked],
+            "parent": parent, "mode": mode, "labels": labels, "created": rfc3339(time.time_ns()),
+        }  # fmt: skip
+        store.create(root, record)
+    return record
+
+
+def find(root: str, name: str) -> Record:
+    """A network by its name; the default one is made when it is first asked for."""
+    try:
+        return store.read(root, name)
+    except NotFound:
+        if name != store.DEFAULT:
+            raise
+    try:
+        return create(
+            root, name, driver="bridge", subnets=(), gateways=(), ipv6=False, internal=False, parent="", mode="",
+            mtu=0, labels={},
+        )  # fmt: skip
+    except NameInUse:  # another container was quicker
+        return store.read(root, name)
+
+
+def _chosen(
+    asked: Sequence[tuple[subnet.Subnet, subnet.Address]], taken: Sequence[tuple[subnet.Subnet, str]], *, driver: str,
+    ipv6: bool,
+) -> list[tuple[subnet.Subnet, subnet.Address]]:  # fmt: skip
+    """Subnets of our own choice where none was asked for."""
+    if driver == "macvlan":
+        if not asked:
+            raise InvalidArgument(
+                "a macvlan network has the addresses of the wire it is on",
+                hint="name them: network create -d macvlan --subnet 192.168.1.0/24 --gateway 192.168.1.1 NAME",
+            )
+        return []
+    versions = {one.version for one, _ in asked}
+    subnets = [one for one, _ in taken]
+    found: list[subnet.Subnet] = [] if versions else [subnet.choose(subnets)]
+    if ipv6 and 6 not in versions:
+        found.append(subnet.choose6(subnets))
+    return [(one, subnet.gateway(one)) for one in found]
+
+
+def _taken(root: str, socket: Socket) -> Iterator[tuple[subnet.Subnet, str]]:
+    """Everything the host has an address in, a route to, or asks names of, and the subnets of other networks."""
+    for name in store.names(root):
+        for entry in store.read(root, name)["subnets"]:
+            yield ip_network(entry["subnet"]), f"of network {name}"
+    ours = {store.read(root, name)["bridge"] for name in store.names(root)}
+    links = {link.number: link.name for link in rtnetlink.links(socket)}
+    for route in rtnetlink.routes(socket):
+        interface = links.get(route.link, "")
+        if interface not in ours:
+            yield route.subnet, f"of interface {interface}" if interface else "in a route of the host"
+    for address in resolvers():
+        yield ip_network(address), f"of the host's name server in {_RESOLVERS}"
+
+
+def resolvers() -> list[str]:
+    """The name servers of the host: resolv.conf(5)."""
+    found = []
+    try:
+        with open(_RESOLVERS, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                words = line.split()
+                if words[:1] == ["nameserver"] and len(words) > 1 and _is_address(words[1]):
+                    found.append(words[1])
+    except OSError:
+        return []
+    return found
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(ip_address(text))
+    except ValueError:
+        return False
+
+
+def _check_free(one: subnet.Subnet, taken: Sequence[tuple[subnet.Subnet, str]]) -> None:
+    if owner := subnet.collision(one, taken):
+        raise InvalidArgument(
+            f"--subnet: {one} overlaps {owner}", hint="choose another, or leave --subnet out and a free one is chosen",
+            option="subnet",
+        )  # fmt: skip
+
+
+def _check_mtu(mtu: int, *, ipv6: bool) -> None:
+    least = _SMALLEST_IPV6_MTU if ipv6 else _SMALLEST_MTU
+    if mtu and not least <= mtu <= _LARGEST_MTU:
+        raise InvalidArgument(
+            f"--opt: mtu {mtu} is out of range", hint=f"write {least} to {_LARGEST_MTU}, as -o mtu=1400"
+        )
+
+
+def _outward(socket: Socket) -> str:
+    """The interface that leads outside."""
+    links = {link.number: link.name for link in rtnetlink.links(socket)}
+    for route in rtnetlink.routes(socket):
+        if not route.subnet.prefixlen and route.link in links:
+            return links[route.link]
+    raise InvalidArgument("no interface leads outside", hint="name one: network create -d macvlan -o parent=eth0 …")

@@ -1,0 +1,315 @@
+"""Our one nftables table: `inet nbcontainers`. Rules never change; sets and maps say what they apply to.
+
+    bridges, internal   interfaces        same   pairs of one bridge with itself
+    ports4, ports6      protocol . port -> container's address . port, on every address of the host
+    bound4, bound6      address . protocol . port -> the same, on one address of the host
+    self4, self6        pairs of the address of a container that publishes ports with itself
+
+Other tables are never touched. Two engines on one host share the table; each adds and takes away its own entries.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket as sockets
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from ipaddress import ip_address
+from typing import NamedTuple
+
+from nbcontainers.network import netlink
+from nbcontainers.network.nftables import (
+    ACCEPT,
+    DROP,
+    R1,
+    R2,
+    R32,
+    Batch,
+    Chain,
+    Element,
+    Set,
+    compare,
+    connection,
+    dnat,
+    elements,
+    lookup,
+    masquerade,
+    meta,
+    payload,
+    to_local,
+    verdict,
+)  # fmt: skip
+
+TABLE = "nbcontainers"
+
+_PREROUTING, _FORWARD, _OUTPUT, _POSTROUTING = 0, 2, 3, 4
+_CHAINS = (
+    Chain("raw", "filter", _PREROUTING, -300),
+    Chain("prerouting", "nat", _PREROUTING, -100),
+    Chain("output", "nat", _OUTPUT, -100),
+    Chain("postrouting", "nat", _POSTROUTING, 100),
+    Chain("forward", "filter", _FORWARD, 0),
+)
+_PORT, _V4, _V6 = ("inet_proto", "inet_service"), ("ipv4_addr", "inet_service"), ("ipv6_addr", "inet_service")
+_SETS = (
+    Set("bridges", ("ifname",)),
+    Set("internal", ("ifname",)),
+    Set("same", ("ifname", "ifname")),
+    Set("ports4", _PORT, _V4),
+    Set("ports6", _PORT, _V6),
+    Set("bound4", ("ipv4_addr", *_PORT), _V4),
+    Set("bound6", ("ipv6_addr", *_PORT), _V6),
+    Set("self4", ("ipv4_addr", "ipv4_addr")),
+    Set("self6", ("ipv6_addr", "ipv6_addr")),
+)
+_MAPS = ("ports4", "ports6", "bound4", "bound6")
+_IPV4, _IPV6 = 2, 10
+_ESTABLISHED_RELATED, _DST_NAT = 0x2 | 0x4, 0x20
+_NUMBERS = {"tcp": sockets.IPPROTO_TCP, "udp": sockets.IPPROTO_UDP}
+
+
+class Forward(NamedTuple):
+    """One published port: `host` is "" for every address of the host's of the target's family."""
+
+    protocol: str
+    host: str
+    host_port: int
+    target: str
+    target_port: int
+
+    @property
+    def map(self) -> str:
+        return f"{'bound' if self.host else 'ports'}{ip_address(self.target).version}"
+
+    @property
+    def element(self) -> Element:
+        key = struct.pack("B3xH2x", _NUMBERS[self.protocol], sockets.htons(self.host_port))
+        if self.host:
+            key = ip_address(self.host).packed + key
+        return Element(key, ip_address(self.target).packed + struct.pack("H2x", sockets.htons(self.target_port)))
+
+    @property
+    def loop(self) -> tuple[str, Element]:
+        """(set, entry) that lets the container reach itself by way of the host."""
+        target = ip_address(self.target)
+        return f"self{target.version}", Element(target.packed * 2)
+
+
+def interface(name: str) -> Element:
+    return Element(name.encode().ljust(16, b"\0"))
+
+
+def _pair(name: str) -> Element:
+    return Element(interface(name).key * 2)
+
+
+def admit(bridge: str, *, internal: bool) -> None:
+    """Let a bridge's containers reach each other and, unless it is internal, the outside."""
+
+    def change(batch: Batch) -> None:
+        batch.add_elements("same", [_pair(bridge)])
+        batch.add_elements("internal" if internal else "bridges", [interface(bridge)])
+
+    _with_table(change)
+
+
+def dismiss(bridge: str, *, internal: bool) -> None:
+    """Forget a bridge. The table goes with the last one."""
+    with netlink.Socket(netlink.NETFILTER) as socket:
+        for name, element in (("same", _pair(bridge)), ("internal" if internal else "bridges", interface(bridge))):
+            _delete(socket, name, [element])
+        if not elements(socket, TABLE, "same"):
+            batch = Batch(TABLE)
+            batch.delete_table()
+            _attempt(batch, socket, errno.ENOENT)
+
+
+def publish(forwards: Sequence[Forward]) -> None:
+    """Lead ports of the host to containers. An entry that is there is a dead container's, and gives way."""
+    with netlink.Socket(netlink.NETFILTER) as socket:
+        for name, wanted in _by_set(forwards).items():
+            batch = Batch(TABLE)
+            batch.add_elements(name, wanted)
+            try:
+                batch.commit(socket)
+            except OSError as error:
+                if error.errno == errno.ENOENT:
+                    _make(socket, [(name, wanted)])
+                elif error.errno in (errno.EBUSY, errno.EEXIST):
+                    _take_over(socket, name, wanted)
+                else:
+                    raise
+
+
+def _by_set(forwards: Sequence[Forward]) -> dict[str, list[Element]]:
+    found: dict[str, list[Element]] = {}
+    for one in forwards:
+        for name, element in ((one.map, one.element), one.loop):
+            if element not in found.setdefault(name, []):
+                found[name].append(element)
+    return found
+
+
+def _take_over(socket: netlink.Socket, name: str, wanted: Sequence[Element]) -> None:
+    keys = {one.key for one in wanted}
+    batch = Batch(TABLE)
+    batch.delete_elements(name, [one for one in elements(socket, TABLE, name) if one.key in keys])
+    batch.add_elements(name, wanted)
+    batch.commit(socket)
+
+
+def withdraw(forwards: Sequence[Forward]) -> None:
+    """Take entries away that are still as we made them."""
+    with netlink.Socket(netlink.NETFILTER) as socket:
+        for name, ours in _by_set(forwards).items():
+            _delete(socket, name, [one for one in elements(socket, TABLE, name) if one in ours])
+
+
+def restore(bridges: Iterable[tuple[str, bool]], forwards: Sequence[Forward]) -> None:
+    """All rules anew, and these entries: what `network reload` does. `bridges` are (name, internal)."""
+    wanted = []
+    for bridge, internal in bridges:
+        wanted += [("same", [_pair(bridge)]), ("internal" if internal else "bridges", [interface(bridge)])]
+    with netlink.Socket(netlink.NETFILTER) as socket:
+        _make(socket, wanted)
+    publish(forwards)
+
+
+def published() -> dict[str, list[Element]]:
+    """The entries of every map, whoever made them."""
+    with netlink.Socket(netlink.NETFILTER) as socket:
+        return {name: elements(socket, TABLE, name) for name in _MAPS}
+
+
+def _with_table(change: Callable[[Batch], None]) -> None:
+    """Commit a change; where there is no table it is made first."""
+    with netlink.Socket(netlink.NETFILTER) as socket:
+        batch = Batch(TABLE)
+        change(batch)
+        if not _attempt(batch, socket, errno.ENOENT):
+            batch = rules()
+            change(batch)
+            batch.commit(socket)
+
+
+def _attempt(batch: Batch, socket: netlink.Socket, *forgiven: int) -> bool:
+    try:
+        batch.commit(socket)
+    except OSError as error:
+        if error.errno not in forgiven:
+            raise
+        return False
+    return True
+
+
+def _make(socket: netlink.Socket, wanted: Sequence[tuple[str, Sequence[Element]]]) -> None:
+    batch = rules()
+    for name, entries in wanted:
+        batch.add_elements(name, entries)
+    batch.commit(socket)
+
+
+def _delete(socket: netlink.Socket, name: str, entries: Sequence[Element]) -> None:
+    """All at once, or one by one where somebody else was quicker with some."""
+    for part in (entries, *([one] for one in entries)):
+        batch = Batch(TABLE)
+        batch.delete_elements(name, part)
+        if batch.messages and _attempt(batch, socket, errno.ENOENT) and part is entries:
+            return
+
+
+def rules() -> Batch:
+    """The whole table, but for the entries of its sets, which stay. Whatever was there of it before, it is so now."""
+    batch = Batch(TABLE)
+    batch.new_table()
+    for one in _SETS:
+        batch.new_set(one)
+    for chain in _CHAINS:
+        batch.new_chain(chain)
+    batch.flush_rules()
+    _loopback_is_ours(batch)
+    _redirect(batch)
+    _rename(batch)
+    _isolate(batch)
+    return batch
+
+
+def _v4() -> list[bytes]:
+    return [meta("nfproto"), compare(bytes([_IPV4]))]
+
+
+def _v6() -> list[bytes]:
+    return [meta("nfproto"), compare(bytes([_IPV6]))]
+
+
+def _loopback(offset: int) -> list[bytes]:
+    """An address of 127.0.0.0/8 at `offset` of the IPv4 header: 12 is the source, 16 the destination."""
+    return [*_v4(), payload("network", offset, 1), compare(b"\x7f")]
+
+
+def _loopback_is_ours(batch: Batch) -> None:
+    """route_localnet lets the host reach containers from 127.0.0.1; nobody comes the other way (CVE-2020-8558)."""
+    for name in ("bridges", "internal"):
+        batch.new_rule("raw", meta("iifname"), lookup(name), *_loopback(16), verdict(DROP))
+    batch.new_rule("prerouting", *_loopback(16), verdict(ACCEPT))  # no address of the host for anybody else
+
+
+def _redirect(batch: Batch) -> None:
+    """`dnat ip to meta l4proto . th dport map @ports4` and the like."""
+    port = [meta("l4proto", R32), payload("transport", 2, 2, R32 + 1)]
+    for chain in ("prerouting", "output"):
+        batch.new_rule(
+            chain,
+            *_v4(),
+            payload("network", 16, 4, R32),
+            meta("l4proto", R32 + 1),
+            payload("transport", 2, 2, R32 + 2),
+            lookup("bound4", R32, into=R32),
+            dnat(_IPV4, R32, R32 + 1),
+        )
+        batch.new_rule(chain, *_v4(), *to_local(), *port, lookup("ports4", R32, into=R32), dnat(_IPV4, R32, R32 + 1))
+        batch.new_rule(
+            chain,
+            *_v6(),
+            payload("network", 24, 16, R32),
+            meta("l4proto", R32 + 4),
+            payload("transport", 2, 2, R32 + 5),
+            lookup("bound6", R32, into=R32),
+            dnat(_IPV6, R32, R32 + 4),
+        )
+        batch.new_rule(chain, *_v6(), payload("network", 24, 16), compare(bytes(15) + b"\1", equal=False), *to_local(),
+                       *port, lookup("ports6", R32, into=R32), dnat(_IPV6, R32, R32 + 4))  # fmt: skip
+
+
+def _rename(batch: Batch) -> None:
+    """Sources that the other side could not answer take the address of the interface they leave by."""
+    batch.new_rule(
+        "postrouting",
+        meta("iifname"),
+        lookup("bridges"),
+        meta("oifname"),
+        lookup("bridges", inverted=True),
+        masquerade(),
+    )
+    batch.new_rule(
+        "postrouting",
+        meta("iifname"),
+        meta("oifname", R2),
+        lookup("same"),
+        *connection("status", _DST_NAT),
+        masquerade(),
+    )
+    for own, header in (("self4", [*_v4(), payload("network", 12, 8)]), ("self6", [*_v6(), payload("network", 8, 32)])):
+        batch.new_rule("postrouting", *header, lookup(own), *connection("status", _DST_NAT), masquerade())
+    for name in ("bridges", "internal"):
+        batch.new_rule("postrouting", *_loopback(12), meta("oifname"), lookup(name), masquerade())  # fmt: skip
+
+
+def _isolate(batch: Batch) -> None:
+    """Within a bridge everything; out of it unless it is internal; into it only answers and published ports."""
+    batch.new_rule("forward", *connection("state", _ESTABLISHED_RELATED), verdict(ACCEPT))
+    batch.new_rule("forward", meta("iifname", R1), meta("oifname", R2), lookup("same"), verdict(ACCEPT))
+    for key in ("iifname", "oifname"):
+        batch.new_rule("forward", meta(key), lookup("internal"), verdict(DROP))
+    batch.new_rule("forward", meta("oifname"), lookup("bridges"), *connection("status", _DST_NAT), verdict(ACCEPT))
+    batch.new_rule("forward", meta("oifname"), lookup("bridges"), verdict(DROP))

@@ -1,0 +1,103 @@
+"""The step that makes a container's network namespace, or finds another container's: network_namespaces(7).
+
+It is held by a mount on run/ID/netns, which only the container's monitor sees. So it lives exactly as long as the
+monitor or a process in it, and with it die its interfaces, addresses and routes: nothing is left of a killed one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from nbcontainers.errors import CreateFailed
+from nbcontainers.linux import mounts, namespaces, process
+from nbcontainers.monitor.files import Files
+from nbcontainers.monitor.steps import unmount
+from nbcontainers.network import netlink, rtnetlink
+
+_LOOPBACK = 1
+"""The interface `lo` is the first of every namespace."""
+
+Arguments = dict[str, Any]
+
+
+class Namespace:
+    """`path`: a file to mount a new network namespace on; its loopback is up. With `ipv6` off, nothing there has it."""
+
+    @staticmethod
+    def do(args: Arguments) -> None:
+        before = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            namespaces.unshare(namespaces.CLONE_NEWNET)
+            try:
+                with netlink.Socket() as socket:
+                    socket.request([rtnetlink.set_up(_LOOPBACK)])
+                if not args.get("ipv6"):
+                    switch_ipv6("default", on=False)
+                _hold("/proc/self/ns/net", args["path"])
+            finally:
+                namespaces.setns(before, namespaces.CLONE_NEWNET)
+        finally:
+            os.close(before)
+
+    @staticmethod
+    def undo(args: Arguments) -> None:
+        unmount(args["path"])
+
+    @staticmethod
+    def describe(args: Arguments) -> str:
+        return f"unshare --net={args['path']} ip link set lo up"
+
+
+class Shared:
+    """`path`, `root`, `run`, `of` (an id): the network namespace of another container, which must run."""
+
+    @staticmethod
+    def do(args: Arguments) -> None:
+        state = Files(args["root"], args["run"], args["of"]).read_state("state.json")
+        if not process.alive(state.get("pid", 0), state.get("start_time")):
+            name = args.get("name") or args["of"][:12]
+            raise CreateFailed(
+                f"--network container:{name}: that container does not run", exit_code=125, stage="network",
+                hint=f"type container start {name} first",
+            )  # fmt: skip
+        _hold(f"/proc/{state['pid']}/ns/net", args["path"])
+
+    @staticmethod
+    def undo(args: Arguments) -> None:
+        unmount(args["path"])
+
+    @staticmethod
+    def describe(args: Arguments) -> str:
+        return f"mount --bind /proc/$(pid of {args['of'][:12]})/ns/net {args['path']}"
+
+
+def _hold(source: str, path: str) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    mounts.mount(source, path, flags=mounts.MS_BIND)
+
+
+def switch_ipv6(interface: str, *, on: bool) -> None:
+    """Whether an interface of our namespace speaks IPv6; `default` is those to come: ip-sysctl.rst, disable_ipv6."""
+    try:
+        file = os.open(f"/proc/sys/net/ipv6/conf/{interface}/disable_ipv6", os.O_WRONLY | os.O_CLOEXEC)
+    except FileNotFoundError:  # the kernel has no IPv6
+        return
+    os.write(file, b"0" if on else b"1")
+    os.close(file)
+
+
+@contextmanager
+def inside(namespace: int) -> Iterator[None]:
+    """Be in the network namespace behind a descriptor meanwhile. Only for a process of one thread."""
+    before = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        namespaces.setns(namespace, namespaces.CLONE_NEWNET)
+        try:
+            yield
+        finally:
+            namespaces.setns(before, namespaces.CLONE_NEWNET)
+    finally:
+        os.close(before)

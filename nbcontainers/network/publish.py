@@ -1,0 +1,170 @@
+"""The step that publishes ports: each is reserved by a socket of the monitor's, then led to the container by nftables."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from collections.abc import Sequence
+from ipaddress import ip_address
+from typing import Any
+
+from nbcontainers.errors import CreateFailed
+from nbcontainers.monitor.files import Files
+from nbcontainers.network import bridge, firewall, ipam, owners, state
+from nbcontainers.network.firewall import Forward
+from nbcontainers.network.netlink import Socket
+from nbcontainers.network.ports import Port
+from nbcontainers.network.rtnetlink import index, reflect
+
+Arguments = dict[str, Any]
+
+_KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+_DYING_S = 0.5
+"""A port that nobody has, but that is taken, is a container's that is just ending."""
+_ANY = {4: "0.0.0.0", 6: "::"}
+
+
+class Publish:
+    """`root`, `run`, `id`, `ports` (`Port` as dicts). `do` returns the sockets that keep the host's ports ours."""
+
+    @staticmethod
+    def do(args: Arguments) -> list[int]:
+        files = Files(args["root"], args["run"], args["id"])
+        targets = targets_of(state.read(files))
+        held: list[socket.socket] = []
+        try:
+            forwards = [one for port in args["ports"] for one in _reserve(Port(**port), targets, held, files)]
+            with state.changed(files) as made:
+                made["ports"] = [one._asdict() for one in forwards]
+            _lead(forwards)
+            _reflect(made["networks"])
+        except BaseException:
+            for one in held:
+                one.close()
+            raise
+        return [one.detach() for one in held]
+
+    @staticmethod
+    def undo(args: Arguments) -> None:
+        files = Files(args["root"], args["run"], args["id"])
+        made = state.read(files)
+        ours = {address for name, one in made["networks"].items()
+                for address in ipam.kept(files.root, name, files.id, one["addresses"])}  # fmt: skip
+        if forwards := [one for one in of(made) if one.target in ours]:
+            firewall.withdraw(forwards)
+
+    @staticmethod
+    def describe(args: Arguments) -> str:
+        words = [f"{port['protocol']} {port['first'] or 'any'} to {port['target']}" for port in args["ports"]]
+        return f"nft add element inet {firewall.TABLE} ports4 {{ {', '.join(words)} }}"
+
+
+def _lead(forwards: Sequence[Forward]) -> None:
+    try:
+        firewall.publish(forwards)
+    except OSError as error:
+        raise bridge.refused(error) from error
+
+
+def _reflect(networks: dict[str, Any]) -> None:
+    """Where br_netfilter shows bridged packets to nftables, a container's own port comes back by the way it went."""
+    with Socket() as socket:
+        links = [index(one["link"]) for one in networks.values() if one["link"]]
+        socket.attempt([reflect(number) for number in links if number])
+
+
+def of(made: dict[str, Any]) -> list[Forward]:
+    """The forwards in a container's state."""
+    return [Forward(**one) for one in made["ports"]]
+
+
+def targets_of(made: dict[str, Any]) -> dict[int, str]:
+    """By IP version the address to lead to: the first of a network that is not internal."""
+    found: dict[int, str] = {}
+    for one in made["networks"].values():
+        for address in one["addresses"] if one["gateways"] else ():
+            found.setdefault(ip_address(address).version, address)
+    return found
+
+
+def _reserve(port: Port, targets: dict[int, str], held: list[socket.socket], files: Files) -> list[Forward]:
+    """Take the first free port of the host that was allowed, on every address family it is wanted for."""
+    versions = [ip_address(port.host).version] if port.host else sorted(targets)
+    if not set(versions) <= set(targets) or not versions:
+        raise CreateFailed(
+            f"-p {port.host or ''}:{port.first or ''}:{port.target}: no network of the container has an address for it",
+            hint="publish on a network that is not internal and has addresses of that kind: network inspect shows them",
+            exit_code=125, stage="publish",
+        )  # fmt: skip
+    deadline = time.monotonic() + _DYING_S
+    while (taken := _first_free(port, versions)) is None:
+        owner = owners.of(port, files)
+        if owner or time.monotonic() > deadline:
+            raise owners.taken(port, owner)
+        time.sleep(0.01)
+    held += taken
+    number = taken[0].getsockname()[1]
+    host = "" if ip_address(port.host or _ANY[4]).is_unspecified else port.host
+    return [Forward(port.protocol, host, number, targets[version], port.target) for version in versions]
+
+
+def _first_free(port: Port, versions: Sequence[int]) -> list[socket.socket] | None:
+    for number in range(port.first, port.last + 1):
+        if (taken := _bind(port, versions, number)) is not None:
+            return taken
+    return None
+
+
+def _bind(port: Port, versions: Sequence[int], number: int) -> list[socket.socket] | None:
+    """A bound socket for each IP version, all on one port; None where it is taken."""
+    made: list[socket.socket] = []
+    try:
+        for version in versions:
+            one = _socket(port.protocol, version)
+            made.append(one)
+            try:
+                one.bind((port.host or _ANY[version], number))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or port.protocol != "tcp":
+                    raise
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # only old connections may be in the way
+                one.bind((port.host or _ANY[version], number))
+                one.listen(1)
+            number = one.getsockname()[1]
+    except OSError as error:
+        for one in made:
+            one.close()
+        if error.errno == errno.EADDRINUSE:
+            return None
+        raise _not_ours(port, error) from error
+    return made
+
+
+def _socket(protocol: str, version: int) -> socket.socket:
+    one = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, _KINDS[protocol] | socket.SOCK_CLOEXEC)
+    if version == 6:
+        one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    return one
+
+
+def _not_ours(port: Port, error: OSError) -> CreateFailed:
+    hints = {
+        errno.EADDRNOTAVAIL: f"{port.host} is no address of this host: ip address shows those it has",
+        errno.EACCES: "ports below 1024 are root's: publish a higher one, as -p 8080:80",
+    }
+    return CreateFailed(
+        f"port {port.host or '*'}:{port.first} cannot be published: {error.strerror}",
+        hint=hints.get(error.errno or 0, ""), exit_code=125, stage="publish", errno=error.errno,
+    )  # fmt: skip
+
+
+def retarget(files: Files) -> None:
+    """Lead the ports of a running container to an address it still has; those that have none left are withdrawn."""
+    with state.changed(files) as made:
+        before, targets = of(made), targets_of(made)
+        after = [one._replace(target=targets[version]) for one in before
+                 if (version := ip_address(one.target).version) in targets]  # fmt: skip
+        made["ports"] = [one._asdict() for one in after]
+    firewall.withdraw([one for one in before if one not in after])
+    _lead([one for one in after if one not in before])

@@ -1,0 +1,150 @@
+"""What the verbs of `network` do to the kernel, in a process of the launcher."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from nbcontainers.errors import InvalidArgument, InvalidState
+from nbcontainers.linux import tree
+from nbcontainers.monitor.files import Files, replace
+from nbcontainers.network import attach, bridge, creation, firewall, hosts, ipam, members, publish, state, store, subnet
+from nbcontainers.network.rtnetlink import index
+
+Record = dict[str, Any]
+
+
+def remove(root: str, run: str, network: str) -> None:
+    """Raises NotFound, InvalidState while a container is on it."""
+    if network in store.BUILT_IN:
+        raise InvalidArgument(f"network {network} is always there", hint="network ls shows those that can be removed")
+    with store.locked(root):
+        record = store.read(root, network)
+        if users := members.users(root).get(network):
+            raise InvalidState(
+                f"network {network} is in use by {', '.join(users[:3])}{' and others' if len(users) > 3 else ''}",
+                hint=f"type container rm -f {users[0]}, or network disconnect {network} {users[0]}",
+            )
+        _take_down(record)
+        store.remove(root, network)
+
+
+def _take_down(network: Record) -> bool:
+    return network["driver"] == "bridge" and bridge.remove(network)
+
+
+def prune(root: str, run: str) -> list[str]:
+    """Remove every network no container was made for; of the default one only what the kernel has. Returns names."""
+    found = []
+    used = members.users(root)
+    for name in store.names(root):
+        if name in used:
+            continue
+        if name != store.DEFAULT:
+            remove(root, run, name)
+            found.append(name)
+        elif rest(root, run, name):
+            found.append(name)
+    return found
+
+
+def rest(root: str, run: str, name: str) -> bool:
+    """Take the bridge of a network away on which nothing runs; the next container makes it again."""
+    with store.locked(root):
+        network = store.read(root, name)
+        if name in members.joined(root, run) or ipam.leases(root, name) or not index(network["bridge"]):
+            return False
+        return _take_down(network)
+
+
+def tidy(root: str, run: str) -> list[tuple[str, str]]:
+    """What killed monitors and makers of networks left: (what, name) of each thing that went."""
+    found = []
+    for name in store.names(root):
+        found += [("address", f"{address} of {name}") for address in ipam.sweep(root, run, name)]
+        if rest(root, run, name):
+            found.append(("bridge", f"of network {name}"))
+    for entry in os.listdir(f"{root}/networks") if os.path.isdir(f"{root}/networks") else ():
+        pid = entry.split(".")[-2] if entry.endswith(".new") else ""
+        if pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+            tree.remove(f"{root}/networks/{entry}")
+            found.append(("half-made network", entry.split(".")[1]))
+    return found
+
+
+def connect(root: str, run: str, network: str, id: str, wish: Record) -> list[str]:
+    """Put a container on one more network, at once if it runs; returns its addresses there."""
+    files = Files(root, run, id)
+    found = creation.find(root, network)
+    for address, version in ((wish["ip"], 4), (wish["ip6"], 6)):
+        if address:
+            _check(address, version, found)
+    settings = files.read("container.json")
+    if (not settings.get("networks") and settings.get("network") in (*store.BUILT_IN, "")) or _shares(settings):
+        raise InvalidState(
+            f"container {settings['name']} has no networks of its own: it was made with --network {settings['network']}",
+            hint=f"make it anew with --network {network}",
+        )
+    if any(one["network"] == network for one in settings["networks"]):
+        raise InvalidState(f"container {settings['name']} is on network {network} already", hint="network inspect")
+    addresses: list[str] = []
+    if files.monitor_alive():
+        namespace = attach.open_namespace(files)
+        try:
+            addresses = attach.join(files, settings, wish, namespace)["addresses"]
+        finally:
+            os.close(namespace)
+        hosts.write(files, settings)
+    _record(files, settings, [*settings["networks"], wish])
+    return addresses
+
+
+def _shares(settings: Record) -> bool:
+    return str(settings.get("network", "")).startswith("container:")
+
+
+def _check(address: str, version: int, network: Record) -> None:
+    option = "--ip" if version == 4 else "--ip6"
+    parsed = subnet.parse_address(option, address)
+    inside = [one for one in (subnet.parse(entry["subnet"]) for entry in network["subnets"]) if one.version == version]
+    if parsed.version != version or not inside:
+        raise InvalidArgument(
+            f"{option}: {address} cannot belong to network {network['name']}", hint="network inspect shows its subnets"
+        )
+    subnet.check(inside[0], parsed, option)
+
+
+def disconnect(root: str, run: str, network: str, id: str) -> None:
+    """Take a container off a network, at once if it runs. Raises InvalidState where it is not on it."""
+    files = Files(root, run, id)
+    settings = files.read("container.json")
+    left = [one for one in settings.get("networks") or () if one["network"] != network]
+    if len(left) == len(settings.get("networks") or ()):
+        raise InvalidState(
+            f"container {settings['name']} is not on network {network}", hint="container inspect shows its networks"
+        )
+    if files.monitor_alive():
+        attach.leave(files, network)
+        publish.retarget(files)
+        hosts.write(files, settings)
+    _record(files, settings, left)
+
+
+def _record(files: Files, settings: Record, networks: list[Record]) -> None:
+    """For the next start."""
+    settings["networks"] = networks
+    settings["network"] = ",".join(one["network"] for one in networks)
+    replace(f"{files.folder}/container.json", settings)
+
+
+def reload(root: str, run: str) -> list[str]:
+    """Put back what somebody flushed: our table, its rules, and the entries of every running container."""
+    with store.locked(root):
+        records = {name: store.read(root, name) for name in store.names(root)}
+        up = [one for one in records.values() if one["driver"] == "bridge" and index(one["bridge"])]
+        forwards = [one for _, made in state.running(root, run) for one in publish.of(made)]
+        if up or forwards:
+            firewall.restore([(one["bridge"], one["internal"]) for one in up], forwards)
+        for one in up:
+            bridge.forward(one)
+    return [one["name"] for one in up]
