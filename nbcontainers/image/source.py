@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypedDict
 
-from nbcontainers.errors import ImageError, NotFound
+from nbcontainers.errors import Error, ImageError, NotFound, RegistryError
 from nbcontainers.image.fetch import Manner, Source
 from nbcontainers.oci import digest as digests
 from nbcontainers.oci.image import MANIFEST, MAX_DOCUMENT, REF_NAME, Descriptor, read_descriptor, read_document
@@ -26,7 +26,7 @@ class Where(TypedDict, total=False):
     registry: list[str]
     settings: dict[str, Any]
     tls_verify: bool | None
-    credentials: dict[str, str] | None
+    credentials: dict[str, Any] | None
 
 
 def open_source(where: Where) -> tuple[Source, Manner]:
@@ -42,7 +42,12 @@ def of_registry(engine: Engine, reference: Reference, tls_verify: bool | None) -
     from nbcontainers.registry import credentials, settings
 
     found = settings.load(engine)
-    known = credentials.find(found.sources(reference.repository)[-1].key, reference.path)
+    key = found.sources(reference.repository)[-1].key
+    known: credentials.Credentials | RegistryError | None
+    try:
+        known = credentials.find(key, reference.path)
+    except RegistryError as error:
+        known = error  # a registry that asks nobody who he is does not need them
     return {
         "registry": list(reference), "settings": found.to_json(), "tls_verify": tls_verify,
         "credentials": known.to_json() if known else None,
@@ -55,10 +60,11 @@ def repository(where: Where, *, push: bool = False) -> Repository:
     from nbcontainers.registry.repository import Repository
     from nbcontainers.registry.settings import Settings
 
-    known = where["credentials"]
+    said = where["credentials"]
+    known: Any = said and (Error.from_json(said) if "error" in said else Credentials.from_json(said))
     return Repository(
         Reference(*where["registry"]), Settings.from_json(where["settings"]), push=push,
-        tls_verify=where["tls_verify"], credentials=Credentials.from_json(known) if known else None,
+        tls_verify=where["tls_verify"], credentials=known,
     )  # fmt: skip
 
 

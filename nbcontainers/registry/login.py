@@ -21,6 +21,9 @@ from nbcontainers.registry.credentials import HUB, Credentials
 from nbcontainers.registry.endpoint import Endpoint
 from nbcontainers.registry.settings import Settings
 
+_LONGEST = 64 << 10
+"""Characters of a password from the input."""
+
 
 def login(settings: Settings, registry: str, username: str, password: str, *, tls_verify: bool | None = None) -> str:
     """Check them and keep them; returns where. Nothing is kept when the registry refuses them (RegistryError)."""
@@ -59,25 +62,38 @@ def check(settings: Settings, name: str, given: Credentials, *, tls_verify: bool
 
 
 def ask(username: str, password: str, *, from_input: bool) -> tuple[str, str]:
-    """User and password, from the input or by asking for what is missing. Raises InvalidArgument where nobody can be asked."""
+    """User and password, from the input or by asking for what is missing.
+
+    The input may have several lines, as the key files of some registries. Raises InvalidArgument where nobody can be
+    asked, and for what is neither.
+    """
     if from_input:
         if password or not username:
             raise InvalidArgument(
-                "--password-stdin needs -u USER, and no -p", hint="login HOST -u USER --password-stdin"
+                "--password-stdin needs -u USER, and no -p", hint="%image login HOST -u USER --password-stdin"
             )
-        password = sys.stdin.readline().rstrip("\r\n")
-    if not (username and password) and not from_input:
-        if not (sys.stdin.isatty() or getpass.getpass.__module__ != "getpass"):  # ipykernel puts its own in its place
-            raise InvalidArgument(
-                "login needs a user and a password", hint="login HOST -u USER --password-stdin < FILE"
-            )
-        username = username or input("User name: ").strip()
-        password = password or getpass.getpass("Password: ")
-    if not username or not password or ":" in username or not (username + password).isprintable():
+        password = sys.stdin.read(_LONGEST).rstrip("\r\n")
+    elif not (username and password):
+        username, password = _asked(username, password)
+    if not username or not password or ":" in username or not username.isprintable():
         raise InvalidArgument(
-            "a user name without ':' and a password are needed", hint="login HOST -u USER, and type the password"
+            "a user name without ':' and a password are needed", hint="%image login HOST -u USER, and type the password"
         )
     return username, password
+
+
+def _asked(username: str, password: str) -> tuple[str, str]:
+    """By whoever sits before the terminal or the notebook, where ipykernel puts its own `getpass` in its place."""
+    try:
+        if sys.stdin.isatty() or getpass.getpass.__module__ != "getpass":
+            username = username or input("User name: ").strip()
+            return username, password or getpass.getpass("Password: ")
+    except (NotImplementedError, EOFError):
+        pass  # a notebook run by a program: there is nobody
+    raise InvalidArgument(
+        "login needs a user and a password",
+        hint="%image login HOST -u USER --password-stdin, with the password as input",
+    )
 
 
 def store(name: str, given: Credentials) -> str:

@@ -24,7 +24,8 @@ class Repository:
     """Where `reference` lives. All threads may share one; `close` ends what any of them still waits for.
 
     `push` asks for the right to write, and leaves the mirrors alone. `tls_verify` overrides the settings' `insecure`.
-    `credentials` are for the registry itself, not for its mirrors; by default they are looked up when it asks for them.
+    `credentials` are for the registry itself, not for its mirrors; by default they are looked up when it asks for them. A
+    RegistryError in their place, of looking them up before, is raised only then.
     Every failure is a RegistryError; `error.retry` says whether trying again makes sense, `error.status` HTTP's status.
     """
 
@@ -35,7 +36,7 @@ class Repository:
         *,
         push: bool = False,
         tls_verify: bool | None = None,
-        credentials: Credentials | None = None,
+        credentials: Credentials | RegistryError | None = None,
     ) -> None:
         self.reference = reference
         sources = settings.sources(reference.repository, insecure=None if tls_verify is None else not tls_verify)
@@ -141,11 +142,19 @@ def _may(mirror: Source, name: str) -> bool:
     return mirror.pull == "all" or (mirror.pull == "digest-only") == is_digest(name)
 
 
-def _finder(source: Source, reference: Reference, given: Credentials | None) -> Callable[[], Credentials | None]:
-    if given and not source.mirror:
-        return lambda: given
+def _finder(
+    source: Source, reference: Reference, given: Credentials | RegistryError | None
+) -> Callable[[], Credentials | None]:
     path = source.path if source.mirror else reference.path
-    return lambda: known.find(source.key, path)
+
+    def find() -> Credentials | None:
+        if given is None or source.mirror:
+            return known.find(source.key, path)
+        if isinstance(given, RegistryError):
+            raise given
+        return given
+
+    return find
 
 
 def _joined(errors: list[RegistryError]) -> RegistryError:

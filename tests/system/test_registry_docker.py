@@ -24,6 +24,7 @@ from nbcontainers.registry.repository import Repository
 from nbcontainers.registry.settings import Mirror, Registry, Settings
 from tests import peers
 from tests.registries import PASSWORD, USER, DockerRegistry, digest_of, fill, image_of
+from tests.system.kernel import Kernel
 
 LAYERS = [random.Random(seed).randbytes(size) for seed, size in enumerate((1000, 3_000_000, 10))]
 ME = Credentials(USER, PASSWORD)
@@ -276,3 +277,34 @@ def test_a_mirror_of_another_kind(
         assert one.manifest("1")[1] == first
         assert one.manifest("2")[1] == second
         assert list(one.tags()) == ["2"]
+
+
+def test_a_notebook_asks_for_the_password_and_shows_it_nowhere(logged_out: DockerRegistry, nobody: Path) -> None:
+    """Through the frontend's own prompt, as ipykernel has it."""
+    kernel = Kernel()
+    asked: list[Any] = []
+    shown: list[Any] = []
+
+    def answer(message: Any) -> None:
+        asked.append(message["content"])
+        kernel.client.input(PASSWORD if message["content"]["password"] else USER)
+
+    try:
+        reply = kernel.client.execute_interactive(
+            f"out = %image login {logged_out.host}\nprint(out)\nout",
+            allow_stdin=True, stdin_hook=answer, output_hook=shown.append, timeout=60,
+        )  # fmt: skip
+        refused = kernel.client.execute_interactive(
+            f"%image login {logged_out.host} -u {USER}", allow_stdin=False, output_hook=shown.append, timeout=60
+        )  # as nbconvert and nbclient run cells
+    finally:
+        kernel.close()
+    assert reply["content"]["status"] == "ok", reply["content"]
+    assert [(one["prompt"], one["password"]) for one in asked] == [("User name: ", False), ("Password: ", True)]
+    assert str(nobody / ".docker/config.json") in str(shown)
+    assert PASSWORD not in str(shown)
+    assert "login needs a user and a password" in refused["content"]["evalue"]
+    assert find(logged_out.host) == ME
+    from nbcontainers.registry import login
+
+    login.logout(logged_out.host)

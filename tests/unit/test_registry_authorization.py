@@ -367,3 +367,13 @@ def test_a_redirect_of_the_token_server_takes_no_password_along(liar: Liar) -> N
         failing(liar, credentials=ME)
         assert other.asked
         assert all("authorization" not in asked.headers for asked in other.asked)
+
+
+def test_credentials_that_could_not_be_found_matter_only_where_they_are_needed(liar: Liar) -> None:
+    """As with a helper that is named in the configuration and not installed."""
+    missing = RegistryError("docker-credential-desktop is not installed, and the configuration names it")
+    liar.serve("a/b", "1", IMAGE)
+    with repository(liar, credentials=missing) as one:
+        one.manifest("1")
+    Guarded(liar)
+    assert "docker-credential-desktop is not installed" in failing(liar, credentials=missing).message

@@ -352,10 +352,17 @@ def test_the_password_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert login.ask("you", "", from_input=False) == ("you", "secret for Password: ")
     assert login.ask("you", "word", from_input=False) == ("you", "word")
 
+    def nobody_there(prompt: str) -> str:
+        raise NotImplementedError("this frontend does not support input requests")
+
+    monkeypatch.setattr(getpass, "getpass", nobody_there)
+    with pytest.raises(InvalidArgument, match="login needs a user and a password"):
+        login.ask("you", "", from_input=False)
+
 
 def test_the_password_from_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO("word\r\nmore"))
-    assert login.ask("me", "", from_input=True) == ("me", "word")
+    monkeypatch.setattr(sys, "stdin", io.StringIO('{\n  "key": 1\n}\r\n'))
+    assert login.ask("_json_key", "", from_input=True) == ("_json_key", '{\n  "key": 1\n}')
     for words in (("", ""), ("me", "p")):
         with pytest.raises(InvalidArgument, match="--password-stdin needs -u USER"):
             login.ask(*words, from_input=True)
