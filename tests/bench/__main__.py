@@ -1,4 +1,5 @@
-"""`python3 tests bench [run] [exec] [heap] [pss] [images] [--rounds N] [--only peers|ours]`: ratios to the field's programs.
+"""`python3 tests bench [run] [exec] [heap] [pss] [images] [floor] [--rounds N] [--against crun,…]`: ratios to the
+field's programs, and what the kernel alone takes on this host.
 
 Needs root. Everything runs in one private mount namespace, so that no foreign runtime can damage the host.
 """
@@ -18,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from tests import peers
-from tests.bench import images, programs
+from tests.bench import floor, images, programs
 from tests.bench.kernel import Kernel
 from tests.bench.monitor_memory import idle_monitor
 from tests.bench.sampling import Samples, alternate, ratio, table
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("run", "exec", "heap", "pss", "images")
+PARTS = ("run", "exec", "heap", "pss", "images", "floor")
+RUNTIMES = {"crun", "runc", "podman", "docker"}
 OURS = "nbcontainers run (notebook)"
 GOALS = {  # of our median to theirs
     "run": {"crun run": 1.0, "runc run": 1 / 3, "podman run": 1 / 12, "docker run": 1 / 40},
@@ -45,6 +47,7 @@ def main() -> int:
     where = tempfile.TemporaryDirectory(prefix="nbc-bench-", dir=options.folder, ignore_cleanup_errors=True)
     with programs.cgroups_as_before(), where as folder:
         os.environ["NBCONTAINERS_ROOT"], os.environ["NBCONTAINERS_RUN"] = f"{folder}/root", f"{folder}/run"
+        RUNTIMES.intersection_update(options.against.split(","))
         found = {part: MEASURES[part](Path(folder), options.rounds) for part in options.parts or PARTS}
     return write(found, options.json)
 
@@ -52,6 +55,7 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python3 tests bench", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure (all)")
+    parser.add_argument("--against", default=",".join(sorted(RUNTIMES)), help="whose `run` beside ours (all)")
     parser.add_argument("--rounds", type=int, default=40, help="samples of each program (40)")
     parser.add_argument("--folder", default="/var/tmp", help="where all of them keep their files: a disk, as in life")
     parser.add_argument("--json", type=Path, default=ROOT / ".artefacts/bench.json", help="where the samples go")
@@ -75,8 +79,12 @@ def measure_run(folder: Path, rounds: int) -> dict[str, Any]:
 def peer_runs(folder: Path, config: dict[str, Any]) -> Iterator[dict[str, Callable[[], float]]]:
     bundle = programs.bundle(folder / "bundle", programs.peer_config(config))
     archive = peers.busybox_archive(folder / "busybox.tar")
-    targets = {"crun run": programs.oci("crun", bundle), "runc run": programs.oci("runc", bundle)}
-    targets["podman run"] = programs.podman(folder / "podman", archive)
+    targets = {f"{name} run": programs.oci(name, bundle) for name in ("crun", "runc") if name in RUNTIMES}
+    if "podman" in RUNTIMES:
+        targets["podman run"] = programs.podman(folder / "podman", archive)
+    if "docker" not in RUNTIMES:
+        yield targets
+        return
     with programs.docker(folder / "docker", archive) as client:
         targets["docker run"] = programs.command(*client, "run", "--rm", *programs.LIMITS, "bench", "/bin/true")
         yield targets
@@ -139,6 +147,8 @@ def compare(part: str, samples: Samples, ours: str) -> dict[str, Any]:
     print(f"\n{part}: {' '.join((MEASURES[part].__doc__ or '').split())}\n{table(samples)}")
     ratios = {}
     for theirs, goal in GOALS[part].items():
+        if theirs not in samples:
+            continue
         middle, low, high = ratio(samples[ours], samples[theirs])
         ratios[theirs] = {"ratio": middle, "low": low, "high": high, "goal": goal}
         verdict = "ok" if middle <= goal else "MISSED"
@@ -162,6 +172,7 @@ MEASURES: dict[str, Callable[[Path, int], dict[str, Any]]] = {
     "heap": measure_heap,
     "pss": measure_pss,
     "images": images.measure,
+    "floor": floor.measure,
 }
 
 if __name__ == "__main__":
