@@ -1,7 +1,7 @@
 """The verbs of `image`: each a function here, a word on the command line and in the magics.
 
 An image is given by name (`mini`, `nginx:1.21`), name@digest, id or the beginning of its id. `engine` is where the
-store lives; by default this user's own.
+store lives; by default this user's own. `progress` is called with what happens (see image/progress.py).
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from nbcontainers.engine import Engine, default_engine
 from nbcontainers.errors import InvalidArgument
+from nbcontainers.image import options
 from nbcontainers.image.image import Image
-from nbcontainers.image.versions import MOVES
-from nbcontainers.option import Argument, Option
+from nbcontainers.option import Option
 
 if TYPE_CHECKING:
     from nbcontainers.image.progress import Listener
@@ -43,117 +43,50 @@ __all__ = [
     "verify",
 ]
 
-File = Annotated[str, Argument("FILE", "a tar, plain or compressed by gzip, zstd, xz or bzip2; - is the input", "path")]
-RepositoryName = Annotated[str, Argument("REPOSITORY", "[REGISTRY/]NAME without a tag", complete="repository")]
-Pattern = Annotated[str, Argument("PATTERN", "only tags that hold it, or fit it: '1.21*'")]
-TlsVerify = Annotated[
-    bool | None, Option(help="check the registry's certificate (=false: don't), whatever the settings say")
-]
-Name = Annotated[str, Argument("IMAGE", "name, name@digest, id or its beginning", complete="image")]
 
-
-def import_(
-    file: File,
-    reference: Annotated[str, Argument("REFERENCE", "what to call it: NAME[:TAG]")] = "",
-    *,
-    change: Annotated[
-        Sequence[str], Option("-c", help="a Dockerfile instruction for its config, as 'CMD python3'", metavar="LINE")
-    ] = (),
-    message: Annotated[str, Option("-m", help="a comment for its history")] = "",
-    engine: Engine | None = None,
-) -> Image:
-    """Make an image of one layer from the tar of a root file system.
-
-    What `docker export`, debootstrap or mmdebstrap made. Raises ImageError for a tar that is damaged or hostile, and
-    then the store is as it was.
-    """
-    from nbcontainers.image import imported, removal
-
-    store = engine or default_engine()
-    try:
-        return imported.import_(store, str(file), reference, _texts(change), message)
-    except BaseException:
-        removal.sweep(store)
-        raise
-
-
-def load(
-    file: Annotated[str, Argument("FILE", "a docker-archive, an oci-archive or an OCI layout folder", "path")] = "",
-    *,
-    input: Annotated[str, Option("-i", help="the same, as Docker writes it", metavar="FILE", complete="path")] = "",
-    platform: Annotated[
-        str, Option(help="of an index, the image for OS/ARCHITECTURE[/VARIANT]", metavar="PLATFORM")
-    ] = "",
-    progress: Listener | None = None,
-    engine: Engine | None = None,
-) -> list[Image]:
-    """Bring in the images of an archive, with their names.
-
-    What `docker save`, `podman save`, `skopeo copy` or `buildah push` wrote, compressed or not; `-` is the input. All
-    digests are checked and all layers unpacked. Raises ImageError, and then the store is as it was.
-    """
-    from nbcontainers.image import archive, removal
-
-    if bool(file) == bool(input):
-        raise InvalidArgument("load needs one archive", hint="%image load FILE")
-    store = engine or default_engine()
-    try:
-        return archive.load(store, str(file or input), platform, progress)
-    except BaseException:
-        removal.sweep(store)
-        raise
+# In and out.
 
 
 def pull(
-    *references: Annotated[
-        str,
-        Argument(
-            "REFERENCE", "NAME[:TAG|@DIGEST], oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE", "transport"
-        ),
-    ],
-    platform: Annotated[
-        str, Option(help="another machine's image: OS/ARCHITECTURE[/VARIANT], as linux/arm64", metavar="PLATFORM")
-    ] = "",
+    *references: options.Pulled,
+    platform: options.Platform = "",
     all_tags: Annotated[bool, Option("-a", help="every tag of the repository")] = False,
-    tls_verify: TlsVerify = None,
+    tls_verify: options.TlsVerify = None,
     progress: Listener | None = None,
     engine: Engine | None = None,
 ) -> list[Image]:
     """Bring images from a registry into the store, unpacked.
 
-    Only what is missing is fetched, all layers at the same time; every byte is checked. `progress` is called with what
-    happens (image/progress.py). Raises RegistryError, ImageError or NotFound, and then the store is as it was.
+    Only what is missing is fetched, all layers at the same time; every byte is checked.
+
+    Raises RegistryError, ImageError or NotFound, and then the store is as it was.
     """
     from nbcontainers.image import pulling, removal
 
-    if not references:
-        raise InvalidArgument("pull needs an image", hint="%image pull NAME[:TAG]")
-    store = engine or default_engine()
-    try:
+    _some(references, "pull", "%image pull NAME[:TAG]")
+    with removal.unless_all_is_well(store := engine or default_engine()):
         return [
             image for text in references
             for image in pulling.pull(
                 store, str(text), platform=platform, all_tags=all_tags, tls_verify=tls_verify, progress=progress
             )
         ]  # fmt: skip
-    except BaseException:
-        removal.sweep(store)
-        raise
 
 
 def push(
-    image: Name,
-    destination: Annotated[str, Argument("DESTINATION", "where to, if not by its own name: REGISTRY/NAME[:TAG]")] = "",
+    image: options.Name,
+    destination: options.Destination = "",
     *,
     all_tags: Annotated[bool, Option("-a", help="every name that the image's repository has here")] = False,
-    tls_verify: TlsVerify = None,
+    tls_verify: options.TlsVerify = None,
     progress: Listener | None = None,
     engine: Engine | None = None,
 ) -> str:
-    """Send an image to a registry, byte for byte as it is here; returns the digest of its manifest.
+    """Send an image to a registry, byte for byte as it is here.
 
-    What the registry has already is not sent. `progress` is called with what happens (image/progress.py). Raises
-    RegistryError.
+    What the registry has already is not sent. The result is the digest of the manifest there.
+
+    Raises RegistryError.
     """
     from nbcontainers.image import pushing
 
@@ -162,13 +95,86 @@ def push(
     )  # fmt: skip
 
 
+def load(
+    file: options.Archive = "",
+    *,
+    input: options.Input = "",
+    platform: options.PlatformOfIndex = "",
+    progress: Listener | None = None,
+    engine: Engine | None = None,
+) -> list[Image]:
+    """Bring in the images of an archive, with their names.
+
+    What `docker save`, `podman save`, `skopeo copy` or `buildah push` wrote, compressed or not; `-` is the input. All
+    digests are checked and all layers unpacked.
+
+    Raises ImageError, and then the store is as it was.
+    """
+    from nbcontainers.image import archive, removal
+
+    if bool(file) == bool(input):
+        raise InvalidArgument("load needs one archive", hint="%image load FILE")
+    with removal.unless_all_is_well(store := engine or default_engine()):
+        return archive.load(store, str(file or input), platform, progress)
+
+
+def save(
+    *references: options.Name,
+    output: options.OutputOrFolder = "",
+    format: options.Form = options.FORMS[0],
+    uncompressed: Annotated[bool, Option(help="layers as plain tars, for what cannot read theirs")] = False,
+    engine: Engine | None = None,
+) -> None:
+    """Write images with their names to one archive, which Docker, podman, skopeo and `image load` read.
+
+    A docker-archive is an oci-archive as well (as Docker 25 and later write it). Blobs are checked on the way and
+    written once; the same images make the same bytes. The file is there as a whole or not at all.
+    """
+    from nbcontainers.image import saving
+
+    _some(references, "save", "%image save IMAGE -o FILE; %image ls shows them")
+    texts = [str(text) for text in references]
+    saving.save(engine or default_engine(), texts, str(output), format, uncompressed=uncompressed)
+
+
+def import_(
+    file: options.Tar,
+    reference: options.Given = "",
+    *,
+    change: options.Change = (),
+    message: Annotated[str, Option("-m", help="a comment for its history")] = "",
+    engine: Engine | None = None,
+) -> Image:
+    """Make an image of one layer from the tar of a root file system.
+
+    What `docker export`, debootstrap or mmdebstrap made.
+
+    Raises ImageError for a tar that is damaged or hostile, and then the store is as it was.
+    """
+    from nbcontainers.image import imported, removal
+
+    with removal.unless_all_is_well(store := engine or default_engine()):
+        return imported.import_(store, str(file), reference, _texts(change), message)
+
+
+def export(image: options.Name, *, output: options.Output = "", engine: Engine | None = None) -> None:
+    """Write all files of an image to one tar, as its containers would see them; `image import` reads it.
+
+    The same image makes the same bytes. The file is there as a whole or not at all.
+    """
+    from nbcontainers.image import exporting
+
+    exporting.export(engine or default_engine(), str(image), str(output))
+
+
+# What is here.
+
+
 def ls(
-    name: Annotated[str, Argument("NAME", "only images whose name begins so")] = "",
+    name: options.Begins = "",
     *,
     all_: Annotated[bool, Option("-a", help="also those without a name")] = False,
-    filter: Annotated[
-        Sequence[str], Option("-f", help="dangling=, label=, before=, since= or reference=", metavar="KEY=VALUE")
-    ] = (),
+    filter: options.Filter = (),
     digests: Annotated[bool, Option(help="the manifest's digest too")] = False,
     no_trunc: Annotated[bool, Option(help="ids and digests as long as they are")] = False,
     engine: Engine | None = None,
@@ -184,64 +190,100 @@ def ls(
     )
 
 
-def _texts(given: str | Sequence[str]) -> Sequence[str]:
-    return [given] if isinstance(given, str) else given
+def inspect(*references: options.Name, engine: Engine | None = None) -> list[dict[str, Any]]:
+    """Everything known of the images, in Docker's words."""
+    from nbcontainers.image import listing
+    from nbcontainers.image.store import resolve
+
+    _some(references, "inspect", "%image inspect IMAGE; %image ls shows them")
+    store = engine or default_engine()
+    return [listing.details(resolve(store, str(text))) for text in references]
+
+
+def history(
+    image: options.Name,
+    *,
+    moved: Annotated[bool, Option(help="instead what its name has meant, and since when")] = False,
+    no_trunc: Annotated[bool, Option(help="ids and commands as long as they are")] = False,
+    engine: Engine | None = None,
+) -> Table:
+    """The steps an image was made in, the last one first, with the size of the layer each made."""
+    from nbcontainers.image import listing
+    from nbcontainers.image.store import resolve
+
+    found = resolve(engine or default_engine(), str(image))
+    return listing.moves(found) if moved else listing.history(found, whole=no_trunc)
+
+
+def tree(*references: options.Name, engine: Engine | None = None) -> Table:
+    """The layers of images, or of all, as a tree: which instruction made each, its size, and its files + ~ -.
+
+    Images share the layers they begin with; the column `images` shows where each ends.
+    """
+    from nbcontainers.image import stack
+    from nbcontainers.image.store import images, resolve
+
+    store = engine or default_engine()
+    found = [resolve(store, str(text)) for text in references] or images(store)
+    return stack.tree(found, unpack=bool(references))
+
+
+def diff(one: options.Name, other: options.Other, *, engine: Engine | None = None) -> Table:
+    """The files in which two images differ: A only in the second, D only in the first, C in both.
+
+    Rows: kind, path, before, after (bytes). A new time alone is no difference. Images are unpacked if need be.
+    """
+    from nbcontainers.image import difference
+    from nbcontainers.image.store import resolve
+
+    store = engine or default_engine()
+    return difference.diff(resolve(store, str(one)), resolve(store, str(other)))
+
+
+def verify(*references: options.Name, engine: Engine | None = None) -> Table:
+    """Check images, or the whole store: hash every blob, compare every unpacked layer with its tar.
+
+    Raises ImageError that names what is damaged and says what to type.
+    """
+    from nbcontainers.image import verifying
+
+    return verifying.verify(engine or default_engine(), [str(text) for text in references])
+
+
+# Names and room.
+
+
+def tag(image: options.Name, reference: options.NewName, *, engine: Engine | None = None) -> Image:
+    """Give an image one more name. A name that meant another image moves."""
+    from nbcontainers.image import tagging
+
+    return tagging.tag(engine or default_engine(), str(image), reference)
 
 
 def rm(
-    *references: Name,
+    *references: options.Name,
     force: Annotated[bool, Option("-f", help="also with several names, or while containers use it")] = False,
     engine: Engine | None = None,
 ) -> list[str]:
     """Remove names, and with the last one the image and every layer that nothing else needs.
 
-    Returns what was untagged and deleted, as Docker reports it. Raises InvalidState while a container uses it. A
-    container keeps its unpacked layers in any case.
+    The result is what was untagged and deleted, as Docker reports it. A container keeps its unpacked layers in any case.
+
+    Raises InvalidState while a container uses it.
     """
     from nbcontainers.image import removal
 
-    if not references:
-        raise InvalidArgument("rm needs an image", hint="%image rm IMAGE; %image ls shows them")
+    _some(references, "rm", "%image rm IMAGE; %image ls shows them")
     store = engine or default_engine()
     report = [line for text in references for line in removal.remove(store, str(text), force=force)]
     removal.sweep(store)
     return report
 
 
-def inspect(*references: Name, engine: Engine | None = None) -> list[dict[str, Any]]:
-    """Everything known of the images, in Docker's words."""
-    from nbcontainers.image import listing
-    from nbcontainers.image.store import resolve
-
-    if not references:
-        raise InvalidArgument("inspect needs an image", hint="%image inspect IMAGE; %image ls shows them")
-    store = engine or default_engine()
-    return [listing.details(resolve(store, str(text))) for text in references]
-
-
-def export(
-    image: Name,
-    *,
-    output: Annotated[
-        str, Option("-o", help="the file to write; - is the output", metavar="FILE", complete="path")
-    ] = "",
-    engine: Engine | None = None,
-) -> None:
-    """Write all files of an image to one tar, as its containers would see them; `image import` reads it.
-
-    The same image makes the same bytes. The file is there as a whole or not at all.
-    """
-    from nbcontainers.image import exporting
-
-    exporting.export(engine or default_engine(), str(image), str(output))
-
-
 def prune(
     *,
     all_: Annotated[bool, Option("-a", help="all images without a container, not only those without a name")] = False,
-    filter: Annotated[
-        Sequence[str], Option(help="until=24h or a time, label=KEY[=VALUE], label!=…", metavar="KEY=VALUE")
-    ] = (),
+    filter: options.PruneFilter = (),
     dry_run: Annotated[bool, Option(help="only show what would go")] = False,
     engine: Engine | None = None,
 ) -> Table:
@@ -266,130 +308,17 @@ def df(
     return usage.layers(store) if layers else usage.images(store)
 
 
-def verify(*references: Name, engine: Engine | None = None) -> Table:
-    """Check images, or the whole store: hash every blob, compare every unpacked layer with its tar.
-
-    Raises ImageError that names what is damaged and says what to type.
-    """
-    from nbcontainers.image import verifying
-
-    return verifying.verify(engine or default_engine(), [str(text) for text in references])
-
-
-def save(
-    *references: Name,
-    output: Annotated[
-        str,
-        Option(
-            "-o",
-            help="the file to write, or the folder of an oci-dir; - is the output",
-            metavar="FILE",
-            complete="path",
-        ),
-    ] = "",
-    format: Annotated[
-        str,
-        Option(
-            help="docker-archive, oci-archive or oci-dir",
-            metavar="FORM",
-            choices=("docker-archive", "oci-archive", "oci-dir"),
-        ),
-    ] = "docker-archive",
-    uncompressed: Annotated[bool, Option(help="layers as plain tars, for what cannot read theirs")] = False,
-    engine: Engine | None = None,
-) -> None:
-    """Write images with their names to one archive, which Docker, podman, skopeo and `image load` read.
-
-    A docker-archive is an oci-archive as well (as Docker 25 and later write it). Blobs are checked on the way and
-    written once; the same images make the same bytes. The file is there as a whole or not at all.
-    """
-    from nbcontainers.image import saving
-
-    if not references:
-        raise InvalidArgument("save needs an image", hint="%image save IMAGE -o FILE; %image ls shows them")
-    texts = [str(text) for text in references]
-    saving.save(engine or default_engine(), texts, str(output), format, uncompressed=uncompressed)
-
-
-def tag(
-    image: Name,
-    reference: Annotated[str, Argument("REFERENCE", "its additional name: NAME[:TAG]")],
-    *,
-    engine: Engine | None = None,
-) -> Image:
-    """Give an image one more name. A name that meant another image moves."""
-    from nbcontainers.image import layout
-    from nbcontainers.image.image import missing
-    from nbcontainers.image.store import resolve
-    from nbcontainers.oci import reference as references
-
-    store = engine or default_engine()
-    found = resolve(store, str(image))
-    if found.is_host:
-        raise InvalidArgument("host is this machine itself and has no other name", hint="use `host`")
-    wanted = references.parse(reference, default_domain=references.LOCAL)
-    if wanted.digest:
-        raise InvalidArgument(f"{reference!r} has a digest, which cannot be given", hint="write NAME:TAG")
-    with layout.update(store, "tag") as manifests:
-        if not any(one["digest"] == found.digest for one in manifests):
-            raise missing(str(image), [])
-        layout.set_name(manifests, str(wanted), found.descriptor)
-    return Image(store, found.digest, str(wanted), found.manifest_size)
-
-
-def history(
-    image: Name,
-    *,
-    moved: Annotated[bool, Option(help="instead what its name has meant, and since when")] = False,
-    no_trunc: Annotated[bool, Option(help="ids and commands as long as they are")] = False,
-    engine: Engine | None = None,
-) -> Table:
-    """The steps an image was made in, the last one first, with the size of the layer each made."""
-    from nbcontainers.image import listing
-    from nbcontainers.image.store import resolve
-
-    found = resolve(engine or default_engine(), str(image))
-    return listing.moves(found) if moved else listing.history(found, whole=no_trunc)
-
-
-def diff(
-    one: Name,
-    other: Annotated[str, Argument("IMAGE", "the image to compare it with", complete="image")],
-    *,
-    engine: Engine | None = None,
-) -> Table:
-    """The files in which two images differ: A only in the second, D only in the first, C in both.
-
-    Rows: kind, path, before, after (bytes). A new time alone is no difference. Images are unpacked if need be.
-    """
-    from nbcontainers.image import difference
-    from nbcontainers.image.store import resolve
-
-    store = engine or default_engine()
-    return difference.diff(resolve(store, str(one)), resolve(store, str(other)))
-
-
-def tree(*references: Name, engine: Engine | None = None) -> Table:
-    """The layers of images, or of all, as a tree: which instruction made each, its size, and its files + ~ -.
-
-    Images share the layers they begin with; the column `images` shows where each ends.
-    """
-    from nbcontainers.image import stack
-    from nbcontainers.image.store import images, resolve
-
-    store = engine or default_engine()
-    found = [resolve(store, str(text)) for text in references] or images(store)
-    return stack.tree(found, unpack=bool(references))
+# Registries.
 
 
 def tags(
-    repository: RepositoryName,
-    pattern: Pattern = "",
+    repository: options.Repository,
+    pattern: options.Pattern = "",
     *,
-    kind: Annotated[str, Option(help="only tags of this kind", choices=tuple(MOVES))] = "",
+    kind: options.Kind = "",
     limit: Annotated[int, Option("-n", help="only so many, the newest versions")] = 0,
     digests: Annotated[bool, Option(help="ask what each means now, and show which images here are the same")] = False,
-    tls_verify: TlsVerify = None,
+    tls_verify: options.TlsVerify = None,
     engine: Engine | None = None,
 ) -> Table:
     """List a registry's tags, newest version first, and how each moves.
@@ -406,11 +335,11 @@ def tags(
 
 
 def search_tags(
-    repository: RepositoryName,
-    pattern: Pattern = "",
+    repository: options.Repository,
+    pattern: options.Pattern = "",
     *,
     limit: Annotated[int, Option("-n", help="only so many; 0 for all")] = 25,
-    tls_verify: TlsVerify = None,
+    tls_verify: options.TlsVerify = None,
     engine: Engine | None = None,
 ) -> Table:
     """List a registry's tags plainly, as Podman's `search --list-tags` does.
@@ -422,7 +351,7 @@ def search_tags(
     return remote.search(engine or default_engine(), repository, pattern, limit=limit, tls_verify=tls_verify)
 
 
-def outdated(*references: Name, tls_verify: TlsVerify = None, engine: Engine | None = None) -> Table:
+def outdated(*references: options.Name, tls_verify: options.TlsVerify = None, engine: Engine | None = None) -> Table:
     """Ask the registries whether the tags that are here (all, or those named) still mean the same.
 
     STATE is `up to date`, `moved`, `gone` or `unreachable`; HERE SINCE is when the image came. Nothing is pulled.
@@ -433,20 +362,20 @@ def outdated(*references: Name, tls_verify: TlsVerify = None, engine: Engine | N
 
 
 def login(
-    registry: Annotated[str, Argument("REGISTRY", "host[:port]; Docker Hub by default", complete="registry")] = "",
+    registry: options.Registry = "",
     *,
-    username: Annotated[str, Option("-u", help="asked for if it is not given", metavar="USER")] = "",
-    password: Annotated[
-        str, Option("-p", help="better left away: it stays in the notebook, or in the shell's history", metavar="WORD")
-    ] = "",
+    username: options.User = "",
+    password: options.Password = "",
     password_stdin: Annotated[bool, Option(help="take the password from the input")] = False,
-    tls_verify: TlsVerify = None,
+    tls_verify: options.TlsVerify = None,
     engine: Engine | None = None,
 ) -> str:
-    """Log in at a registry. The password is asked for, checked there, and kept where docker and podman find it too.
+    """Log in at a registry.
 
-    Returns where it is kept: a credential helper, if docker's configuration names one, else a file that only you can
-    read. Raises RegistryError, and keeps nothing, when the registry does not accept it.
+    The password is asked for, checked there, and kept where docker and podman find it too. The result is where: a
+    credential helper, if docker's configuration names one, else a file that only you can read.
+
+    Raises RegistryError, and keeps nothing, when the registry does not accept it.
     """
     from nbcontainers.registry import login as door
     from nbcontainers.registry import settings
@@ -457,11 +386,25 @@ def login(
 
 
 def logout(
-    registry: Annotated[str, Argument("REGISTRY", "host[:port]; Docker Hub by default", complete="registry")] = "",
+    registry: options.Registry = "",
     *,
     all_: Annotated[bool, Option("-a", help="at every registry there is a login for")] = False,
 ) -> list[str]:
-    """Forget the login at a registry. Returns the files and helpers that knew it; raises NotFound if none did."""
+    """Forget the login at a registry.
+
+    The result is the files and helpers that knew it.
+
+    Raises NotFound if none did.
+    """
     from nbcontainers.registry import login as door
 
     return door.logout_all() if all_ else door.logout(registry)
+
+
+def _texts(given: str | Sequence[str]) -> Sequence[str]:
+    return [given] if isinstance(given, str) else given
+
+
+def _some(references: Sequence[str], verb: str, hint: str) -> None:
+    if not references:
+        raise InvalidArgument(f"{verb} needs an image", hint=hint)

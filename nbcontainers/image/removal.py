@@ -9,7 +9,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,16 @@ def sweep(engine: Engine) -> dict[str, int]:
         _drop_dangling(engine.snapshots / "l")
     work.discard(gone)
     return {"blobs": len(going), "snapshots": len(gone), "bytes": freed}
+
+
+@contextmanager
+def unless_all_is_well(engine: Engine) -> Generator[None]:
+    """What the block added in vain goes when it raises, and the store is as it was."""
+    try:
+        yield
+    except BaseException:
+        sweep(engine)
+        raise
 
 
 def _unreachable_blobs(engine: Engine, blobs: set[str]) -> Iterator[Path]:
