@@ -14,11 +14,9 @@ from typing import Any
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.image import lease, work
 from nbcontainers.image.image import Image
-from nbcontainers.layer import lower, xattrs
+from nbcontainers.layer import holes, lower, xattrs
 from nbcontainers.layer.lower import Found
 from nbcontainers.table import Column, Table, bytes_
-
-_PIECE = 256 << 10
 
 
 def diff(one: Image, other: Image) -> Table:
@@ -97,7 +95,4 @@ def _same_content(old: Found, new: Found) -> bool:
     if (old.status.st_dev, old.status.st_ino) == (new.status.st_dev, new.status.st_ino):
         return True
     with open(_place(old), "rb", buffering=0) as one, open(_place(new), "rb", buffering=0) as other:
-        while piece := one.read(_PIECE):
-            if piece != other.read(_PIECE):
-                return False
-    return True
+        return holes.same(one.fileno(), other.fileno())

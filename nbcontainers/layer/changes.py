@@ -15,14 +15,15 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from nbcontainers.errors import ImageError
-from nbcontainers.layer import lower, xattrs
+from nbcontainers.layer import holes, lower, xattrs
 from nbcontainers.layer.lower import Found
 from nbcontainers.layer.tree import lstat, show
 from nbcontainers.linux import inroot
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_PIECE = 256 << 10
+_VANISHED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL)
+"""What a running program's quickness looks like: gone, or something else by now."""
 _FOREIGN = ("redirect", "metacopy")
 
 
@@ -170,7 +171,12 @@ class _Comparison:
         change = Change(path, "C" if below else "A", status, descriptor, name, below)
         if stat.S_ISREG(status.st_mode):
             self._refuse_foreign(change.place, path)
-        return change if not below or _differs(below[0], status, change.place, change) else None
+        try:
+            return change if not below or _differs(below[0], status, change.place, change) else None
+        except OSError as error:
+            if error.errno not in _VANISHED:
+                raise
+            return None
 
     def _with_folders(self, folder: _Folder, change: Change) -> Iterator[Change]:
         """The change, after the folders it is in that were not told of yet."""
@@ -290,7 +296,7 @@ def _unless_gone(root: int, path: bytes) -> int | None:
     try:
         return open_folder(root, path)
     except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+        if error.errno not in _VANISHED:
             raise
         return None
 
@@ -324,11 +330,12 @@ def _contents_differ(below: Found, change: Change) -> bool:
         return old != os.readlink(change.name, dir_fd=change.folder)
     if not stat.S_ISREG(change.status.st_mode):
         return False
-    with (
-        open(os.open(below.path, _FILE, dir_fd=below.layer), "rb", buffering=0) as one,
-        open(os.open(change.name, _FILE, dir_fd=change.folder), "rb", buffering=0) as other,
-    ):
-        while piece := one.read(_PIECE):
-            if piece != other.read(_PIECE):
-                return True
-        return bool(other.read(1))
+    one = os.open(below.path, _FILE, dir_fd=below.layer)
+    try:
+        other = os.open(change.name, _FILE, dir_fd=change.folder)
+        try:
+            return not holes.same(one, other)
+        finally:
+            os.close(other)
+    finally:
+        os.close(one)

@@ -17,6 +17,7 @@ from typing import Any
 
 from nbcontainers.layer import tar, xattrs
 from nbcontainers.layer.changes import Change
+from nbcontainers.layer.holes import extents
 from nbcontainers.layer.tree import show
 
 PIECE = 512 << 10
@@ -133,20 +134,20 @@ class Packer:
     def _other(self, change: Change) -> Iterator[bytes]:
         """Folders, symbolic links, devices and FIFOs."""
         status, kind = change.status, _KINDS[stat.S_IFMT(change.status.st_mode)]
-        link, path = b"", change.path
-        if kind == tar.SYMLINK:
-            try:
-                link = os.readlink(change.name, dir_fd=change.folder)
-            except OSError as error:
-                if error.errno not in (errno.EINVAL, errno.ENOENT):  # it is none any more
-                    raise
-                return
-        elif kind == tar.DIRECTORY:
+        path = change.path
+        try:
+            attributes = xattrs.packed(change.place)
+            link = os.readlink(change.name, dir_fd=change.folder) if kind == tar.SYMLINK else b""
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOENT):  # it is none any more
+                raise
+            return
+        if kind == tar.DIRECTORY:
             path = path + b"/" if path else b"./"
-        elif first := self._seen(status, path):
+        elif kind != tar.SYMLINK and (first := self._seen(status, path)):
             kind, link = tar.LINK, first
         self.facts["entries"] += 1
-        yield self._describe(path, kind, status, xattrs.packed(change.place), link=link)
+        yield self._describe(path, kind, status, attributes, link=link)
 
     def _seen(self, status: os.stat_result, path: bytes) -> bytes | None:
         """The path that a file of several names was written under; None if this is the first."""
@@ -281,7 +282,7 @@ def _parts(file: int, status: os.stat_result) -> list[tuple[int, int]] | None:
         return None
     found: list[tuple[int, int]] = []
     least = _HOLE
-    for start, end in _extents(file, status.st_size):
+    for start, end in extents(file, status.st_size):
         if found and start - found[-1][1] < least:
             found[-1] = found[-1][0], end
         else:
@@ -294,21 +295,6 @@ def _parts(file: int, status: os.stat_result) -> list[tuple[int, int]] | None:
     if not found or found[-1][1] < status.st_size:
         found.append((status.st_size, status.st_size))  # GNU tar takes the size from it
     return [(start, end - start) for start, end in found]
-
-
-def _extents(file: int, size: int) -> Iterator[tuple[int, int]]:
-    end = 0
-    while end < size:
-        try:
-            start = os.lseek(file, end, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno != errno.ENXIO:
-                raise
-            return  # a hole up to the end
-        if start >= size:
-            return
-        end = min(size, os.lseek(file, start, os.SEEK_HOLE))
-        yield start, end
 
 
 def _joined(parts: list[tuple[int, int]], least: int) -> list[tuple[int, int]]:

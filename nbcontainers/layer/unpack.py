@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from nbcontainers.errors import ImageError
-from nbcontainers.layer import lower, tar, xattrs
+from nbcontainers.layer import holes, lower, tar, xattrs
 from nbcontainers.layer.tree import Tree, clean, lstat, show
 
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -401,8 +401,7 @@ def _copy_file(found: lower.Found, folder: int, name: bytes) -> None:
     try:
         target = os.open(name, _CREATE, 0o600, dir_fd=folder)
         try:
-            while os.sendfile(target, source, None, 1 << 30):
-                pass
+            holes.copy(source, target)
         finally:
             os.close(target)
     finally:

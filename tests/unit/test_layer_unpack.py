@@ -1,10 +1,46 @@
 """One crafted layer an attack class (reference: runtime.md 6.3) and one a case of build.md section 4.
 
 Needs no root: whoever runs it unpacks with all owners squashed, and opaque folders marked as in a user namespace.
+
+    class (runtime.md 6.3, 6.2; build.md 4)      test (here unless a module is named)
+    absolute name, ../, a/../../b, re-entry      test_names_end_inside
+    file through a link of the same layer        test_a_link_then_a_file_through_it_stays_inside
+    … of a lower layer                           test_a_member_through_a_lower_link_makes_a_folder
+    chain, loop, dangling parent                 test_a_chain_…, test_a_loop_…, test_a_dangling_link_as_parent_…
+    folder replaced by a link, and reverse       test_a_folder_replaced_by_a_link_…, test_a_link_replaced_by_a_folder
+    root as a link (CVE-2021-29136)              test_the_root_stays_a_folder
+    hard link: missing, ../, itself, folder      test_hard_links_to_nothing, test_a_forward_hard_link_is_an_error
+    … absolute, to a link, through a link        test_a_hard_link_to_the_host_…, …_to_a_link_…, …_through_a_link_…
+    … to a lower layer's file, gone, with holes  test_a_hard_link_to_a_lower_file_…
+    whiteouts: file, folder, absent, any order   test_whiteouts, test_a_new_file_wins_over_a_whiteout_wherever_it_stands
+    … opaque first, last, root; aufs             test_opaque_folders, test_an_opaque_root, test_auf_s_own_marks_…
+    … of nothing, .., through a link             test_whiteouts_that_name_nothing, test_a_whiteout_through_a_link_…
+    … below folders nobody listed                test_a_whiteout_in_a_folder_nobody_listed
+    device 0:0, overlay xattrs smuggled          test_character_device_0_0_…, test_overlay_xattrs_are_never_taken_over
+    devices, owners, set-id, file capabilities   test_image_trust: test_what_only_root_can_make, test_devices_…_for_a_user
+    file over folder, folder over file, twice    test_the_last_member_of_a_path_wins, test_a_replaced_file_…
+    parents: missing, a file, a file below       test_folders_nobody_listed_…, test_a_file_as_a_parent_…, …_file_below
+    mode 000, sticky, read-only; times           test_modes_and_times, test_squashed_files_lose_their_set_id_bits
+    long, non-UTF-8, NUL, case, 4,096 bytes      test_names_of_any_bytes, test_names_no_file_system_takes, test_long_paths…
+    sparse files of any size                     test_sparse_files_keep_their_holes; test_layer_tar
+    PAX and GNU overrides, sizes, ids, checksum  test_layer_tar: test_defects_are_named, test_gnu_and_pax_must_agree, …
+    many entries, folders, deep trees, paths     test_many_members_…, test_too_many_folders, test_folders_nobody_listed_
+                                                 are_counted, test_deep_trees_…, test_remembered_paths_have_a_budget
+    bombs: gzip, zstd, members, nested; garbage  test_bombs; test_layer_codec; test_image_trust: test_a_bomb_is_stopped
+    digest, DiffID, media type lies              test_image_trust: test_lies_are_found
+    at once, killed, full disk                   test_image_trust: test_everybody_asks_at_once, test_killed_at_any_moment;
+                                                 test_a_full_disk_…; test_image_kill
+    /etc/passwd as link, FIFO, huge              test_container_users; test_escape_links, test_escape_identity
+    labels, names, users, volumes of an image    test_escape_image
+    layers closed to other users                 test_escape_image: test_another_user_of_the_host_does_not_reach_a_layer
 """
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
+import lzma
 import os
 import stat
 import time
@@ -16,10 +52,11 @@ from typing import Any
 import pytest
 
 from nbcontainers.errors import ImageError
-from nbcontainers.layer import lower
+from nbcontainers.layer import codec, lower
 from nbcontainers.layer.tar import Budget
 from nbcontainers.layer.tree import clean
 from nbcontainers.layer.unpack import Layer
+from nbcontainers.linux.tree import remove as remove_tree
 from tests import tarballs as t
 
 CANARY = b"untouched"
@@ -209,6 +246,17 @@ def test_a_hard_link_to_a_lower_file_copies_it_up(box: Path) -> None:
     assert (base / "d/a").stat().st_nlink == 1
 
 
+def test_a_hard_link_to_a_lower_file_with_holes_keeps_them(box: Path) -> None:
+    """A terabyte of holes below would be a terabyte of zeros, for one block of tar."""
+    records = {"GNU.sparse.size": str(1 << 40), "GNU.sparse.map": f"4096,3,{(1 << 40) - 5},2", "GNU.sparse.name": "s"}
+    base = unpack(box, t.pax(records), t.file("x", b"abcde"))  # type: ignore[arg-type]
+    top = unpack(box, t.hardlink("l", "s"), below=(base,))
+    status = (top / "l").stat()
+    assert (status.st_size, status.st_blocks < 100) == (1 << 40, True)
+    with (top / "s").open("rb") as file:
+        assert os.pread(file.fileno(), 5, (1 << 40) - 5) == b"de\0\0\0"
+
+
 def test_a_hard_link_to_a_lower_file_that_is_gone(box: Path) -> None:
     base = unpack(box, t.file("d/a", b"data"))
     hidden = unpack(box, t.file("d/.wh.a"), below=(base,))
@@ -249,6 +297,13 @@ def test_an_opaque_root(box: Path) -> None:
     top = unpack(box, t.file(".wh..wh..opq"), t.file("new"), t.file(".wh.old"), below=(base,))
     assert opaque(top)
     assert list(tree(top)) == ["new"]
+
+
+def test_a_whiteout_in_a_folder_nobody_listed(box: Path) -> None:
+    base = unpack(box, t.folder("d", mode=0o711), t.folder("d/e", mode=0o700), t.file("d/e/f"))
+    top = unpack(box, t.file("d/e/.wh.f"), below=(base,))
+    assert tree(top) == {"d": None, "d/e": None, "d/e/f": "whiteout"}
+    assert [stat.S_IMODE((top / name).stat().st_mode) for name in ("d", "d/e")] == [0o711, 0o700]
 
 
 def test_auf_s_own_marks_are_passed_over(box: Path) -> None:
@@ -394,6 +449,60 @@ def test_long_paths_that_fit(box: Path) -> None:
 def test_too_many_folders(box: Path) -> None:
     with pytest.raises(ImageError, match="more than 3 folders"):
         unpack(box, *[t.folder(f"d{n}") for n in range(4)], budget=Budget(directories=3))
+
+
+def test_folders_nobody_listed_are_counted(box: Path) -> None:
+    with pytest.raises(ImageError, match="more than 100 folders"):
+        unpack(box, t.pax({"path": "/".join("d" * 101) + "/f"}), t.file("x"), budget=Budget(directories=100))
+
+
+@pytest.mark.parametrize("form", ["folders", "whiteouts", "links"])
+def test_remembered_paths_have_a_budget(box: Path, form: str) -> None:
+    above = "/".join(["d" * 200] * 4)
+    makers = {"folders": lambda n: t.folder(f"{n}"), "whiteouts": lambda n: t.file(f".wh.{n}"),
+              "links": lambda n: t.hardlink(f"{n}", f"lower{n}")}  # fmt: skip
+    members = [t.pax({"path": f"{above}/{'.wh.' * (form == 'whiteouts')}{n}"}) + makers[form](n) for n in range(200)]
+    with pytest.raises(ImageError, match="have more than 100000 bytes"):
+        unpack(box, *members, budget=Budget(names=100_000))
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_deep_trees_take_little_time(box: Path, listed: bool) -> None:
+    """1,900 folders, also where whiteouts and the layer below make it look at every one of them."""
+    names = ["/".join("d" * count) for count in range(1, 1900)]
+    folders = [t.pax({"path": name}) + t.folder("x") for name in names] if listed else []
+    below = unpack(box, *folders, t.pax({"path": f"{names[-1]}/f"}), t.file("x"))
+    start = time.monotonic()
+    top = unpack(box, *folders, t.pax({"path": f"{names[-1]}/.wh.f"}), t.file("x"), t.file(".wh.x"), below=(below,))
+    assert time.monotonic() - start < 20  # it is 1 to 3; looking at every path from the root again took minutes
+    assert stat.S_ISCHR(os.lstat(top / names[-1] / "f").st_mode)
+    remove_tree(str(box))
+    box.mkdir()
+
+
+def zeros(count: int) -> bytes:
+    return t.file("zeros", bytes(count)) + t.END
+
+
+@pytest.mark.parametrize("form", ["gzip", "zstd", "xz", "bzip2", "gzip members", "zstd frames", "gzip in gzip"])
+def test_bombs(box: Path, form: str) -> None:
+    """Bytes out for bytes in are counted over the whole stream, whatever it is made of."""
+    content = zeros(8 << 20)
+    if form == "gzip in gzip":
+        stream = gzip.compress(gzip.compress(content))  # inside it is a file like any other
+        assert len(b"".join(codec.chunks(io.BytesIO(stream)))) < len(content) / 100
+        return
+    word, _, many = form.partition(" ")
+    pack = {"gzip": gzip.compress, "xz": lzma.compress, "bzip2": bz2.compress,
+            "zstd": lambda data: b"".join(codec.compress([data], "zstd"))}[word]  # fmt: skip
+    cuts = [content[at : at + (1 << 20)] for at in range(0, len(content), 1 << 20)] if many else [content]
+    file = io.BytesIO(b"".join(pack(cut) for cut in cuts))
+    budget, count = Budget(free=1 << 20, ratio=50), 0
+    with pytest.raises(ImageError, match="decompression bomb"):
+        for piece in codec.chunks(file):
+            count += len(piece)
+            budget.check_bytes(count, file.tell())
+    assert count < 4 << 20
 
 
 @pytest.mark.parametrize("count, compressed, ok", [(10, 1, True), (1001, 0, False), (900, 800, True), (900, 1, False)])
