@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from nbcontainers.errors import InvalidState
+from nbcontainers.errors import InvalidState, NotFound
 from nbcontainers.monitor.files import Files, write
 from nbcontainers.network import store, subnet
 from nbcontainers.network.store import Record
@@ -150,5 +150,5 @@ def sweep(root: str, run: str, network: str) -> list[str]:
         with _locked(root, network) as folder:
             return [address for address in sorted(os.listdir(folder))
                     if _give_back_dead(folder, root, run, address, "")]  # fmt: skip
-    except FileNotFoundError:
+    except NotFound:
         return []
