@@ -63,8 +63,10 @@ class Parsed:
 
     def unparse(self) -> str:
         """The same instructions without comments and continuations."""
-        top = "# escape=`\n" if self.directives.escape == "`" else ""
-        return top + "".join(node.unparse() for node in self.nodes)
+        escape = self.directives.escape
+        text = ("# escape=`\n" if escape == "`" else "") + "".join(node.unparse() for node in self.nodes)
+        continued = _CONTINUED[escape].search(text.removesuffix("\n"))  # the file ended in a continuation
+        return f"{text.removesuffix(chr(10))}{escape}\n" if continued else text
 
 
 def parse(content: bytes | str, name: str = "Dockerfile") -> Parsed:

@@ -1,0 +1,82 @@
+"""Digests of files by what they are: names, kinds, modes, link targets and bytes. Never times, owners or numbers of links.
+
+A file that has not been touched since (device, inode, size, mtime, ctime) is not read again: `known` remembers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator, MutableMapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from nbcontainers.builder.ignore import Ignore, walk
+
+
+class Stamp(NamedTuple):
+    """What changes when a file is written."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a context: path, `digest` of what it is, and whether it is a folder."""
+
+    path: str
+    digest: str
+    is_folder: bool
+
+
+def entries(
+    root: str, ignore: Ignore | None = None, known: MutableMapping[Stamp, str] | None = None
+) -> Iterator[Entry]:
+    """Every file and folder below `root` that is not ignored, folders before what is in them, sorted by name.
+
+    OSError where something cannot be read. Sockets have no contents that a layer could hold and are passed over.
+    """
+    for found in walk(root, ignore):
+        facts = found.entry.stat(follow_symlinks=False)
+        if not stat.S_ISSOCK(facts.st_mode):
+            yield Entry(found.path, of_file(found.entry.path, facts, known), stat.S_ISDIR(facts.st_mode))
+
+
+def of_file(path: str, facts: os.stat_result, known: MutableMapping[Stamp, str] | None = None) -> str:
+    """The digest of one file without its name: kind and mode, and bytes, link target or device number."""
+    head = f"{stat.S_IFMT(facts.st_mode):o} {stat.S_IMODE(facts.st_mode):o}\0"
+    if stat.S_ISREG(facts.st_mode):
+        return _hash(head, of_bytes(path, facts, known))
+    if stat.S_ISLNK(facts.st_mode):
+        return _hash("link\0", os.readlink(path))
+    return _hash(head, str(facts.st_rdev) if not stat.S_ISDIR(facts.st_mode) else "")
+
+
+def of_bytes(path: str, facts: os.stat_result, known: MutableMapping[Stamp, str] | None = None) -> str:
+    """sha256 of a regular file's bytes, in hexadecimal."""
+    stamp = Stamp(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+    if known is not None and stamp in known:
+        return known[stamp]
+    with open(path, "rb", buffering=0) as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if known is not None:
+        known[stamp] = found
+    return found
+
+
+def of_tree(files: Iterable[Entry], below: str = "") -> str:
+    """The digest of a set of entries by their paths relative to `below`; the order they come in does not count."""
+    start = len(below.rstrip("/")) + 1 if below else 0
+    total = hashlib.sha256()
+    for path, one in sorted((file.path[start:], file) for file in files):
+        total.update(f"{path}\0{one.digest}\n".encode("utf-8", "surrogateescape"))
+    return f"sha256:{total.hexdigest()}"
+
+
+def _hash(head: str, rest: str) -> str:
+    return hashlib.sha256((head + rest).encode("utf-8", "surrogateescape")).hexdigest()
