@@ -93,12 +93,12 @@ def _next(config: dict[str, Any], added: Added, record: Any, author: str, messag
 
 
 def _put(container: Container, base: Image, config: dict[str, Any], added: Added) -> Descriptor:
-    layers = [descriptor(_oci(layer["mediaType"]), layer["digest"], layer["size"]) for layer in base.layers]
+    layers = [descriptor(oci_type(layer["mediaType"]), layer["digest"], layer["size"]) for layer in base.layers]
     layers += [added["descriptor"]] if added["entries"] else []
     settings = layout.put_document(container.engine, encode(config), CONFIG)
     return layout.put_document(container.engine, manifest(settings, layers), MANIFEST)
 
 
-def _oci(media_type: str) -> str:
+def oci_type(media_type: str) -> str:
     """Docker's media types of layers end in .tar and .tar.gzip, OCI's in .tar and .tar+gzip."""
     return LAYER + media_type.rpartition(".tar")[2].replace(".", "+")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nbcontainers.container.log import Log
     from nbcontainers.container.metrics import Plot
     from nbcontainers.container.session import Sink, Source
+    from nbcontainers.image.image import Image
     from nbcontainers.table import Table
 
 Document = dict[str, Any]
@@ -287,6 +288,24 @@ class Container:
         from nbcontainers.container import api
 
         return api.exec_(self, *command, stdin=stdin, stdout=stdout, stderr=stderr, **options)
+
+    def diff(self) -> Table:
+        """What it changed in the files of its image: `container diff`."""
+        from nbcontainers.container import api
+
+        return api.diff(self)
+
+    def commit(self, reference: str = "", **options: Any) -> Image:
+        """An image of its image and what it changed: `container commit`."""
+        from nbcontainers.container import api
+
+        return api.commit(self, reference, **options)
+
+    def export(self, output: str) -> None:
+        """Its files as one tar: `container export`."""
+        from nbcontainers.container import api
+
+        api.export(self, output=output)
 
     def top(self) -> Table:
         from nbcontainers.container import api
