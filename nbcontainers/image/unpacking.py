@@ -25,7 +25,7 @@ from nbcontainers.image import snapshot
 from nbcontainers.layer import codec
 from nbcontainers.layer.ahead import Ahead
 from nbcontainers.layer.tar import Budget
-from nbcontainers.layer.unpack import Layer
+from nbcontainers.layer.unpack import Layer, squashes
 
 
 class Job(TypedDict):
@@ -126,7 +126,7 @@ class Extraction:
         (self._partial / "fs").mkdir(parents=True)
         (self._partial / "fs").chmod(0o755)
         self._root = os.open(self._partial / "fs", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._layer = Layer(self._root, userxattr=userxattr, squash=snapshot.squashes(), budget=budget)
+        self._layer = Layer(self._root, userxattr=userxattr, squash=squashes(), budget=budget)
         _extract(self._layer, job["diff_id"], Reader(feed), budget, told)
         self._layer.tree.close()  # its descriptors: many layers may wait for their commit
 
