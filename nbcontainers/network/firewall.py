@@ -14,6 +14,7 @@ import errno
 import socket as sockets
 import struct
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -62,10 +63,13 @@ _SETS = (
     Set("self4", ("ipv4_addr", "ipv4_addr")),
     Set("self6", ("ipv6_addr", "ipv6_addr")),
 )
-_MAPS = ("ports4", "ports6", "bound4", "bound6")
 _IPV4, _IPV6 = 2, 10
 _ESTABLISHED_RELATED, _DST_NAT = 0x2 | 0x4, 0x20
 _NUMBERS = {"tcp": sockets.IPPROTO_TCP, "udp": sockets.IPPROTO_UDP}
+
+
+Entries = dict[str, list[Element]]
+"""By set."""
 
 
 class Forward(NamedTuple):
@@ -103,6 +107,13 @@ def _pair(name: str) -> Element:
     return Element(interface(name).key * 2)
 
 
+@cache
+def _netfilter() -> netlink.Socket:
+    """One socket a process, never closed: close(2) waits until no processor can see any more what anybody deleted,
+    15 ms, which the end of the process may (nf_tables_api.c, nft_rcv_nl_event)."""
+    return netlink.Socket(netlink.NETFILTER)
+
+
 def admit(bridge: str, *, internal: bool) -> None:
     """Let a bridge's containers reach each other and, unless it is internal, the outside."""
 
@@ -115,34 +126,35 @@ def admit(bridge: str, *, internal: bool) -> None:
 
 def dismiss(bridge: str, *, internal: bool) -> None:
     """Forget a bridge. The table goes with the last one."""
-    with netlink.Socket(netlink.NETFILTER) as socket:
-        for name, element in (("same", _pair(bridge)), ("internal" if internal else "bridges", interface(bridge))):
-            _delete(socket, name, [element])
-        if not elements(socket, TABLE, "same"):
-            batch = Batch(TABLE)
-            batch.delete_table()
-            _attempt(batch, socket, errno.ENOENT)
+    socket = _netfilter()
+    _delete(socket, {"same": [_pair(bridge)], "internal" if internal else "bridges": [interface(bridge)]})
+    if not elements(socket, TABLE, "same"):
+        batch = Batch(TABLE)
+        batch.delete_table()
+        _attempt(batch, socket, errno.ENOENT)
 
 
 def publish(forwards: Sequence[Forward]) -> None:
     """Lead ports of the host to containers. An entry that is there is a dead container's, and gives way."""
-    with netlink.Socket(netlink.NETFILTER) as socket:
-        for name, wanted in _by_set(forwards).items():
-            batch = Batch(TABLE)
-            batch.add_elements(name, wanted)
-            try:
-                batch.commit(socket)
-            except OSError as error:
-                if error.errno == errno.ENOENT:
-                    _make(socket, [(name, wanted)])
-                elif error.errno in (errno.EBUSY, errno.EEXIST):
-                    _take_over(socket, name, wanted)
-                else:
-                    raise
+    wanted = _by_set(forwards)
+    socket = _netfilter()
+    batch = Batch(TABLE)
+    _add(batch, wanted)
+    try:
+        batch.commit(socket)
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            batch = rules()
+        elif error.errno in (errno.EBUSY, errno.EEXIST):
+            batch = _clearing(socket, wanted)
+        else:
+            raise
+        _add(batch, wanted)
+        batch.commit(socket)
 
 
-def _by_set(forwards: Sequence[Forward]) -> dict[str, list[Element]]:
-    found: dict[str, list[Element]] = {}
+def _by_set(forwards: Sequence[Forward]) -> Entries:
+    found: Entries = {}
     for one in forwards:
         for name, element in ((one.map, one.element), one.loop):
             if element not in found.setdefault(name, []):
@@ -150,46 +162,46 @@ def _by_set(forwards: Sequence[Forward]) -> dict[str, list[Element]]:
     return found
 
 
-def _take_over(socket: netlink.Socket, name: str, wanted: Sequence[Element]) -> None:
-    keys = {one.key for one in wanted}
+def _add(batch: Batch, wanted: Entries) -> None:
+    for name, entries in wanted.items():
+        batch.add_elements(name, entries)
+
+
+def _clearing(socket: netlink.Socket, wanted: Entries) -> Batch:
+    """A batch that takes away what has the keys of the wanted entries."""
     batch = Batch(TABLE)
-    batch.delete_elements(name, [one for one in elements(socket, TABLE, name) if one.key in keys])
-    batch.add_elements(name, wanted)
-    batch.commit(socket)
+    for name, entries in wanted.items():
+        keys = {one.key for one in entries}
+        batch.delete_elements(name, [one for one in elements(socket, TABLE, name) if one.key in keys])
+    return batch
 
 
 def withdraw(forwards: Sequence[Forward]) -> None:
     """Take entries away that are still as we made them."""
-    with netlink.Socket(netlink.NETFILTER) as socket:
-        for name, ours in _by_set(forwards).items():
-            _delete(socket, name, [one for one in elements(socket, TABLE, name) if one in ours])
+    socket = _netfilter()
+    ours = _by_set(forwards)
+    _delete(socket, {name: [one for one in elements(socket, TABLE, name) if one in ours[name]] for name in ours})
 
 
 def restore(bridges: Iterable[tuple[str, bool]], forwards: Sequence[Forward]) -> None:
     """All rules anew, and these entries: what `network reload` does. `bridges` are (name, internal)."""
-    wanted = []
+    batch = rules()
     for bridge, internal in bridges:
-        wanted += [("same", [_pair(bridge)]), ("internal" if internal else "bridges", [interface(bridge)])]
-    with netlink.Socket(netlink.NETFILTER) as socket:
-        _make(socket, wanted)
+        _add(batch, {"same": [_pair(bridge)], "internal" if internal else "bridges": [interface(bridge)]})
+    socket = _netfilter()
+    batch.commit(socket)
     publish(forwards)
-
-
-def published() -> dict[str, list[Element]]:
-    """The entries of every map, whoever made them."""
-    with netlink.Socket(netlink.NETFILTER) as socket:
-        return {name: elements(socket, TABLE, name) for name in _MAPS}
 
 
 def _with_table(change: Callable[[Batch], None]) -> None:
     """Commit a change; where there is no table it is made first."""
-    with netlink.Socket(netlink.NETFILTER) as socket:
-        batch = Batch(TABLE)
+    socket = _netfilter()
+    batch = Batch(TABLE)
+    change(batch)
+    if not _attempt(batch, socket, errno.ENOENT):
+        batch = rules()
         change(batch)
-        if not _attempt(batch, socket, errno.ENOENT):
-            batch = rules()
-            change(batch)
-            batch.commit(socket)
+        batch.commit(socket)
 
 
 def _attempt(batch: Batch, socket: netlink.Socket, *forgiven: int) -> bool:
@@ -202,20 +214,20 @@ def _attempt(batch: Batch, socket: netlink.Socket, *forgiven: int) -> bool:
     return True
 
 
-def _make(socket: netlink.Socket, wanted: Sequence[tuple[str, Sequence[Element]]]) -> None:
-    batch = rules()
-    for name, entries in wanted:
-        batch.add_elements(name, entries)
-    batch.commit(socket)
-
-
-def _delete(socket: netlink.Socket, name: str, entries: Sequence[Element]) -> None:
+def _delete(socket: netlink.Socket, unwanted: Entries) -> None:
     """All at once, or one by one where somebody else was quicker with some."""
-    for part in (entries, *([one] for one in entries)):
-        batch = Batch(TABLE)
-        batch.delete_elements(name, part)
-        if batch.messages and _attempt(batch, socket, errno.ENOENT) and part is entries:
-            return
+    if not any(unwanted.values()) or _commit_deletion(socket, unwanted):
+        return
+    for name, entries in unwanted.items():
+        for one in entries:
+            _commit_deletion(socket, {name: [one]})
+
+
+def _commit_deletion(socket: netlink.Socket, unwanted: Entries) -> bool:
+    batch = Batch(TABLE)
+    for name, entries in unwanted.items():
+        batch.delete_elements(name, entries)
+    return _attempt(batch, socket, errno.ENOENT)
 
 
 def rules() -> Batch:
