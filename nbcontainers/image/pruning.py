@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import Error, InvalidArgument
@@ -52,13 +53,21 @@ def _chosen(engine: Engine, manifests: Sequence[Descriptor], all_: bool, tests: 
 
 
 def _is_young(image: Image, young: float) -> bool:
-    paths = [layout.blob(image.engine, image.digest)]
+    """Whether its manifest came or was claimed since, as in a pull, or all its layers were, as for a container."""
+
+    def recent(path: Path) -> bool:
+        try:
+            return path.stat().st_mtime_ns >= young
+        except FileNotFoundError:
+            return False
+
+    if recent(layout.blob(image.engine, image.digest)):
+        return True
     try:
-        paths += [layout.blob(image.engine, layer["digest"]) for layer in image.layers]
-        paths += [snapshot.path(image.engine.snapshots, chain).parent for chain in image.chain_ids]
+        layers = [snapshot.path(image.engine.snapshots, chain).parent for chain in image.chain_ids]
     except Error:
-        pass
-    return any(path.exists() and path.stat().st_mtime_ns >= young for path in paths)
+        return False
+    return bool(layers) and all(map(recent, layers))
 
 
 def _rows(usage: Usage, going: set[str]) -> list[Row]:
