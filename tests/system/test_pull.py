@@ -165,6 +165,16 @@ def test_a_snapshot_that_is_there_is_not_made_again(fresh_engine: Engine, liar: 
     assert layout.blob(fresh_engine, t.sha256(packed)).exists()
 
 
+def test_a_layer_that_comes_twice(fresh_engine: Engine, liar: Liar, settings: Any) -> None:
+    """One blob, fetched once; a snapshot for each place in the chain. Also a layer without entries."""
+    layers = [SMALL, t.archive(), SMALL, LARGE]
+    liar.serve("x", "1", registries.image_of(layers))
+    (image,) = api.pull(f"{liar.host}/x:1")
+    assert len(image.chain_ids) == len(set(image.chain_ids)) == 4
+    assert [len(list(snapshot.path(fresh_engine.snapshots, one).iterdir())) for one in image.chain_ids] == [1, 0, 1, 1]
+    assert liar.paths("GET").count(f"/v2/x/blobs/{t.sha256(SMALL)}") == 1
+
+
 # -- platforms ---------------------------------------------------------------------------------------------------------
 
 
