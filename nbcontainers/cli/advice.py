@@ -1,16 +1,24 @@
-"""What a face says beside a command that works: on stderr, once, and never instead of an error."""
+"""What a face says beside a result: a line on stderr, instead of Python's warning with its line of code."""
 
 from __future__ import annotations
 
-from nbcontainers.cli.parser import Call
-from nbcontainers.cli.verbs import Verb
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from nbcontainers.advice import Advice, advised
 
 
-def of(verb: Verb, call: Call) -> str:
-    """One sentence, or ""."""
-    if verb.object != "container" or verb.name not in ("run", "create") or not call.arguments:
-        return ""
-    from nbcontainers.engine import default_engine
-    from nbcontainers.image import latest
+@contextmanager
+def told(wanted: Callable[[Advice], bool] = lambda advice: True) -> Iterator[None]:
+    """What is advised in the block is said so, if it is `wanted`."""
 
-    return latest.advice(default_engine(), str(call.arguments[0]))
+    def say(advice: Advice) -> None:
+        if wanted(advice):
+            print(f"Warning: {advice}", file=sys.stderr)
+
+    token = advised.set(say)
+    try:
+        yield
+    finally:
+        advised.reset(token)

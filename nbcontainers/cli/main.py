@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb: Verb | None = None
     try:
         verb, typed, rest = _command(words)
-        return _carry_out(verb, typed, rest) if verb else _print(_asked_help(words))
+        with advice.told():
+            return _carry_out(verb, typed, rest) if verb else _print(_asked_help(words))
     except ContainerFailed as error:
         if error.details.get("signal") or error.details.get("oom_killed"):  # the status alone does not say why
             _print_error(error)
@@ -93,8 +94,6 @@ def _carry_out(verb: Verb, typed: str, words: list[str]) -> int:
     call = parser.parse(words)
     if call.help:
         return _print(help.of_verb(verb, typed, parser.face))
-    if warning := advice.of(verb, call):
-        print(f"Warning: {warning}", file=sys.stderr)
     if verb.accepts("tick"):
         from nbcontainers.cli import foreground
 

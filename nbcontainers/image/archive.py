@@ -8,10 +8,10 @@ archive leaves the store as it was.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from nbcontainers.advice import Advice, advise
 from nbcontainers.engine import Engine
 from nbcontainers.errors import ImageError, InvalidArgument
 from nbcontainers.image import layout, work
@@ -141,7 +141,7 @@ class _Loading:
                 one = references.parse(text, default_domain=default_domain)
                 found.append(str(one._replace(digest="") if one.tag else one))
             except InvalidArgument as error:
-                warnings.warn(f"an image comes without its name: {error.message}", stacklevel=2)
+                advise(Advice(f"an image comes without its name: {error.message}"), stacklevel=2)
         return list(dict.fromkeys(found))
 
     # Docker's form: manifest.json, configs and layers as files.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import warnings
 
+from nbcontainers.advice import MovingTag, advise
 from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.image import layout, versions
@@ -26,9 +26,9 @@ def advice(engine: Engine, image: str) -> str:
 
 
 def warn(engine: Engine, image: str) -> None:
-    """The same as Python's warning at the caller's caller; a face says it in its own way before."""
+    """Say it, as of the line that called our caller."""
     if words := advice(engine, image):
-        warnings.warn(words, UserWarning, stacklevel=3)
+        advise(MovingTag(words), stacklevel=3)
 
 
 def _moving(engine: Engine, image: str) -> Reference | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from nbcontainers.advice import Advice, advise
 from nbcontainers.engine import Engine
 from nbcontainers.errors import Error, InvalidArgument, NotFound, RegistryError
 from nbcontainers.image.image import Image
@@ -33,7 +33,9 @@ def ensure(
         return text
     if policy == "never":
         resolve(engine, text)  # raises, unless it is of another platform
-        raise NotFound(f"the image {text} that is here is not for {platform}", hint=f"%image pull --platform {platform}")
+        raise NotFound(
+            f"the image {text} that is here is not for {platform}", hint=f"%image pull --platform {platform}"
+        )
     try:
         return _pull(engine, text, platform, progress)
     except RegistryError:
@@ -60,7 +62,7 @@ def _fits(image: Image, platform: str) -> bool:
     if not offered.architecture or platforms.rank(wanted, offered) is not None:
         return True
     if not platform:
-        warnings.warn(f"{image} is for {offered}, and this machine is {wanted}", UserWarning, stacklevel=4)
+        advise(Advice(f"{image} is for {offered}, and this machine is {wanted}"), stacklevel=5)
     return not platform
 
 

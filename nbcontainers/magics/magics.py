@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import keyword
-import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, magics_class, needs_local_scope, no_var_expand
 from traitlets import Bool, Float, Integer, Unicode
 
+from nbcontainers.advice import MovingTag
 from nbcontainers.cli import advice, verbs, words
 from nbcontainers.cli.parser import Call, Parser
 from nbcontainers.cli.signature import FLAG, VALUE, Parameter
@@ -125,7 +125,8 @@ class ObjectMagic:
             return Answer(help.of_verb(verb, parser.name, parser.face))
         quiet = bool(call.face.get("quiet")) or (self.settings.quiet and QUIET in face_options(verb))
         try:
-            result = self.carry_out(verb, call, cell, parser.name, quiet=quiet)
+            with advice.told(lambda one: self.settings.warn_latest or not isinstance(one, MovingTag)):
+                result = self.carry_out(verb, call, cell, parser.name, quiet=quiet)
         except Error as error:
             self._failed(error, call, quiet=quiet)
             raise
@@ -143,8 +144,6 @@ class ObjectMagic:
     def carry_out(self, verb: Verb, call: Call, cell: str | None, typed: str, *, quiet: bool) -> Any:
         from nbcontainers.magics import running, transfer
 
-        if (warning := advice.of(verb, call)) and self.settings.warn_latest:
-            print(f"Warning: {warning}", file=sys.stderr)
         if verb.name == "python":
             return running.python(self.settings, verb, call, cell, typed)
         if verb.accepts("tick"):

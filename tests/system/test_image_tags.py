@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +12,13 @@ from IPython.core.interactiveshell import InteractiveShell
 
 import nbcontainers
 from nbcontainers import image
+from nbcontainers.advice import MovingTag
 from nbcontainers.engine import Engine
 from nbcontainers.errors import Error, InvalidArgument, RegistryError
 from nbcontainers.image import latest, layout
 from nbcontainers.oci.image import MANIFEST, descriptor
 from tests.registries import DockerRegistry, digest_of, docker_registry, fill, free_port
-from tests.tarballs import END
+from tests.tarballs import END, header
 
 TAGS = ("latest", "1", "1.21", "1.21.7", "1.21.10", "1.22.0-rc1", "1.21.7-alpine", "20240115", "stable")
 
@@ -152,14 +154,20 @@ WORDS = "nginx:latest means another image after every release"
 
 
 def test_every_face_says_it(
-    fresh_engine: Engine, nothing_said: None, cli: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+    fresh_engine: Engine,
+    nothing_said: None,
+    cli: Callable[..., Any],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
-    """The image itself is not there, so nothing runs; what is said comes before."""
-    keep(fresh_engine, "docker.io/library/nginx:latest", digest_of(b"x"))
-    assert f"Warning: {WORDS}" in cli("run", "nginx").stderr
-    assert WORDS not in cli("run", "nginx", env={**os.environ, latest.SILENCE: "0"}).stderr
-    with pytest.warns(UserWarning, match=WORDS), pytest.raises(Error):
+    """There is nothing in the image that could be run; what is said comes before."""
+    (tmp_path / "empty.tar").write_bytes(header("tmp/", type=b"5") + END)
+    image.import_(str(tmp_path / "empty.tar"), "docker.io/library/nginx:latest")
+    assert f"Warning: {WORDS}" in cli("run", "nginx", "true").stderr
+    assert WORDS not in cli("run", "nginx", "true", env={**os.environ, latest.SILENCE: "0"}).stderr
+    with pytest.warns(MovingTag, match=WORDS) as warned, pytest.raises(Error):
         nbcontainers.run("nginx", "true")
+    assert warned[0].filename == __file__, "it points to the caller's line"
     latest._said.clear()
     shell = InteractiveShell.instance()
     with pytest.MonkeyPatch.context() as patch:
