@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -15,14 +16,20 @@ T = TypeVar("T")
 
 
 def retried(transport: Transport, do: Callable[[], T]) -> T:
-    """`do()`, again while its RegistryError says `retry`, as often and as slowly as the settings say."""
-    settings = transport.settings
+    """`do()`, again while its RegistryError says `retry`, as often and as slowly as the settings say.
+
+    Not again once the tries themselves took longer than the stall time-out: who waits wants to know.
+    """
+    settings, spent = transport.settings, 0.0
     for number in range(settings.tries):
+        began = time.monotonic()
         try:
             return do()
         except RegistryError as error:
+            spent += time.monotonic() - began
             pause = max(settings.backoff * 2**number, error.details.get("after", 0.0))
-            if not error.retry or number + 1 == settings.tries or pause > LONGEST_S:
+            last = number + 1 == settings.tries or spent > settings.stall_timeout
+            if not error.retry or last or pause > LONGEST_S:
                 raise
         transport.wait(pause)
     raise AssertionError("not reached")

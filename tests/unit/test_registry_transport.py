@@ -135,6 +135,14 @@ def test_silence(nobody: Path) -> None:
     assert error.retry
 
 
+def test_silence_is_waited_for_once(liar: Liar) -> None:
+    liar.say("GET", "/v2/a/b/manifests/1", Said(before=20))
+    start = time.monotonic()
+    assert failing(liar.host, liar.settings(tries=9, stall_timeout=0.2)).retry
+    assert time.monotonic() - start < 2
+    assert liar.paths("GET").count("/v2/a/b/manifests/1") == 1
+
+
 def test_a_slow_drip_is_a_stall(liar: Liar) -> None:
     liar.say("GET", "/v2/a/b/manifests/1", Said(200, b"{" + b" " * 4000, drip=0.02))
     start = time.monotonic()
