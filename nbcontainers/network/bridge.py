@@ -13,12 +13,13 @@ from nbcontainers.network.netlink import Socket
 
 Record = dict[str, Any]
 
+_PREFIX = "nbc-"
 _IPV4, _IPV6 = "/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"
 
 
 def name(id: str) -> str:
     """Of the bridge of the network `id`: at most 15 bytes (IFNAMSIZ)."""
-    return f"nbc-{id[:10]}"
+    return f"{_PREFIX}{id[:10]}"
 
 
 def mac(address: str) -> bytes:
@@ -32,16 +33,18 @@ def ensure(root: str, network: Record) -> tuple[int, list[str]]:
     if found := rtnetlink.index(network["bridge"]):
         return found, []
     with store.locked(root):
-        return rtnetlink.index(network["bridge"]) or _make(network), [] if network["internal"] else forward(network)
+        index = rtnetlink.index(network["bridge"]) or _make(network, store.folder(root, network["name"]))
+        return index, [] if network["internal"] else forward(network)
 
 
-def _make(network: Record) -> int:
+def _make(network: Record, folder: str) -> int:
     bridge = network["bridge"]
+    sweep()
     addresses = [ip_interface(f"{one['gateway']}/{ip_network(one['subnet']).prefixlen}") for one in network["subnets"]]
     with Socket() as socket:
         try:
             size = network["mtu"] or rtnetlink.narrowest(socket)
-            socket.request([rtnetlink.new_bridge(bridge, mac(network["subnets"][0]["gateway"]), size)])
+            socket.request([rtnetlink.new_bridge(bridge, mac(network["subnets"][0]["gateway"]), size, folder)])
             index = rtnetlink.index(bridge)
             try:
                 quiet = [] if any(one.version == 6 for one in addresses) else [rtnetlink.quiet(index)]
@@ -105,6 +108,18 @@ def _write(path: str, text: str) -> None:
         raise HostNotCapable(
             f"{path} cannot be written: {error.strerror}", hint=f"ask the administrator for {path} = {text}"
         ) from None
+
+
+def sweep() -> list[str]:
+    """Remove bridges of ours whose network was deleted with its engine's folder; returns their names."""
+    with Socket() as socket:
+        ours = [link for link in rtnetlink.links(socket) if link.name.startswith(_PREFIX) and link.alias]
+        gone = [link.name for link in ours if not os.path.exists(f"{link.alias}/network.json")]
+        rtnetlink.delete_links(socket, gone)
+    for one in gone:
+        for internal in (False, True):
+            firewall.dismiss(one, internal=internal)
+    return gone
 
 
 def remove(network: Record) -> bool:

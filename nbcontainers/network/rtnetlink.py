@@ -20,7 +20,7 @@ Subnet = IPv4Network | IPv6Network
     range(16, 19), range(20, 23), range(24, 27),
 )  # fmt: skip
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 5, 10, 18
-_IFLA_AF_SPEC, _IFLA_NET_NS_FD = 26, 28
+_IFLA_IFALIAS, _IFLA_AF_SPEC, _IFLA_NET_NS_FD = 20, 26, 28
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _MACVLAN_MODE, _MODES = 1, {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
 _ROUTE_LOCALNET = 26
@@ -33,12 +33,13 @@ _EVERY_TABLE_TYPES = (1, 2, 6, 7, 8)  # unicast, local, blackhole, unreachable, 
 
 
 class Link(NamedTuple):
-    """A network interface. `up` is the administrator's word."""
+    """A network interface. `up` is the administrator's word, `alias` a remark of whoever made it."""
 
     number: int
     name: str
     mtu: int
     up: bool
+    alias: str = ""
 
 
 class Route(NamedTuple):
@@ -62,7 +63,8 @@ def _read_link(body: bytes) -> Link:
     _, _, index, flags, _ = struct.unpack_from("=BxHiII", body)
     found = dict(netlink.attributes(body[16:]))
     name = found.get(_IFLA_IFNAME, b"").rstrip(b"\0").decode(errors="replace")
-    return Link(index, name, int.from_bytes(found.get(_IFLA_MTU, b""), "little"), bool(flags & _UP))
+    alias = found.get(_IFLA_IFALIAS, b"").rstrip(b"\0").decode(errors="surrogateescape")
+    return Link(index, name, int.from_bytes(found.get(_IFLA_MTU, b""), "little"), bool(flags & _UP), alias)
 
 
 def index(name: str) -> int:
@@ -94,9 +96,11 @@ def routes(socket: Socket) -> Iterator[Route]:
             yield Route(subnet, int.from_bytes(found.get(4, b""), "little"), number, 5 in found or 18 in found)
 
 
-def new_bridge(name: str, mac: bytes, mtu: int) -> Message:
-    """A bridge that takes no part in the IPv6 of the host until it is given an address."""
+def new_bridge(name: str, mac: bytes, mtu: int, alias: str = "") -> Message:
+    """`alias` says whose it is; one that is longer than the kernel takes (IFALIASZ) is left out."""
     body = _link() + attribute(_IFLA_IFNAME, name) + attribute(_IFLA_ADDRESS, mac) + attribute(_IFLA_MTU, mtu)
+    encoded = alias.encode("utf-8", "surrogateescape")
+    body += attribute(_IFLA_IFALIAS, encoded) if 0 < len(encoded) < 256 else b""
     kind = nested(_IFLA_LINKINFO, attribute(_INFO_KIND, "bridge"))
     return Message(_NEWLINK, netlink.CREATE | netlink.EXCL, body + kind, f"ip link add {name} type bridge")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from nbcontainers.errors import InvalidArgument, InvalidState
 from nbcontainers.linux import tree
+from nbcontainers.linux.namespaces import in_user_namespace
 from nbcontainers.monitor.files import Files, replace
 from nbcontainers.network import attach, bridge, creation, firewall, hosts, ipam, members, publish, state, store, subnet
 from nbcontainers.network.rtnetlink import index
@@ -60,6 +61,8 @@ def rest(root: str, run: str, name: str) -> bool:
 def tidy(root: str, run: str) -> list[tuple[str, str]]:
     """What killed monitors and makers of networks left: (what, name) of each thing that went."""
     found = []
+    if not in_user_namespace():  # an ordinary user's has no bridges
+        found += [("bridge", f"{name} of an engine that is gone") for name in bridge.sweep()]
     for name in store.names(root):
         found += [("address", f"{address} of {name}") for address in ipam.sweep(root, run, name)]
         if rest(root, run, name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -497,3 +498,21 @@ def test_system_prune_takes_down_what_nobody_needs(ours: Any) -> None:
     }  # fmt: skip
     assert networked.settled(set()) == set()
     assert "eth0" in sh("ip addr", network="idle"), "it comes back by itself"
+
+
+def bridges() -> set[str]:
+    return {name for name in networked.links() if name.startswith("nbc-")}
+
+
+def test_the_bridge_of_an_engine_that_was_deleted_goes(ours: Any) -> None:
+    """Somebody's `rm -rf` of a root folder: the next bridge of anybody, or system prune, clears it away."""
+    network.create("closed", internal=True)
+    sh("true"), sh("true", network="closed")
+    before = bridges()
+    assert len(before) == 2
+    shutil.rmtree(ours.root / "networks")
+    network.create("new")
+    sh("true", network="new")
+    assert len(bridges()) == 1
+    assert bridges().isdisjoint(before)
+    assert nft("list set inet nbcontainers internal").count("nbc-") == 0
