@@ -1,7 +1,7 @@
 """How stages hang together: what each is built from, which the target needs and in which order.
 
 References are FROM, COPY --from and RUN --mount=from. A named context (`--build-context NAME=…`) goes before a stage of
-that name, a stage before an image; in COPY and RUN a number is the stage's index.
+that name, a stage before an image; in COPY --from, and only there, a number is a stage's index.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _input(file: Dockerfile, one: Instruction, name: str, contexts: Collection[s
     for other in reversed(file.stages):
         if other.name and other.name == name.lower():
             return Input(STAGE, other.name, other.index)
-    if name.isascii() and name.isdigit():
+    if isinstance(one, Copy) and name.isascii() and name.isdigit():
         if int(name) < len(file.stages):
             return Input(STAGE, name, int(name))
         hint = f"stages are counted from 0 to {len(file.stages) - 1}"

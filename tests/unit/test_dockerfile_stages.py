@@ -49,6 +49,12 @@ def test_what_inputs_mean() -> None:
     assert plan(text, "y").stages[0].base == Input("scratch", "scratch")
 
 
+def test_a_number_is_a_stage_for_copy_and_an_image_for_mounts() -> None:
+    found = plan("FROM a\nFROM b\nCOPY --from=0 x y").stages[-1]
+    assert found.inputs["0"] == Input("stage", "0", 0)
+    assert plan("FROM a\nFROM b\nRUN --mount=from=0,target=/x ls").stages[-1].inputs["0"] == Input("image", "0")
+
+
 def test_a_context_goes_before_a_stage_and_an_image() -> None:
     found = plan("FROM a AS x\nRUN y\nFROM b\nCOPY --from=x c d", contexts=("x", "b"))
     assert order(found) == ["1"]
@@ -73,7 +79,7 @@ def test_from_is_expanded_by_what_stands_before_the_first() -> None:
     "text, target, line, message",
     [
         ("FROM a AS build\nFROM b", "biuld", 0, "there is no stage 'biuld' (did you mean build?)"), ("FROM a", "7", 0, "there is no stage '7'"),
-        ("FROM a\nCOPY --from=1 x y", "", 2, "there is no stage 1"), ("FROM a\nRUN --mount=from=9,target=/x ls", "", 2, "there is no stage 9"),
+        ("FROM a\nCOPY --from=1 x y", "", 2, "there is no stage 1"),
         ("FROM a AS x\nCOPY --from=x a b", "", 2, "stage x needs itself: x → x"), ("FROM a\nCOPY --from=0 a b", "", 2, "needs itself: 0 → 0"),
         ("FROM a AS x\nCOPY --from=y a b\nFROM b AS y\nCOPY --from=x a b", "", 2, "y → x → y"),
         ("FROM a AS x\nRUN --mount=from=z,target=/q ls\nFROM x AS y\nFROM y AS z", "", 2, "z → y → x → z"),
