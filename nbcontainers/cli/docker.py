@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-_PORTS = "published ports are not there yet; with --network host the program's ports are the host's"
-_NETWORK = "networks of containers are not there yet: --network none or host"
 _RESTART = "restart policies are not there yet"
 _HEALTH = "health checks are not there yet"
 _LOG = "there is one kind of log, and it is always kept: container logs"
 _RUN = {
-    "-p": _PORTS, "--publish": _PORTS, "-P": _PORTS, "--publish-all": _PORTS, "--expose": _PORTS,
     "--gpus": "GPUs are not there yet; --device gives a container a device of the host",
-    "--restart": _RESTART, "--link": _NETWORK, "--ip": _NETWORK, "--ip6": _NETWORK, "--mac-address": _NETWORK,
-    "--network-alias": _NETWORK, "--link-local-ip": _NETWORK, "--dns": _NETWORK, "--dns-search": _NETWORK,
-    "--dns-option": _NETWORK, "--health-cmd": _HEALTH, "--health-interval": _HEALTH,
-    "--health-retries": _HEALTH, "--health-timeout": _HEALTH, "--health-start-period": _HEALTH,
-    "--health-start-interval": _HEALTH, "--no-healthcheck": _HEALTH, "--log-driver": _LOG, "--log-opt": _LOG,
-    "--pull": "an image is pulled by its own verb: image pull", "--volumes-from": "name the volumes with -v",
-    "--runtime": "there is one runtime, our own; others run our bundles", "--platform": "image pull --platform brings it",
+    "--restart": _RESTART, "--health-cmd": _HEALTH, "--health-interval": _HEALTH, "--health-retries": _HEALTH,
+    "--health-timeout": _HEALTH, "--health-start-period": _HEALTH, "--health-start-interval": _HEALTH,
+    "--no-healthcheck": _HEALTH, "--log-driver": _LOG, "--log-opt": _LOG,
+    "--link": "containers of one network find each other by name: --network NAME",
+    "--volumes-from": "name the volumes with -v", "--runtime": "there is one runtime, our own; others run our bundles",
 }  # fmt: skip
-_LATER = (
-    "--add-host", "--annotation", "-a", "--attach", "--blkio-weight", "--blkio-weight-device", "--cgroup-parent",
-    "--cgroupns", "--cidfile", "--cpu-period", "--cpu-quota", "--cpu-rt-period", "--cpu-rt-runtime", "--detach-keys",
-    "--device-cgroup-rule", "--disable-content-trust", "--domainname", "--env-file", "--group-add", "--isolation",
-    "--kernel-memory", "--label-file", "--memory-swappiness", "--oom-kill-disable", "--oom-score-adj", "--sig-proxy",
-    "--storage-opt", "--userns", "--volume-driver", "--no-trunc", "--cache-from", "--format", "--filter",
-)  # fmt: skip
+_LATER = frozenset(
+    "--annotation -a --attach --blkio-weight --blkio-weight-device --cgroup-parent --cgroupns --cidfile --cpu-period "
+    "--cpu-quota --cpu-rt-period --cpu-rt-runtime --detach-keys --device-cgroup-rule --disable-content-trust "
+    "--domainname --isolation --kernel-memory --label-file --link-local-ip --mac-address --memory-swappiness "
+    "--oom-kill-disable --oom-score-adj --sig-proxy --storage-opt --userns --volume-driver".split()
+)
 
 
 def missing(flag: str, verb: str) -> str:

@@ -72,8 +72,7 @@ def run(
     """Run a command in a new container and wait for its end; with -d it goes on in the background.
 
     Its output goes to sys.stdout and sys.stderr as it comes, or to `stdout` and `stderr`, called with bytes. `stdin`
-    is bytes, text or a file. The handle says how it ended and what it used. An image that is not here is pulled:
-    `on_pull` is called with what happens (image/progress.py).
+    is bytes, text or a file. The handle says how it ended and what it used. An image that is not here is pulled.
 
     Raises ContainerFailed for an exit status other than 0 and CreateFailed (125, 126, 127) when it could not start,
     unless `raise_error` is False; NotFound, NameInUse, InvalidArgument, HostNotCapable before anything was made.
