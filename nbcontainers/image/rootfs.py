@@ -18,6 +18,8 @@ from nbcontainers.monitor.steps import Step
 
 OVERLAY = "nbcontainers.monitor.steps:Overlay"
 VOLATILE = "volatile"
+PLAIN = "redirect_dir=off,metacopy=off"
+"""Whatever this kernel's defaults are: a layer can express neither. In a user namespace there are none."""
 _MANY = 40
 """More layers than this are named by short links, so that all fit mount(2)'s one page."""
 
@@ -61,7 +63,7 @@ def overlay(engine: Engine, lower: list[str], container: Path, name: str = "") -
         "work": f"{container}/work{below}",
         "target": f"{container}/rootfs{below}",
         "userxattr": engine.rootless,
-        "options": VOLATILE,
+        "options": VOLATILE if engine.rootless else f"{VOLATILE},{PLAIN}",
     }
     return {"step": OVERLAY, "args": arguments}
 

@@ -169,7 +169,7 @@ class _Comparison:
         if not below and ((path in self._skip and status.st_size == 0) or self._own(path, status)):
             return None
         change = Change(path, "C" if below else "A", status, descriptor, name, below)
-        if stat.S_ISREG(status.st_mode):
+        if stat.S_ISREG(status.st_mode) and status.st_size and not status.st_blocks:  # as one without its data looks
             self._refuse_foreign(change.place, path)
         try:
             return change if not below or _differs(below[0], status, change.place, change) else None

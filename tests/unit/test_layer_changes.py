@@ -150,6 +150,7 @@ def test_mount_points_and_what_is_the_runtime_s_own(tmp_path: Path) -> None:
 def test_what_another_mount_left_is_refused(tmp_path: Path, name: str) -> None:
     base = grow(tmp_path / "base", BASE)
     upper = grow(tmp_path / "upper", {"etc": {"passwd": ""}})
+    os.truncate(upper / "etc/passwd", 5)
     os.setxattr(upper / "etc/passwd" if name == "metacopy" else upper / "etc", f"user.overlay.{name}", b"/x")
     with pytest.raises(ImageError, match=f"{name}.*no layer can express"):
         diff(upper, base)
