@@ -39,8 +39,13 @@ class Blob:
             self._check_end()
             return 0
         view = memoryview(buffer)[: self.left]
-        count = self._answer.readinto(view)
+        try:
+            count = self._answer.readinto(view)
+        except RegistryError:
+            self.distrust()
+            raise
         if not count and view:
+            self.distrust()
             raise self._error(f"closed the connection with {self.left} bytes of {self.digest} to come", retry=True)
         self.left -= count
         return count
@@ -57,7 +62,7 @@ class Blob:
         return bytes(buffer)
 
     def distrust(self) -> bool:
-        """What came was not what its digest says. Whether another source is left: a mirror is not asked again."""
+        """What came broke off, or is not what its digest says. A mirror is not asked again: whether there is more to ask."""
         self.endpoint.avoided = True
         return self.endpoint.source.mirror
 

@@ -30,7 +30,9 @@ def _files() -> Iterator[Path]:
     """The user's file instead of the system's; then the pieces in registries.conf.d, the user's last."""
     user = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", "containers")
     named = [Path(name)] if (name := os.environ.get("CONTAINERS_REGISTRIES_CONF")) else []
-    yield from [path for path in (*named, *(at / "registries.conf" for at in (user, SYSTEM))) if path.is_file()][:1]
+    yield from [path for path in (*named, *(at / "registries.conf" for at in (user, SYSTEM))) if os.path.isfile(path)][
+        :1
+    ]
     for folder in (SYSTEM, user):
         yield from sorted((folder / "registries.conf.d").glob("*.conf"))
 

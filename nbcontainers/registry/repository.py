@@ -118,9 +118,8 @@ class Repository:
 
     def close(self) -> None:
         """Cancel what was opened and not used, and end all connections."""
-        for session in self._sessions.values():
-            upload.cancel(self.origin, session)
-        self._sessions.clear()
+        while self._sessions and upload.cancel(self.origin, self._sessions.popitem()[1]):
+            pass  # unless the registry does not answer
         for endpoint in self.endpoints:
             endpoint.close()
 

@@ -76,6 +76,13 @@ class Registry:
             return repository.partition("/")[0].endswith(self.prefix[1:])
         return repository == self.prefix or repository.startswith(f"{self.prefix}/")
 
+    def is_at(self, host: str) -> bool:
+        """Whether any of it is at this host, by its name or its location."""
+        names = {place.partition("/")[0] for place in (self.prefix, self.location)}
+        return (
+            host in names or (host == HUB_API and HUB in names) or (self.prefix.startswith("*.") and self.matches(host))
+        )
+
 
 class Source(NamedTuple):
     """Where a repository can be had: host[:port], path there, and the name its credentials are kept under.
@@ -131,9 +138,9 @@ class Settings:
 
     def trusted(self, host: str) -> list[Path]:
         """The CA files and folders given for `host`, the system's own left out."""
-        ca = self.registry(host).ca
+        authorities = dict.fromkeys(Path(one.ca) for one in self.registries if one.ca and one.is_at(host))
         folders = [Path(folder, host) for folder in self.certs]
-        return [Path(ca)] * bool(ca) + [folder for folder in folders if folder.is_dir()]
+        return [*authorities, *(folder for folder in folders if os.path.isdir(folder))]  # False if we may not look
 
     def sources(self, repository: str, *, insecure: bool | None = None) -> list[Source]:
         """The mirrors of host/path in their order, its own registry last.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from nbcontainers.errors import InvalidArgument
@@ -19,18 +20,16 @@ def context(settings: Settings, host: str, *, verify: bool) -> ssl.SSLContext:
     """
     made = ssl.create_default_context() if verify else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # 20 ms of CAs less
     known = ssl.get_default_verify_paths()
-    if (
-        verify and not known.cafile and not known.capath
-    ):  # a Python that was built elsewhere does not know where they are here
+    if verify and not known.cafile and not known.capath:  # a Python built elsewhere does not know where they are here
         for bundle in filter(Path.exists, map(Path, _BUNDLES)):
             made.load_verify_locations(bundle)
     if not verify:
         made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
     for path in settings.trusted(host):
         for file in _authorities(path) if verify else ():
-            _load(file, lambda file=file: made.load_verify_locations(file))
+            _load(file, partial(made.load_verify_locations, file))
         for file in sorted(path.glob("*.cert")) if path.is_dir() else ():
-            _load(file, lambda file=file: made.load_cert_chain(file, file.with_suffix(".key")))
+            _load(file, partial(made.load_cert_chain, file, file.with_suffix(".key")))
     return made
 
 
@@ -41,9 +40,9 @@ def _authorities(path: Path) -> Iterator[Path]:
         yield path
 
 
-def _load(file: Path, load: object) -> None:
+def _load(file: Path, load: Callable[[], object]) -> None:
     try:
-        load()  # type: ignore[operator]
+        load()
     except (OSError, ssl.SSLError) as error:
         why = "it is no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
         raise InvalidArgument(f"{file} cannot be used: {why}", hint="mend or remove the file, or the setting") from None

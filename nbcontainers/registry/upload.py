@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from typing import BinaryIO, NamedTuple
 from urllib.parse import urlencode
 
@@ -50,10 +49,13 @@ def _begun(endpoint: Endpoint) -> Session:
     return session
 
 
-def cancel(endpoint: Endpoint, session: Session) -> None:
-    """Have the registry forget what it has of an upload; one that cannot will do so itself some day."""
-    with suppress(RegistryError):
+def cancel(endpoint: Endpoint, session: Session) -> bool:
+    """Have the registry forget what it has of an upload; whether it did. One that cannot will do so itself some day."""
+    try:
         endpoint.ask("DELETE", session.url, "an upload", fine=(200, 202, 204, 404), patient=False).close()
+    except RegistryError as error:
+        return error.status is not None
+    return True
 
 
 def upload(

@@ -421,6 +421,21 @@ def test_a_mirror_that_lies_is_left(liar: Liar) -> None:
                 assert not blob.distrust()
 
 
+@pytest.mark.parametrize("offset", [0, 100])
+def test_a_mirror_that_breaks_off_is_left(liar: Liar, offset: int) -> None:
+    liar.say("*", AT, ranged)
+    with lying_registry() as one:
+        one.say("GET", AT, Said(200, LAYER, cut=100_000))
+        with mirrored(liar, Mirror(one.host)) as here:
+            got = bytearray(LAYER[:offset])
+            with here.open_blob(BLOB, offset) as blob, pytest.raises(RegistryError, match=r"half way|with 2"):
+                while True:
+                    got += blob.read(10_000)
+            with here.open_blob(BLOB, len(got)) as blob:
+                assert bytes(got) + blob.read() == LAYER
+                assert blob.endpoint is here.origin
+
+
 def test_all_that_failed_is_told(liar: Liar) -> None:
     port = free_port()
     with mirrored(liar, Mirror(f"127.0.0.1:{port}")) as here, pytest.raises(RegistryError) as caught:

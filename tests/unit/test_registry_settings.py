@@ -243,6 +243,28 @@ def test_loopback_with_a_ca_is_not(tmp_path: Path) -> None:
     assert known.insecure("localhost:5000", True) is True
 
 
+def test_a_ca_is_known_wherever_the_registry_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Settings(
+        registries=(
+            Registry("docker.io", ca="/hub.pem"), Registry("quay.io/team", ca="/team.pem"), Registry("*.lab", ca="/lab.pem"),
+            Registry("a.b", location="10.0.0.1:5000/x", ca="/ab.pem"),
+        )
+    )  # fmt: skip
+    hosts = ("registry-1.docker.io", "quay.io", "x.lab", "10.0.0.1:5000", "a.b", "other")
+    found = [[str(path) for path in known.trusted(host)] for host in hosts]
+    assert found == [["/hub.pem"], ["/team.pem"], ["/lab.pem"], ["/ab.pem"], ["/ab.pem"], []]
+
+
+@pytest.mark.as_user
+def test_a_folder_where_we_may_not_look_is_none(tmp_path: Path) -> None:
+    (tmp_path / "closed/a.b").mkdir(parents=True)
+    (tmp_path / "closed").chmod(0)
+    try:
+        assert Settings(certs=(str(tmp_path / "closed"),)).trusted("a.b") == []
+    finally:
+        (tmp_path / "closed").chmod(0o700)
+
+
 def test_a_wildcard_stands_for_the_hosts_below() -> None:
     known = Settings(registries=(Registry("*.lab", insecure=True), Registry("a.lab", insecure=False)))
     assert [known.insecure(host) for host in ("b.lab", "a.lab", "lab", "xlab")] == [True, False, False, False]

@@ -186,6 +186,15 @@ def test_a_mount_that_is_none_and_not_used_is_cancelled(liar: Liar, store: Store
     assert (store.sessions, store.cancelled) == (1, 1)
 
 
+def test_a_registry_that_is_gone_holds_nobody_up(liar: Liar, store: Store) -> None:
+    here = repository(liar, settings=liar.settings(stall_timeout=0.2))
+    for number in range(5):
+        assert not here.mount_blob(f"sha256:{number:064}", "c/d")
+    store.breaks["DELETE"] = [Said(before=5)] * 9
+    here.close()
+    assert len(liar.paths("DELETE")) == 1
+
+
 @pytest.mark.parametrize(
     "said", [Said(413), Said(raw=b""), Said(500), Said(503), Said(416), Said(401), Said(before=2)],
     ids=["too large", "hung up", "500", "503", "416", "401", "stall"],
