@@ -10,6 +10,7 @@ from nbcontainers.engine import Engine
 from nbcontainers.errors import Error, InvalidArgument, NotFound, RegistryError
 from nbcontainers.image.image import Image
 from nbcontainers.image.store import close_names, resolve
+from nbcontainers.oci.reference import LOCAL
 
 POLICIES = ("missing", "always", "newer", "never")
 _ABSENT = (None, 401, 403, 404)
@@ -72,6 +73,8 @@ def _pull(engine: Engine, text: str, platform: str, progress: Progress | None) -
 
     failed: Error | None = None
     for reference in _candidates(engine, text):
+        if reference.domain == LOCAL:  # of this machine only: there is no registry to ask
+            continue
         try:
             (image,) = api.pull(str(reference), platform=platform, progress=progress, engine=engine)
             return image.reference
@@ -79,7 +82,9 @@ def _pull(engine: Engine, text: str, platform: str, progress: Progress | None) -
             failed = error
             if error.details.get("status") not in _ABSENT:
                 break
-    assert failed is not None
+    if failed is None:
+        resolve(engine, text)
+        return text
     close = close_names(engine, text)
     guess = f"did you mean {' or '.join(close)}? " if close else ""
     kind = NotFound if failed.details.get("status") in _ABSENT else type(failed)

@@ -85,7 +85,7 @@ def test_a_notebook_that_fails_is_said_to_fail(code: str, tmp_path: Path) -> Non
 
 def test_a_failure_is_shown_once_and_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "refused.ipynb"
-    cells = ["%load_ext nbcontainers", "%container run no-such-image true"]
+    cells = ["%load_ext nbcontainers", "%container run --pull never no-such-image true"]
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells]), path)
     command = [sys.executable, ROOT / "notebooks/show.py", path]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)

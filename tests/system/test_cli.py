@@ -32,7 +32,7 @@ def test_output_and_exit_code_are_the_containers(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("run", "no-such-image", "true"), 125, "no-such-image"),
+        (("run", "--pull", "never", "no-such-image", "true"), 125, "no-such-image"),
         (("run", "--memry", "1g", "mini"), 125, "Error: nbcontainers run has no option --memry\nhint: did you mean --memory?"),
         (("run",), 125, "needs an IMAGE"),
         (("run", "--rm", "mini", "/no/such"), 127, "/no/such"),

@@ -94,7 +94,7 @@ def test_no_raise_error_returns_the_handle(kernel: Kernel) -> None:
 @pytest.mark.parametrize(
     ("line", "error", "words"),
     [
-        ("run no-such-image true", "NotFound", "no-such-image"),
+        ("run --pull never no-such-image true", "NotFound", "no-such-image"),
         ("run --memry 1g mini true", "InvalidArgument", "did you mean --memory?"),
         ("run -u nobody-here mini true", "Error", "nobody-here"),
         ("run --rm mini no-such-command", "CreateFailed", "no-such-command"),
