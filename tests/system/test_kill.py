@@ -47,7 +47,7 @@ class Client:
     """A client in a process of its own that runs one short container after the other."""
 
     def __init__(self, remove: bool) -> None:
-        self.mark = f"NBC_TEST_CLIENT={os.getpid()}.{time.monotonic_ns()}"
+        self.mark = f"NBCONTAINERS_TEST_CLIENT={os.getpid()}.{time.monotonic_ns()}"
         name, _, value = self.mark.partition("=")
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), name: value}
         command = [sys.executable, "-c", LOOP.replace("REMOVE", str(remove))]
@@ -149,6 +149,8 @@ def test_half_made_things_go_and_those_being_made_stay(engine: Engine) -> None:
     abandoned, in_work = (engine.containers / f".{letter * 64}.new" for letter in "ab")
     for path in (abandoned, in_work, engine.containers / f".{'c' * 64}.1234567890.removed"):
         (path / "upper").mkdir(parents=True)
+    going = engine.containers / f".{'e' * 64}.{os.getpid()}.removed"  # its monitor, here ourselves, is at it
+    going.mkdir()
     lock = os.open(in_work, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_SH)
     (engine.names / "dangling").symlink_to("f" * 64)
@@ -157,6 +159,8 @@ def test_half_made_things_go_and_those_being_made_stay(engine: Engine) -> None:
     assert rows == {"half-made container", "half-removed container", "half-made run folder", "name"}
     assert not abandoned.exists()
     assert in_work.exists()
+    assert going.exists()
+    going.rmdir()
     os.close(lock)
     assert {row["what"] for row in api.prune()} == {"half-made container"}
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from nbcontainers.errors import CreateFailed, Error
 from nbcontainers.monitor import ending
-from nbcontainers.monitor.files import as_error, rfc3339
+from nbcontainers.monitor.files import Files, as_error, rfc3339
 from nbcontainers.monitor.sampling import interval
 
 KILLED, SEGV, EXIT_137 = 9, 11 | 0x80, 137 << 8
@@ -64,3 +67,20 @@ def test_samples_are_dense_at_first_and_never_rarer_than_ten_seconds() -> None:
     assert interval(5.0) == 0.1
     assert interval(100.0) == pytest.approx(1.0)
     assert interval(1e6) == 10.0
+
+
+def test_what_is_withdrawn_is_out_of_sight_before_it_is_removed(tmp_path: Path) -> None:
+    """The client hears of the end in between."""
+    place = Files(str(tmp_path / "root"), str(tmp_path / "run"), "abc")
+    for folder in (f"{place.folder}/upper/etc", place.state, f"{place.root}/names"):
+        os.makedirs(folder)
+    os.symlink("abc", f"{place.root}/names/web")
+    failed, trash = ending.withdraw(place, {"name": "web"}, [], remove=True)
+    assert failed == []
+    assert not os.path.exists(place.folder)
+    assert not os.path.exists(place.state)
+    assert os.listdir(f"{place.root}/names") == []
+    assert all(os.path.isdir(path) for path in trash)
+    assert ending.discard(trash) == []
+    assert os.listdir(f"{place.root}/containers") == os.listdir(place.run) == []
+    assert ending.tidy(place, {"name": "web"}, [], remove=True) == []
