@@ -41,9 +41,12 @@ class State:
         return tuple(self.config.get("Shell") or SHELL)
 
     def path(self, text: str) -> str:
-        """`text` as an absolute path in this stage; a slash at the end stays, and `.` gets one: it is a folder."""
+        """`text` as an absolute path in this stage; a slash at the end stays, and `.` gets one: it is a folder.
+
+        An empty text (of a variable nobody set) is the working directory, as in BuildKit.
+        """
         full = posixpath.normpath(posixpath.join("/", self.workdir, text)).replace("//", "/", 1)
-        is_folder = text.endswith(("/", "/.", "/..")) or text in (".", "..")
+        is_folder = text.endswith(("/", "/.", "/..")) or text in ("", ".", "..")
         return f"{full.rstrip('/')}/" if is_folder else full
 
     def after(self, one: i.Instruction) -> State:

@@ -150,7 +150,7 @@ def _put_in(one: T, text: Callable[[str], str], split: Callable[[str], tuple[str
         made = tuple(mount.parse(flag, text) for flag in one.mount_flags)
         done = replace(one, mounts=tuple(each for each in made if each is not None))
     elif isinstance(one, i.Workdir):
-        done = replace(one, path=_filled(text(one.path), one.path, "path"))
+        done = replace(one, path=text(one.path))
     elif isinstance(one, i.User):
         done = replace(one, user=text(one.user))
     elif isinstance(one, i.Stopsignal):
@@ -189,7 +189,7 @@ def _copied(one: i.Copy, text: Callable[[str], str], scope: Scope) -> i.Copy:
     )
     done = replace(
         one, sources=tuple(_filled(text(word), word, "source") for word in one.sources), contents=contents,
-        destination=_filled(text(one.destination), one.destination, "destination"), chown=text(one.chown),
+        destination=text(one.destination), chown=text(one.chown),
         chmod=text(one.chmod), exclude=tuple(text(word) for word in one.exclude),
     )  # fmt: skip
     if done.chmod:

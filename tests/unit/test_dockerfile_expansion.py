@@ -207,7 +207,7 @@ def test_what_is_expanded_and_what_not(line: str, name: str, expected: object) -
 @pytest.mark.parametrize(
     "line, message",
     [
-        ("WORKDIR $u", "the path '$u' is empty"), ("STOPSIGNAL $u", "'' is no signal"),
+        ("STOPSIGNAL $u", "'' is no signal"),
         ("EXPOSE $b", "'u' is no port"), ("COPY --chmod=$b a b", "'u' is no mode"), ("COPY ${u:?missing} b", "u: missing"),
         ("ENV a=${b:=c}", "unsupported modifier"), ("RUN --mount=type=$b,target=/x ls", "no type of mount"), ("LABEL $u=x", "is empty"),
         ('ENV a="b', 'no " to end'), ("COPY $u /x", "the source '$u' is empty"),
