@@ -65,6 +65,7 @@ class Fetch:
         self.size = 0
         self.error: BaseException | None = None
         self.done = False
+        self.stopped = threading.Event()
         self._source, self._manner = source, manner
         self._tell = tell
         self._hash = digests.hasher(wanted["digest"])
@@ -90,7 +91,7 @@ class Fetch:
         """Opening is patient by itself; a connection that breaks while it is read is gone on with here."""
         failures = 0
         self._tell("downloading", 0, "")
-        while self.size < self.wanted["size"]:
+        while self.size < self.wanted["size"] and not self.stopped.is_set():
             before = self.size
             with self._source.open_blob(self.wanted, self.size) as blob:
                 broken = self._read(blob)
@@ -100,7 +101,7 @@ class Fetch:
             if not broken.details.get("retry") or failures > self._manner.tries:
                 raise broken
             self._tell("retrying", self.size, broken.message)
-            time.sleep(self._manner.backoff * 2 ** (failures - 1))
+            self.stopped.wait(self._manner.backoff * 2 ** (failures - 1))
 
     def _read(self, blob: Blob) -> RegistryError | None:
         """To the end of what this connection gives; why it broke."""
@@ -121,6 +122,8 @@ class Fetch:
         return f"blob {self.wanted['digest']}"
 
     def _add(self, piece: memoryview) -> None:
+        if self.stopped.is_set():
+            raise RegistryError("the transfer was ended")
         count = self.partial.write(piece)
         while count < len(piece):
             count += self.partial.write(piece[count:])
@@ -152,7 +155,7 @@ class Fetch:
             os.close(reader)
 
 
-def start(fetches: list[Fetch], connections: int, wake: int) -> None:
+def start(fetches: list[Fetch], connections: int, wake: int) -> list[threading.Thread]:
     """Fetch in threads, the largest first; a byte goes to `wake` whenever one has ended."""
     todo = sorted(fetches, key=lambda one: one.wanted["size"])
     lock = threading.Lock()
@@ -160,11 +163,13 @@ def start(fetches: list[Fetch], connections: int, wake: int) -> None:
     def work() -> None:
         while True:
             with lock:
-                if not todo:
+                if not todo or todo[-1].stopped.is_set():
                     return
                 one = todo.pop()
             one.run()
             os.write(wake, b"!")
 
-    for _ in range(min(connections, len(fetches))):
-        threading.Thread(target=work, daemon=True).start()
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(connections, len(fetches)))]
+    for thread in threads:
+        thread.start()
+    return threads

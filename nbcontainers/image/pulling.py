@@ -141,11 +141,27 @@ def _bring(engine: Engine, request: Request, progress: Progress | None) -> Image
 
 def _transfer(engine: Engine, request: Request, progress: Progress | None) -> Descriptor:
     """The manifest's descriptor, with notes of where it came from: a later pull or push asks less for knowing them."""
-    found: Found = work.call("pulling:inside", on_event=progress, engine=work.place(engine), request=request)
+    try:
+        found = _call(engine, request, progress)
+    except ImageError:  # a mirror that lies is no reason to do without the registry's own
+        if not any(one["mirrors"] for one in request["where"].get("settings", {}).get("registries", [])):
+            raise
+        found = _call(engine, _past_mirrors(request), progress)
     notes = {layout.INDEX_NOTE: found["index"]} if found["index"] else {}
     if registry := request["where"].get("registry"):
         notes[layout.ORIGIN_NOTE] = Reference(*registry).repository
     return found["manifest"] | ({"annotations": notes} if notes else {})
+
+
+def _call(engine: Engine, request: Request, progress: Progress | None) -> Found:
+    found: Found = work.call("pulling:inside", on_event=progress, engine=work.place(engine), request=request)
+    return found
+
+
+def _past_mirrors(request: Request) -> Request:
+    settings = request["where"]["settings"]
+    plain = [{**one, "mirrors": []} for one in settings["registries"]]
+    return {**request, "where": {**request["where"], "settings": {**settings, "registries": plain}}}
 
 
 # The launcher's side.
@@ -204,9 +220,18 @@ def _known(engine: Engine, source: Source, request: Request, wanted: Platform) -
 
 
 def _choose(
-    source: Source, tag: str, wanted: Platform, what: str, entry: Descriptor | None = None, depth: int = 0
+    source: Source,
+    tag: str,
+    wanted: Platform,
+    what: str,
+    entry: Descriptor | None = None,
+    depth: int = 0,
+    seen: set[str] | None = None,
 ) -> tuple[Descriptor, bytes, str]:
-    """Through indexes to the manifest for the platform: its descriptor, its bytes, the digest of the outermost index."""
+    """Through indexes to the manifest for the platform: its descriptor, its bytes, the digest of the outermost index.
+
+    What was `seen` once is not asked for again: many indexes may list the same ones, which list the same ones.
+    """
     one, content = source.manifest(tag, entry)
     if one["mediaType"] not in INDEXES:
         return one, content, ""
@@ -214,10 +239,13 @@ def _choose(
         raise ImageError(
             f"{what} has more than {_NESTED} indexes one in another", hint="ask its maker for another form"
         )
-    entries = _entries(content, what)
+    entries, seen = _entries(content, what), set() if seen is None else seen
     for fitting in platforms.choose(entries, wanted):
+        if fitting["digest"] in seen:
+            continue
+        seen.add(fitting["digest"])
         try:
-            found, inner, _ = _choose(source, fitting["digest"], wanted, what, fitting, depth + 1)
+            found, inner, _ = _choose(source, fitting["digest"], wanted, what, fitting, depth + 1, seen)
             return found, inner, one["digest"]
         except NotFound:
             if len(entries) == 1:

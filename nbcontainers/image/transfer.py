@@ -21,6 +21,9 @@ from nbcontainers.image.unpacking import Feed, Job, hold, whole
 from nbcontainers.layer.tar import Budget
 from nbcontainers.oci.image import Descriptor, chain_ids
 
+_PATIENCE_S = 0.5
+"""Until a thread has noticed that its connection was closed; one that still looks up a name writes nothing."""
+
 Emit = Callable[[dict[str, Any]], None]
 
 
@@ -97,7 +100,8 @@ class _Transfer:
         digest = one["digest"]
         if digest not in self._fetches and not lease.claim(self._engine, [layout.blob(self._engine, digest)]):
             partial = self._stack.enter_context(layout.partial(self._engine)).raw
-            self._fetches[digest] = Fetch(self._source, self._manner, one, partial, self._teller(digest))
+            fetch = self._fetches[digest] = Fetch(self._source, self._manner, one, partial, self._teller(digest))
+            self._stack.callback(fetch.close)
 
     def _teller(self, digest: str) -> Callable[[str, int, str], None]:
         def tell(state: str, count: int, note: str) -> None:
@@ -122,14 +126,26 @@ class _Transfer:
         self._stack.callback(os.close, woken)
         folder, rootless = self._engine.snapshots, self._engine.rootless
         with Crew(folder, self._jobs, self._feeds, rootless, Budget(), self._unpacked) as crew:
-            start(list(self._fetches.values()), self._manner.at_once, woken)
-            crew.extract(lambda: self._check(wake), wake)
-            while not all(fetch.done for fetch in self._fetches.values()):
-                self._check(wake)
+            threads = start(list(self._fetches.values()), self._manner.at_once, woken)
+            try:
+                crew.extract(lambda: self._check(wake), wake)
+                while not all(fetch.done for fetch in self._fetches.values()):
+                    self._check(wake)
+            except BaseException:
+                self._stop()
+                raise
+            finally:
+                for thread in threads:
+                    thread.join(_PATIENCE_S)  # none may write into a descriptor that we close
             self._publish()
             crew.commit()
         for digest in {one["digest"]: one for one in self._blobs} | self._fetches:
             self._report.layer(digest, "done", self._size(digest))
+
+    def _stop(self) -> None:
+        for fetch in self._fetches.values():
+            fetch.stopped.set()
+        self._source.close()
 
     def _size(self, digest: str) -> int:
         return layout.blob(self._engine, digest).stat().st_size

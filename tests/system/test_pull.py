@@ -338,6 +338,21 @@ def test_a_broken_connection_is_gone_on_with(fresh_engine: Engine, liar: Liar, s
     assert "retrying" in {event.get("state") for event in events}
 
 
+def test_a_mirror_that_lies_is_passed_by(
+    fresh_engine: Engine, liar: Liar, docker_registry: DockerRegistry, settings: Any, tmp_path: Path
+) -> None:
+    registries.fill(docker_registry, "pull/mirrored:1", [SMALL])
+    blobs = registries.image_of([SMALL])
+    liar.serve("pull/mirrored", "1", blobs)
+    liar.say("GET", f"/v2/pull/mirrored/blobs/{t.sha256(SMALL)}", Said(body=SMALL[:-1] + b"x"))
+    table = f'[registry."{docker_registry.host}"]\nmirrors = ["{liar.host}"]\n'
+    (tmp_path / "registries.toml").write_text(table)
+    reference = f"{docker_registry.host}/pull/mirrored:1"
+    api.pull(reference)
+    assert content(fresh_engine, reference, "etc/hostname") == b"pulled\n"
+    assert any(t.sha256(SMALL) in path for path in liar.paths("GET")), "the mirror was asked first"
+
+
 def test_foreign_layers_may_be_pulled_and_not_pushed(fresh_engine: Engine, liar: Liar, settings: Any) -> None:
     reference = image_with(liar, layer={"mediaType": FOREIGN_LAYERS[0]})
     api.pull(reference)
