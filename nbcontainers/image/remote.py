@@ -31,7 +31,7 @@ def tags(
     engine: Engine, text: str, pattern: str, *, kind: str, limit: int, digests: bool, tls_verify: bool | None
 ) -> Table:
     """The tags of a repository, newest version first, each with how it moves and what it means here."""
-    reference = _repository(text)
+    reference = _repository(engine, text)
     with _open(engine, reference, tls_verify) as repository:
         found = [versions.read(name) for name in repository.tags()]
         found = [one for one in found if _fits(one.name, pattern) and kind in ("", one.kind)]
@@ -65,7 +65,7 @@ def _add_digests(engine: Engine, repository: Repository, rows: list[Row]) -> Non
 
 def search(engine: Engine, text: str, pattern: str, *, limit: int, tls_verify: bool | None) -> Table:
     """The same tags as Podman's `search --list-tags` has them."""
-    reference = _repository(text)
+    reference = _repository(engine, text)
     with _open(engine, reference, tls_verify) as repository:
         found = [versions.read(name) for name in repository.tags() if _fits(name, pattern)]
     rows = [{"name": reference.repository, "tag": one.name} for one in sorted(found, key=lambda one: one.key)]
@@ -150,9 +150,11 @@ def heads(asked: Sequence[tuple[Repository, str]]) -> list[Descriptor | Registry
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _repository(text: str) -> Reference:
-    """What a name without tag means."""
-    reference = references.parse(str(text))
+def _repository(engine: Engine, text: str) -> Reference:
+    """What a name without tag means; an alias of the settings counts, and of the registries searched the first."""
+    from nbcontainers.registry import names, settings
+
+    reference = names.candidates(str(text), settings.load(engine))[0]
     if reference.digest or ":" in str(text).rpartition("/")[2]:
         raise InvalidArgument(
             f"{text!r} names one image, not a repository",

@@ -66,6 +66,14 @@ def test_the_list_can_be_narrowed(repository: str, fresh_engine: Engine) -> None
     assert [row["tag"] for row in plain] == ["latest", "stable"]
 
 
+def test_an_alias_is_known(
+    repository: str, fresh_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "registries.toml").write_text(f'[aliases]\nweb = "{repository}"\n')
+    monkeypatch.setenv("NBCONTAINERS_REGISTRIES", str(tmp_path / "registries.toml"))
+    assert image.tags("web", kind="latest")[0]["tag"] == "latest"
+
+
 def test_digests_show_what_is_here(registry: DockerRegistry, repository: str, fresh_engine: Engine) -> None:
     keep(fresh_engine, f"{repository}:1.21.7", served(registry, "1.21.7"))
     keep(fresh_engine, f"{repository}:stable", digest_of(b"an old one"))
