@@ -36,7 +36,9 @@ def states(events: list[dict[str, Any]]) -> set[str]:
 
 def manifest_of(registry: DockerRegistry, path: str, tag: str) -> tuple[bytes, str]:
     """A manifest's bytes as the registry has them, and the digest it gives."""
-    status, headers, content = registry.request("GET", f"/v2/{path}/manifests/{tag}", headers={"Accept": ", ".join(MANIFESTS)})
+    status, headers, content = registry.request(
+        "GET", f"/v2/{path}/manifests/{tag}", headers={"Accept": ", ".join(MANIFESTS)}
+    )
     assert status == 200, content
     return content, headers["Docker-Content-Digest"]
 
