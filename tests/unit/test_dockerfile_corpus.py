@@ -113,6 +113,6 @@ def known(one: list[object]) -> list[object]:
 
 
 def test_a_short_run_of_the_fuzzer() -> None:
-    facts = fuzz.run(4000, seed=7)
-    assert facts["accepted"] > 200
+    facts = fuzz.run(2000, seed=7)
+    assert facts["accepted"] > 300
     assert facts["lines"] > 900

@@ -11,7 +11,7 @@ from nbcontainers.builder import instructions as i
 from nbcontainers.builder.expansion import Mode, expand
 from nbcontainers.errors import BuildError
 
-SETTINGS = settings(deadline=None, max_examples=300, derandomize=True)
+SETTINGS = settings(deadline=None, max_examples=150, derandomize=True)
 VALUES = {"x": "foobarbaz", "e": "", "p": "/a/b/c.tar.gz", "s": "a*b?c", "two": "a b", "n": "a\nb", "é": "u", "_1": "v"}
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nbcontainers.builder import ignore, pattern
 from nbcontainers.errors import BuildError
 
-SETTINGS = settings(deadline=None, max_examples=200, derandomize=True)
+SETTINGS = settings(deadline=None, max_examples=100, derandomize=True)
 
 
 @pytest.mark.parametrize(
