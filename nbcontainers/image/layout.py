@@ -96,6 +96,15 @@ INDEX_NOTE = "io.nbcontainers.index"
 ORIGIN_NOTE = "io.nbcontainers.origin"
 """Annotation in index.json: repositories, with spaces between, that are known to have all blobs of the image."""
 
+_ORIGINS = 8
+
+
+def origin(notes: dict[str, str], repository: str) -> dict[str, str]:
+    """The note of where an image's blobs are, with one more repository, the last ones kept."""
+    known = notes.get(ORIGIN_NOTE, "").split()
+    return {ORIGIN_NOTE: " ".join(list(dict.fromkeys([repository, *known]))[:_ORIGINS])}
+
+
 EMBEDDED = ("localhost/host:latest", "localhost/mini:latest")
 """Names that always mean our own images: no archive may take their place."""
 
