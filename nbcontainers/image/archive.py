@@ -95,6 +95,7 @@ class _Loading:
     def __init__(self, engine: Engine, members: Members, wanted: Platform, *, exact: bool) -> None:
         self._engine, self._members, self._wanted, self._exact = engine, members, wanted, exact
         self._others: list[Platform] = []
+        self._seen: set[str] = set()  # indexes: many may list the same ones, which list the same ones, …
 
     def images(self) -> Iterator[Loaded]:
         """Raises ImageError where there is none, or none for the platform."""
@@ -201,6 +202,7 @@ class _Loading:
                     chosen[one["digest"]] = one
                     names.setdefault(one["digest"], []).extend([name] if name != entry["digest"] else [])
         if not chosen:
+            self._seen.clear()
             raise self._none(self._offered(index))
         for digest, one in chosen.items():
             yield self._oci_image(one, self._names(names[digest], references.LOCAL))
@@ -208,7 +210,8 @@ class _Loading:
     def _offered(self, index: dict[str, Any], depth: int = 0) -> list[Platform]:
         found = []
         for entry in _manifests(index, "index.json"):
-            if entry.get("mediaType") in INDEXES and depth < _NESTED:
+            if entry.get("mediaType") in INDEXES and depth < _NESTED and entry["digest"] not in self._seen:
+                self._seen.add(entry["digest"])
                 found += self._offered(read_document(blob(self._members, entry), "an index"), depth + 1)
             elif entry.get("platform") and not platforms.is_attestation(entry):
                 found.append(platforms.of(entry["platform"]))
@@ -219,8 +222,9 @@ class _Loading:
         kind = entry.get("mediaType", MANIFEST)
         if kind in MANIFESTS:
             return None if platforms.is_attestation(entry) else entry
-        if kind not in INDEXES or depth >= _NESTED:
+        if kind not in INDEXES or depth >= _NESTED or entry["digest"] in self._seen:
             return None
+        self._seen.add(entry["digest"])
         nested = read_document(blob(self._members, entry), f"index {entry['digest']}")
         if "layers" in nested or "config" in nested:
             raise ImageError(f"index {entry['digest']} claims to be a manifest as well")

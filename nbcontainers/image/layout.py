@@ -172,6 +172,7 @@ def put(engine: Engine, chunks: Iterable[bytes], expected: Descriptor | None = N
     """Add a blob; (digest, size). With `expected` its digest and size are held to it, and a blob that is there
     already is not written again. ImageError if it lies; then nothing was added."""
     if expected and claim(engine, [blob(engine, expected["digest"])]):
+        _check_size(blob(engine, expected["digest"]), expected)
         return expected["digest"], expected["size"]
     make(engine)
     with partial(engine) as file:
@@ -180,6 +181,11 @@ def put(engine: Engine, chunks: Iterable[bytes], expected: Descriptor | None = N
         target.parent.mkdir(exist_ok=True)
         _publish(file, target)
     return digest, size
+
+
+def _check_size(path: Path, expected: Descriptor) -> None:
+    if (size := path.stat().st_size) != expected["size"]:
+        raise ImageError(f"blob {expected['digest']} has {size} bytes and should have {expected['size']}")
 
 
 def put_document(engine: Engine, document: Any, media_type: str) -> Descriptor:

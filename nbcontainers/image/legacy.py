@@ -11,8 +11,9 @@ from typing import Any, cast
 from nbcontainers.engine import Engine
 from nbcontainers.errors import ImageError
 from nbcontainers.image import layout
-from nbcontainers.image.members import Members, document
+from nbcontainers.image.members import Counted, Members, document
 from nbcontainers.layer import codec
+from nbcontainers.layer.tar import Budget
 from nbcontainers.oci.image import (
     LAYER,
     Descriptor,
@@ -68,7 +69,17 @@ def _chain(members: Members, top: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _layer(engine: Engine, members: Members, id: str) -> Descriptor:
-    digest, size = layout.put(engine, codec.chunks(members.open(f"{id}/layer.tar")))
+    """It may be compressed; it is kept plain."""
+    source, budget = Counted(members.open(f"{id}/layer.tar")), Budget()
+
+    def pieces() -> Iterator[bytes]:
+        count = 0
+        for piece in codec.chunks(source):
+            count += len(piece)
+            budget.check_bytes(count, source.at)
+            yield piece
+
+    digest, size = layout.put(engine, pieces())
     return descriptor(LAYER, digest, size)
 
 

@@ -20,6 +20,8 @@ from nbcontainers.oci.image import MAX_DOCUMENT, Descriptor
 
 MOST = 200_000
 """Members of the largest archive we read."""
+BUDGET = tar.Budget()
+"""What decompressing an archive may cost."""
 
 
 class File(Protocol):
@@ -72,12 +74,32 @@ def opened(engine: Engine, file: str) -> Iterator[Members]:
             if archive.seekable():
                 archive.seek(0)
             plain = stack.enter_context(layout.partial(engine))
-            for piece in codec.chunks(archive):
-                plain.write(piece)
-            plain.flush()
+            _unpack(archive, plain)
             archive = stack.enter_context(open(plain.name, "rb"))
         stem = re.sub(r"(\.oci|\.docker)?\.(tar|tgz|tzst)?(\.\w+)?$", "", Path(file).name.lower())
         yield Archive(archive.fileno(), stem)
+
+
+def _unpack(archive: Any, plain: Any) -> None:
+    """Decompress it. ImageError for what looks like a bomb."""
+    source, count = Counted(archive), 0
+    for piece in codec.chunks(source):
+        count += plain.write(piece)
+        BUDGET.check_bytes(count, source.at)
+    plain.flush()
+
+
+class Counted:
+    """A file that knows how much of it was read, though it may be a pipe."""
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+        self.at = 0
+
+    def read(self, size: int, /) -> bytes:
+        data = self._file.read(size)
+        self.at += len(data)
+        return data
 
 
 @contextmanager
@@ -99,6 +121,11 @@ def open_file(file: str) -> Any:
         raise InvalidArgument(f"cannot read {file}: {error.strerror}", hint="give the path of a tar archive") from None
 
 
+def _bytes(name: str) -> bytes:
+    """A name out of JSON may hold half a character, which no file's name does."""
+    return name.encode("utf-8", "surrogatepass")
+
+
 class Folder:
     """Files in a folder. `..` ends at it, and what is no regular file (a FIFO would keep us waiting) is refused."""
 
@@ -107,7 +134,7 @@ class Folder:
         self.stem = path.resolve().name
 
     def _place(self, name: str) -> Path:
-        return self._path / os.fsdecode(clean(os.fsencode(name)))
+        return self._path / os.fsdecode(clean(_bytes(name)))
 
     def has(self, name: str) -> bool:
         return self._place(name).is_file()
@@ -155,7 +182,7 @@ class Archive:
                 self._links[name] = clean(entry.link)
 
     def _member(self, name: str) -> tuple[int, int]:
-        key = clean(name.encode("utf-8", "surrogateescape"))
+        key = clean(_bytes(name))
         for _ in range(10):
             if found := self._members.get(key):
                 return found

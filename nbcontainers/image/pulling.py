@@ -7,12 +7,12 @@ launcher: the kernel's process stays free for its cell. A name appears only when
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
 from nbcontainers.engine import Engine
-from nbcontainers.errors import ImageError, InvalidArgument, NotFound
+from nbcontainers.errors import ImageError, InvalidArgument, NotFound, RegistryError
 from nbcontainers.image import layout, lease, transfer, work
 from nbcontainers.image.fetch import Manner, Source
 from nbcontainers.image.image import Image
@@ -39,9 +39,12 @@ from nbcontainers.oci.image import (
 )
 from nbcontainers.oci.platform import Platform
 from nbcontainers.oci.reference import Reference
+from nbcontainers.registry import names, settings
 
 Progress = Callable[[dict[str, Any]], None]
 _NESTED = 3
+_ELSEWHERE = (401, 403, 404)
+"""HTTP statuses after which the next registry is asked."""
 
 
 class Request(TypedDict):
@@ -73,24 +76,47 @@ def pull(
 
     Raises RegistryError, ImageError or NotFound; the images brought in before stay.
     """
-    wanted = str(platforms.parse(platform)) if platform else ""
     transport, colon, rest = text.partition(":")
+    place = os.path.expanduser(rest)
     if colon and transport in ("oci-archive", "docker-archive"):
         from nbcontainers.image import archive
 
-        return archive.load(engine, rest)
+        return archive.load(engine, place, platform, progress)
+    wanted = str(platforms.parse(platform)) if platform else ""
     if colon and transport == "oci":
-        return [_bring(engine, _of_layout(rest, wanted), progress)]
-    reference = references.parse(text.removeprefix("docker://"))
-    where = of_registry(engine, reference, tls_verify)
-    tags = [reference.digest or reference.tag]
-    if all_tags:
-        if ":" in text.rpartition("/")[2] or reference.digest:
-            raise InvalidArgument(
-                "--all-tags goes with a name without tag", hint=f"%image pull -a {reference.repository}"
-            )
-        tags = work.call("pulling:tags", where=where)
-    return [_bring(engine, _request(where, reference, tag, wanted), progress) for tag in tags]
+        return [_bring(engine, _of_layout(place, wanted), progress)]
+    requests = _of_registry(engine, text.removeprefix("docker://"), wanted, tls_verify, all_tags=all_tags)
+    return [_bring(engine, request, progress) for request in requests]
+
+
+def _of_registry(
+    engine: Engine, text: str, platform: str, tls_verify: bool | None, *, all_tags: bool
+) -> Iterator[Request]:
+    """From the first registry that has it, of those that a short name can mean."""
+    candidates = names.candidates(text, settings.load(engine))
+    for reference in candidates:
+        where = of_registry(engine, reference, tls_verify)
+        tag = reference.digest or reference.tag
+        try:
+            if all_tags:
+                _refuse_tag(text, reference)
+                found: list[str] = work.call("pulling:tags", where=where)
+            else:
+                found = [tag] if len(candidates) == 1 or work.call("pulling:has", where=where, tag=tag) else []
+        except RegistryError as error:
+            if error.details.get("status") not in _ELSEWHERE or reference is candidates[-1]:
+                raise
+            continue
+        if found:
+            yield from (_request(where, reference, tag, platform) for tag in found)
+            return
+    searched = ", ".join(reference.domain for reference in candidates)
+    raise NotFound(f"no image {text!r} at {searched}", hint="check its name and tag: %image tags NAME")
+
+
+def _refuse_tag(text: str, reference: Reference) -> None:
+    if ":" in text.rpartition("/")[2] or reference.digest:
+        raise InvalidArgument("--all-tags goes with a name without tag", hint=f"%image pull -a {reference.repository}")
 
 
 def _request(where: Where, reference: Reference, tag: str, platform: str) -> Request:
@@ -109,8 +135,8 @@ def _of_layout(text: str, platform: str) -> Request:
     if not folder:
         raise NotFound(f"there is no folder {text}", hint="give the path of an OCI layout: oci:DIR[:TAG]")
     path = Path(folder).absolute()
-    if not tag and (names := Layout(path).names()) and len(names) == 1:
-        tag = names[0]
+    if not tag and len(known := Layout(path).names()) == 1:
+        tag = known[0]
     return {"where": {"layout": str(path)}, "tag": tag, "name": _name_of(tag, path.name), "platform": platform}
 
 
@@ -149,7 +175,8 @@ def _transfer(engine: Engine, request: Request, progress: Progress | None) -> De
         found = _call(engine, _past_mirrors(request), progress)
     notes = {layout.INDEX_NOTE: found["index"]} if found["index"] else {}
     if registry := request["where"].get("registry"):
-        notes[layout.ORIGIN_NOTE] = Reference(*registry).repository
+        known = layout.read_index(engine).names.get(request["name"], {}).get("annotations", {})
+        notes |= layout.origin(known, Reference(*registry).repository)
     return found["manifest"] | ({"annotations": notes} if notes else {})
 
 
@@ -171,6 +198,12 @@ def tags(where: Where) -> list[str]:
     """All tags of a repository."""
     with repository(where) as source:
         return list(source.tags())
+
+
+def has(where: Where, tag: str) -> bool:
+    """Whether a repository has a tag or digest."""
+    with repository(where) as source:
+        return source.head(tag) is not None
 
 
 def inside(engine: dict[str, Any], request: Request, on_event: Progress | None = None) -> Found:

@@ -36,6 +36,8 @@ LAYERS = (
     LAYER, LAYER_GZIP, LAYER_ZSTD, f"{_DOCKER_LAYER}.diff.tar", f"{_DOCKER_LAYER}.diff.tar.gzip",
     f"{_DOCKER_LAYER}.diff.tar.zstd", *FOREIGN_LAYERS,
 )  # fmt: skip
+MAX_LAYERS = 500
+"""fs/overlayfs/params.h, OVL_MAX_STACK."""
 MAX_DOCUMENT = 4 << 20
 """Bytes of the largest manifest, index or config we read: what registries accept as well."""
 
@@ -142,6 +144,7 @@ def read_manifest(content: bytes, what: str = "the manifest") -> Manifest:
     layers = document.get("layers") or []
     if not isinstance(layers, list):
         raise ImageError(f"{what} has no list of layers")
+    _check_count(len(layers), what)
     read_descriptor(document.get("config"), f"the config in {what}")
     for number, layer in enumerate(layers, 1):
         read_descriptor(layer, f"layer {number} in {what}")
@@ -156,6 +159,7 @@ def read_config(content: bytes, layers: int, what: str = "the image config") -> 
     diff_ids = (rootfs.get("diff_ids") or []) if isinstance(rootfs, dict) else None
     if not isinstance(rootfs, dict) or not isinstance(diff_ids, list) or not all(map(is_digest, diff_ids)):
         raise ImageError(f"{what} has no list of DiffIDs")
+    _check_count(layers, what)
     if len(diff_ids) != layers:
         raise ImageError(f"{what} has {len(diff_ids)} DiffIDs for {layers} layers")
     if not isinstance(document.get("config") or {}, dict):
@@ -166,6 +170,11 @@ def read_config(content: bytes, layers: int, what: str = "the image config") -> 
     rootfs["diff_ids"] = diff_ids
     _check_defaults(document.get("config") or {}, what)
     return cast(ImageConfig, document)
+
+
+def _check_count(layers: int, what: str) -> None:
+    if layers > MAX_LAYERS:
+        raise ImageError(f"{what} has {layers} layers; overlayfs takes {MAX_LAYERS}", hint="squash the image")
 
 
 def _check_defaults(config: dict[str, Any], what: str) -> None:
