@@ -127,9 +127,8 @@ def _remember(engine: Engine, image: Image, to: Reference) -> None:
     with layout.update(engine) as manifests:
         for one in manifests:
             if one["digest"] == image.digest:
-                notes = one.setdefault("annotations", {})
-                known = notes.get(layout.ORIGIN_NOTE, "").split()
-                notes[layout.ORIGIN_NOTE] = " ".join(dict.fromkeys([to.repository, *known[:7]]))
+                notes = one.get("annotations", {})
+                one["annotations"] = notes | layout.origin(notes, to.repository)
 
 
 def _check_blobs(engine: Engine, blobs: Sequence[Descriptor], what: str) -> None:

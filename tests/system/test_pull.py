@@ -129,6 +129,18 @@ def test_tls_by_a_ca_of_its_own(fresh_engine: Engine, docker_registry_tls: Docke
     assert api.pull(f"{docker_registry_tls.host}/pull/tls:1")[0].chain_ids == [t.sha256(SMALL)]
 
 
+def test_a_short_name_is_searched_for(
+    fresh_engine: Engine, docker_registry: DockerRegistry, liar: Liar, settings: Any, tmp_path: Path
+) -> None:
+    registries.fill(docker_registry, "short/name:1", [SMALL])
+    text = f'search = ["{liar.host}", "{docker_registry.host}"]\naliases = {{ brief = "{docker_registry.host}/short/name" }}\n'
+    (tmp_path / "registries.toml").write_text(text)
+    for short in ("short/name:1", "brief:1"):
+        assert api.pull(short)[0].reference == f"{docker_registry.host}/short/name:1"
+    with pytest.raises(NotFound, match=r"no image 'short/absent' at 127\.0\.0\.1"):
+        api.pull("short/absent")
+
+
 def test_all_tags(fresh_engine: Engine, docker_registry: DockerRegistry, settings: Any) -> None:
     for tag in ("1", "2"):
         registries.fill(docker_registry, f"pull/many:{tag}", [t.archive(t.file("tag", tag.encode()))])
