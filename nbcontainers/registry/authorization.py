@@ -169,7 +169,7 @@ class Authorization:
         """A registry may not send our password, or our requests, to where they should not go."""
         try:
             url = urlsplit(realm)
-            host = url.hostname or ""
+            host = (url.hostname or "") if url.port != 0 and realm.isascii() and realm.isprintable() else ""
         except ValueError:
             url, host = SplitResult("", "", "", "", ""), ""
         why = ""

@@ -1,7 +1,7 @@
 """A blob on its way out: in one PUT, and where that breaks, in chunks from the byte the registry has.
 
-distribution-spec 1.1, Pushing blobs. One PUT is the quickest (no more requests than needed, sendfile); only a PATCH can
-be gone on with after a broken connection.
+distribution-spec 1.1, Pushing blobs. One PUT is the quickest (against docker-registry 0.7 of the time of a PATCH
+and a PUT, as it hashes while it receives); only a PATCH can be gone on with after a broken connection.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import time
@@ -281,6 +282,44 @@ def test_a_slow_reader_is_no_stall(liar: Liar) -> None:
         blob.read(100_000)
         time.sleep(0.4)
         assert len(blob.read()) == len(big) - 100_000
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_answer_is_content_or_an_error_of_ours(liar: Liar, seed: int) -> None:
+    """Honest answers with a few bytes changed, cut out or doubled: heads, lengths, chunks, JSON."""
+    dice = random.Random(seed)
+    small = b"0123456789" * 20
+    blob = descriptor("x", digest_of(small), len(small))
+    heads = [
+        f"HTTP/1.1 200 OK\r\nContent-Type: {MANIFEST}\r\nDocker-Content-Digest: {DIGEST}\r\nContent-Length: {len(CONTENT)}",
+        "HTTP/1.1 307 Moved\r\nLocation: /v2/a/b/x\r\nContent-Length: 0",
+        'HTTP/1.1 401 No\r\nWWW-Authenticate: Bearer realm="http://127.0.0.1:1/",scope="a:b:c"\r\nContent-Length: 2',
+        f"HTTP/1.1 206 Part\r\nContent-Range: bytes 50-199/200\r\nContent-Length: {len(small) - 50}",
+        'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nLink: <?last=a>; rel="next"',
+        "HTTP/1.1 429 Slow\r\nRetry-After: 0\r\nContent-Length: 3",
+    ]
+    bodies = [CONTENT, b"", b"{}", small[50:], b'f\r\n{"tags":["a",1]}\r\n0\r\n\r\n', b"abc"]
+
+    def answer(asked: Asked) -> Said:
+        which = dice.randrange(len(heads))
+        raw = bytearray(heads[which].encode() + b"\r\n\r\n" + bodies[which])
+        for _ in range(dice.randrange(4)):
+            at, kind = dice.randrange(len(raw)), dice.randrange(3)
+            raw[at : at + (1, dice.randrange(30), 0)[kind]] = (dice.randbytes(1), b"", raw[at : at + 20])[kind]
+        return Said(raw=bytes(raw))
+
+    liar.say("*", "/v2/*", answer)
+    with repository(liar, settings=liar.settings(tries=2, backoff=0.001, stall_timeout=0.1)) as one:
+        one.origin._base = f"http://{liar.host}"
+        for _ in range(8):
+            with contextlib.suppress(RegistryError):
+                one.manifest("1")
+            with contextlib.suppress(RegistryError):
+                one.head("1")
+            with contextlib.suppress(RegistryError):
+                list(one.tags())
+            with contextlib.suppress(RegistryError), one.open_blob(blob, 50) as got:
+                assert len(got.read()) == len(small) - 50
 
 
 # Tags
