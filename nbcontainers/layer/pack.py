@@ -14,6 +14,7 @@ import stat
 import struct
 from collections.abc import Iterable, Iterator
 from typing import Any
+from zlib import adler32
 
 from nbcontainers.layer import tar, xattrs
 from nbcontainers.layer.changes import Change
@@ -27,6 +28,7 @@ _LARGEST_ID, _LARGEST_SIZE = 0o7777777, 0o77777777777
 _HOLE = 256 << 10
 """Bytes of holes that are worth a sparse member, and of the smallest one that is left out."""
 _PARTS = 1 << 14
+_SMALL = 64 << 10
 _KINDS = {
     stat.S_IFREG: tar.REGULAR, stat.S_IFDIR: tar.DIRECTORY, stat.S_IFLNK: tar.SYMLINK, stat.S_IFCHR: tar.CHARACTER,
     stat.S_IFBLK: tar.DEVICE, stat.S_IFIFO: tar.FIFO,
@@ -63,18 +65,17 @@ class Packer:
                 buffer.clear()
         yield bytes(buffer) + bytes(2 * tar.BLOCK)
 
-    def _member(self, change: Change) -> Iterator[bytes]:
+    def _member(self, change: Change) -> Iterable[bytes]:
         if reason := self._unfit(change):
             self.leave_out(change.path, reason)
-            return
+            return ()
         if change.kind == "D":
             above, _, name = change.path.rpartition(b"/")
             self.facts["entries"] += 1
-            yield _header((above + b"/" if above else b"") + _WHITEOUT + name, tar.REGULAR, {})
-        elif stat.S_ISREG(change.status.st_mode):
-            yield from self._regular(change)
-        else:
-            yield from self._other(change)
+            return (_header((above + b"/" if above else b"") + _WHITEOUT + name, tar.REGULAR, {}),)
+        if stat.S_ISREG(change.status.st_mode):
+            return self._regular(change)
+        return self._other(change)
 
     def leave_out(self, path: bytes, reason: str) -> None:
         """Count something that is not in the tar."""
@@ -90,48 +91,58 @@ class Packer:
             return "in a layer its name would say that a file was deleted"
         return ""
 
-    def _regular(self, change: Change) -> Iterator[bytes]:
+    def _regular(self, change: Change) -> Iterable[bytes]:
         """A file, or a hard link to one that came before."""
         try:
             file = os.open(change.name, _FILE, dir_fd=change.folder)
         except PermissionError:
             self.leave_out(change.path, "it may not be read")
-            return
+            return ()
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
                 raise
-            return  # a running program was quicker: gone, or a link or a socket now
+            return ()  # a running program was quicker: gone, or a link or a socket now
+        status = os.fstat(file)
+        if status.st_size > _SMALL:
+            return self._closing(change.path, file, status)
         try:
-            status = os.fstat(file)
-            if not stat.S_ISREG(status.st_mode):
-                return
-            self.facts["entries"] += 1
-            if first := self._seen(status, change.path):
-                yield self._describe(change.path, tar.LINK, status, xattrs.packed(file), link=first)
-                return
-            self.facts["size"] += status.st_size
-            yield from self._content(change.path, file, status)
+            return (b"".join(self._file(change.path, file, status)),)
         finally:
             os.close(file)
 
-    def _content(self, path: bytes, file: int, status: os.stat_result) -> Iterator[bytes]:
-        records = {b"SCHILY.xattr." + name: value for name, value in xattrs.packed(file).items()}
+    def _closing(self, path: bytes, file: int, status: os.stat_result) -> Iterator[bytes]:
+        try:
+            yield from self._file(path, file, status)
+        finally:
+            os.close(file)
+
+    def _file(self, path: bytes, file: int, status: os.stat_result) -> Iterator[bytes]:
+        if not stat.S_ISREG(status.st_mode):
+            return
+        self.facts["entries"] += 1
+        if first := self._seen(status, path):
+            yield self._describe(path, tar.LINK, status, xattrs.packed(file), link=first)
+            return
+        self.facts["size"] += status.st_size
         parts = _parts(file, status)
         if parts is None:
-            yield self._describe(path, tar.REGULAR, status, records=records, size=status.st_size)
+            yield self._describe(path, tar.REGULAR, status, xattrs.packed(file), size=status.st_size)
             yield from _data(file, [(0, status.st_size)])
-            return
+        else:
+            yield from self._sparse(path, file, status, parts)
+
+    def _sparse(self, path: bytes, file: int, status: os.stat_result, parts: list[tuple[int, int]]) -> Iterator[bytes]:
         table = _table(parts)
         length = len(table) + sum(size for _, size in parts)
         above, _, name = path.rpartition(b"/")
-        records |= {b"GNU.sparse.major": b"1", b"GNU.sparse.minor": b"0", b"GNU.sparse.name": path,
-                    b"GNU.sparse.realsize": b"%d" % status.st_size}  # fmt: skip
+        records = {b"GNU.sparse.major": b"1", b"GNU.sparse.minor": b"0", b"GNU.sparse.name": path,
+                   b"GNU.sparse.realsize": b"%d" % status.st_size}  # fmt: skip
         placeholder = (above + b"/" if above else b"") + b"GNUSparseFile.0/" + name
-        yield self._describe(placeholder, tar.REGULAR, status, records=records, size=length)
+        yield self._describe(placeholder, tar.REGULAR, status, xattrs.packed(file), size=length, records=records)
         yield table
         yield from _data(file, parts)
 
-    def _other(self, change: Change) -> Iterator[bytes]:
+    def _other(self, change: Change) -> Iterable[bytes]:
         """Folders, symbolic links, devices and FIFOs."""
         status, kind = change.status, _KINDS[stat.S_IFMT(change.status.st_mode)]
         path = change.path
@@ -141,13 +152,13 @@ class Packer:
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.ENOENT):  # it is none any more
                 raise
-            return
+            return ()
         if kind == tar.DIRECTORY:
             path = path + b"/" if path else b"./"
         elif kind != tar.SYMLINK and (first := self._seen(status, path)):
             kind, link = tar.LINK, first
         self.facts["entries"] += 1
-        yield self._describe(path, kind, status, attributes, link=link)
+        return (self._describe(path, kind, status, attributes, link=link),)
 
     def _seen(self, status: os.stat_result, path: bytes) -> bytes | None:
         """The path that a file of several names was written under; None if this is the first."""
@@ -231,11 +242,14 @@ def _block(
     name: bytes, kind: bytes, mode: int, uid: int, gid: int, size: int, time: int, link: bytes, device: int,
     prefix: bytes,
 ) -> bytes:  # fmt: skip
+    """A header. Its checksum is the sum of its bytes, which Adler-32 finds quickest (modulo 65521, which short names
+    do not reach)."""
     block = _HEADER.pack(
         name, b"%07o" % mode, b"%07o" % uid, b"%07o" % gid, b"%011o" % size, b"%011o" % time, b" " * 8, kind, link,
         b"ustar\x0000", b"", b"", b"%07o" % os.major(device), b"%07o" % os.minor(device), prefix,
     )  # fmt: skip
-    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+    total = (adler32(block) & 0xFFFF) - 1 if len(name) + len(link) + len(prefix) < 200 else sum(block)
+    return block[:148] + b"%06o\0 " % total + block[156:]
 
 
 def _extended(records: Records, path: bytes) -> bytes:
