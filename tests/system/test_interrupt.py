@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 import nbcontainers
-from nbcontainers.container import session
+from nbcontainers.container import session, store
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,7 +52,7 @@ def test_sigint_reaches_a_program_that_listens(engine):
     assert "[nbcontainers] interrupted: sent SIGINT to the container" in err
     assert "SIGTERM" not in err
     assert seconds < 2
-    assert os.listdir(engine.containers) == []
+    assert store.ids(engine) == []
 
 
 def test_a_program_that_hears_nothing_is_killed_at_once():
