@@ -161,7 +161,7 @@ def test_unknown_names_say_what_to_type(engine: Engine) -> None:
     with pytest.raises(NotFound) as caught:
         store.resolve(engine, "pyhton:3.12")
     assert caught.value.message == "no image 'pyhton:3.12' in the store"
-    for part in ("did you mean python:3.12?", "%image ls", "%image load", "%image import"):
+    for part in ("did you mean python:3.12?", "%image ls", "%image pull", "load and import"):
         assert part in caught.value.hint
     with pytest.raises(NotFound) as caught:
         store.resolve(engine, "hots")
