@@ -44,12 +44,20 @@ def _make(network: Record, folder: str) -> int:
     with Socket() as socket:
         try:
             size = network["mtu"] or rtnetlink.narrowest(socket)
-            socket.request([rtnetlink.new_bridge(bridge, mac(network["subnets"][0]["gateway"]), size, folder)])
+            socket.request([rtnetlink.new_bridge(bridge, mac(network["subnets"][0]["gateway"]), size)])
             index = rtnetlink.index(bridge)
             try:
                 quiet = [] if any(one.version == 6 for one in addresses) else [rtnetlink.quiet(index)]
                 here = [rtnetlink.new_address(index, one) for one in addresses]
-                socket.request([*quiet, rtnetlink.let_loopback_in(index), *here, rtnetlink.set_up(index)])
+                socket.request(
+                    [
+                        rtnetlink.remark(index, folder),
+                        *quiet,
+                        rtnetlink.let_loopback_in(index),
+                        *here,
+                        rtnetlink.set_up(index),
+                    ]
+                )
                 firewall.admit(bridge, internal=network["internal"])
             except OSError:
                 socket.attempt([rtnetlink.delete_link(index)])

@@ -96,13 +96,17 @@ def routes(socket: Socket) -> Iterator[Route]:
             yield Route(subnet, int.from_bytes(found.get(4, b""), "little"), number, 5 in found or 18 in found)
 
 
-def new_bridge(name: str, mac: bytes, mtu: int, alias: str = "") -> Message:
-    """`alias` says whose it is; one that is longer than the kernel takes (IFALIASZ) is left out."""
+def new_bridge(name: str, mac: bytes, mtu: int) -> Message:
     body = _link() + attribute(_IFLA_IFNAME, name) + attribute(_IFLA_ADDRESS, mac) + attribute(_IFLA_MTU, mtu)
-    encoded = alias.encode("utf-8", "surrogateescape")
-    body += attribute(_IFLA_IFALIAS, encoded) if 0 < len(encoded) < 256 else b""
     kind = nested(_IFLA_LINKINFO, attribute(_INFO_KIND, "bridge"))
     return Message(_NEWLINK, netlink.CREATE | netlink.EXCL, body + kind, f"ip link add {name} type bridge")
+
+
+def remark(index: int, alias: str) -> Message:
+    """Say whose it is; what is longer than the kernel takes (IFALIASZ) is left out."""
+    text = alias.encode("utf-8", "surrogateescape")
+    body = _link(index=index) + attribute(_IFLA_IFALIAS, text if len(text) < 256 else b"")
+    return Message(_NEWLINK, 0, body, f"ip link set {index} alias {alias}")
 
 
 class Veth(NamedTuple):
