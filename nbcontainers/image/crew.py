@@ -25,6 +25,7 @@ from nbcontainers.layer.tar import Budget
 from nbcontainers.linux import process
 
 _MOST = 8
+"""Each takes about 8 MB: all together stay far below the 150 MB that a pull may take."""
 _TELL_S = 0.1
 _PACKET = 1 << 18
 
@@ -35,7 +36,7 @@ class _Worker(NamedTuple):
 
 
 class Crew:
-    """`extract`, then `commit`; leaving the block ends all processes. `order`: numbers of the jobs, first ones first."""
+    """`extract`, then `commit`; leaving the block ends all processes. `told(job, bytes)` hears how far they are."""
 
     def __init__(
         self,
@@ -45,7 +46,6 @@ class Crew:
         userxattr: bool,
         budget: Budget,
         told: Callable[[int, int], None] = lambda job, used: None,
-        most: int = 0,
     ) -> None:
         self._folder, self._jobs, self._feeds = folder, jobs, feeds
         self._settings = (userxattr, budget)
@@ -53,7 +53,7 @@ class Crew:
         self._holders: dict[int, _Worker] = {}
         self._workers: list[_Worker] = []
         self._committed = not jobs
-        self._count = min(most or min(os.cpu_count() or 1, _MOST), len(jobs))
+        self._count = min(os.cpu_count() or 1, _MOST, len(jobs))
 
     def __enter__(self) -> Self:
         """Fork. The largest layer goes first: it bounds the whole."""

@@ -181,7 +181,8 @@ def _transfer(engine: Engine, request: Request, progress: Progress | None) -> De
 
 
 def _call(engine: Engine, request: Request, progress: Progress | None) -> Found:
-    found: Found = work.call("pulling:inside", on_event=progress, engine=work.place(engine), request=request)
+    listener = progress or (lambda event: None)  # an event that nobody takes tells the child that we are gone
+    found: Found = work.call("pulling:inside", on_event=listener, engine=work.place(engine), request=request)
     return found
 
 

@@ -439,6 +439,46 @@ def test_a_killed_pull_leaves_nothing_but_parts(fresh_engine: Engine, liar: Liar
 LARGE_HALF = len(LARGE) // 2
 
 
+FULL = """
+from nbcontainers.image import api
+
+def picture():
+    tops = [f"{disk}/root/{name}" for name in ("images/blobs", "snapshots", "partial", "leases")]
+    return {path for top in tops for path, _, names in os.walk(top) for path in [path, *(f"{path}/{n}" for n in names)]
+            if not path.endswith(".lock")}
+
+api.rm("mini", force=True)
+before, usage = picture(), os.statvfs(disk)
+kilobytes = (usage.f_blocks - usage.f_bfree) * usage.f_frsize // 1024
+for more in range(0, 9000, 600):
+    resize(f"size={kilobytes + more}k")
+    try:
+        api.pull(os.environ["REFERENCE"])
+        print("pulled", more)
+        break
+    except Error as error:
+        assert "make room" in error.hint, error
+        print("full", more)
+    except OSError:  # of the client itself, which the faces explain
+        print("full", more)
+    left = picture() - before
+    assert not left, (more, sorted(left)[:5])
+"""
+
+
+@pytest.mark.as_root
+def test_a_full_disk_keeps_nothing(liar: Liar, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the room ends: in a blob, in a snapshot, at the last rename."""
+    from tests.system.test_full_disk import carry_out
+
+    settings(stall_timeout=20)
+    monkeypatch.setenv("REFERENCE", image_with(liar))
+    (tmp_path / "disk").mkdir()
+    lines = carry_out(FULL, tmp_path / "disk").split("\n")
+    assert sum(line.startswith("full") for line in lines) > 3
+    assert sum(line.startswith("pulled") for line in lines) == 1
+
+
 # -- without a registry ------------------------------------------------------------------------------------------------
 
 
