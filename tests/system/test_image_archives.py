@@ -461,6 +461,14 @@ def test_docker_loads_what_we_save(fresh_engine: Engine, peer: Peer, saved: Path
         assert sorted(names.values()) == ["example/gz:1", "example/zst:1"]
         for number, (top, name) in enumerate(names.items()):
             assert like_ours(fresh_engine, saved / str(number), name, top, vfs=True) == {}
+        run(*client, "tag", "example/gz:1", "again/gz:9")
+        run(*client, "save", "-o", saved / "theirs.tar", "again/gz:9", "example/zst:1")
+    api.rm("example/zst:1")
+    ids = {image.reference: image.id for image in api.load(str(saved / "theirs.tar"))}
+    assert ids == {
+        f"docker.io/{name}": store.resolve(fresh_engine, name).id for name in ("again/gz:9", "example/zst:1")
+    }
+    assert store.resolve(fresh_engine, "again/gz:9").id == store.resolve(fresh_engine, "example/gz:1").id
 
 
 @pytest.mark.as_root
