@@ -302,7 +302,7 @@ def lying_registry(tls: Path | None = None, *, client_ca: bool = False) -> Gener
             context.load_verify_locations(tls / "ca.pem")
         server.context = context
     liar.host = f"127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.005,), daemon=True)
     thread.start()
     try:
         yield liar

@@ -13,14 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import SplitResult, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from nbcontainers.errors import RegistryError
 from nbcontainers.registry import challenge, failure
 from nbcontainers.registry.challenge import Challenge
 from nbcontainers.registry.credentials import Credentials
 from nbcontainers.registry.patience import retried
-from nbcontainers.registry.redirect import follow
+from nbcontainers.registry.redirect import follow, is_address
 from nbcontainers.registry.settings import split_port
 from nbcontainers.registry.transport import Transport
 
@@ -167,13 +167,9 @@ class Authorization:
 
     def _check_realm(self, realm: str) -> None:
         """A registry may not send our password, or our requests, to where they should not go."""
-        try:
-            url = urlsplit(realm)
-            host = (url.hostname or "") if url.port != 0 and realm.isascii() and realm.isprintable() else ""
-        except ValueError:
-            url, host = SplitResult("", "", "", "", ""), ""
-        why = ""
-        if url.scheme not in ("http", "https") or not host or url.username is not None:
+        url, why = urlsplit(realm if is_address(realm) else ""), ""
+        host = url.hostname or ""
+        if not host:
             why = "which is no address of a token server"
         elif url.scheme == "http" and not self.insecure:
             why = "where passwords would travel in the clear"

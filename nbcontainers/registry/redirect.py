@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from urllib.parse import urljoin, urlsplit
 
@@ -11,6 +12,7 @@ from nbcontainers.registry.transport import Answer, Transport
 
 MOST = 10
 _KINDS = (301, 302, 303, 307, 308)
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
 _PRIVATE = ("authorization", "cookie")
 
 
@@ -49,17 +51,30 @@ def target(url: str, location: str, *, insecure: bool) -> str:
     """Where a Location leads from `url`, relative or absolute. Raises RegistryError for what must not be followed."""
     try:
         after = urljoin(url, location.strip())
-        scheme, host, _ = place(after)
     except ValueError:
-        scheme = host = after = ""
-    if scheme not in ("http", "https") or not host or not after.isascii() or not after.isprintable() or " " in after:
+        after = ""
+    if not is_address(after):
         raise RegistryError(f"{urlsplit(url).netloc} redirects to {clean(location)!r}, which is no address")
-    if scheme == "http" and url.startswith("https:") and not insecure:
+    if after.startswith("http:") and url.startswith("https:") and not insecure:
         raise RegistryError(
-            f"{urlsplit(url).netloc} redirects from https to http, to {host}",
+            f"{urlsplit(url).netloc} redirects from https to http, to {place(after)[1]}",
             hint="insecure = true for this registry in the settings file allows it; know why before",
         )
     return after
+
+
+def is_address(url: str) -> bool:
+    """Whether it is an http address that we may go to: no user in it, no letters that a header must not have."""
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in ("http", "https")
+            and _HOST.fullmatch(parts.netloc) is not None
+            and parts.port != 0
+            and re.fullmatch(r"[!-~]+", url) is not None
+        )
+    except ValueError:
+        return False
 
 
 def place(url: str) -> tuple[str, str, int]:

@@ -387,7 +387,9 @@ def test_redirects_in_a_circle(liar: Liar) -> None:
     [
         ("ftp://x/y", "which is no address"), ("file:///etc/passwd", "which is no address"),
         ("http://[::1/x", "which is no address"), ("http://x:99999/", "which is no address"), ("/a b", "which is no address"),
-        ("javascript:alert(1)", "which is no address"),
+        ("javascript:alert(1)", "which is no address"), ("http://me:word@x/", "which is no address"),
+        ("http://a b/", "which is no address"), ("http://x:p/", "which is no address"), ("http://x:0/", "which is no address"),
+        ("//x\u00e4/", "which is no address"),
     ],
 )  # fmt: skip
 def test_redirects_to_nowhere(liar: Liar, location: str, why: str) -> None:
