@@ -12,9 +12,9 @@ from typing import Any
 from nbcontainers.container import parts
 from nbcontainers.container.container import Container
 from nbcontainers.container.stillness import frozen
-from nbcontainers.errors import InvalidState, NotFound
-from nbcontainers.image import change, layout, lease, store
-from nbcontainers.image.image import HOST, Image
+from nbcontainers.errors import InvalidArgument, InvalidState, NotFound
+from nbcontainers.image import change, layout, lease, removal, store
+from nbcontainers.image.image import Image
 from nbcontainers.image.making import Added, layer_of
 from nbcontainers.oci import reference as references
 from nbcontainers.oci.image import CONFIG, LAYER, MANIFEST, Descriptor, descriptor, encode, manifest
@@ -27,39 +27,64 @@ def commit(
 
     Raises InvalidState where there is no image to build on; after any error the store is as it was.
     """
-    name = str(references.parse(reference, default_domain=references.LOCAL)) if reference else ""
-    engine, record = container.engine, container.record
-    with lease.adding(engine):
-        base = _base(container)
-        config: dict[str, Any] = json.loads(json.dumps(base.config))
-        settings = config.get("config") or {}
-        change.apply(settings, changes)
-        known = parts.of(container)
-        [part] = known["overlays"]
-        with frozen(container) if pause else nullcontext():
-            added = layer_of(
-                engine, part["upper"], part["lowers"], base.config["rootfs"]["diff_ids"],
-                skip=known["mounts"], epoch=_epoch(),
-            )  # fmt: skip
-        config |= _next(config, added, record, author, message) | {"config": settings}
-        target = _put(container, base, config, added)
-        with layout.update(engine, "commit") as manifests:
-            if name:
-                layout.set_name(manifests, name, target)
-            layout.add_unnamed(manifests, target)
+    name = _free_name(reference)
+    try:
+        with lease.adding(container.engine):
+            return _commit(container, name, author, message, changes, pause=pause)
+    except BaseException:
+        removal.sweep(container.engine)
+        raise
+
+
+def _free_name(reference: str) -> str:
+    """The whole name, "" if none was given. Raises InvalidArgument for one that no image of ours can have."""
+    if not reference:
+        return ""
+    wanted = references.parse(reference, default_domain=references.LOCAL)
+    if wanted.digest or str(wanted) in layout.EMBEDDED:
+        problem = "has a digest, which cannot be given" if wanted.digest else "is the name of an embedded image"
+        raise InvalidArgument(f"{reference!r} {problem}", hint="give another NAME[:TAG]")
+    return str(wanted)
+
+
+def _commit(
+    container: Container, name: str, author: str, message: str, changes: Sequence[str], *, pause: bool
+) -> Image:
+    engine, known = container.engine, parts.of(container)
+    base = _base(container, known)
+    config: dict[str, Any] = json.loads(json.dumps(base.config))
+    settings = config.get("config") or {}
+    change.apply(settings, changes)
+    [part] = known["overlays"]
+    with frozen(container) if pause else nullcontext():
+        added = layer_of(
+            engine, part["upper"], part["lowers"], base.config["rootfs"]["diff_ids"], skip=known["mounts"],
+            epoch=_epoch(),
+        )  # fmt: skip
+    command = " ".join(container.record["command"])
+    config |= _next(config, added, *map(_text, (command, author, message))) | {"config": settings}
+    target = _put(container, base, config, added)
+    with layout.update(engine, "commit") as manifests:
+        if name:
+            layout.set_name(manifests, name, target)
+        layout.add_unnamed(manifests, target)
     return Image(engine, target["digest"], name, target["size"])
 
 
-def _base(container: Container) -> Image:
+def _text(text: str) -> str:
+    """As JSON can hold it: a command line may have any bytes."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _base(container: Container, known: parts.Parts) -> Image:
     """The image it was made of, leased."""
-    record = container.record
     export = f"container export -o FILE {container.name}, then image import FILE NAME"
-    if record["image_digest"] == store.resolve(container.engine, HOST).digest:
+    if known["base"]:
         raise InvalidState(
             f"container {container.name} was made of host, which has no layers to build on", hint=f"type {export}"
         )
     try:
-        base = store.resolve(container.engine, record["image_digest"])
+        base = store.resolve(container.engine, container.record["image_digest"])
     except NotFound:
         raise InvalidState(
             f"the image of container {container.name} is no longer in the store", hint=f"type {export}"
@@ -75,12 +100,12 @@ def _epoch() -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def _next(config: dict[str, Any], added: Added, record: Any, author: str, message: str) -> dict[str, Any]:
+def _next(config: dict[str, Any], added: Added, command: str, author: str, message: str) -> dict[str, Any]:
     """What the layer changes in the image config, but for `config` itself."""
     epoch = _epoch()
     moment = datetime.now(UTC) if epoch is None else datetime.fromtimestamp(epoch, UTC)
     created = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-    step: dict[str, Any] = {"created": created, "created_by": " ".join(record["command"])}
+    step: dict[str, Any] = {"created": created, "created_by": command}
     step |= {"author": author} if author else {}
     step |= {"comment": message} if message else {}
     step |= {} if added["entries"] else {"empty_layer": True}

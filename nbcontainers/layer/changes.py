@@ -226,32 +226,42 @@ def _nothing(path: bytes, status: os.stat_result) -> bool:
 def merged(layers: Sequence[int], *, unreadable: Callable[[bytes], None] | None = None) -> Iterator[Change]:
     """Everything a mount of `layers` (descriptors, top first) would show, the root folder first; all of kind A.
 
-    `unreadable` is told the folders that may not be read; without it they are an error.
+    `unreadable` is told the folders that may not be read; without it they are an error. The topmost may be the upper
+    folder of a container that runs: what goes while we look is passed over.
     """
     todo = [(b"", lower.roots(layers))]
     while todo:
         path, places = todo.pop()
         with ExitStack() as stack:
-            opened: list[int] = []
             try:
-                for place in places:
-                    opened.append(open_folder(place.layer, place.path))
-                    stack.callback(os.close, opened[-1])
+                opened = [one for place in places if (one := _kept_open(stack, place)) is not None]
             except PermissionError:
                 if unreadable is None:
                     raise
                 unreadable(path)
                 continue
-            yield Change(path, "A", places[0].status, opened[0], b"", places[1:])
+            if not opened:
+                continue
+            yield Change(path, "A", os.fstat(opened[0]), opened[0], b"", places[1:])
             inner = []
             for name, descriptor in sorted(_topmost(opened).items()):
-                status = os.lstat(name, dir_fd=descriptor)  # of a layer, which nobody changes
+                status = lstat(name, descriptor)
+                if status is None:
+                    continue
                 inside = path + b"/" + name if path else name
                 if stat.S_ISDIR(status.st_mode):
                     inner.append((inside, lower.child(places, name)))
                 elif not lower.is_whiteout(status):
                     yield Change(inside, "A", status, descriptor, name, ())
             todo += reversed(inner)
+
+
+def _kept_open(stack: ExitStack, place: Found) -> int | None:
+    """A folder, open until the stack ends; None if it is none any more."""
+    descriptor = _unless_gone(place.layer, place.path)
+    if descriptor is not None:
+        stack.callback(os.close, descriptor)
+    return descriptor
 
 
 def total(places: Sequence[Found]) -> tuple[int, int]:

@@ -22,9 +22,10 @@ import nbcontainers
 from nbcontainers.container import api
 from nbcontainers.container.container import find
 from nbcontainers.engine import Engine
-from nbcontainers.errors import Error, ImageError, InvalidState
+from nbcontainers.errors import Error, ImageError, InvalidArgument, InvalidState
 from nbcontainers.image import api as images
 from nbcontainers.image import layout, removal
+from nbcontainers.layer import codec
 from tests import listing, peers
 from tests import tarballs as t
 from tests.bench import programs
@@ -320,6 +321,32 @@ def test_a_container_that_is_being_written_to(fresh_engine: Engine, no_pause: bo
             assert api.run(f"made:{number}", "true", rm=True).exit_code == 0
             for layer in image.layers:
                 assert layout.blob(fresh_engine, layer["digest"]).stat().st_size == layer["size"]
+
+
+def test_a_folder_that_becomes_a_link_and_a_folder_again(fresh_engine: Engine, tmp_path: Path) -> None:
+    """However the container hurries, no file of the host is read in place of its own."""
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/file").write_text("SECRET OF THE HOST")
+    script = "while true; do mkdir -p /d/e; echo in > /d/file; rm -r /d; ln -s $0/d /d; rm /d; ln -s $0/d/file /d; rm /d; done"
+    with api.run("mini", "sh", "-c", script, str(tmp_path), detach=True) as one:
+        for number in range(12):
+            api.export(one, output=str(tmp_path / "x.tar"))
+            assert b"SECRET" not in (tmp_path / "x.tar").read_bytes()
+            api.diff(one)
+            layer = api.commit(one, f"made:{number}", no_pause=True).layers[-1]
+            with layout.blob(fresh_engine, layer["digest"]).open("rb") as blob:
+                assert b"SECRET" not in b"".join(codec.chunks(blob))
+
+
+@pytest.mark.parametrize("name", ["mini", "x@sha256:" + "0" * 64, "UPPER CASE", "../x"])
+def test_names_that_cannot_be(fresh_engine: Engine, name: str) -> None:
+    with api.run("mini", "touch", "/x") as one:
+        before = picture(fresh_engine)
+        with pytest.raises(InvalidArgument):
+            api.commit(one, name)
+        with pytest.raises(InvalidArgument):
+            api.commit(one, change=["RUN x"])
+        assert picture(fresh_engine) == before
 
 
 def begin_commit(reference: str) -> subprocess.Popen[str]:
