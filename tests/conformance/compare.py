@@ -44,6 +44,8 @@ def docker(folder: Path) -> Iterator[Build]:
         def build(case: Case, context: Path) -> tuple[str, dict[str, Any]]:
             command = [*client, "build", "-q", "--network=none", "-t", "t", *options(case, context)]
             done = run(command, {**os.environ, "DOCKER_BUILDKIT": "1"})
+            if "docker daemon" in done.stderr:
+                raise RuntimeError(f"{case}: the daemon is gone since this case or the one before: {done.stderr}")
             if done.returncode:
                 return done.stderr.strip().splitlines()[-1], {}
             return "", json.loads(run([*client, "inspect", "t"]).stdout)[0]["Config"]
