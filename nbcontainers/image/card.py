@@ -61,7 +61,7 @@ def facts(progress: Progress) -> Iterator[tuple[str, str]]:
         if digest:
             yield "digest", digest if len(progress.images) == 1 else f"{digest} {reference}"
     for reference, before in progress.moved.items():
-        yield "before", f"{before} (the tag has moved){f' {reference}' if len(progress.moved) > 1 else ''}"
+        yield "moved", f"from {before}{f' {reference}' if len(progress.moved) > 1 else ''}"
     if progress.layers:
         counts = ", ".join(f"{number} {label}" for number, label in progress.counts())
         yield "layers", f"{len(progress.layers)}: {counts}"
@@ -104,18 +104,18 @@ def html(progress: Progress) -> str:
 
 def _head(progress: Progress) -> str:
     colour = _ENDS[progress.outcome]
-    figures = duration(progress.elapsed) if progress.outcome else " · ".join(totals(progress))
+    elapsed = f'<span style="{_ELAPSED}">{_safe(duration(progress.elapsed))}</span>' if progress.outcome else ""
     return (
         f'<div style="{HEAD}"><span style="color: {colour}; font-size: 15px;" aria-hidden="true">●</span> '
         f'<span style="opacity: .75;">{_safe(progress.doing)}</span> '
-        f'<b style="font-weight: 600; overflow-wrap: anywhere;">{_safe(progress.name)}</b> '
-        f'<span style="{_FIGURES}">{_safe(figures)}</span></div>'
+        f'<b style="font-weight: 600; overflow-wrap: anywhere;">{_safe(progress.name)}</b> {elapsed}</div>'
     )
 
 
 def _working(progress: Progress) -> str:
     rows, more = shown(progress)
-    return f"{_bar(progress.part, _BLUE, '100%')}{_rows(rows)}{_note(more)}"
+    figures = f'<div style="{_FIGURES}">{_safe(" · ".join(totals(progress)) or "…")}</div>'
+    return f"{figures}{_bar(progress.part, _BLUE, '100%')}{_rows(rows)}{_note(more)}"
 
 
 def _ended(progress: Progress) -> str:
@@ -133,7 +133,7 @@ def _rows(rows: list[Layer]) -> str:
         f'<tr style="background: none;"><td style="{_CELL} font-family: {MONOSPACE}; font-size: 12px;">'
         f'{_safe(short(layer.digest))}</td><td style="{_CELL}">{_bar(layer.part, _colour(layer), "150px")}</td>'
         f'<td style="{_CELL} min-width: 95px;">{layer.label}</td>'
-        f'<td style="{_CELL} opacity: .75; font-variant-numeric: tabular-nums;">{_safe(detail(layer))}</td></tr>'
+        f'<td style="{_CELL} white-space: normal; opacity: .75; font-variant-numeric: tabular-nums;">{_safe(detail(layer))}</td></tr>'
         for layer in rows
     )
     return f'<table style="{_TABLE}"><tbody>{body}</tbody></table>' if rows else ""
@@ -158,7 +158,8 @@ def _safe(text: str) -> str:
 
 
 _WIDTH = "width: 660px; max-width: 100%;"  # the same whatever the figures: nothing moves while it works
-_FIGURES = "margin-left: auto; padding-left: 20px; opacity: .75; font-variant-numeric: tabular-nums;"
+_FIGURES = "opacity: .75; font-variant-numeric: tabular-nums;"
+_ELAPSED = f"margin-left: auto; padding-left: 20px; {_FIGURES}"
 _LABEL = "display: inline-block; min-width: 52px; padding-right: 8px; opacity: .75;"
 _VALUE = f"font-family: {MONOSPACE}; font-size: 12px; overflow-wrap: anywhere;"
 _SUMMARY = "cursor: pointer; opacity: .75; font-size: 12px;"

@@ -145,7 +145,7 @@ def test_the_summary(progress: Progress) -> None:
     assert card.text(finished(progress)).splitlines() == [
         f"pulled {NAME} in 4 s",
         f"  digest  {A}",
-        f"  before  {B} (the tag has moved)",
+        f"  moved   from {B}",
         "  layers  3: 2 downloaded, 1 already there",
         "  bytes   10 MiB, 2.5 MiB/s",
     ]
