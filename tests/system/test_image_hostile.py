@@ -28,6 +28,7 @@ import lzma
 import os
 import random
 import shutil
+import subprocess
 import tarfile
 import time
 import warnings
@@ -216,8 +217,7 @@ def test_a_layout_folder(engine: Engine, canary: Canary, tmp_path: Path) -> None
     for number, spoil in enumerate(("fifo", "link", "folder", "index")):
         folder = tmp_path / f"layout{number}"
         folder.mkdir()
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
+        subprocess.run(["tar", "-C", folder, "-xf", archive], check=True)
         blob = folder / "blobs/sha256" / t.sha256(TAR)[7:]
         victim = folder / "index.json" if spoil == "index" else blob
         victim.unlink()
