@@ -100,7 +100,7 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes, host: str, d
             f"{key} denies access to {doing}{because}", hint=f"%image login {key} as a user who may", status=status
         )
     if status == 404:
-        return RegistryError(f"{doing} does not exist{because}", hint="check name and tag", status=status)
+        return RegistryError(f"{doing} does not exist{because}", hint=_where_tags_are(doing), status=status)
     if status in RETRIED:
         hint = "its trouble is not ours: try again later"
         message = f"{host} answers {status} to {doing}{because}"
@@ -157,3 +157,10 @@ def is_html(headers: Mapping[str, str], body: bytes) -> bool:
     return kind in ("text/html", "application/xhtml+xml") or body.lstrip()[:14].lower().startswith(
         (b"<!doctype", b"<html")
     )
+
+
+def _where_tags_are(doing: str) -> str:
+    """What to type where host/path:tag is not there."""
+    repository, colon, tag = doing.rpartition(":")
+    named = colon and "/" in repository and not set(doing) & set(" @") and "/" not in tag
+    return f"%image tags {repository} shows what is there" if named else "check name and tag"
