@@ -123,18 +123,21 @@ def save(
     output: options.OutputOrFolder = "",
     format: options.Form = options.FORMS[0],
     uncompressed: Annotated[bool, Option(help="layers as plain tars, for what cannot read theirs")] = False,
+    compress: Annotated[
+        str, Option(help="the archive as a whole, by gzip or zstd", metavar="HOW", choices=("gzip", "zstd"))
+    ] = "",
     engine: Engine | None = None,
 ) -> None:
     """Write images with their names to one archive, which Docker, podman, skopeo and `image load` read.
 
-    A docker-archive is an oci-archive as well (as Docker 25 and later write it). Blobs are checked on the way and
-    written once; the same images make the same bytes. The file is there as a whole or not at all.
+    A docker-archive is an oci-archive as well (as Docker 25 and later write it), its zstd layers are plain tars. Blobs
+    are checked on the way and written once; the same images make the same bytes. The file is there as a whole or not at all.
     """
     from nbcontainers.image import saving
 
     _some(references, "save", "%image save IMAGE -o FILE; %image ls shows them")
     texts = [str(text) for text in references]
-    saving.save(engine or default_engine(), texts, str(output), format, uncompressed=uncompressed)
+    saving.save(engine or default_engine(), texts, str(output), format, uncompressed=uncompressed, compress=compress)
 
 
 def import_(

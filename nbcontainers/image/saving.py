@@ -13,6 +13,7 @@ import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple, Protocol, cast
 
 from nbcontainers.engine import Engine
@@ -23,6 +24,7 @@ from nbcontainers.image.image import Image, missing
 from nbcontainers.image.removal import names_it
 from nbcontainers.image.store import resolve
 from nbcontainers.layer import codec
+from nbcontainers.layer.ahead import Aside
 from nbcontainers.oci import digest as digests
 from nbcontainers.oci.image import (
     CONFIG,
@@ -40,6 +42,7 @@ from nbcontainers.oci.image import (
 )
 
 FORMATS = ("docker-archive", "oci-archive", "oci-dir")
+COMPRESSIONS = ("gzip", "zstd")
 
 _DOCKER_TYPES = {
     DOCKER_MANIFEST: MANIFEST,
@@ -65,15 +68,22 @@ class _Saved(NamedTuple):
     names: list[str]
 
 
-def save(engine: Engine, references: Sequence[str], path: str, form: str, *, uncompressed: bool) -> None:
-    """Write the images to `path`. Raises ImageError for one that is damaged; then nothing was written."""
+def save(
+    engine: Engine, references: Sequence[str], path: str, form: str, *, uncompressed: bool, compress: str = ""
+) -> None:
+    """Write the images to `path`. Raises ImageError for one that is damaged; then nothing was written.
+
+    `uncompressed`: layers as plain tars. `compress`: the archive as a whole, by gzip or zstd.
+    """
     if form not in FORMATS:
         raise InvalidArgument(f"{form!r} is no format of archives", hint=f"write one of {', '.join(FORMATS)}")
-    if form == "oci-dir" and path in ("", "-"):
-        raise InvalidArgument("an OCI layout is a folder", hint="write -o FOLDER")
+    if compress not in ("", *COMPRESSIONS):
+        raise InvalidArgument(f"{compress!r} is no compression", hint=f"write one of {', '.join(COMPRESSIONS)}")
+    if form == "oci-dir" and (path in ("", "-") or compress):
+        raise InvalidArgument("an OCI layout is a folder", hint="write -o FOLDER, without --compress")
     with lease.adding(engine):
         wanted = _chosen(engine, references)
-        with _writer(path, form) as writer:
+        with _writer(path, form, compress) as writer:
             copier = _Copier(engine, writer, uncompressed, oci=form != "docker-archive")
             saved = [copier.image(image, names) for image, names in wanted.items()]
             writer.add("oci-layout", *_whole(b'{"imageLayoutVersion":"1.0.0"}'))
@@ -220,15 +230,35 @@ def _name(digest: str) -> str:
 
 
 @contextmanager
-def _writer(path: str, form: str) -> Iterator[_Writer]:
+def _writer(path: str, form: str, compress: str) -> Iterator[_Writer]:
     if form == "oci-dir":
         with output.folder(path) as folder:
             yield _Folder(folder)
         return
-    with output.archive(path) as file:
-        tar = _Tar(file)
+    with output.archive(path) as file, _compressed(file, compress) as target:
+        tar = _Tar(target)
         yield tar
         tar.end()
+
+
+@contextmanager
+def _compressed(file: Any, compress: str) -> Iterator[Any]:
+    """What is written goes to `file`, compressed in a thread of its own."""
+    if not compress:
+        yield file
+        return
+
+    def write_all(pieces: Iterator[bytes]) -> None:
+        for piece in codec.compress(pieces, compress):
+            file.write(piece)
+
+    aside = Aside(write_all)
+    try:
+        yield SimpleNamespace(write=aside.give)
+        aside.result()
+    except BaseException:
+        aside.close()
+        raise
 
 
 class _Folder:

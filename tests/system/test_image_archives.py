@@ -149,6 +149,24 @@ def test_uncompressed(fresh_engine: Engine, tmp_path: Path, kind: str) -> None:
     assert [layer["mediaType"].rpartition(".")[2] for layer in again.layers] == ["tar", "tar"]
 
 
+@pytest.mark.parametrize("how", ["gzip", "zstd"])
+def test_a_compressed_archive(pair: Engine, tmp_path: Path, how: str) -> None:
+    path, digest = tmp_path / "a", store.resolve(pair, "one:1").id
+    api.save(*NAMES, output=str(path), uncompressed=True, compress=how)
+    content = path.read_bytes()
+    api.save(*NAMES, output=str(path), uncompressed=True, compress=how)
+    assert path.read_bytes() == content
+    assert content.startswith({"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}[how])
+    assert len(content) < 9000
+    api.rm(*NAMES)
+    api.load(str(path))
+    assert store.resolve(pair, "one:1").id == digest
+    with pytest.raises(Error, match="cannot write /dev/full"):
+        api.save("one:1", output="/dev/full", compress=how)
+    with pytest.raises(InvalidArgument, match="no compression"):
+        api.save("one:1", output=str(path), compress="rar")
+
+
 def test_docker_s_media_types_become_the_oci_s(fresh_engine: Engine, peer: Peer, tmp_path: Path) -> None:
     with layout.adding(fresh_engine):
         digest, size = layout.put(fresh_engine, [gzip.compress(SHARED, mtime=0)])
