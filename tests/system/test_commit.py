@@ -21,6 +21,7 @@ import pytest
 import nbcontainers
 from nbcontainers.container import api
 from nbcontainers.container.container import find
+from nbcontainers.container.stillness import frozen
 from nbcontainers.engine import Engine
 from nbcontainers.errors import Error, ImageError, InvalidArgument, InvalidState
 from nbcontainers.image import api as images
@@ -347,6 +348,39 @@ def test_names_that_cannot_be(fresh_engine: Engine, name: str) -> None:
         with pytest.raises(InvalidArgument):
             api.commit(one, change=["RUN x"])
         assert picture(fresh_engine) == before
+
+
+HOLDER = """
+import sys, time
+from nbcontainers.container.container import find
+from nbcontainers.container.stillness import frozen
+from nbcontainers.engine import default_engine
+with frozen(find(default_engine(), sys.argv[1])) as still:
+    print(still, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.limits
+def test_it_stands_still_while_somebody_reads_and_no_longer(fresh_engine: Engine) -> None:
+    """Also when the reader is killed: a container that nobody thaws would be a dead one."""
+    with api.run("mini", "sleep", "1000", detach=True) as one:
+        with frozen(one) as still:
+            assert (still, one.status) == (True, "paused")
+            with frozen(one) as again:
+                assert (again, one.status) == (False, "paused")
+            assert one.status == "paused"
+        assert one.status == "running"
+        words = [sys.executable, "-c", HOLDER, one.id]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, start_new_session=True, text=True) as holder:
+            assert holder.stdout
+            assert holder.stdout.readline() == "True\n"
+            assert one.status == "paused"
+            os.killpg(holder.pid, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while one.status != "running":
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
 
 def begin_commit(reference: str) -> subprocess.Popen[str]:
