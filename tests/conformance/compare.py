@@ -68,7 +68,8 @@ def buildah(folder: Path) -> Iterator[Build]:
         done = run([*program, *form, *options(case, context)])
         if done.returncode:
             return done.stderr.strip().splitlines()[-1], {}
-        return "", json.loads(run([*program, "inspect", "--type", "image", "t"]).stdout)["Docker"]["config"]
+        image = run([*program, "inspect", "--type", "image", done.stdout.strip() or "nothing"])
+        return "", {} if image.returncode else json.loads(image.stdout)["Docker"]["config"]
 
     yield build
 
