@@ -169,8 +169,8 @@ def _unreachable_snapshots(engine: Engine, chains: set[str], young: float) -> It
         if name == "l":
             continue
         if name.endswith(".lock"):
-            if _free(path):
-                path.unlink(missing_ok=True)
+            with _without_owner(path):
+                pass  # its file goes
         elif name.endswith(".partial"):
             if "-" in name:
                 yield path
@@ -182,36 +182,32 @@ def _unreachable_snapshots(engine: Engine, chains: set[str], young: float) -> It
 
 def _taken_from_dead(partial: Path) -> Path | None:
     """A half-made snapshot under a name of its own, unless its maker lives."""
-    lock = partial.with_suffix(".lock")
+    with _without_owner(partial.with_suffix(".lock")) as dead:
+        if dead and partial.exists():
+            return partial.rename(partial.with_name(f"{partial.stem}-{os.urandom(4).hex()}.partial"))
+    return None
+
+
+@contextmanager
+def _without_owner(lock: Path) -> Iterator[bool]:
+    """Hold a lock that nobody holds, and remove its file at the end; False where somebody does.
+
+    Whoever waits for it meanwhile finds the file gone, and begins again with a new one (unpacking.hold).
+    """
     with open(lock, "ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return None
-        gone = partial.with_name(f"{partial.stem}-{os.urandom(4).hex()}.partial")
+            ours = os.stat(lock).st_ino == os.fstat(file.fileno()).st_ino
+        except (BlockingIOError, FileNotFoundError):
+            ours = False
         try:
-            if os.stat(lock).st_ino == os.fstat(file.fileno()).st_ino:
-                return partial.rename(gone)
-        except FileNotFoundError:
-            pass  # its maker has just ended
+            yield ours
         finally:
-            lock.unlink(missing_ok=True)
-        return None
+            if ours:
+                lock.unlink(missing_ok=True)
 
 
 def _drop_dangling(links: Path) -> None:
     for link in links.glob("*"):
         if not link.exists():
             link.unlink()
-
-
-def _free(path: Path) -> bool:
-    """Whether nobody holds that lock."""
-    try:
-        with open(path, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-    except FileNotFoundError:
-        return True
-    except BlockingIOError:
-        return False
