@@ -472,9 +472,9 @@ def test_deep_trees_take_little_time(box: Path, listed: bool) -> None:
     names = ["/".join("d" * count) for count in range(1, 1900)]
     folders = [t.pax({"path": name}) + t.folder("x") for name in names] if listed else []
     below = unpack(box, *folders, t.pax({"path": f"{names[-1]}/f"}), t.file("x"))
-    start = time.monotonic()
+    start = time.process_time()
     top = unpack(box, *folders, t.pax({"path": f"{names[-1]}/.wh.f"}), t.file("x"), t.file(".wh.x"), below=(below,))
-    assert time.monotonic() - start < 20  # it is 1 to 3; looking at every path from the root again took minutes
+    assert time.process_time() - start < 8  # it is 0.5; looking at every path from the root again took minutes
     assert stat.S_ISCHR(os.lstat(top / names[-1] / "f").st_mode)
     remove_tree(str(box))
     box.mkdir()
