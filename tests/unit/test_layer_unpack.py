@@ -468,13 +468,13 @@ def test_remembered_paths_have_a_budget(box: Path, form: str) -> None:
 
 @pytest.mark.parametrize("listed", [False, True])
 def test_deep_trees_take_little_time(box: Path, listed: bool) -> None:
-    """1,900 folders, also where whiteouts and the layer below make it look at every one of them."""
-    names = ["/".join("d" * count) for count in range(1, 1900)]
+    """1,000 folders, also where whiteouts and the layer below make it look at every one of them."""
+    names = ["/".join("d" * count) for count in range(1, 1000)]
     folders = [t.pax({"path": name}) + t.folder("x") for name in names] if listed else []
     below = unpack(box, *folders, t.pax({"path": f"{names[-1]}/f"}), t.file("x"))
     start = time.process_time()
     top = unpack(box, *folders, t.pax({"path": f"{names[-1]}/.wh.f"}), t.file("x"), t.file(".wh.x"), below=(below,))
-    assert time.process_time() - start < 8  # it is 0.5; looking at every path from the root again took minutes
+    assert time.process_time() - start < 4  # it is 0.2; looking at every path from the root again took minutes
     assert stat.S_ISCHR(os.lstat(top / names[-1] / "f").st_mode)
     remove_tree(str(box))
     box.mkdir()
