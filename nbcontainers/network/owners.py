@@ -38,7 +38,8 @@ def _other(port: Port) -> int:
 
 def _container(port: Port, files: Files) -> str:
     for id, made in state.running(files.root, files.run):
-        if any(one["protocol"] == port.protocol and one["host_port"] == port.first for one in made["ports"]):
+        held = [*made["ports"], *(one for _, one in made["waiting"])]
+        if any(one["protocol"] == port.protocol and one["host_port"] == port.first for one in held):
             try:
                 return str(Files(files.root, files.run, id).read("container.json")["name"])
             except NotFound:

@@ -20,7 +20,7 @@ from nbcontainers.network.rtnetlink import index, reflect
 Arguments = dict[str, Any]
 
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
-_DYING_S = 0.5
+_DYING_S = 3.0
 """A port that nobody has, but that is taken, is a container's that is just ending."""
 _ANY = {4: "0.0.0.0", 6: "::"}
 
@@ -160,11 +160,13 @@ def _not_ours(port: Port, error: OSError) -> CreateFailed:
 
 
 def retarget(files: Files) -> None:
-    """Lead the ports of a running container to an address it still has; those that have none left are withdrawn."""
+    """Lead the ports of a running container to an address it has now; while it has none they wait for one."""
     with state.changed(files) as made:
         before, targets = of(made), targets_of(made)
-        after = [one._replace(target=targets[version]) for one in before
-                 if (version := ip_address(one.target).version) in targets]  # fmt: skip
+        ours = [(ip_address(one.target).version, one) for one in before]
+        ours += [(version, Forward(**one)) for version, one in made["waiting"]]
+        after = [one._replace(target=targets[version]) for version, one in ours if version in targets]
         made["ports"] = [one._asdict() for one in after]
+        made["waiting"] = [(version, one._asdict()) for version, one in ours if version not in targets]
     firewall.withdraw([one for one in before if one not in after])
     _lead([one for one in after if one not in before])

@@ -1,6 +1,7 @@
 """What was made for a running container: run/ID/network.json, written before each thing is made.
 
-{"networks": {NAME: {"interface", "link", "addresses", "gateways", "mac"}}, "ports": [Forward …], "notes": [text]}
+{"networks": {NAME: {"interface", "link", "addresses", "gateways", "mac"}}, "ports": [Forward …], "notes": [text],
+     "waiting": [(IP version, Forward)]: ports of a container that has no address for them now}
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ FILE = "network.json"
 def read(files: Files) -> State:
     """Empty while nothing was made."""
     found = files.read_state(FILE)
-    return {"networks": {}, "ports": [], "notes": [], **found}
+    return {"networks": {}, "ports": [], "waiting": [], "notes": [], **found}
 
 
 @contextmanager

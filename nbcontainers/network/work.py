@@ -83,7 +83,7 @@ def connect(root: str, run: str, network: str, id: str, wish: Record) -> list[st
         if address:
             _check(address, version, found)
     settings = files.read("container.json")
-    if (not settings.get("networks") and settings.get("network") in (*store.BUILT_IN, "")) or _shares(settings):
+    if "networks" not in settings or settings["network"] in store.BUILT_IN or _shares(settings):
         raise InvalidState(
             f"container {settings['name']} has no networks of its own: it was made with --network {settings['network']}",
             hint=f"make it anew with --network {network}",
@@ -95,6 +95,7 @@ def connect(root: str, run: str, network: str, id: str, wish: Record) -> list[st
         namespace = attach.open_namespace(files)
         try:
             addresses = attach.join(files, settings, wish, namespace)["addresses"]
+            publish.retarget(files)
         finally:
             os.close(namespace)
         hosts.write(files, settings)

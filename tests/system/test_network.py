@@ -318,6 +318,13 @@ def test_bad_networks_are_not_made(machine: Machine, name: str, options: Any, wo
     assert [row["driver"] for row in network.ls()] == ["bridge", "host", "none"]
 
 
+def answers(address: str, port: int) -> bool:
+    try:
+        return bool(ask(address, port))
+    except OSError:
+        return False
+
+
 def test_connect_and_disconnect_while_it_runs(ours: Any) -> None:
     network.create("front"), network.create("back", ipv6=True)
     web = serve("web", network="front", publish="8080:80")
@@ -337,6 +344,13 @@ def test_connect_and_disconnect_while_it_runs(ours: Any) -> None:
     web.stop(0)
     web.start()
     assert list(web.addresses) == ["back"], "for the next start too"
+    network.disconnect("back", "web")
+    with pytest.raises(ConnectionRefusedError):
+        ask("127.0.0.1", 8080)
+    with pytest.raises(CreateFailed, match="taken by container web"):
+        container.run("mini", "true", publish="8080:80")
+    network.connect("front", "web")
+    wait_for(lambda: answers("127.0.0.1", 8080), 10)
 
 
 def test_what_has_no_networks_cannot_be_connected(ours: Any) -> None:
