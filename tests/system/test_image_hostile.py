@@ -174,8 +174,7 @@ def test_names_in_manifest_json(engine: Engine, tmp_path: Path) -> None:
             refused(path)
             folder = tmp_path / f"{where}{number}"
             folder.mkdir()
-            with tarfile.open(path) as archive:
-                archive.extractall(folder, filter="data")
+            subprocess.run(["tar", "-C", folder, "-xf", path], check=True)
             refused(folder)
 
 
