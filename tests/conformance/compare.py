@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from nbcontainers.builder import dockerfile, stages, state, value, variables
+from nbcontainers.dockerfile import dockerfile, stages, state, value, variables
 from tests import peers
 from tests.bench import programs
 from tests.conformance import corpus

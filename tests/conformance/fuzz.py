@@ -1,6 +1,6 @@
 """A fuzzer for the Dockerfile language: `python -m tests.conformance.fuzz [INPUTS] [SEED]`.
 
-Mutates the corpus and keeps what reaches new lines of nbcontainers/builder (one input in eight is traced). Whatever
+Mutates the corpus and keeps what reaches new lines of nbcontainers/dockerfile (one input in eight is traced). Whatever
 comes in, reading, planning, expanding and checking must end in a result or in a BuildError with file and line, and what
 was read must read the same once written again. Deterministic for a seed.
 """
@@ -13,7 +13,7 @@ import time
 from types import CodeType, FrameType
 from typing import Any
 
-from nbcontainers.builder import dockerfile, ignore, lint, parser, stages, value, variables
+from nbcontainers.dockerfile import dockerfile, ignore, lint, parser, stages, value, variables
 from nbcontainers.errors import BuildError
 from tests.conformance import corpus
 
@@ -58,7 +58,7 @@ class Coverage:
         self.new = 0
 
     def trace(self, frame: FrameType, event: str, argument: Any) -> Any:
-        if event == "call" and "/builder/" not in frame.f_code.co_filename:
+        if event == "call" and "/dockerfile/" not in frame.f_code.co_filename:
             return None
         if event == "line":
             place = (frame.f_code, frame.f_lineno)

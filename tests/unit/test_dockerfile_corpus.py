@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from nbcontainers.builder import dockerfile, ignore, lint, meaning, parser, stages, value, variables
+from nbcontainers.dockerfile import dockerfile, ignore, lint, meaning, parser, stages, value, variables
 from nbcontainers.errors import BuildError
 from tests.conformance import corpus, fuzz
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbcontainers.builder import dockerfile, pattern, stages, value, variables
-from nbcontainers.builder import instructions as i
-from nbcontainers.builder.expansion import Mode, expand
+from nbcontainers.dockerfile import dockerfile, pattern, stages, value, variables
+from nbcontainers.dockerfile import instructions as i
+from nbcontainers.dockerfile.expansion import Mode, expand
 from nbcontainers.errors import BuildError
 
 SETTINGS = settings(deadline=None, max_examples=150, derandomize=True)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbcontainers.builder import ignore, pattern
+from nbcontainers.dockerfile import ignore, pattern
 from nbcontainers.errors import BuildError
 
 SETTINGS = settings(deadline=None, max_examples=100, derandomize=True)

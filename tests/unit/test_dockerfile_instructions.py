@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nbcontainers.builder import dockerfile, mount, value
-from nbcontainers.builder import instructions as i
+from nbcontainers.dockerfile import dockerfile, mount, value
+from nbcontainers.dockerfile import instructions as i
 from nbcontainers.errors import BuildError
 
 SHELL = ("/bin/sh", "-c")

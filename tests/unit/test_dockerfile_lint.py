@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nbcontainers.builder import dockerfile, ignore, lint, value
+from nbcontainers.dockerfile import dockerfile, ignore, lint, value
 from nbcontainers.errors import BuildError
 
 PLATFORMS = value.platform_arguments("linux/amd64", "linux/arm64")

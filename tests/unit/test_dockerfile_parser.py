@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbcontainers.builder import directives
-from nbcontainers.builder.parser import LONGEST, parse, read_line
+from nbcontainers.dockerfile import directives
+from nbcontainers.dockerfile.parser import LONGEST, parse, read_line
 from nbcontainers.errors import BuildError
 
 SETTINGS = settings(deadline=None, max_examples=100, derandomize=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nbcontainers.builder import dockerfile, stages
-from nbcontainers.builder.stages import Input
+from nbcontainers.dockerfile import dockerfile, stages
+from nbcontainers.dockerfile.stages import Input
 from nbcontainers.errors import BuildError
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from nbcontainers.builder import content, dockerfile, ignore, key, state, variables
-from nbcontainers.builder import instructions as i
+from nbcontainers.dockerfile import content, dockerfile, ignore, key, state, variables
+from nbcontainers.dockerfile import instructions as i
 
 
 def walk(text: str, config: dict[str, Any] | None = None, **build_args: str) -> tuple[state.State, list[str]]:

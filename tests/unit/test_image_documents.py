@@ -109,14 +109,18 @@ def test_changes(line: str, expected: dict[str, Any]) -> None:
     assert {key: config[key] for key in expected} == expected
 
 
-def test_an_entry_point_takes_the_command_away() -> None:
-    config: dict[str, Any] = {}
-    change.apply(config, ["CMD a", 'ENTRYPOINT ["b"]'])
+def test_an_entry_point_takes_the_image_s_command_away() -> None:
+    """But not one that was given with it, as in a Dockerfile."""
+    config: dict[str, Any] = {"Cmd": ["old"]}
+    change.apply(config, ['ENTRYPOINT ["b"]'])
     assert config == {"Entrypoint": ["b"]}
+    config = {"Cmd": ["old"]}
+    change.apply(config, ['CMD ["a"]', 'ENTRYPOINT ["b"]'])
+    assert config == {"Cmd": ["a"], "Entrypoint": ["b"]}
 
 
 @pytest.mark.parametrize("line, message", [("RUN x", "no instruction"), ("CMD", "needs a value"), ("EXPOSE http", "no port"),
-                                           ("LABEL a=b c", "has no '='"), ("ENV A='x", "quotation")])  # fmt: skip
+                                           ("LABEL a=b c", "c"), ("ENV A='x", "A='x"), ("USER a\nUSER b", "more than one")])  # fmt: skip
 def test_bad_changes(line: str, message: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         change.apply({}, [line])

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from nbcontainers.builder import instructions as i
-from nbcontainers.builder.variables import Scope
+from nbcontainers.dockerfile import instructions as i
+from nbcontainers.dockerfile.variables import Scope
 
 Config = Mapping[str, Any]
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

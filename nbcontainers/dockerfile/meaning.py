@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from nbcontainers.builder import heredoc, mount, value
-from nbcontainers.builder import instructions as i
-from nbcontainers.builder.parser import Node
-from nbcontainers.builder.source import Source, near, quoted
+from nbcontainers.dockerfile import heredoc, mount, value
+from nbcontainers.dockerfile import instructions as i
+from nbcontainers.dockerfile.parser import Node
+from nbcontainers.dockerfile.source import Source, near, quoted
 
 _STAGE = re.compile(r"[a-z][a-z0-9\-_.]*")
 _CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}|[0-9a-f]{1,64}")

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from nbcontainers.builder import variables
-from nbcontainers.builder.dockerfile import Dockerfile, Stage
-from nbcontainers.builder.instructions import Copy, From, Instruction, Onbuild, Run
-from nbcontainers.builder.mount import fields
-from nbcontainers.builder.source import near
-from nbcontainers.builder.variables import Globals
+from nbcontainers.dockerfile import variables
+from nbcontainers.dockerfile.dockerfile import Dockerfile, Stage
+from nbcontainers.dockerfile.instructions import Copy, From, Instruction, Onbuild, Run
+from nbcontainers.dockerfile.mount import fields
+from nbcontainers.dockerfile.source import near
+from nbcontainers.dockerfile.variables import Globals
 from nbcontainers.errors import BuildError
 
 SCRATCH = "scratch"

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from nbcontainers.builder import pattern
-from nbcontainers.builder.words import SPACE
+from nbcontainers.dockerfile import pattern
+from nbcontainers.dockerfile.words import SPACE
 
 LARGEST = 16 * 2**20
 _SPACES = re.compile(f"[{SPACE}]+")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from nbcontainers.builder.ignore import Ignore, walk
+from nbcontainers.dockerfile.ignore import Ignore, walk
 
 
 class Stamp(NamedTuple):

@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nbcontainers.builder import pattern
-from nbcontainers.builder.directives import BOM
-from nbcontainers.builder.source import Source
-from nbcontainers.builder.words import SPACE
+from nbcontainers.dockerfile import pattern
+from nbcontainers.dockerfile.directives import BOM
+from nbcontainers.dockerfile.source import Source
+from nbcontainers.dockerfile.words import SPACE
 
 
 @dataclass(frozen=True)

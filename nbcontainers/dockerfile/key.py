@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from nbcontainers.builder import instructions as i
-from nbcontainers.builder.state import State
+from nbcontainers.dockerfile import instructions as i
+from nbcontainers.dockerfile.state import State
 from nbcontainers.oci import digest
 
 VERSION = 1  # a new number forgets every result that was kept

@@ -11,11 +11,11 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from nbcontainers.builder import directives, heredoc, words
-from nbcontainers.builder.directives import BOM, Directives
-from nbcontainers.builder.heredoc import Heredoc
-from nbcontainers.builder.source import Source, quoted
-from nbcontainers.builder.words import BLANKS, SPACE
+from nbcontainers.dockerfile import directives, heredoc, words
+from nbcontainers.dockerfile.directives import BOM, Directives
+from nbcontainers.dockerfile.heredoc import Heredoc
+from nbcontainers.dockerfile.source import Source, quoted
+from nbcontainers.dockerfile.words import BLANKS, SPACE
 
 LONGEST = 65535
 FILES = frozenset({"RUN", "COPY", "ADD"})

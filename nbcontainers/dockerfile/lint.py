@@ -9,14 +9,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from nbcontainers.builder import instructions as i
-from nbcontainers.builder import stages, value, variables
-from nbcontainers.builder.dockerfile import Dockerfile, Stage
-from nbcontainers.builder.expansion import expand
-from nbcontainers.builder.ignore import Ignore
-from nbcontainers.builder.parser import Node
-from nbcontainers.builder.source import near
-from nbcontainers.builder.variables import Globals, Scope
+from nbcontainers.dockerfile import instructions as i
+from nbcontainers.dockerfile import stages, value, variables
+from nbcontainers.dockerfile.dockerfile import Dockerfile, Stage
+from nbcontainers.dockerfile.expansion import expand
+from nbcontainers.dockerfile.ignore import Ignore
+from nbcontainers.dockerfile.parser import Node
+from nbcontainers.dockerfile.source import near
+from nbcontainers.dockerfile.variables import Globals, Scope
 from nbcontainers.errors import BuildError, Error
 from nbcontainers.oci import reference
 

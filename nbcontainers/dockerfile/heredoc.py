@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nbcontainers.builder.expansion import Mode, expand
+from nbcontainers.dockerfile.expansion import Mode, expand
 
 _FORM = re.compile(r"(?s)([0-9]*)<<(-?)\s*([^<]*)")
 _OPENING = re.compile(r"(?s)[0-9]*<<-?")

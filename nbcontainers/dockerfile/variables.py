@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from nbcontainers.builder import instructions as i
-from nbcontainers.builder import mount, value
-from nbcontainers.builder.expansion import Expanded, Mode, expand
-from nbcontainers.builder.source import Source, quoted
+from nbcontainers.dockerfile import instructions as i
+from nbcontainers.dockerfile import mount, value
+from nbcontainers.dockerfile.expansion import Expanded, Mode, expand
+from nbcontainers.dockerfile.source import Source, quoted
 
 PROXIES = tuple(
     name for word in ("HTTP", "HTTPS", "FTP", "NO", "ALL") for name in (f"{word}_PROXY", f"{word.lower()}_proxy")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from nbcontainers.builder import meaning, parser
-from nbcontainers.builder.directives import Directives
-from nbcontainers.builder.instructions import Arg, From, Instruction
-from nbcontainers.builder.parser import Node
-from nbcontainers.builder.source import Source
+from nbcontainers.dockerfile import meaning, parser
+from nbcontainers.dockerfile.directives import Directives
+from nbcontainers.dockerfile.instructions import Arg, From, Instruction
+from nbcontainers.dockerfile.parser import Node
+from nbcontainers.dockerfile.source import Source
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,15 @@ def read(content: bytes | str, name: str = "Dockerfile") -> Dockerfile:
         raise source.error("there is no FROM in it", *last, hint="write FROM IMAGE, for example FROM mini")
     made = tuple(Stage(index, from_, tuple(body)) for index, (from_, body) in enumerate(stages))
     return Dockerfile(source, parsed.directives, tuple(globals), made, parsed.nodes)
+
+
+def instruction(text: str, name: str) -> tuple[Instruction, Source]:
+    """The one instruction that `text` is. BuildError, in which `name` stands for the file."""
+    parsed = parser.parse(text, name)
+    first, *more = parsed.nodes
+    if more:
+        raise parsed.source.error("this is more than one instruction", *more[0].lines, hint="give one at a time")
+    return meaning.read(first, parsed.source), parsed.source
 
 
 def triggers(expressions: list[str], image: str) -> list[Instruction]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbcontainers import option
-from nbcontainers.builder import value
-from nbcontainers.builder.source import near
+from nbcontainers.dockerfile import value
+from nbcontainers.dockerfile.source import near
 
 SHARING = ("shared", "private", "locked")
 _ALIASES = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly", "rw": "readwrite"}

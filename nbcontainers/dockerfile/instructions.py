@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from nbcontainers.builder.heredoc import Heredoc
-from nbcontainers.builder.mount import Mount
-from nbcontainers.builder.parser import Node
+from nbcontainers.dockerfile.heredoc import Heredoc
+from nbcontainers.dockerfile.mount import Mount
+from nbcontainers.dockerfile.parser import Node
 
 Pairs = tuple[tuple[str, str], ...]
 PIPES = "/dev/pipes"
@@ -87,7 +87,7 @@ class Run(Command):
 
     @property
     def _is_alone(self) -> bool:
-        from nbcontainers.builder import heredoc
+        from nbcontainers.dockerfile import heredoc
 
         return len(self.heredocs) == 1 and heredoc.parse(" ".join(self.words)) is not None
 
