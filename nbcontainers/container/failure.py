@@ -36,7 +36,7 @@ def container_failed(
 ) -> ContainerFailed:
     """The error for an exit record with a status other than 0. `kept` is whether the container is still there."""
     code, name = ended.get("exit_code", -1), str(record.get("name", ""))
-    what, why, advice = _cause(ended)
+    what, why, advice = cause(ended)
     where = f"all it wrote: container logs {name}" if kept else ""
     return ContainerFailed(
         f"container {name} {what}{_after(ended)}{why}{_evidence(last_words)}",
@@ -49,7 +49,7 @@ def container_failed(
     )
 
 
-def _cause(ended: Mapping[str, Any]) -> tuple[str, str, str]:
+def cause(ended: Mapping[str, Any]) -> tuple[str, str, str]:
     """(what happened, why, what to do about it)."""
     code, number = ended.get("exit_code", -1), ended.get("signal")
     if ended.get("oom_killed") or ended.get("reason") == "oom":

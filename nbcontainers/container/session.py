@@ -126,6 +126,15 @@ class Session:
             self._stop()
             raise
 
+    def end(self) -> None:
+        """Kill the program at once and wait until nothing of it is left."""
+        self.signal(signal.SIGKILL)
+        self.streams = self.streams.unheard()._replace(tick=None)
+        try:
+            self._until_end(time.monotonic() + _PATIENCE)
+        except (TimeoutError, Error):
+            return  # its monitor hears that we are gone, and does the same
+
     def detach(self) -> None:
         """Leave the program running without us."""
         self.send(protocol.DETACH)

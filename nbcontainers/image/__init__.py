@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _VERBS = frozenset(
-    "df diff export history import_ inspect load login logout ls outdated prune pull push rm save search_tags tag tags "
+    "build df diff export history import_ inspect load login logout ls outdated prune pull push rm save search_tags tag tags "
     "tree verify".split()
 )
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nbcontainers.table import Table
 
 __all__ = [
+    "build",
     "df",
     "diff",
     "export",
@@ -42,6 +43,52 @@ __all__ = [
     "tree",
     "verify",
 ]
+
+
+# Making.
+
+
+def build(
+    context: options.Context = ".",
+    *,
+    tag: options.Tags = (),
+    file: options.Dockerfile = "",
+    target: Annotated[str, Option(help="the stage to build, if not the last", metavar="STAGE")] = "",
+    build_arg: options.Arguments = (),
+    build_context: options.Contexts = (),
+    context_from: options.ContextFrom = "",
+    platform: options.Platform = "",
+    label: options.Labels = (),
+    annotation: options.Labels = (),
+    no_cache: Annotated[bool, Option(help="do every step, whatever was kept of earlier builds")] = False,
+    no_cache_filter: Annotated[Sequence[str], Option(help="the same for one stage", metavar="STAGE")] = (),
+    pull: Annotated[bool, Option(help="ask the registries for newer base images")] = False,
+    secret: options.Secrets = (),
+    network: Annotated[str, Option("--net", help="the network of RUN, as of container run", metavar="NETWORK")] = "",
+    add_host: Annotated[Sequence[str], Option(help="a line of /etc/hosts for RUN", metavar="NAME:ADDRESS")] = (),
+    memory: Annotated[str, Option("-m", help="memory that a RUN may use, as 2g", metavar="SIZE")] = "",
+    cpus: Annotated[str, Option(help="processors that a RUN may use, as 1.5", metavar="NUMBER")] = "",
+    shm_size: Annotated[str, Option(help="size of /dev/shm in a RUN", metavar="SIZE")] = "",
+    iidfile: Annotated[str, Option(help="write the image's id to this file", metavar="FILE", complete="path")] = "",
+    dockerfile: str | None = None,
+    progress: Listener | None = None,
+    engine: Engine | None = None,
+) -> Image:
+    """Make an image as a Dockerfile says.
+
+    Stages that the target does not need are left out, the others are built side by side, and steps whose inputs are
+    as they were are taken from the cache. The Dockerfile is CONTEXT/Dockerfile, or the cell's text.
+
+    Raises BuildError, which shows the line; nothing of a failed step stays.
+    """
+    from importlib import import_module
+
+    orders = import_module("nbcontainers.builder.orders")  # by name: the builder is above the store
+    given = {
+        name: value for name, value in locals().items() if name not in ("import_module", "orders", "engine", "progress")
+    }
+    result: Image = orders.build(engine or default_engine(), progress, **given)
+    return result
 
 
 # In and out.

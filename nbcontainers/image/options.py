@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 from nbcontainers.image.versions import MOVES
 from nbcontainers.option import Argument, Option
@@ -58,3 +58,23 @@ User = Annotated[str, Option("-u", help="asked for if it is not given", metavar=
 Password = Annotated[
     str, Option("-p", help="better left away: it stays in the notebook, or in the shell's history", metavar="WORD")
 ]
+
+Pairs = Sequence[str] | Mapping[str, Any]
+Context = Annotated[
+    str | Mapping[str, Any],
+    Argument("CONTEXT", "the folder COPY takes from (the current one); - is none", complete="path"),
+]
+Tags = Annotated[Sequence[str], Option("-t", help="the image's name; may be given again", metavar="NAME[:TAG]")]
+Dockerfile = Annotated[
+    str, Option("-f", help="the Dockerfile (CONTEXT/Dockerfile); - is the input", metavar="FILE", complete="path")
+]
+Arguments = Annotated[
+    Pairs, Option(help="the value of an ARG; NAME alone takes our own variable's", metavar="NAME=VALUE")
+]
+Contexts = Annotated[Pairs, Option(help="one more context, for COPY --from=NAME", metavar="NAME=FOLDER")]
+ContextFrom = Annotated[
+    str | Mapping[str, Any],
+    Option(help="the context is this variable: a mapping of paths to text, bytes or DataFrames", metavar="VARIABLE"),
+]
+Labels = Annotated[Pairs, Option(help="one more for the image", metavar="KEY=VALUE")]
+Secrets = Annotated[Pairs, Option(help="a file or variable for RUN --mount=type=secret", metavar="id=NAME[,src=FILE]")]

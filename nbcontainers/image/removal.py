@@ -16,7 +16,7 @@ from typing import Any
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import Error, InvalidState
-from nbcontainers.image import layout, lease, work
+from nbcontainers.image import kept, layout, lease, work
 from nbcontainers.image.image import Image, of_descriptor
 from nbcontainers.image.store import resolve, short
 from nbcontainers.oci import reference as references
@@ -159,7 +159,8 @@ def reachable(engine: Engine) -> tuple[set[str], set[str]]:
             chains.update(chain.rpartition(":")[2] for chain in image.chain_ids)
         except Error:
             continue
-    return blobs, chains | mounted(engine)
+    steps, made = kept.reachable(engine)
+    return blobs | steps, chains | made | mounted(engine)
 
 
 def _unreachable_snapshots(engine: Engine, chains: set[str], young: float) -> Iterator[Path]:

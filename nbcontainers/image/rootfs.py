@@ -8,6 +8,7 @@ whole container), so after a power cut its changes may be incomplete.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from nbcontainers.engine import Engine
 from nbcontainers.image import lease, snapshot, work
 from nbcontainers.image.image import Image
 from nbcontainers.monitor.steps import Step
+from nbcontainers.oci.image import chain_ids
 
 OVERLAY = "nbcontainers.monitor.steps:Overlay"
 VOLATILE = "volatile"
@@ -35,11 +37,18 @@ def layers(engine: Engine, image: Image) -> list[str]:
         return ["/"]
     known = _known.get((engine.root, image.digest))
     if known is None or not lease.claim(engine, [f"{folder}/.." for folder in known]):
-        known = work.ensure_unpacked(image)
-        known = _visible(engine, image, known)
-        known = _shortened(engine, known) if len(known) > _MANY else known
+        known = _mountable(engine, work.ensure_unpacked(image), image.chain_ids)
         _known[engine.root, image.digest] = known
     return list(known)
+
+
+def stack(engine: Engine, blobs: Sequence[str], diff_ids: Sequence[str]) -> list[str]:
+    """The same of layers that are no image yet: blobs of the store (digests), bottom first. [] for none."""
+    chain = chain_ids(diff_ids)
+    folders = [snapshot.path(engine.snapshots, one) for one in chain]
+    if not lease.claim(engine, [folder.parent for folder in folders]):
+        work.unpack(engine, blobs, diff_ids)
+    return _mountable(engine, [str(folder) for folder in reversed(folders)], chain)
 
 
 def prepare(engine: Engine, image: Image, container: Path) -> list[Step]:
@@ -68,9 +77,14 @@ def overlay(engine: Engine, lower: list[str], container: Path, name: str = "") -
     return {"step": OVERLAY, "args": arguments}
 
 
-def _visible(engine: Engine, image: Image, folders: list[str]) -> list[str]:
+def _mountable(engine: Engine, folders: list[str], chain_ids: list[str]) -> list[str]:
+    visible = _visible(engine, chain_ids, folders)
+    return _shortened(engine, visible) if len(visible) > _MANY else visible
+
+
+def _visible(engine: Engine, chain_ids: list[str], folders: list[str]) -> list[str]:
     """overlayfs does not look at opaque root folders, so layers below one are left out here."""
-    for number, chain in enumerate(reversed(image.chain_ids)):
+    for number, chain in enumerate(reversed(chain_ids)):
         if snapshot.facts(engine.snapshots, chain)["opaque_root"]:
             return folders[: number + 1]
     return folders

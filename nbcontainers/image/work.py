@@ -69,7 +69,8 @@ def call(
     fds: Sequence[int] = (),
     **arguments: Any,
 ) -> Any:
-    """Call `nbcontainers.image.TARGET` in a process of the launcher, which finds the fast codecs where we do."""
+    """Call `nbcontainers.image.TARGET`, or `nbcontainers.NOUN.MODULE:NAME`, in a process of the launcher, which finds
+    the fast codecs where we do."""
     from nbcontainers.launcher import client
 
     return client.call(
@@ -91,7 +92,8 @@ def inside(
     sys.path += [path for path in paths if path not in sys.path]
     module, _, name = target.partition(":")
     given = ({"on_event": on_event} if on_event else {}) | ({"fds": fds} if fds else {})
-    return getattr(import_module(f"nbcontainers.image.{module}"), name)(**arguments, **given)
+    full = module if module.startswith("nbcontainers.") else f"nbcontainers.image.{module}"
+    return getattr(import_module(full), name)(**arguments, **given)
 
 
 def _codec_paths() -> list[str]:

@@ -1,0 +1,285 @@
+"""A whole build: the plan, its stages as they become possible, several at a time, and the image in the end.
+
+It runs in the client's process, in threads that wait for processes of the launcher; nothing is kept but results of
+steps (image/kept.py) and, at the end, the image. A failure or an interrupt ends the other stages as well.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from nbcontainers.builder import context as contexts
+from nbcontainers.builder import result, scratch
+from nbcontainers.builder.context import Context
+from nbcontainers.builder.running import Cancelled, Runner, Settings
+from nbcontainers.builder.stage import Blob, Files, Result, Stage, moment
+from nbcontainers.container.options import RunOptions
+from nbcontainers.dockerfile import dockerfile, lint, stages, state, value, variables
+from nbcontainers.dockerfile import key as keys
+from nbcontainers.dockerfile.dockerfile import Dockerfile
+from nbcontainers.dockerfile.source import Source
+from nbcontainers.dockerfile.stages import Input, Planned
+from nbcontainers.engine import Engine
+from nbcontainers.errors import BuildError, Error, NotFound
+from nbcontainers.image import layout, lease, removal, rootfs, store, wanted
+from nbcontainers.image.image import Image
+
+_AT_ONCE = 16
+_TICK_S = 0.2
+FAILED = "localhost/failed-build:latest"
+"""What the image of the last good layer of a failed build is called."""
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for. `context` is a folder, a mapping of files, or "" for none; `contexts` are named ones.
+
+    `platform` "" is this machine's; `epoch` that of SOURCE_DATE_EPOCH, if it is set; `options` are those of every RUN.
+    """
+
+    text: bytes
+    name: str = "Dockerfile"
+    path: str = ""
+    context: str | Mapping[str, Any] = ""
+    contexts: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)
+    tags: Sequence[str] = ()
+    target: str = ""
+    platform: str = ""
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    no_cache: bool = False
+    no_cache_filter: Sequence[str] = ()
+    pull: str = "missing"
+    secrets: Mapping[str, bytes] = field(default_factory=dict)
+    options: RunOptions = field(default_factory=lambda: RunOptions())
+    epoch: int | None = None
+
+
+def build(engine: Engine, request: Request, tell: Tell | None = None) -> Image:
+    """The image. Raises BuildError for the Dockerfile and its steps, and what the store and the registry raise."""
+    scratch.sweep(engine)
+    names = [result.name(tag) for tag in request.tags]
+    with ExitStack() as stack:
+        stack.enter_context(lease.adding(engine))
+        return Build(engine, request, stack, tell or _nobody).run(names)
+
+
+def _nobody(event: dict[str, Any]) -> None:
+    """For a build that nobody watches."""
+
+
+class Build:
+    """One build on its way. The stages' threads share it; what changes in it has a lock."""
+
+    def __init__(self, engine: Engine, request: Request, stack: ExitStack, tell: Tell) -> None:
+        self.engine, self.request, self.tell = engine, request, tell
+        self._stack = stack
+        self.file: Dockerfile = dockerfile.read(request.text, request.name)
+        self.platform = value.platform(request.platform or f"linux/{value.host_architecture()}")
+        host = f"linux/{value.host_architecture()}"
+        self.platforms = value.platform_arguments(host, self.platform)
+        self.plan = stages.plan(
+            self.file, target=request.target, build_args=request.build_args, platforms=self.platforms,
+            contexts=request.contexts,
+        )  # fmt: skip
+        self.results: dict[int, Result] = {}
+        self.images: dict[str, Image] = {}
+        self._contexts: dict[str, Context] = {}
+        self._lock = threading.RLock()
+        self._over = threading.Event()
+        self.settings = Settings(request.options, request.secrets)
+
+    def run(self, names: Sequence[str]) -> Image:
+        self._announce()
+        for planned in self.plan.stages:
+            self._find_images(planned)
+        try:
+            self._build_stages()
+        except BuildError:
+            raise
+        except BaseException:
+            removal.sweep(self.engine)
+            raise
+        image = result.put(self, self.results[self.plan.target], names)
+        self.tell({"event": "built", "digest": image.digest, "id": image.id, "names": list(names)})
+        return image
+
+    def _announce(self) -> None:
+        facts = lint.Facts(self.request.build_args, self.platforms)
+        found = lint.check(self.file, facts)
+        needed = [planned.stage for planned in self.plan.stages]
+        steps = [{"id": f"{one.index}.from", "stage": one.label, "lines": list(one.from_.node.lines)} for one in needed]
+        self.tell({
+            "event": "plan", "name": self.request.name, "lines": list(self.file.source.lines), "stages": steps,
+            "count": sum(len(one.instructions) for one in needed),
+            "needed": [list(one.lines) for one in needed], "target": self.file.stages[self.plan.target].label,
+        })  # fmt: skip
+        for one in found:
+            self.tell({"event": "warning", "rule": one.rule, "message": one.message, "lines": list(one.lines)})
+
+    # -- stages ------------------------------------------------------------------------------------------------------
+
+    def _build_stages(self) -> None:
+        """Each as soon as those it needs are there. The first failure ends the others."""
+        waiting = list(self.plan.stages)
+        running: dict[Future[Result], Planned] = {}
+        pool = ThreadPoolExecutor(min(_AT_ONCE, len(waiting)), "build")
+        try:
+            while waiting or running:
+                for planned in [one for one in waiting if one.needs <= self.results.keys()]:
+                    waiting.remove(planned)
+                    running[pool.submit(self._build_stage, planned)] = planned
+                done, _ = wait(running, _TICK_S, FIRST_COMPLETED)
+                for one in done:
+                    self.results[running.pop(one).stage.index] = one.result()
+        except BaseException:
+            self._over.set()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _build_stage(self, planned: Planned) -> Result:
+        begin, triggers = self._begin(planned)
+        try:
+            return Stage(self, planned).run(begin, triggers)
+        except BaseException:
+            self._over.set()
+            raise
+
+    def _begin(self, planned: Planned) -> tuple[Result, list[tuple[Any, Source]]]:
+        """What FROM gives, and the triggers of it."""
+        base = planned.base
+        if base.kind == stages.STAGE:
+            before = self.results[base.stage]
+            now = state.begin(before.state.scope, before.state.config, before.state.author)
+            found = Result(now, before.files, before.key, before.history, before.created, before.machine, before.base)
+            return found, self._triggers(before.state.config, base.name)
+        scope = variables.Scope(self.plan.globals, self.request.build_args, escape=self.file.escape)
+        if base.kind == stages.EMPTY:
+            machine = dict(zip(("os", "architecture", "variant"), self.platform.split("/"), strict=False))
+            return Result(state.begin(scope, None), Files(), self._key("scratch"), machine=machine), []
+        image = self.images[base.name]
+        config = image.config
+        settings: dict[str, Any] = config.get("config") or {}
+        files = self._files(image)
+        found = Result(
+            state.begin(scope, settings, config.get("author") or ""), files, self._key(image.id),
+            tuple(config.get("history") or ()), config.get("created") or "",
+            {name: config[name] for name in ("os", "architecture", "variant") if name in config},
+            (image.reference or base.name, image.digest),
+        )  # fmt: skip
+        return found, self._triggers(settings, base.name)
+
+    def _key(self, base: str) -> str:
+        """The base's key. Layers made with SOURCE_DATE_EPOCH are others than those without."""
+        return keys.of_base(base if self.request.epoch is None else f"{base} {self.request.epoch}")
+
+    def _triggers(self, config: Mapping[str, Any], name: str) -> list[tuple[Any, Source]]:
+        expressions = list(config.get("OnBuild") or [])
+        found = dockerfile.triggers(expressions, name)
+        return [(one, Source(f"ONBUILD of {name}", (one.node.text,))) for one in found]
+
+    # -- where files come from ---------------------------------------------------------------------------------------
+
+    def _find_images(self, planned: Planned) -> None:
+        """Every image the stage needs, pulled if it is not here. BuildError with the line that names it."""
+        for one in (planned.base, *planned.inputs.values()):
+            if one.kind == stages.CONTEXT and one is planned.base:
+                raise self._from_error(
+                    planned, f"the context {one.name} cannot be a base yet", "COPY --from it instead"
+                )
+            if one.kind != stages.IMAGE or one.name in self.images:
+                continue
+            platform = planned.from_.platform if one is planned.base else ""
+            try:
+                self.images[one.name] = self._image(one.name, platform)
+            except Error as error:
+                raise self._from_error(planned, error.message, error.hint) from None
+
+    def _from_error(self, planned: Planned, message: str, hint: str) -> BuildError:
+        node = planned.stage.from_.node
+        return self.file.source.error(f"FROM: {message}", *node.lines, word=planned.stage.from_.image, hint=hint)
+
+    def _image(self, name: str, platform: str) -> Image:
+        wish = platform or self.request.platform
+        found = store.resolve(self.engine, wanted.ensure(self.engine, name, self.request.pull, wish, self.tell))
+        if found.is_host:
+            raise NotFound("host has no layers to build on", hint="begin with FROM mini, or mount what you need")
+        needed = [found.digest, found.id, *(layer["digest"] for layer in found.layers)]
+        if not lease.claim(self.engine, [layout.blob(self.engine, digest) for digest in needed]):
+            raise NotFound(f"a part of image {found} is not in the store", hint="pull or load it again")
+        return found
+
+    def _files(self, image: Image) -> Files:
+        blobs = [Blob(result.oci_type(one["mediaType"]), one["digest"], one["size"]) for one in image.layers]
+        return Files(tuple(image.config["rootfs"]["diff_ids"]), tuple(blobs))
+
+    def files_of(self, one: Input) -> Files:
+        """The files of a stage or an image."""
+        return self.results[one.stage].files if one.kind == stages.STAGE else self._files(self.images[one.name])
+
+    def lowers(self, files: Files) -> list[str]:
+        """The unpacked layers, top first; [] of none."""
+        if not files.diff_ids:
+            return []
+        return rootfs.stack(self.engine, [one.digest for one in files.blobs], files.diff_ids)
+
+    def main_context(self) -> Context:
+        with self._lock:
+            if "" not in self._contexts:
+                self._contexts[""] = self._open("context", self.request.context)
+            return self._contexts[""]
+
+    def context(self, name: str) -> Context:
+        """A named one."""
+        with self._lock:
+            if name not in self._contexts:
+                self._contexts[name] = self._open(name, self.request.contexts[name])
+            return self._contexts[name]
+
+    def _open(self, name: str, given: str | Mapping[str, Any]) -> Context:
+        if not isinstance(given, str):
+            return contexts.of_files(self.engine, self._stack, name, given)
+        if not given:
+            return contexts.of_files(self.engine, self._stack, name, {})
+        if name == "context":
+            return contexts.with_ignore_file(given, self.request.path)
+        return contexts.of_folder(name, given)
+
+    # -- what the stages ask for -------------------------------------------------------------------------------------
+
+    def runner(self, stage: Stage) -> Runner:
+        return Runner(self.engine, self.settings, stage.shown, self._over.is_set)
+
+    def check(self) -> None:
+        """Raises Cancelled when the build is over."""
+        if self._over.is_set():
+            raise Cancelled
+
+    def moment(self) -> str:
+        return moment(self.request.epoch)
+
+    def offer(self, now: Result) -> str:
+        """The image of the files as they are, for somebody to look into; its name."""
+        return result.offer(self, now, FAILED)
+
+
+def epoch(build_args: Mapping[str, str]) -> int | None:
+    """SOURCE_DATE_EPOCH of the build arguments or of the environment."""
+    text = build_args.get(variables.EPOCH) or os.environ.get(variables.EPOCH, "")
+    try:
+        found = variables.source_date_epoch(text)
+    except ValueError as error:
+        raise BuildError(str(error), hint="give seconds since 1970") from None
+    if isinstance(found, str):
+        raise BuildError(f"SOURCE_DATE_EPOCH={found} is not there yet", hint="give seconds since 1970")
+    return found

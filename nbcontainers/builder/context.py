@@ -1,0 +1,97 @@
+"""Contexts: the folders that COPY and ADD take files from, without what .dockerignore leaves out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbcontainers.builder import scratch
+from nbcontainers.builder.selection import Match, Root
+from nbcontainers.dockerfile import content, ignore
+from nbcontainers.dockerfile.content import Entry, Stamp
+from nbcontainers.dockerfile.ignore import Ignore
+from nbcontainers.engine import Engine
+from nbcontainers.errors import InvalidArgument
+
+_digests: dict[Stamp, str] = {}
+"""Of files that were read before; a kernel that builds again reads only what changed."""
+_MOST_DIGESTS = 200_000
+
+
+@dataclass(frozen=True)
+class Context:
+    """A folder, and what is left out of it."""
+
+    name: str
+    path: str
+    ignore: Ignore | None = None
+
+    def root(self) -> Root:
+        return Root(self.path, self.ignore)
+
+    def digest(self, matches: Iterable[Match]) -> str:
+        """Of what matches: names, kinds, modes and bytes, never times or owners."""
+        if len(_digests) > _MOST_DIGESTS:
+            _digests.clear()
+        return content.of_tree(self._entries(matches))
+
+    def _entries(self, matches: Iterable[Match]) -> Iterable[Entry]:
+        for number, match in enumerate(matches):
+            for name, path in [(match.name, match.path), *match.above]:
+                yield self._entry(f"{number}/{name}", path)
+            for name in match.members:
+                yield self._entry(f"{number}/{match.name}/{name}", f"{match.path}/{name}" if match.path else name)
+
+    def _entry(self, name: str, path: str) -> Entry:
+        full = os.path.join(self.path, path)
+        facts = os.lstat(full)
+        return Entry(name, content.of_file(full, facts, _digests), os.path.isdir(full))
+
+
+def of_folder(name: str, path: str | os.PathLike[str]) -> Context:
+    """The folder as it is. InvalidArgument where there is none."""
+    full = os.path.abspath(os.path.expanduser(path))
+    if not os.path.isdir(full):
+        what = "is no folder" if os.path.exists(full) else "does not exist"
+        hint = "give the folder with the files that COPY takes"
+        raise InvalidArgument(f"the context {os.fspath(path)} {what}", hint=hint)
+    return Context(name, full)
+
+
+def with_ignore_file(path: str | os.PathLike[str], dockerfile: str) -> Context:
+    """The main context, with its .dockerignore or that of the Dockerfile (a path, "" for none)."""
+    found = of_folder("context", path)
+    file = ignore.of_dockerfile(found.path, dockerfile or os.path.join(found.path, "Dockerfile"))
+    if not file:
+        return found
+    return Context(found.name, found.path, ignore.parse(Path(file).read_bytes(), os.path.basename(file)))
+
+
+def of_files(engine: Engine, stack: ExitStack, name: str, files: Mapping[str, Any]) -> Context:
+    """Files from the notebook's memory: text or bytes by path; what has `to_csv` (a DataFrame) is written as that."""
+    place = stack.enter_context(scratch.folder(engine)) / "root"
+    for key, value in files.items():
+        path = os.path.normpath(str(key)).lstrip("/")
+        if path.startswith("..") or path == ".":
+            hint = "write paths below the context, as data/a.csv"
+            raise InvalidArgument(f"{name}: {key!r} is no path of a file", hint=hint)
+        target = place / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(_bytes(name, key, value))
+        os.utime(target, (0, 0))  # the same files make the same layer
+    return Context(name, str(place))
+
+
+def _bytes(name: str, key: Any, value: Any) -> bytes:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape")
+    if hasattr(value, "to_csv"):
+        return str(value.to_csv(index=False)).encode()
+    message = f"{name}: {key!r} is {type(value).__name__}, not the contents of a file"
+    raise InvalidArgument(message, hint="give text, bytes or a DataFrame")

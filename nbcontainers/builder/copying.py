@@ -1,0 +1,167 @@
+"""COPY, ADD and WORKDIR, in a process of the launcher: the files go into a new upper folder, and that becomes a layer.
+
+The stage's layers are mounted with the upper folder over them, in a mount namespace of this process alone, so what a
+destination means (a folder that is there, a link on the way) is what the kernel says.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any, TypedDict
+
+from nbcontainers.builder import putting
+from nbcontainers.builder.putting import Putter, Rights
+from nbcontainers.builder.selection import Match, Root, missing, select
+from nbcontainers.errors import ImageError
+from nbcontainers.image import making, snapshot, work
+from nbcontainers.image.making import Added
+from nbcontainers.image.rootfs import PLAIN, VOLATILE
+from nbcontainers.layer import codec
+from nbcontainers.layer.unpack import Layer, squashes
+from nbcontainers.linux import mounts, namespaces
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class Source(TypedDict):
+    """Where files come from: `root`, a folder, or `lowers`, layers (top first) that are mounted for it. What: `matches`
+    (selection.Match as lists), or `paths` to be looked for. `keeps`: files keep their owners."""
+
+    root: str
+    lowers: list[str]
+    matches: list[list[Any]]
+    paths: list[str]
+    keeps: bool
+
+
+class Order(TypedDict):
+    """One COPY or ADD. `texts`: [name, content] of files written in the Dockerfile; `unpack`: archives are unpacked;
+    `made`: folders to be made, as WORKDIR does; `destination` ends with / where it is a folder."""
+
+    sources: list[Source]
+    texts: list[list[str]]
+    destination: str
+    owner: list[int] | None
+    mode: str
+    parents: bool
+    exclude: list[str]
+    unpack: bool
+    made: list[str]
+
+
+def copy(
+    place: dict[str, Any], order: Order, lowers: list[str], diff_ids: list[str], scratch: str, epoch: int | None
+) -> Added:
+    """Carry out an order over `lowers` (top first), which are the layers `diff_ids`; the new layer.
+
+    `scratch` has the folders upper, work, root, from and unpacked, and is empty at the end.
+    """
+    engine = work.at(place)
+    os.umask(0)
+    with ExitStack() as stack:
+        stack.callback(snapshot.discard, [f"{scratch}/{name}" for name in ("upper", "work", "unpacked")])
+        if lowers or any(source["lowers"] for source in order["sources"]):
+            namespaces.unshare(namespaces.CLONE_NEWNS)
+            mounts.make_slave()
+        root = _root(stack, lowers, scratch, rootless=engine.rootless)
+        _put_all(order, root, scratch, rootless=engine.rootless)
+        return making.add(
+            [str(engine.root), str(engine.run)], engine.rootless, f"{scratch}/upper", lowers, diff_ids, [], "gzip", epoch
+        )  # fmt: skip
+
+
+def _root(stack: ExitStack, lowers: list[str], scratch: str, *, rootless: bool) -> str:
+    """Where the stage's files are seen and written; of no layers it is the upper folder itself."""
+    if not lowers:
+        return f"{scratch}/upper"
+    target = f"{scratch}/root"
+    options = VOLATILE if rootless else f"{VOLATILE},{PLAIN}"
+    mounts.overlay(lowers, target, f"{scratch}/upper", f"{scratch}/work", userxattr=rootless, options=options)
+    stack.callback(mounts.umount, target, mounts.MNT_DETACH)
+    return target
+
+
+def _put_all(order: Order, path: str, scratch: str, *, rootless: bool) -> None:
+    root = os.open(path, _FOLDER)
+    owner = (order["owner"][0], order["owner"][1]) if order["owner"] else None
+    squash = squashes()
+    try:
+        for source in order["sources"]:
+            rights = Rights(owner or (None if source["keeps"] else (0, 0)), order["mode"], squash)
+            _put(order, source, Putter(root, path, rights), scratch, rootless=rootless)
+        last = Putter(root, path, Rights(owner or (0, 0), order["mode"], squash))
+        for name, content in order["texts"]:
+            last.text(content.encode("utf-8", "surrogateescape"), order["destination"], name)
+        for folder in order["made"]:
+            last.folder(folder)
+        last.close()
+    finally:
+        os.close(root)
+
+
+def _put(order: Order, source: Source, putter: Putter, scratch: str, *, rootless: bool) -> None:
+    with ExitStack() as stack:
+        stack.callback(putter.close)
+        root = Root(_mounted(stack, source, scratch, rootless=rootless))
+        for match in _matches(order, source, root):
+            full = root.full(match.path)
+            if order["unpack"] and not match.is_folder and putting.is_archive(full):
+                _unpack(full, putter, order["destination"], scratch, rootless=rootless)
+            else:
+                putter.put(root, match, order["destination"], parents=order["parents"])
+
+
+def _mounted(stack: ExitStack, source: Source, scratch: str, *, rootless: bool) -> str:
+    """A folder that shows the source's files."""
+    if source["root"]:
+        return source["root"]
+    if len(source["lowers"]) == 1:
+        return source["lowers"][0]
+    mounts.overlay(source["lowers"], f"{scratch}/from", userxattr=rootless)
+    stack.callback(mounts.umount, f"{scratch}/from", mounts.MNT_DETACH)
+    return f"{scratch}/from"
+
+
+def _matches(order: Order, source: Source, root: Root) -> Sequence[Match]:
+    known = [Match(path, name, is_folder, tuple(below), tuple((one, two) for one, two in above))
+             for path, name, is_folder, below, above in source["matches"]]  # fmt: skip
+    found = [
+        match for path in source["paths"]
+        for match in select(root, path, exclude=order["exclude"], parents=order["parents"])
+    ]  # fmt: skip
+    for match in known:
+        if root.lstat(match.path) is None:  # it went since it was looked for
+            raise missing(root, match.path, match.path)
+    return known + found
+
+
+def _unpack(path: str, putter: Putter, destination: str, scratch: str, *, rootless: bool) -> None:
+    """An archive's members into the destination, as tar would: with their owners, unless one is asked for."""
+    folder = f"{scratch}/unpacked"
+    snapshot.discard([folder])
+    os.mkdir(folder, 0o755)
+    root = os.open(folder, _FOLDER)
+    try:
+        layer = Layer(root, userxattr=rootless, squash=squashes())
+        with open(path, "rb") as file:
+            layer.extract(codec.chunks(file))
+        layer.finish([])
+    except ImageError as error:
+        raise ImageError(f"the archive {os.path.basename(path)} cannot be unpacked: {error.message}") from None
+    finally:
+        os.close(root)
+    inside = Root(folder)
+    owner = putter.rights.owner if putter.rights.owner != (0, 0) else None
+    unpacker = Putter(putter.root, putter.path, putter.rights._replace(owner=owner))
+    try:
+        unpacker.contents(inside, putting.members(inside), destination.rstrip("/") or "/")
+    finally:
+        unpacker.close()
+
+
+def gather(place: dict[str, Any], order: Order, scratch: str) -> None:
+    """What an order says, copied to `scratch`/upper for a mount to show."""
+    os.umask(0)
+    _put_all(order, f"{scratch}/upper", scratch, rootless=work.at(place).rootless)

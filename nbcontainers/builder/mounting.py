@@ -1,0 +1,120 @@
+"""RUN --mount as steps of the container's recipe (monitor/steps.py): done by its monitor, undone at the end.
+
+Each gives a place outside the container, which config.json then binds to its target. What is shown of a stage, an image
+or a context is looked for inside it: a link in there never leads to the host's files.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Any
+
+from nbcontainers.errors import BuildError
+from nbcontainers.linux import inroot, mounts
+from nbcontainers.monitor.steps import unmount
+
+Arguments = dict[str, Any]
+
+
+class Show:
+    """`folder` or `lowers` (top first), and `source`, a path in it, at `target`; with `upper` and `work` it can be
+    written to. `base` is a folder to mount the whole at; `userxattr` as for an overlay."""
+
+    @staticmethod
+    def do(args: Arguments) -> None:
+        root = os.open(_whole(args), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            found = inroot.open_path(root, args["source"] or "/")
+        except FileNotFoundError:
+            raise BuildError(
+                f"--mount: there is no {args['source']} in {args['name']}", hint="write source=PATH of a file in it"
+            ) from None
+        finally:
+            os.close(root)
+        try:
+            _bind(found, args["target"])
+        finally:
+            os.close(found)
+
+    @staticmethod
+    def undo(args: Arguments) -> None:
+        unmount(args["target"])
+        unmount(args["base"])
+
+    @staticmethod
+    def describe(args: Arguments) -> str:
+        return f"mount --bind {args['name']}:{args['source'] or '/'} {args['target']}"
+
+
+def _whole(args: Arguments) -> str:
+    """The folder in which `source` is looked for."""
+    lowers = args["lowers"] or [args["folder"]]
+    if len(lowers) == 1 and not args["upper"]:
+        return str(lowers[0])
+    os.makedirs(args["base"], exist_ok=True)
+    mounts.overlay(lowers, args["base"], args["upper"], args["work"], userxattr=args["userxattr"])
+    return str(args["base"])
+
+
+def _bind(found: int, target: str) -> None:
+    is_folder = stat.S_ISDIR(os.fstat(found).st_mode)
+    if is_folder:
+        os.makedirs(target, exist_ok=True)
+    else:
+        os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    tree = mounts.open_tree("", dir_fd=found)
+    try:
+        place = os.open(target, os.O_PATH | os.O_CLOEXEC)
+        try:
+            mounts.move_mount(tree, place, target)
+        finally:
+            os.close(place)
+    finally:
+        os.close(tree)
+
+
+class Cache:
+    """`folder`, which lasts: made with `mode`, `uid` and `gid` when it is not there."""
+
+    @staticmethod
+    def do(args: Arguments) -> None:
+        folder = args["folder"]
+        if os.path.isdir(folder):
+            return
+        made = f"{folder}.{os.getpid()}.new"
+        os.makedirs(made)
+        os.chown(made, args["uid"], args["gid"])
+        os.chmod(made, args["mode"])
+        try:
+            os.rename(made, folder)
+        except OSError:  # somebody was quicker
+            os.rmdir(made)
+
+    @staticmethod
+    def undo(args: Arguments) -> None:
+        """It stays for the next build."""
+
+    @staticmethod
+    def describe(args: Arguments) -> str:
+        return f"mkdir -p {args['folder']}"
+
+
+class Secret:
+    """The file `path`, in memory: its `mode`, `uid` and `gid`; gone at the end."""
+
+    @staticmethod
+    def do(args: Arguments) -> None:
+        os.chown(args["path"], args["uid"], args["gid"])
+        os.chmod(args["path"], args["mode"])
+
+    @staticmethod
+    def undo(args: Arguments) -> None:
+        try:
+            os.unlink(args["path"])
+        except FileNotFoundError:
+            return
+
+    @staticmethod
+    def describe(args: Arguments) -> str:
+        return f"chmod {args['mode']:o} {args['path']}"

@@ -1,0 +1,133 @@
+"""From the options of `image build` to a Request."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nbcontainers.builder import building
+from nbcontainers.builder.building import Request
+from nbcontainers.builder.running import secrets
+from nbcontainers.container.options import RunOptions, check_names
+from nbcontainers.engine import Engine
+from nbcontainers.errors import BuildError, InvalidArgument
+from nbcontainers.image.image import Image
+
+Pairs = Sequence[str] | Mapping[str, Any]
+_LARGEST = 1 << 20
+_OF_RUN = ("network", "add_host", "memory", "cpus", "shm_size")
+
+
+def build(
+    engine: Engine, tell: Callable[[dict[str, Any]], None] | None, *, context: Any, context_from: Any, file: str,
+    dockerfile: str | None, tag: Sequence[str], build_arg: Pairs, build_context: Pairs, label: Pairs, annotation: Pairs,
+    secret: Pairs, no_cache_filter: Sequence[str], pull: bool, target: str, platform: str, no_cache: bool, iidfile: str,
+    **run: Any,
+) -> Image:  # fmt: skip
+    """`image build`, its options as they were given."""
+    folder = _folder(context, context_from)
+    text, name, path = _dockerfile(folder, file, dockerfile)
+    arguments = _arguments(build_arg)
+    request = Request(
+        text, name, path, folder, pairs("build-context", build_context), tags=_texts(tag), target=target,
+        platform=platform, build_args=arguments, labels=pairs("label", label),
+        annotations=pairs("annotation", annotation), no_cache=no_cache, no_cache_filter=_texts(no_cache_filter),
+        pull="newer" if pull else "missing", secrets=secrets(_given(secret), os.environ), options=_options(run),
+        epoch=building.epoch(arguments),
+    )  # fmt: skip
+    image = building.build(engine, request, tell)
+    if iidfile:
+        Path(iidfile).write_text(image.id)
+    return image
+
+
+def _folder(context: Any, context_from: Any) -> str | Mapping[str, Any]:
+    given = context_from or context
+    if isinstance(context_from, str) and context_from:
+        raise InvalidArgument("--context-from is for notebooks, where variables are", hint="give a folder as CONTEXT")
+    if isinstance(given, Mapping):
+        return given
+    text = os.fspath(given)
+    return "" if text == "-" else text
+
+
+def _dockerfile(context: str | Mapping[str, Any], file: str, text: str | None) -> tuple[bytes, str, str]:
+    """The Dockerfile's bytes, what errors call it, and its path, "" for one that has none."""
+    if text is not None:
+        if file:
+            raise InvalidArgument("the Dockerfile is given twice, as text and as a file", hint="leave -f out")
+        return text.encode("utf-8", "surrogateescape"), "Dockerfile", ""
+    if file == "-":
+        return sys.stdin.buffer.read(_LARGEST), "Dockerfile", ""
+    if isinstance(context, Mapping):
+        if (file or "Dockerfile") not in context:
+            raise InvalidArgument(
+                "the context has no Dockerfile", hint="give it as text, or as Dockerfile in the context"
+            )
+        content = context[file or "Dockerfile"]
+        return content if isinstance(content, bytes) else str(content).encode(), file or "Dockerfile", ""
+    path = _found(context, file)
+    try:
+        with open(path, "rb") as opened:
+            content = opened.read(_LARGEST + 1)
+    except OSError as error:
+        hint = "name it with -f FILE, or write the Dockerfile into a cell that begins with %%image build"
+        raise BuildError(f"cannot read the Dockerfile {path}: {error.strerror}", hint=hint) from None
+    if len(content) > _LARGEST:
+        raise BuildError(f"{path} has more than {_LARGEST >> 20} MiB", hint="give the path of a Dockerfile with -f")
+    return content, file or os.path.relpath(path, context or "."), path
+
+
+def _found(context: str, file: str) -> str:
+    """-f is a path from here, or in the context where there is none here."""
+    if not file:
+        return os.path.join(os.path.expanduser(context or "."), "Dockerfile")
+    here = os.path.expanduser(file)
+    inside = os.path.join(os.path.expanduser(context or "."), file)
+    return inside if not os.path.exists(here) and os.path.exists(inside) else here
+
+
+def _arguments(given: Pairs) -> dict[str, str]:
+    """Build arguments; a name alone takes the value of the variable here, and none where there is none."""
+    if isinstance(given, Mapping):
+        return {str(name): str(text) for name, text in given.items() if text is not None}
+    found = {}
+    for text in _texts(given):
+        name, equals, content = text.partition("=")
+        if not name:
+            raise InvalidArgument(f"--build-arg {text}: there is no name", hint="write NAME=VALUE")
+        if equals:
+            found[name] = content
+        elif name in os.environ:
+            found[name] = os.environ[name]
+    return found
+
+
+def pairs(option: str, given: Pairs) -> dict[str, Any]:
+    """KEY=VALUE texts as a mapping; one is taken as it is."""
+    if isinstance(given, Mapping):
+        return {str(name): content for name, content in given.items()}
+    found = {}
+    for text in _texts(given):
+        name, equals, content = text.partition("=")
+        if not name or (not equals and option == "build-context"):
+            raise InvalidArgument(f"--{option} {text}: write NAME=VALUE", hint=f"as in --{option} name=value")
+        found[name] = content
+    return found
+
+
+def _texts(given: str | Sequence[str]) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)
+
+
+def _given(secret: Pairs | str) -> Pairs:
+    return [secret] if isinstance(secret, str) else secret
+
+
+def _options(run: Mapping[str, Any]) -> RunOptions:
+    options: Any = {name: run[name] for name in _OF_RUN if run.get(name)}
+    check_names(options)
+    return options  # type: ignore[no-any-return]

@@ -1,0 +1,351 @@
+"""RUN: a container of its own over the stage's layers, its changes in a folder that outlives it.
+
+It is a container as every other one (`container ps` shows it while it runs) that its monitor removes when it ends; only
+its upper folder is the builder's, and becomes the new layer.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import posixpath
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nbcontainers.builder import scratch
+from nbcontainers.container import networking, spec, store, users
+from nbcontainers.container.host import this_host
+from nbcontainers.container.mounts import Mounted
+from nbcontainers.container.options import RunOptions
+from nbcontainers.container.running import MONITOR
+from nbcontainers.container.session import Session, Streams
+from nbcontainers.dockerfile.instructions import PIPES, Run
+from nbcontainers.dockerfile.mount import Mount
+from nbcontainers.dockerfile.state import PATH, State
+from nbcontainers.engine import Engine
+from nbcontainers.errors import BuildError, Error, InvalidArgument
+from nbcontainers.image import making
+from nbcontainers.image.making import Added
+from nbcontainers.image.rootfs import OVERLAY, PLAIN, VOLATILE
+from nbcontainers.launcher import client
+from nbcontainers.monitor.files import rfc3339
+
+HOSTNAME = "build"
+LABEL = "io.nbcontainers.build"
+_MOUNTING = "nbcontainers.builder.mounting"
+_EMPTY = "empty"
+
+
+class Shown(NamedTuple):
+    """What a bind mount shows: a `folder`, or `lowers` (top first); `name` for errors."""
+
+    name: str
+    folder: str = ""
+    lowers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What holds for every RUN of a build: options of `run`, and the secrets by name."""
+
+    options: RunOptions
+    secrets: Mapping[str, bytes] = field(default_factory=dict)
+
+
+class Cancelled(Exception):
+    """The build is over for another reason."""
+
+
+class Runner:
+    """Runs the commands of one build. `cancelled` is asked ten times a second; `shown` says what a mount's from is."""
+
+    def __init__(
+        self, engine: Engine, settings: Settings, shown: Callable[[Mount, ExitStack], Shown],
+        cancelled: Callable[[], bool],
+    ) -> None:  # fmt: skip
+        self.engine, self.settings, self.shown, self.cancelled = engine, settings, shown, cancelled
+
+    def run(
+        self, one: Run, state: State, lowers: Sequence[str], diff_ids: Sequence[str],
+        output: Callable[[bytes], object], epoch: int | None,
+    ) -> Added:  # fmt: skip
+        """Carry out a RUN and make its layer. Raises Failed with the exit record, CreateFailed, Cancelled."""
+        with ExitStack() as stack:
+            place = stack.enter_context(scratch.folder(self.engine))
+            below = list(lowers) or [str(_empty(place))]
+            id = store.new_id()
+            parts = _Parts(self, stack, place, id, state)
+            for number, mount in enumerate(one.mounts or ()):
+                parts.add(number, mount)
+            if script := one.script:
+                parts.script(script.name, script.body)
+            document, record, steps = self._container(id, one, state, below, place, parts)
+            ended = self._follow(id, record, document, steps, parts.files, output)
+            if ended.get("exit_code"):
+                raise Failed(ended)
+            skip = [mount["destination"] for mount in document["mounts"]]
+            return making.layer_of(
+                self.engine, f"{place}/upper", below if lowers else [], list(diff_ids), skip=skip, epoch=epoch
+            )
+
+    def _container(
+        self, id: str, one: Run, state: State, below: list[str], place: Path, parts: _Parts
+    ) -> tuple[dict[str, Any], dict[str, Any], list[Any]]:
+        """config.json, container.json and the recipe."""
+        engine = self.engine
+        options = self._options(one)
+        image = {"WorkingDir": state.workdir}
+        net = networking.plan(engine, options, image, id)
+        options = {**options, "network": [net.namespace]}
+        identity = users.resolve(state.user, below)
+        folder = store.folder(engine, id)
+        files = {where: f"{folder}/{path}" for where, path in store.FILES.items()}
+        basis = spec.Basis(id, image, identity, this_host(engine.rootless), parts.mounts, files, netns=net.path)
+        argv = list(one.argv(state.shell))
+        document = spec.build(options, argv, basis)
+        document["process"]["env"] = self._environment(state, identity.home, parts)
+        overlay = {
+            "lower": below, "upper": f"{place}/upper", "work": f"{place}/work", "target": f"{folder}/rootfs",
+            "userxattr": engine.rootless, "options": VOLATILE if engine.rootless else f"{VOLATILE},{PLAIN}",
+        }  # fmt: skip
+        record = {
+            "id": id, "name": f"build-{id[:8]}", "image": "", "image_digest": "", "command": argv,
+            "created": rfc3339(time.time_ns()), "labels": {LABEL: "run"}, "remove": True, "tty": False,
+            "stop_signal": int(signal.SIGKILL), "stop_timeout": 0, "hostname": HOSTNAME, "volumes": [],
+            "anonymous_volumes": [], "layers": below, "client": os.getpid(), "interactive": False, **net.record,
+        }  # fmt: skip
+        parts.files = {"/etc/hostname": f"{HOSTNAME}\n", **networking.texts(net, record, HOSTNAME)}
+        return document, record, [{"step": OVERLAY, "args": overlay}, *parts.steps, *net.steps]
+
+    def _options(self, one: Run) -> RunOptions:
+        options: RunOptions = {
+            **self.settings.options, "hostname": HOSTNAME, "security_opt": ["no-new-privileges=false"],
+        }  # fmt: skip
+        if one.network != "default":
+            options["network"] = [one.network]
+        if one.security == "insecure":
+            options["privileged"] = True
+        return options
+
+    def _environment(self, state: State, home: str, parts: _Parts) -> list[str]:
+        found = {"PATH": PATH, "HOME": home, **state.scope.environment(), **parts.variables}
+        return [f"{name}={text}" for name, text in found.items()]
+
+    def _follow(
+        self, id: str, record: dict[str, Any], document: dict[str, Any], steps: list[Any], files: dict[str, str],
+        output: Callable[[bytes], object],
+    ) -> dict[str, Any]:  # fmt: skip
+        engine = self.engine
+        store.create(engine, record, document, steps, files)
+        try:
+            channel = client.spawn(MONITOR, root=str(engine.root), run=str(engine.run), id=id, attach=True, fresh=True)
+            with Session(channel, Streams(stdout=output, stderr=output, tick=self._check)) as session:
+                try:
+                    return session.wait()
+                except Cancelled:
+                    session.end()
+                    raise
+        except BaseException:
+            if os.path.isdir(store.folder(engine, id)) and not store.state(engine, id):
+                store.remove(engine, id, anonymous_volumes=True)
+            raise
+
+    def _check(self) -> None:
+        if self.cancelled():
+            raise Cancelled
+
+
+class Failed(Exception):
+    """The command ended with a status other than 0; `ended` is its exit record."""
+
+    def __init__(self, ended: dict[str, Any]) -> None:
+        super().__init__(ended.get("exit_code"))
+        self.ended = ended
+
+
+class _Parts:
+    """The mounts of one RUN: entries of config.json, steps of the recipe, variables."""
+
+    def __init__(self, runner: Runner, stack: ExitStack, place: Path, id: str, state: State) -> None:
+        self.runner, self.stack, self.place, self.id, self.state = runner, stack, place, id, state
+        self.mounts: list[Mounted] = []
+        self.steps: list[dict[str, Any]] = []
+        self.variables: dict[str, str] = {}
+        self.files: dict[str, str] = {}
+        self._secrets: Path | None = None
+
+    def add(self, number: int, mount: Mount) -> None:
+        """One --mount."""
+        target = mount.path(self.state.workdir, number)
+        {"bind": self._shown, "cache": self._cache, "tmpfs": self._tmpfs, "secret": self._secret, "ssh": _no_agent}[
+            mount.type
+        ](number, mount, target)
+
+    def script(self, name: str, body: str) -> None:
+        """The here-document that is run as it is."""
+        folder = self.place / "mounts/pipes"
+        folder.mkdir(mode=0o755)
+        file = folder / name
+        file.write_bytes(body.encode("utf-8", "surrogateescape"))
+        file.chmod(0o755)
+        self._bind(str(folder), PIPES, read_only=True)
+
+    def _shown(self, number: int, mount: Mount, target: str) -> None:
+        found = self.runner.shown(mount, self.stack)
+        self._show(number, found, mount.source, target, read_only=mount.read_only)
+
+    def _show(self, number: int, found: Shown, source: str, target: str, *, read_only: bool) -> None:
+        here = f"{self.place}/mounts/{number}"
+        upper, work = ("", "") if read_only else (f"{here}.upper", f"{here}.work")
+        for path in filter(None, (upper, work)):
+            os.mkdir(path)
+        args = {
+            "folder": found.folder, "lowers": list(found.lowers), "source": source, "name": found.name,
+            "target": here, "base": f"{here}.base", "upper": upper, "work": work,
+            "userxattr": self.runner.engine.rootless,
+        }  # fmt: skip
+        self.steps.append({"step": f"{_MOUNTING}:Show", "args": args})
+        self._bind(here, target, read_only=read_only)
+
+    def _cache(self, number: int, mount: Mount, target: str) -> None:
+        if mount.from_ or mount.source:
+            raise BuildError(
+                "--mount: a cache that begins with files (from, source) is not there yet",
+                hint="leave from and source out",
+            )
+        folder = self.locked_cache(mount)
+        args = {"folder": folder, "mode": mount.permissions, "uid": mount.uid, "gid": mount.gid}
+        self.steps.append({"step": f"{_MOUNTING}:Cache", "args": args})
+        self._bind(folder, target, read_only=mount.read_only)
+
+    def locked_cache(self, mount: Mount) -> str:
+        """The folder of a cache mount, held as `sharing` says until the RUN is over: a private one has one of its own."""
+        place = self.runner.engine.cache / "mounts"
+        place.mkdir(mode=0o700, exist_ok=True)
+        name = hashlib.sha256(os.fsencode(mount.key)).hexdigest()[:32]
+        for number in range(1, 1000):
+            folder = place / (name if number == 1 else f"{name}-{number}")
+            lock = os.open(f"{folder}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self.stack.callback(os.close, lock)
+            if mount.sharing in ("", "shared"):
+                fcntl.flock(lock, fcntl.LOCK_SH)
+                return str(folder)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return str(folder)
+            except BlockingIOError:
+                if mount.sharing == "locked":
+                    self._wait(lock)
+                    return str(folder)
+        raise BuildError(f"there are 999 private caches {mount.key}", hint="builder prune removes them")
+
+    def _wait(self, lock: int) -> None:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if self.runner.cancelled():
+                    raise Cancelled from None
+                time.sleep(0.05)
+
+    def _tmpfs(self, number: int, mount: Mount, target: str) -> None:
+        words = [
+            "nosuid",
+            "nodev",
+            *([f"size={mount.size}"] if mount.size else []),
+            *(["ro"] if mount.read_only else []),
+        ]
+        self._mount({"destination": target, "type": "tmpfs", "source": "tmpfs", "options": words})
+
+    def _secret(self, number: int, mount: Mount, target: str) -> None:
+        content = self.runner.settings.secrets.get(mount.key)
+        if content is None:
+            if mount.required:
+                hint = f"pass it: --secret id={mount.key},src=FILE or --secret id={mount.key},env=NAME"
+                raise BuildError(f"the secret {mount.key} is required and was not given", hint=hint)
+            return
+        if mount.env:
+            self.variables[mount.env] = content.decode("utf-8", "surrogateescape")
+        if not target:
+            return
+        if self._secrets is None:
+            self._secrets = self.stack.enter_context(scratch.secrets(self.runner.engine))
+        path = self._secrets / str(number)
+        path.write_bytes(content)
+        args = {"path": str(path), "mode": mount.permissions, "uid": mount.uid, "gid": mount.gid}
+        self.steps.append({"step": f"{_MOUNTING}:Secret", "args": args})
+        self._bind(str(path), target, read_only=True)
+
+    def _bind(self, source: str, target: str, *, read_only: bool) -> None:
+        words = ["rbind", "rprivate", *(["ro", "rro"] if read_only else [])]
+        self._mount({"destination": target, "type": "bind", "source": source, "options": words})
+
+    def _mount(self, document: dict[str, Any]) -> None:
+        target = document["destination"]
+        if target == "/" or target.startswith("/proc"):
+            raise BuildError(
+                f"--mount: nothing can be mounted on {target}", hint="choose a folder of its own as target"
+            )
+        self.mounts = [one for one in self.mounts if one.target != target] + [Mounted(document)]
+        self.mounts.sort(key=lambda one: one.target.count("/"))
+
+
+def _no_agent(number: int, mount: Mount, target: str) -> None:
+    if mount.required:
+        raise BuildError("--mount: type=ssh is not there yet", hint="pass a key with --secret and --mount=type=secret")
+
+
+def _empty(place: Path) -> Path:
+    """overlayfs wants a layer below, even if there is nothing in it."""
+    folder = place / "root" / _EMPTY
+    folder.mkdir(mode=0o755)
+    return folder
+
+
+def secrets(given: Sequence[str] | Mapping[str, Any], read_env: Mapping[str, str]) -> dict[str, bytes]:
+    """The secrets by name, of `id=NAME,src=FILE` or `id=NAME,env=VARIABLE`, or of a mapping of contents."""
+    if isinstance(given, Mapping):
+        return {str(name): text if isinstance(text, bytes) else str(text).encode() for name, text in given.items()}
+    return dict(_secret(text, read_env) for text in given)
+
+
+def _secret(text: str, read_env: Mapping[str, str]) -> tuple[str, bytes]:
+    keys = {"source": "src", "src": "src", "id": "id", "env": "env", "type": "type"}
+    found: dict[str, str] = {}
+    for part in text.split(","):
+        key, _, content = part.partition("=")
+        if key not in keys:
+            raise InvalidArgument(
+                f"--secret {text}: {key!r} is not known", hint="write id=NAME,src=FILE or id=NAME,env=VARIABLE"
+            )
+        found[keys[key]] = content
+    name = found.get("id") or posixpath.basename(found.get("src", "")) or found.get("env", "")
+    if not name:
+        raise InvalidArgument(f"--secret {text} has no id", hint="write id=NAME,src=FILE or id=NAME,env=VARIABLE")
+    is_env = "env" in found or (found.get("type") == "env")
+    variable = found.get("env") or found.get("src") or name
+    if is_env or ("src" not in found and name in read_env):
+        if variable not in read_env:
+            raise InvalidArgument(
+                f"--secret {text}: there is no variable {variable}", hint="set it before, or write src=FILE"
+            )
+        return name, read_env[variable].encode("utf-8", "surrogateescape")
+    try:
+        with open(os.path.expanduser(found.get("src") or name), "rb") as file:
+            return name, file.read()
+    except OSError as error:
+        raise InvalidArgument(
+            f"--secret {text}: {error.strerror}", hint="write src= with a file that can be read"
+        ) from None
+
+
+def explain(error: Error) -> str:
+    """What the runtime says, for a step that did not start."""
+    return error.message.removeprefix("the container could not start: ")
