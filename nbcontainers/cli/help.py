@@ -30,6 +30,7 @@ EXAMPLES = {
     "container diff": "diff web",
     "container export": "export -o web.tar web",
     "container python": "python -m 512m --cpus 1 -i frame -o model",
+    "image build": "build -t mine .",
     "image import": "import rootfs.tar.zst base:1",
     "image load": "load -i busybox.tar",
     "image ls": "ls",

@@ -1,29 +1,34 @@
 """Builds the corpus with a peer and compares: `python -m tests.conformance.compare docker|buildah [THEME…]` (as root).
 
-For now the decision to take or refuse a case, and the config of the image, which we know without building. Prints every
-difference that the corpus does not document; the exit status is 1 when there is one.
+Compared are the decision to take or refuse a case, the config of the image, and every file of it: kind, mode, owner, link
+and bytes, and the times of files that came from the context. Prints every difference that the corpus does not document;
+the exit status is 1 when there is one. The peer's image is saved by the peer, loaded into our store, and both are
+exported from there.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from nbcontainers.dockerfile import dockerfile, stages, state, value, variables
+from nbcontainers.dockerfile import state
 from tests import peers
 from tests.bench import programs
 from tests.conformance import corpus
 from tests.conformance.corpus import BASE, Case
 
-PLATFORMS = value.platform_arguments("linux/amd64", "linux/amd64")
+OLD, NEW = 1_000_000_000, 1_500_000_000
+"""When the files of a context are from, and what is later was made by the build."""
 KEYS = "Env Cmd Entrypoint Labels User WorkingDir ExposedPorts Volumes StopSignal Healthcheck OnBuild Shell".split()
 Build = Callable[[Case, Path], tuple[str, dict[str, Any]]]
 
@@ -48,6 +53,7 @@ def docker(folder: Path) -> Iterator[Build]:
                 raise RuntimeError(f"{case}: the daemon is gone since this case or the one before: {done.stderr}")
             if done.returncode:
                 return done.stderr.strip().splitlines()[-1], {}
+            subprocess.run([*client, "save", "-o", f"{folder}/peer.tar", "t"], check=True, stdout=subprocess.DEVNULL)
             return "", json.loads(run([*client, "inspect", "t"]).stdout)[0]["Config"]
 
         yield build
@@ -69,6 +75,9 @@ def buildah(folder: Path) -> Iterator[Build]:
         if done.returncode:
             return done.stderr.strip().splitlines()[-1], {}
         image = run([*program, "inspect", "--type", "image", done.stdout.strip() or "nothing"])
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{folder}/peer.tar")
+        run([*program, "push", "-q", done.stdout.strip() or "t", f"docker-archive:{folder}/peer.tar:t"])
         return "", {} if image.returncode else json.loads(image.stdout)["Docker"]["config"]
 
     yield build
@@ -78,24 +87,68 @@ def run(command: list[str], env: dict[str, str] | None = None) -> subprocess.Com
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
 
 
-def expected(case: Case) -> state.Config:
-    """The config we would give the image."""
-    file = dockerfile.read(case.dockerfile)
-    plan = stages.plan(file, target=case.target, build_args=case.build_args, platforms=PLATFORMS)
-    ends: dict[int, state.State] = {}
-    for planned in plan.stages:
-        scope = variables.Scope(plan.globals, case.build_args, escape=file.escape)
-        triggers = []
-        if planned.base.kind == stages.STAGE:
-            before = ends[planned.base.stage]
-            triggers = dockerfile.triggers(list(before.config.get("OnBuild") or []), planned.base.name)
-            now = state.begin(before.scope, before.config, before.author)
-        else:
-            now = state.begin(scope, None)
-        for one in [*triggers, *planned.stage.instructions]:
-            now = now.after(variables.of_instruction(one, now.scope, file.source)[0])
-        ends[planned.stage.index] = now
-    return ends[plan.target].config
+def ours(case: Case, context: Path) -> Any:
+    """Our image."""
+    from nbcontainers.image import api
+
+    file = (case.all("file") or ["Dockerfile"])[0]
+    return api.build(
+        str(context), file=f"{context}/{file}", tag=["ours"], target=case.target, build_arg=case.build_args, network="none"
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def engine(folder: Path) -> Iterator[None]:
+    """Our own store, with the base in it."""
+    from nbcontainers.image import api
+    from nbcontainers.launcher import client
+
+    os.environ |= {"NBCONTAINERS_ROOT": f"{folder}/ours", "NBCONTAINERS_RUN": f"{folder}/ours-run"}
+    api.import_(str(peers.busybox_archive(folder / "ours.tar")), BASE)
+    try:
+        yield
+    finally:
+        client.close()
+
+
+def listing(image: Any, folder: Path) -> dict[str, tuple[Any, ...]]:
+    """Every file of an image: kind, mode, owner, link, bytes, and the seconds of its time."""
+    from nbcontainers.image import api
+
+    path = folder / "export.tar"
+    api.export(image.id, output=str(path))
+    found = {}
+    with tarfile.open(path) as archive:
+        for one in archive:
+            data = archive.extractfile(one) if one.isfile() else None
+            digest = hashlib.sha256(data.read()).hexdigest()[:12] if data else ""
+            name = one.name.strip("/").removeprefix("./")
+            kind = tarfile.REGTYPE if one.islnk() else one.type
+            found[name] = (
+                kind.decode(),
+                oct(one.mode),
+                one.uid,
+                one.gid,
+                one.linkname if one.issym() else "",
+                digest,
+                int(one.mtime),
+            )
+    path.unlink()
+    return found
+
+
+def file_differences(mine: dict[str, tuple[Any, ...]], theirs: dict[str, tuple[Any, ...]], *, times: bool) -> list[str]:
+    """What is not the same, but for the root folder and, without `times`, times; hard links are as good as copies."""
+    found = []
+    for name in sorted((mine.keys() | theirs.keys()) - {"", "."}):
+        one, other = mine.get(name), theirs.get(name)
+        if one is None or other is None:
+            found.append(f"{name}: {'only theirs' if one is None else 'only ours'} {one or other}")
+            continue
+        shown = slice(None) if times and one[0] == "0" and other[-1] < NEW else slice(-1)
+        if one[shown] != other[shown]:
+            found.append(f"{name}: ours {one[shown]}, theirs {other[shown]}")
+    return found
 
 
 def tidy(config: state.Config) -> dict[str, Any]:
@@ -108,14 +161,29 @@ def tidy(config: state.Config) -> dict[str, Any]:
 
 
 def differences(case: Case, build: Build, folder: Path) -> list[str]:
+    from nbcontainers.errors import Error
+    from nbcontainers.image import api
+
     context = Path(tempfile.mkdtemp(dir=folder))
     case.write(context)
+    for path in sorted(context.rglob("*"), reverse=True):
+        os.utime(path, (OLD, OLD), follow_symlinks=False)
     error, config = build(case, context)
+    refused = ""
+    try:
+        image = ours(case, context)
+    except Error as problem:
+        refused = str(problem)
     must_fail = bool(case.refuse or case.all("refuse-build"))
-    if must_fail or error:
-        return [] if must_fail and error else ["takes it" if must_fail else f"refuses it: {error}"]
-    ours, theirs = tidy(expected(case)), tidy(config)
-    return [f"{key}: ours {ours[key]}, theirs {theirs[key]}" for key in KEYS if ours[key] != theirs[key]]
+    if must_fail or error or refused:
+        found = [] if bool(must_fail) == bool(error) else ["they take it" if must_fail else f"they refuse it: {error}"]
+        return found + (
+            [] if must_fail == bool(refused) else ["we take it" if must_fail else f"we refuse it: {refused}"]
+        )
+    mine, theirs = tidy(image.config.get("config") or {}), tidy(config)
+    found = [f"{key}: ours {mine[key]}, theirs {theirs[key]}" for key in KEYS if mine[key] != theirs[key]]
+    (other,) = api.load(f"{folder}/peer.tar")
+    return found + file_differences(listing(image, folder), listing(other, folder), times=True)
 
 
 def main(peer: str, *themes: str) -> int:
@@ -123,7 +191,7 @@ def main(peer: str, *themes: str) -> int:
     cases = [one for one in corpus.load() if (not themes or one.theme in themes) and not one.lacks(peer)]
     found = 0
     try:
-        with {"docker": docker, "buildah": buildah}[peer](folder) as build:
+        with engine(folder), {"docker": docker, "buildah": buildah}[peer](folder) as build:
             for case in cases:
                 documented = any(text.startswith(f"{peer} ") for text in case.all("differs"))
                 for text in [] if documented else differences(case, build, folder):
