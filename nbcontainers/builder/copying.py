@@ -27,13 +27,12 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 class Source(TypedDict):
     """Where files come from: `root`, a folder, or `lowers`, layers (top first) that are mounted for it. What: `matches`
-    (selection.Match as lists), or `paths` to be looked for. `keeps`: files keep their owners."""
+    (selection.Match as lists), or `paths` to be looked for."""
 
     root: str
     lowers: list[str]
     matches: list[list[Any]]
     paths: list[str]
-    keeps: bool
 
 
 class Order(TypedDict):
@@ -88,10 +87,10 @@ def _put_all(order: Order, path: str, scratch: str, *, rootless: bool) -> None:
     owner = (order["owner"][0], order["owner"][1]) if order["owner"] else None
     squash = squashes()
     try:
+        rights = Rights(owner or (0, 0), order["mode"], squash)
         for source in order["sources"]:
-            rights = Rights(owner or (None if source["keeps"] else (0, 0)), order["mode"], squash)
             _put(order, source, Putter(root, path, rights), scratch, rootless=rootless)
-        last = Putter(root, path, Rights(owner or (0, 0), order["mode"], squash))
+        last = Putter(root, path, rights)
         for name, content in order["texts"]:
             last.text(content.encode("utf-8", "surrogateescape"), order["destination"], name)
         for folder in order["made"]:
@@ -108,7 +107,7 @@ def _put(order: Order, source: Source, putter: Putter, scratch: str, *, rootless
         for match in _matches(order, source, root):
             full = root.full(match.path)
             if order["unpack"] and not match.is_folder and putting.is_archive(full):
-                _unpack(full, putter, order["destination"], scratch, rootless=rootless)
+                _unpack(full, putter, order, scratch, rootless=rootless)
             else:
                 putter.put(root, match, order["destination"], parents=order["parents"])
 
@@ -137,7 +136,7 @@ def _matches(order: Order, source: Source, root: Root) -> Sequence[Match]:
     return known + found
 
 
-def _unpack(path: str, putter: Putter, destination: str, scratch: str, *, rootless: bool) -> None:
+def _unpack(path: str, putter: Putter, order: Order, scratch: str, *, rootless: bool) -> None:
     """An archive's members into the destination, as tar would: with their owners, unless one is asked for."""
     folder = f"{scratch}/unpacked"
     snapshot.discard([folder])
@@ -153,10 +152,10 @@ def _unpack(path: str, putter: Putter, destination: str, scratch: str, *, rootle
     finally:
         os.close(root)
     inside = Root(folder)
-    owner = putter.rights.owner if putter.rights.owner != (0, 0) else None
-    unpacker = Putter(putter.root, putter.path, putter.rights._replace(owner=owner))
+    rights = putter.rights if order["owner"] else putter.rights._replace(owner=None)
+    unpacker = Putter(putter.root, putter.path, rights)
     try:
-        unpacker.contents(inside, putting.members(inside), destination.rstrip("/") or "/")
+        unpacker.contents(inside, putting.members(inside), order["destination"].rstrip("/") or "/")
     finally:
         unpacker.close()
 

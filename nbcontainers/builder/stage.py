@@ -218,7 +218,7 @@ class Stage:
         context = self.build.context(name) if name else self.build.main_context()
         matches = select(context.root(), mount.source or "/", parents=True)
         place = stack.enter_context(scratch.folder(self.engine))
-        source = From(root=context.path, lowers=[], matches=[_listed(one) for one in matches], paths=[], keeps=False)
+        source = From(root=context.path, lowers=[], matches=[_listed(one) for one in matches], paths=[])
         work.call(
             "nbcontainers.builder.copying:gather", order=_order(sources=[source], parents=True), scratch=str(place),
             place=work.place(self.engine),
@@ -283,7 +283,7 @@ class Stage:
             raise BuildError(f"--from={one.from_} has no files", hint="name a stage, an image or a context")
         files = self.build.files_of(origin)
         lowers = self.build.lowers(files)
-        order["sources"] = [_source(lowers=lowers, paths=list(one.sources), keeps=True)]
+        order["sources"] = [_source(lowers=lowers, paths=list(one.sources))]
         return order, {"from": files.digest}
 
     def _selected(self, one: i.Copy, root: Any) -> list[Match]:
@@ -318,10 +318,9 @@ def _order(
 
 
 def _source(
-    *, root: str = "", lowers: Sequence[str] = (), matches: Sequence[list[Any]] = (), paths: Sequence[str] = (),
-    keeps: bool = False,
+    *, root: str = "", lowers: Sequence[str] = (), matches: Sequence[list[Any]] = (), paths: Sequence[str] = ()
 ) -> From:  # fmt: skip
-    return {"root": root, "lowers": list(lowers), "matches": list(matches), "paths": list(paths), "keeps": keeps}
+    return {"root": root, "lowers": list(lowers), "matches": list(matches), "paths": list(paths)}
 
 
 def _listed(match: Match) -> list[Any]:
