@@ -169,7 +169,9 @@ class Build:
             return Result(state.begin(scope, None), Files(), self._key("scratch"), machine=machine), []
         image = self.images[base.name]
         config = image.config
-        settings: dict[str, Any] = config.get("config") or {}
+        settings: dict[str, Any] = dict(config.get("config") or {})
+        if not any(line.startswith("PATH=") for line in settings.get("Env") or []):
+            settings["Env"] = [f"PATH={state.PATH}", *(settings.get("Env") or [])]
         files = self._files(image)
         found = Result(
             state.begin(scope, settings, config.get("author") or ""), files, self._key(image.id),

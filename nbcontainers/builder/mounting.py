@@ -6,12 +6,13 @@ or a context is looked for inside it: a link in there never leads to the host's 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import Any
 
 from nbcontainers.errors import BuildError
-from nbcontainers.linux import inroot, mounts
+from nbcontainers.linux import inroot, mounts, tree
 from nbcontainers.monitor.steps import unmount
 
 Arguments = dict[str, Any]
@@ -63,19 +64,19 @@ def _bind(found: int, target: str) -> None:
         os.makedirs(target, exist_ok=True)
     else:
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-    tree = mounts.open_tree("", dir_fd=found)
+    clone = mounts.open_tree("", dir_fd=found)
     try:
         place = os.open(target, os.O_PATH | os.O_CLOEXEC)
         try:
-            mounts.move_mount(tree, place, target)
+            mounts.move_mount(clone, place, target)
         finally:
             os.close(place)
     finally:
-        os.close(tree)
+        os.close(clone)
 
 
 class Cache:
-    """`folder`, which lasts: made with `mode`, `uid` and `gid` when it is not there."""
+    """`folder`, which lasts: made with `mode`, `uid` and `gid` when it is not there, with the files in `seed`, if any."""
 
     @staticmethod
     def do(args: Arguments) -> None:
@@ -84,12 +85,16 @@ class Cache:
             return
         made = f"{folder}.{os.getpid()}.new"
         os.makedirs(made)
-        os.chown(made, args["uid"], args["gid"])
-        os.chmod(made, args["mode"])
         try:
+            if args["seed"]:
+                _fill(made, args["seed"])
+            os.chown(made, args["uid"], args["gid"])
+            os.chmod(made, args["mode"])
             os.rename(made, folder)
-        except OSError:  # somebody was quicker
-            os.rmdir(made)
+        except OSError as error:
+            tree.remove(made)
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # somebody was quicker
+                raise
 
     @staticmethod
     def undo(args: Arguments) -> None:
@@ -98,6 +103,22 @@ class Cache:
     @staticmethod
     def describe(args: Arguments) -> str:
         return f"mkdir -p {args['folder']}"
+
+
+def _fill(folder: str, seed: str) -> None:
+    """Copy everything in `seed`, with its owners."""
+    from nbcontainers.builder.putting import Putter, Rights, members
+    from nbcontainers.builder.selection import Root
+    from nbcontainers.layer.unpack import squashes
+
+    root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    mask = os.umask(0)
+    try:
+        source = Root(seed)
+        Putter(root, folder, Rights(None, "", squashes())).contents(source, members(source), "/")
+    finally:
+        os.umask(mask)
+        os.close(root)
 
 
 class Secret:

@@ -197,10 +197,11 @@ class _Parts:
         self._bind(str(folder), PIPES, read_only=True)
 
     def _shown(self, number: int, mount: Mount, target: str) -> None:
-        found = self.runner.shown(mount, self.stack)
-        self._show(number, found, mount.source, target, read_only=mount.read_only)
+        here = self._shown_at(number, self.runner.shown(mount, self.stack), mount.source, read_only=mount.read_only)
+        self._bind(here, target, read_only=mount.read_only)
 
-    def _show(self, number: int, found: Shown, source: str, target: str, *, read_only: bool) -> None:
+    def _shown_at(self, number: int, found: Shown, source: str, *, read_only: bool) -> str:
+        """A step that shows a part of a stage, an image or a context; where."""
         here = f"{self.place}/mounts/{number}"
         upper, work = ("", "") if read_only else (f"{here}.upper", f"{here}.work")
         for path in filter(None, (upper, work)):
@@ -211,16 +212,14 @@ class _Parts:
             "userxattr": self.runner.engine.rootless,
         }  # fmt: skip
         self.steps.append({"step": f"{_MOUNTING}:Show", "args": args})
-        self._bind(here, target, read_only=read_only)
+        return here
 
     def _cache(self, number: int, mount: Mount, target: str) -> None:
-        if mount.from_ or mount.source:
-            raise BuildError(
-                "--mount: a cache that begins with files (from, source) is not there yet",
-                hint="leave from and source out",
-            )
+        seed = ""
+        if mount.from_:
+            seed = self._shown_at(number, self.runner.shown(mount, self.stack), mount.source, read_only=True)
         folder = self.locked_cache(mount)
-        args = {"folder": folder, "mode": mount.permissions, "uid": mount.uid, "gid": mount.gid}
+        args = {"folder": folder, "mode": mount.permissions, "uid": mount.uid, "gid": mount.gid, "seed": seed}
         self.steps.append({"step": f"{_MOUNTING}:Cache", "args": args})
         self._bind(folder, target, read_only=mount.read_only)
 

@@ -140,7 +140,7 @@ class Stage:
             orders, inputs = self._order(done, now)
             result, key, known = self._files(name, done, now, inputs, lambda: self._copy(orders, now, link=done.link))
         elif isinstance(done, i.Workdir):
-            order = _order(made=[state.workdir])
+            order = _order(made=[state.workdir], owner=self._id(state.user, now) if state.user else None)
             result, key, known = self._files(
                 name, replace(done, path=state.workdir), now, {}, lambda: self._copy(order, now)
             )
@@ -297,9 +297,10 @@ class Stage:
 
     def _owner(self, one: i.Copy, now: Result) -> list[int] | None:
         """--chown: names are the image's; a number alone is user and group (Dockerfile reference, «COPY --chown»)."""
-        if not one.chown:
-            return None
-        user, _, group = one.chown.partition(":")
+        return self._id(one.chown, now) if one.chown else None
+
+    def _id(self, text: str, now: Result) -> list[int]:
+        user, _, group = text.partition(":")
         lowers = self.build.lowers(now.files) if not (user + group).isdigit() else []
         if user.isdigit() and not group:
             return [int(user), int(user)]

@@ -99,7 +99,11 @@ def _carry_out(verb: Verb, typed: str, words: list[str]) -> int:
 
         return foreground.run(verb, call)
     quiet = bool(call.face.get("quiet"))
-    if verb.accepts("progress"):
+    if verb.accepts("dockerfile"):
+        from nbcontainers.cli import build
+
+        result = build.run(verb, call, quiet=quiet)
+    elif verb.accepts("progress"):
         from nbcontainers.cli import transfer
 
         result = transfer.run(verb, call, quiet=quiet)

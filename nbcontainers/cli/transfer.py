@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, ClassVar, Self, TextIO
+from typing import Any, ClassVar, Generic, Protocol, Self, TextIO, TypeVar
 
 from nbcontainers.cli.parser import Call
 from nbcontainers.cli.verbs import Verb
@@ -29,7 +29,19 @@ _BEAT = 0.5
 _NARROW = 70
 
 
-class Show:
+class Followed(Protocol):
+    """What a Show needs to know of what it shows."""
+
+    @property
+    def elapsed(self) -> float: ...
+    def feed(self, event: Event) -> None: ...
+    def end(self, outcome: str) -> None: ...
+
+
+P = TypeVar("P", bound=Followed)
+
+
+class Show(Generic[P]):
     """Context manager and listener: feeds a Progress, calls `draw` at most every `every` seconds, `finish` at the end.
 
     Events come on any thread, and a thread of ours draws when none come; all draw in the context of who made us, so
@@ -38,7 +50,7 @@ class Show:
 
     every: ClassVar[float] = 0.1
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: P) -> None:
         self.progress = progress
         self.drawn = 0.0
         self._lock = threading.RLock()
@@ -85,7 +97,7 @@ class Show:
             self._context.run(self.draw)
 
 
-class Bars(Show):
+class Bars(Show[Progress]):
     """A bar a layer, drawn over the last ones; the summary takes their place."""
 
     def __init__(self, progress: Progress, stream: TextIO) -> None:
@@ -105,11 +117,11 @@ class Bars(Show):
     def _put(self, lines: list[str]) -> None:
         """ECMA-48: CPL to the first of our lines, EL after each new one, ED for what is left below."""
         up = f"\x1b[{self.lines}F" if self.lines else ""
-        _write(self.stream, up + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J")
+        write(self.stream, up + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J")
         self.lines = len(lines)
 
 
-class Lines(Show):
+class Lines(Show[Progress]):
     """A line for what is worth one: a layer that is there, done, or tried again."""
 
     said: ClassVar[tuple[str, ...]] = ("done", "exists", "mounted", "retrying")
@@ -136,15 +148,15 @@ class Lines(Show):
             self._say(line)
 
     def _say(self, line: str) -> None:
-        _write(self.stream, f"{plain(line)}\n")
+        write(self.stream, f"{plain(line)}\n")
 
 
 class Late:
     """Context manager and listener for a verb that may have to pull first: shown from its first event to its last."""
 
-    def __init__(self, make: Callable[[], Show]) -> None:
+    def __init__(self, make: Callable[[], Show[Progress]]) -> None:
         self.make = make
-        self.show: Show | None = None
+        self.show: Show[Progress] | None = None
 
     def __call__(self, event: Event) -> None:
         if self.show is None:
@@ -214,7 +226,7 @@ def _begun(progress: Progress, event: Event) -> str:
     return f"{progress.doing} {event.get('reference') or progress.name}: {len(layers)} layers, {size}"
 
 
-def _write(stream: TextIO, text: str) -> None:
+def write(stream: TextIO, text: str) -> None:
     """A stderr that nobody reads any more is no reason to stop a pull."""
     with contextlib.suppress(OSError, ValueError):
         stream.write(text)

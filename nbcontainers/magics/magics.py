@@ -148,6 +148,10 @@ class ObjectMagic:
             return running.python(self.settings, verb, call, cell, typed)
         if verb.accepts("tick"):
             return running.program(self.settings, verb, call, cell, typed)
+        if verb.accepts("dockerfile"):
+            from nbcontainers.magics import build
+
+            return build.run(verb, call, cell, self.settings.namespace, quiet=quiet)
         if cell is not None:
             raise running.no_body(typed)
         if verb.accepts("progress"):

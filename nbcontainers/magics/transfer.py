@@ -18,7 +18,7 @@ from nbcontainers.image import card
 from nbcontainers.image.progress import Progress
 
 
-class Area(Show):
+class Area(Show[Progress]):
     """Draws a Progress into one display area of the cell that made it."""
 
     every: ClassVar[float] = 0.2
