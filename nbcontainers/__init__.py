@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __version__ = VERSION
 
-OBJECTS = ("container", "image", "volume", "network", "system")
+OBJECTS = ("container", "image", "builder", "volume", "network", "system")
 SHORTCUTS = {
     **{verb: ("container", verb) for verb in (
         "run", "ps", "exec", "logs", "rm", "stop", "kill", "start", "create", "wait", "top", "stats", "attach",

@@ -1,1 +1,18 @@
 """Builds images: a Dockerfile's stages and steps, carried out in containers of our own, their results kept."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_VERBS = frozenset({"ls", "prune"})
+
+
+def __getattr__(name: str) -> Any:
+    """The verbs of `api`, on first use (PEP 562)."""
+    if name in _VERBS:
+        from importlib import import_module
+
+        return getattr(import_module(f"{__name__}.api"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

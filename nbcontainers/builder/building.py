@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbcontainers.builder import context as contexts
-from nbcontainers.builder import result, scratch
+from nbcontainers.builder import result
 from nbcontainers.builder.context import Context
 from nbcontainers.builder.running import Cancelled, Runner, Settings
 from nbcontainers.builder.stage import Blob, Files, Result, Stage, moment
@@ -27,7 +27,7 @@ from nbcontainers.dockerfile.source import Source
 from nbcontainers.dockerfile.stages import Input, Planned
 from nbcontainers.engine import Engine
 from nbcontainers.errors import BuildError, Error, NotFound
-from nbcontainers.image import layout, lease, removal, rootfs, store, wanted
+from nbcontainers.image import layout, lease, removal, rootfs, scratch, store, wanted
 from nbcontainers.image.image import Image
 
 _AT_ONCE = 16

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nbcontainers.builder import scratch
 from nbcontainers.builder.selection import Match, Root
 from nbcontainers.dockerfile import content, ignore
 from nbcontainers.dockerfile.content import Entry, Stamp
 from nbcontainers.dockerfile.ignore import Ignore
 from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument
+from nbcontainers.image import scratch
 
 _digests: dict[Stamp, str] = {}
 """Of files that were read before; a kernel that builds again reads only what changed."""

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nbcontainers.builder import scratch
 from nbcontainers.container import networking, spec, store, users
 from nbcontainers.container.host import this_host
 from nbcontainers.container.mounts import Mounted
@@ -30,7 +29,7 @@ from nbcontainers.dockerfile.mount import Mount
 from nbcontainers.dockerfile.state import PATH, State
 from nbcontainers.engine import Engine
 from nbcontainers.errors import BuildError, Error, InvalidArgument
-from nbcontainers.image import making
+from nbcontainers.image import making, scratch
 from nbcontainers.image.making import Added
 from nbcontainers.image.rootfs import OVERLAY, PLAIN, VOLATILE
 from nbcontainers.launcher import client

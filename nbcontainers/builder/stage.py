@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nbcontainers.builder import scratch
 from nbcontainers.builder.copying import Order
 from nbcontainers.builder.copying import Source as From
 from nbcontainers.builder.running import Failed, Shown
@@ -24,7 +23,7 @@ from nbcontainers.dockerfile.source import Source
 from nbcontainers.dockerfile.stages import Input, Planned
 from nbcontainers.dockerfile.state import State
 from nbcontainers.errors import BuildError, Error, NotFound
-from nbcontainers.image import kept, work
+from nbcontainers.image import kept, scratch, work
 from nbcontainers.image.kept import Kept
 from nbcontainers.image.making import Added
 from nbcontainers.oci import digest

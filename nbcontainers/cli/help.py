@@ -31,6 +31,8 @@ EXAMPLES = {
     "container export": "export -o web.tar web",
     "container python": "python -m 512m --cpus 1 -i frame -o model",
     "image build": "build -t mine .",
+    "builder ls": "ls",
+    "builder prune": "prune --unused-for 24h",
     "image import": "import rootfs.tar.zst base:1",
     "image load": "load -i busybox.tar",
     "image ls": "ls",

@@ -25,6 +25,7 @@ _PACKAGE = Path(__file__).parent.parent
 SUMMARIES = {
     "container": "Run programs in containers of their own, and look after them",
     "image": "The file systems containers start from",
+    "builder": "What builds of images keep for the next ones",
     "volume": "Folders that outlive the containers using them",
     "network": "Networks between containers",
     "system": "The engine itself: what it is, what it takes, what to tidy",

@@ -42,6 +42,7 @@ def prune(engine: Engine, *, containers: bool = False) -> Table:
     rows: list[Row] = client.call("nbcontainers.system.tidying:tidy", root=str(engine.root), run=str(engine.run))
     if containers:
         rows += _remove_ended(engine)
+    rows += _sweep_builds(engine)
     rows += _sweep_images(engine)
     rows += _sweep_exchanges(engine)
     if engine.rootless and not needed:
@@ -66,6 +67,13 @@ def _sweep_images(engine: Engine) -> list[Row]:
     found = removal.sweep(engine)
     rows = [_row("layer", f"{found['snapshots']} unpacked")] if found["snapshots"] else []
     return rows + ([_row("image", f"{found['blobs']} blobs, {bytes_(found['bytes'])}")] if found["blobs"] else [])
+
+
+def _sweep_builds(engine: Engine) -> list[Row]:
+    """The folders in which builds that were killed worked."""
+    from nbcontainers.image import scratch
+
+    return [_row("build", name) for name in scratch.sweep(engine)]
 
 
 def _sweep_exchanges(engine: Engine) -> list[Row]:
