@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nbcontainers.builder import building
+from nbcontainers.builder import context as contexts
 from nbcontainers.builder.building import Request
 from nbcontainers.builder.running import secrets
 from nbcontainers.container.options import RunOptions, check_names
@@ -31,8 +32,12 @@ def build(
     folder = _folder(context, context_from)
     text, name, path = _dockerfile(folder, file, dockerfile)
     arguments = _arguments(build_arg)
+    more = pairs("build-context", build_context)
+    for named, place in more.items():
+        if isinstance(place, str):
+            contexts.of_folder(named, place)
     request = Request(
-        text, name, path, folder, pairs("build-context", build_context), tags=_texts(tag), target=target,
+        text, name, path, folder, more, tags=_texts(tag), target=target,
         platform=platform, build_args=arguments, labels=pairs("label", label),
         annotations=pairs("annotation", annotation), no_cache=no_cache, no_cache_filter=_texts(no_cache_filter),
         pull="newer" if pull else "missing", secrets=secrets(_given(secret), os.environ), options=_options(run),
@@ -51,7 +56,7 @@ def _folder(context: Any, context_from: Any) -> str | Mapping[str, Any]:
     if isinstance(given, Mapping):
         return given
     text = os.fspath(given)
-    return "" if text == "-" else text
+    return "" if text == "-" else contexts.of_folder("context", text).path
 
 
 def _dockerfile(context: str | Mapping[str, Any], file: str, text: str | None) -> tuple[bytes, str, str]:

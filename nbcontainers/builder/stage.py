@@ -139,10 +139,10 @@ class Stage:
             orders, inputs = self._order(done, now)
             result, key, known = self._files(name, done, now, inputs, lambda: self._copy(orders, now, link=done.link))
         elif isinstance(done, i.Workdir):
-            order = _order(made=[state.workdir], owner=self._id(state.user, now) if state.user else None)
-            result, key, known = self._files(
-                name, replace(done, path=state.workdir), now, {}, lambda: self._copy(order, now)
-            )
+            owner = self._id(state.user, now) if state.user else None
+            order = _order(made=[state.workdir], owner=owner)
+            place = replace(done, path=state.workdir)
+            result, key, known = self._files(name, place, now, {"owner": str(owner)}, lambda: self._copy(order, now))
         else:
             return replace(now, state=state, history=(*now.history, self._line(one, done, now))), {"state": "done"}
         created = result["created"]
@@ -270,20 +270,21 @@ class Stage:
             owner=self._owner(one, now), mode=one.chmod, parents=one.parents, exclude=list(one.exclude),
             unpack=isinstance(one, i.Add) and one.unpack is not False,
         )  # fmt: skip
+        inputs = {"owner": str(order["owner"])}
         if not one.sources:
-            return order, {}
+            return order, inputs
         origin = self.planned.inputs[one.from_] if one.from_ else Input(stages.CONTEXT, "")
         if origin.kind == stages.CONTEXT:
             context = self.build.context(origin.name) if origin.name else self.build.main_context()
             matches = self._selected(one, context.root())
             order["sources"] = [_source(root=context.path, matches=[_listed(match) for match in matches])]
-            return order, {"context": context.digest(matches)}
+            return order, inputs | {"context": context.digest(matches)}
         if origin.kind == stages.EMPTY:
             raise BuildError(f"--from={one.from_} has no files", hint="name a stage, an image or a context")
         files = self.build.files_of(origin)
         lowers = self.build.lowers(files)
         order["sources"] = [_source(lowers=lowers, paths=list(one.sources))]
-        return order, {"from": files.digest}
+        return order, inputs | {"from": files.digest}
 
     def _selected(self, one: i.Copy, root: Any) -> list[Match]:
         found: list[Match] = []

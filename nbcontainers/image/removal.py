@@ -96,7 +96,7 @@ def mounted(engine: Engine) -> set[str]:
 
 def _containers(engine: Engine) -> Iterator[tuple[dict[str, Any], list[Path]]]:
     """Each container's record, and the folders that are lower layers of its root file system."""
-    for folder in engine.containers.glob("*"):
+    for folder in engine.containers.glob("[!.]*"):  # with a dot: half made, and leased; or half removed
         try:
             recipe = json.loads((folder / "recipe.json").read_bytes())
             record = json.loads((folder / "container.json").read_bytes())

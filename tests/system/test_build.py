@@ -1,0 +1,330 @@
+"""image build: what a Dockerfile makes, what is kept, what is said of a failure, and that nothing is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbcontainers.builder import api as builder
+from nbcontainers.container import api as containers
+from nbcontainers.engine import Engine
+from nbcontainers.errors import BuildError, InvalidArgument
+from nbcontainers.image import api, kept
+from nbcontainers.image.image import Image
+
+Events = list[dict[str, Any]]
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    """A folder with some files."""
+    folder = tmp_path / "context"
+    (folder / "d/e").mkdir(parents=True)
+    (folder / "a").write_text("alpha\n")
+    (folder / "d/b").write_text("beta\n")
+    (folder / "d/e/c").write_text("gamma\n")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(engine: Engine) -> Iterator[None]:
+    """Every test begins without results, and no folder of a step is ever left."""
+    builder.prune(all=True)
+    yield
+    assert list((engine.cache / "build/work").glob("*")) == []
+    assert list(engine.run.glob(".build*")) == []
+    assert [one for one in engine.containers.glob("*") if "build" in (one / "container.json").read_text()] == []
+
+
+def build(text: str, context: Path | dict[str, Any] | str = "-", **options: Any) -> Image:
+    given = context if isinstance(context, (dict, str)) else str(context)
+    return api.build(given, dockerfile=text, **{"network": "none", **options})
+
+
+def said(image: Image, *command: str) -> str:
+    """What a command in the image writes."""
+    output: list[bytes] = []
+    containers.run(image.id, *command, rm=True, network="none", stdout=output.append)
+    return b"".join(output).decode()
+
+
+def states(events: Events) -> list[str]:
+    return [one["state"] for one in events if one["event"] == "step" and one["state"] != "running"]
+
+
+def test_files_config_and_history(context: Path) -> None:
+    image = build(
+        'FROM mini AS one\nARG X=1\nENV A=b\nWORKDIR /w\nCOPY a d ./\nRUN echo $X-$A > out\nCMD ["cat", "out"]\n',
+        context, tag=["nbc-build"], label={"k": "v"}, annotation={"n": "m"},
+    )  # fmt: skip
+    try:
+        assert said(image, "cat", "out") == "1-b\n"
+        assert sorted(said(image, "find", "/w").split()) == sorted(["/w", "/w/a", "/w/b", "/w/e", "/w/e/c", "/w/out"])
+        config = image.config["config"]
+        assert (config["WorkingDir"], config["Cmd"], config["Labels"]["k"]) == ("/w", ["cat", "out"], "v")
+        assert image.manifest["annotations"]["n"] == "m"
+        assert image.manifest["annotations"]["org.opencontainers.image.base.name"] == "localhost/mini:latest"
+        steps = [one["created_by"] for one in image.config["history"]][-3:]
+        assert steps == ["COPY a d ./", "RUN |1 X=1 /bin/sh -c echo $X-$A > out", 'CMD ["cat", "out"]']
+        assert sum(not one.get("empty_layer") for one in image.config["history"]) == len(image.layers)
+    finally:
+        api.rm("nbc-build")
+
+
+def test_what_is_kept_and_what_is_done_again(context: Path) -> None:
+    text = "FROM mini\nRUN echo 1 > /one\nCOPY a /a\nRUN echo 2 > /two\nCOPY d /d\n"
+    events: Events = []
+    first = build(text, context)
+    assert build(text, context, progress=events.append).digest == first.digest
+    assert states(events) == ["cached"] * 4
+    (context / "d/b").write_text("other\n")
+    os.utime(context / "a", (5, 5))  # times do not count
+    events.clear()
+    assert said(build(text, context, progress=events.append), "cat", "/d/b") == "other\n"
+    assert states(events) == ["cached", "cached", "cached", "done"]
+    events.clear()
+    build(text, context, no_cache=True, progress=events.append)
+    assert states(events) == ["done"] * 4
+
+
+def test_kept_results_outlive_their_image_until_pruned(context: Path, engine: Engine) -> None:
+    text = "FROM mini\nRUN echo 1 > /only-here\n"
+    image = build(text, context)
+    api.rm(image.id)
+    events: Events = []
+    api.rm(build(text, context, progress=events.append).id)
+    assert states(events) == ["cached"]
+    assert len(builder.ls()) == 1
+    builder.prune()
+    assert len(builder.ls()) == 0
+    events.clear()
+    build(text, context, progress=events.append)
+    assert states(events) == ["done"]
+
+
+def test_stages_run_side_by_side_and_unused_ones_not_at_all() -> None:
+    text = (
+        "FROM mini AS a\nRUN sleep 1; echo a > /a\nFROM mini AS b\nRUN sleep 1; echo b > /b\nFROM mini AS unused\nRUN false\n"
+        "FROM scratch\nCOPY --from=a /a /\nCOPY --from=b /b /\n"
+    )
+    begun = time.monotonic()
+    image = build(text)
+    assert time.monotonic() - begun < 1.9
+    assert len(image.layers) == 2
+
+
+def test_mounts_of_run(context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "from-env")
+    text = (
+        "FROM mini AS one\nRUN echo one > /file\nFROM mini\n"
+        "RUN --mount=type=bind,target=/c --mount=type=bind,from=one,source=/file,target=/f cat /c/d/b /f > /out; ! touch /c/x\n"
+        "RUN --mount=type=cache,target=/cache echo x >> /cache/n; wc -l < /cache/n > /count\n"
+        "RUN --mount=type=tmpfs,target=/t touch /t/x && grep -q ' /t tmpfs' /proc/mounts\n"
+        "RUN --mount=type=secret,id=TOKEN --mount=type=secret,id=s,env=S cat /run/secrets/TOKEN > /out2; echo $S >> /out2\n"
+        "RUN --mount=type=bind,target=/c,rw touch /c/new\n"
+    )
+    image = build(text, context, secret={"TOKEN": "from-python", "s": b"other"})
+    assert said(image, "cat", "/out", "/out2", "/count") == "beta\none\nfrom-pythonother\n1\n"
+    assert said(
+        build(text, context, secret=["id=TOKEN,env=TOKEN", "id=s,env=TOKEN"], no_cache=True), "cat", "/out2", "/count"
+    ) == ("from-envfrom-env\n2\n")
+    assert not (context / "new").exists()
+    listed = said(image, "find", "/", "-xdev", "-maxdepth", "1").split()
+    assert not {"/c", "/f", "/t", "/cache"} & {*listed}, "no mount point stays"
+
+
+def test_here_documents_and_exec_form() -> None:
+    text = (
+        'FROM mini\nRUN ["sh", "-c", "echo exec > /e"]\nRUN <<EOF\necho one > /one\necho two >> /one\nEOF\n'
+        "COPY <<a <<b /files/\nA\na\nB\nb\nRUN <<X\n#!/bin/cat\nthe script\nX\n"
+    )
+    events: Events = []
+    image = build(text, progress=events.append)
+    assert said(image, "cat", "/e", "/one", "/files/a", "/files/b") == "exec\none\ntwo\nA\nB\n"
+    output = "".join(one["text"] for one in events if one["event"] == "output")
+    assert output == "#!/bin/cat\nthe script\n"
+
+
+def test_copy_flags(context: Path) -> None:
+    image = build(
+        "FROM mini\nCOPY --chown=5:6 --chmod=640 a /x/y/a\nCOPY --parents d/e/c /p/\nCOPY --exclude=e d /q\nCOPY --link a /l/a\n"
+        "COPY --parents ./d/./e/* /r/\n",
+        context,
+    )
+    assert said(image, "stat", "-c", "%a %u %g %n", "/x/y/a") == "640 5 6 /x/y/a\n"
+    assert sorted(said(image, "find", "/p", "/q", "/l", "/r", "-type", "f").split()) == sorted(
+        ["/p/d/e/c", "/q/b", "/l/a", "/r/e/c"]
+    )
+
+
+def test_archives_are_unpacked_by_add(context: Path) -> None:
+    with tarfile.open(context / "t.tgz", "w:gz") as archive:
+        archive.add(context / "a", "in/a")
+    image = build("FROM mini\nADD t.tgz /u\nCOPY t.tgz /c/\nADD --unpack=false t.tgz /n/\n", context)
+    assert sorted(said(image, "find", "/u", "/c", "/n", "-type", "f").split()) == sorted(
+        ["/u/in/a", "/c/t.tgz", "/n/t.tgz"]
+    )
+
+
+def test_files_from_memory() -> None:
+    image = build("FROM mini\nCOPY . /m/\n", {"data/a.csv": b"1,2\n", "b": "text"})
+    assert said(image, "cat", "/m/data/a.csv", "/m/b") == "1,2\ntext"
+    assert build("FROM mini\nCOPY . /m/\n", {"data/a.csv": b"1,2\n", "b": "text"}).digest == image.digest
+
+
+def test_named_contexts(context: Path, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/m").write_text("more\n")
+    image = build("FROM mini\nCOPY --from=other m /m\n", context, build_context=[f"other={tmp_path}/more"])
+    assert said(image, "cat", "/m") == "more\n"
+
+
+def test_the_same_twice_with_source_date_epoch(context: Path) -> None:
+    text = "FROM mini\nWORKDIR /w\nCOPY . .\nRUN mkdir x; echo 1 > x/y; ln -s y x/z\n"
+    given = {"build_arg": {"SOURCE_DATE_EPOCH": "1000000000"}, "no_cache": True}
+    first = build(text, context, **given)
+    time.sleep(1.1)
+    assert build(text, context, **given).digest == first.digest
+    assert first.config["created"] == "2001-09-09T01:46:40Z"
+
+
+def test_onbuild(context: Path) -> None:
+    build("FROM mini\nONBUILD COPY a /from-base\nONBUILD RUN echo 1 > /ran\n", context, tag=["nbc-onbuild"])
+    try:
+        image = build("FROM nbc-onbuild\n", context)
+        assert said(image, "cat", "/from-base", "/ran") == "alpha\n1\n"
+        assert not image.config["config"].get("OnBuild")
+    finally:
+        api.rm("nbc-onbuild", force=True)
+
+
+def test_a_failing_command_shows_its_line_and_what_it_wrote(context: Path, engine: Engine) -> None:
+    with pytest.raises(BuildError) as caught:
+        build("FROM mini\nRUN echo good > /good\nRUN echo said; echo wrong >&2; exit 3\n", context)
+    error = caught.value
+    assert "Dockerfile:3: RUN failed with exit status 3" in error.message
+    assert "  said\n  wrong" in error.message
+    assert error.details["exit_code"] == 3
+    assert "container run -it --rm failed-build" in error.hint
+    try:
+        assert said(api.inspect("failed-build") and Image(engine, *_found(engine)), "cat", "/good") == "good\n"
+    finally:
+        api.rm("failed-build")
+
+
+def _found(engine: Engine) -> tuple[str, str, int]:
+    from nbcontainers.image import store
+
+    image = store.resolve(engine, "failed-build")
+    return image.digest, image.reference, image.manifest_size
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("FROM mini\nCOPY alpah /x\n", ["Dockerfile:2", "'alpah' is not there"]),
+        ("FROM mini\nCOPY --from=nowhere a /x\n", ["nowhere"]),
+        ("FROM nbc-no-such-image\n", ["Dockerfile:1", "nbc-no-such-image"]),
+        ("FROM mini\nRUN --mount=type=secret,id=s,required cat /run/secrets/s\n", ["Dockerfile:2", "secret s", "--secret id=s"]),
+        ("FROM mini\nUSER nobody-here\nRUN true\n", ["Dockerfile:3", "nobody-here"]),
+        ("FROM mini\nCOPY --chown=nobody-here a /x\n", ["Dockerfile:2", "nobody-here"]),
+        ("FROM mini\nCOPY d /bin/sh\n", ["Dockerfile:2", "/bin/sh"]),
+        ('FROM mini\nRUN ["no-such-program"]\n', ["Dockerfile:2", "no-such-program"]),
+        ("FROM host\nRUN true\n", ["Dockerfile:1", "host"]),
+        ("FROM mini\nRUN --mount=type=bind,source=gone,target=/x true\n", ["Dockerfile:2", "gone"]),
+        ("FROM mini\nADD https://example.invalid/x /x\n", ["Dockerfile:2", "URLs"]),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_names_its_line(text: str, words: list[str], context: Path, engine: Engine) -> None:
+    before = {one.digest for one in images(engine)}
+    with pytest.raises(BuildError) as caught:
+        build(text, context)
+    for word in words:
+        assert word in str(caught.value)
+    assert {one.digest for one in images(engine)} == before
+
+
+def images(engine: Engine) -> list[Image]:
+    from nbcontainers.image import store
+
+    return store.images(engine)
+
+
+def test_bad_options(context: Path) -> None:
+    for options in ({"secret": ["x"]}, {"tag": ["UPPER CASE"]}, {"target": "none"}, {"build_context": ["x"]}):
+        with pytest.raises((InvalidArgument, BuildError)):
+            build("FROM mini\nRUN true\n", context, **options)
+    with pytest.raises(InvalidArgument):
+        build("FROM mini\nCOPY . /\n", context / "nowhere")
+
+
+def test_a_failure_ends_the_other_stages() -> None:
+    text = "FROM mini AS a\nRUN sleep 60\nFROM mini AS b\nRUN sleep 0.3; false\nFROM mini\nCOPY --from=a / /\nCOPY --from=b / /\n"
+    begun = time.monotonic()
+    with pytest.raises(BuildError, match="Dockerfile:4"):
+        build(text)
+    assert time.monotonic() - begun < 10
+    api.rm("failed-build")
+
+
+def test_an_interrupt_leaves_nothing() -> None:
+    timer = threading.Timer(0.7, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        build("FROM mini\nRUN sleep 60\n")
+
+
+def test_a_killed_build_leaves_nothing(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM mini\nRUN touch /x; echo begun; sleep 60\n")
+    command = [sys.executable, "-m", "nbcontainers", "build", "--network", "none", str(tmp_path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    assert process.stderr
+    while b"| begun" not in process.stderr.readline():
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    process.stderr.close()
+    deadline = time.monotonic() + 20
+    while any(engine.run.glob("[0-9a-f]*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    rows = nbcontainers_prune()
+    assert any(row["what"] == "build" for row in rows)
+    assert list((engine.cache / "build/work").glob("*")) == []
+
+
+def nbcontainers_prune() -> list[dict[str, Any]]:
+    from nbcontainers.system import api as system
+
+    return list(system.prune())
+
+
+def test_the_command_line(context: Path, cli: Any) -> None:
+    (context / "Dockerfile").write_text("from mini\nRUN echo hello\n")
+    done = cli("build", "-t", "nbc-cli", "--network", "none", "--iidfile", str(context / "id"), str(context))
+    assert done.returncode == 0, done.stderr
+    assert "2 | hello" in done.stderr
+    assert "built nbc-cli" in done.stderr
+    assert (context / "id").read_text().startswith("sha256:")
+    assert cli("builder", "ls").stdout.count("RUN echo hello") == 1
+    bad = cli("build", str(context), "--target", "x")
+    assert bad.returncode == 1
+    assert "there is no stage 'x'" in bad.stderr
+    cli("image", "rm", "nbc-cli")
+
+
+def test_results_on_disk(context: Path, engine: Engine) -> None:
+    build("FROM mini\nCOPY a /a\n", context)
+    [(path, one)] = list(kept.every(engine))
+    assert json.loads(path.read_text()) == one
+    assert (one["what"], one["entries"]) == ("COPY a /a", 1)
