@@ -29,9 +29,17 @@ from nbcontainers.engine import Engine
 from nbcontainers.errors import BuildError, Error, NotFound
 from nbcontainers.image import layout, lease, removal, rootfs, scratch, store, wanted
 from nbcontainers.image.image import Image
+from nbcontainers.launcher import client
 
 _AT_ONCE = 16
 _TICK_S = 0.2
+_CHILDREN = (
+    "nbcontainers.image.work",
+    "nbcontainers.image.making",
+    "nbcontainers.builder.copying",
+    "nbcontainers.builder.mounting",
+)
+"""What processes of the launcher need; imported there once."""
 FAILED = "localhost/failed-build:latest"
 """What the image of the last good layer of a failed build is called."""
 
@@ -99,6 +107,7 @@ class Build:
         self.settings = Settings(request.options, request.secrets)
 
     def run(self, names: Sequence[str]) -> Image:
+        client.preload(*_CHILDREN)
         self._announce()
         for planned in self.plan.stages:
             self._find_images(planned)

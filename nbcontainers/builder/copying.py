@@ -160,6 +160,19 @@ def _unpack(path: str, putter: Putter, order: Order, scratch: str, *, rootless: 
         unpacker.close()
 
 
+def finish(
+    place: dict[str, Any], lowers: list[str], diff_ids: list[str], skip: list[str], scratch: str, epoch: int | None
+) -> Added:
+    """The layer of what a container left in `scratch`/upper; the folder goes in the same breath."""
+    engine = work.at(place)
+    try:
+        return making.add(
+            [str(engine.root), str(engine.run)], engine.rootless, f"{scratch}/upper", lowers, diff_ids, skip, "gzip", epoch
+        )  # fmt: skip
+    finally:
+        snapshot.discard([f"{scratch}/{name}" for name in ("upper", "work", "root", "mounts")])
+
+
 def gather(place: dict[str, Any], order: Order, scratch: str) -> None:
     """What an order says, copied to `scratch`/upper for a mount to show."""
     os.umask(0)

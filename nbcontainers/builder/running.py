@@ -29,7 +29,7 @@ from nbcontainers.dockerfile.mount import Mount
 from nbcontainers.dockerfile.state import PATH, State
 from nbcontainers.engine import Engine
 from nbcontainers.errors import BuildError, Error, InvalidArgument
-from nbcontainers.image import making, scratch
+from nbcontainers.image import scratch, work
 from nbcontainers.image.making import Added
 from nbcontainers.image.rootfs import OVERLAY, PLAIN, VOLATILE
 from nbcontainers.launcher import client
@@ -89,9 +89,10 @@ class Runner:
             if ended.get("exit_code"):
                 raise Failed(ended)
             skip = [mount["destination"] for mount in document["mounts"]]
-            return making.layer_of(
-                self.engine, f"{place}/upper", below if lowers else [], list(diff_ids), skip=skip, epoch=epoch
-            )
+            return work.call(  # type: ignore[no-any-return]
+                "nbcontainers.builder.copying:finish", place=work.place(self.engine), lowers=below if lowers else [],
+                diff_ids=list(diff_ids), skip=skip, scratch=str(place), epoch=epoch,
+            )  # fmt: skip
 
     def _container(
         self, id: str, one: Run, state: State, below: list[str], place: Path, parts: _Parts

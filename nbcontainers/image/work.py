@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,7 @@ def inside(
     return getattr(import_module(full), name)(**arguments, **given)
 
 
+@cache
 def _codec_paths() -> list[str]:
     specs = [find_spec(name) for name in CODECS]
     return list(dict.fromkeys(str(Path(spec.origin).parent.parent) for spec in specs if spec and spec.origin))
