@@ -38,9 +38,8 @@ class Step:
 
     def last(self, count: int) -> list[str]:
         """The last lines of its output; what a carriage return has overwritten is left out."""
-        return [line.rpartition("\r")[2] for line in self.output.replace("\r\n", "\n").splitlines() if line.strip()][
-            -count:
-        ]
+        lines = self.output.replace("\r\n", "\n").split("\n")
+        return [shown for line in lines if (shown := line.rpartition("\r")[2]).strip()][-count:]
 
 
 @dataclass
