@@ -104,6 +104,7 @@ def _put(order: Order, source: Source, putter: Putter, scratch: str, *, rootless
     with ExitStack() as stack:
         stack.callback(putter.close)
         root = Root(_mounted(stack, source, scratch, rootless=rootless))
+        stack.callback(root.close)
         for match in _matches(order, source, root):
             full = root.full(match.path)
             if order["unpack"] and not match.is_folder and putting.is_archive(full):
@@ -158,6 +159,7 @@ def _unpack(path: str, putter: Putter, order: Order, scratch: str, *, rootless: 
         unpacker.contents(inside, putting.members(inside), order["destination"].rstrip("/") or "/")
     finally:
         unpacker.close()
+        inside.close()
 
 
 def finish(

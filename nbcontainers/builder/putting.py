@@ -19,7 +19,6 @@ from nbcontainers.layer.tree import Tree, lstat, show
 from nbcontainers.linux import inroot
 
 _NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIECE = 1 << 24
 
 
@@ -120,7 +119,7 @@ class Putter:
         if facts.st_nlink > 1 and self._linked(facts, parent, name, target):
             return
         if kind == stat.S_IFREG:
-            self._file(full, facts, parent, name)
+            self._file(source.open(path), parent, name)
         elif kind == stat.S_IFLNK:
             os.symlink(os.readlink(full), name, dir_fd=parent)
             self._finish(full, facts, parent, name)
@@ -172,12 +171,15 @@ class Putter:
             raise BuildError(f"a folder cannot take the place of the file {target}", hint="copy it to another path")
         self._finish(full, facts, parent, name)
 
-    def _file(self, full: str, facts: os.stat_result, parent: int, name: str) -> None:
-        source = os.open(full, _READ)
+    def _file(self, source: int, parent: int, name: str) -> None:
+        """A regular file of the open one, which is closed. What is another thing by now was exchanged under us."""
         try:
+            facts = os.fstat(source)
+            if not stat.S_ISREG(facts.st_mode):
+                raise BuildError(f"{name} changed while it was copied", hint="build again when nothing writes there")
             file = os.open(name, _NEW, 0o600, dir_fd=parent)
             try:
-                _data(source, file, os.fstat(source).st_size)
+                _data(source, file, facts.st_size)
                 self._rights(file, facts.st_mode, (facts.st_uid, facts.st_gid))
                 _attributes(source, file)
                 os.utime(file, ns=(facts.st_mtime_ns, facts.st_mtime_ns))

@@ -17,6 +17,7 @@ from difflib import get_close_matches
 from nbcontainers.dockerfile import pattern
 from nbcontainers.dockerfile.ignore import Ignore, clean, read_line
 from nbcontainers.errors import NotFound
+from nbcontainers.linux import inroot
 
 _MOST_LINKS = 40
 
@@ -43,9 +44,22 @@ class Root:
     path: str
     ignore: Ignore | None = None
     _states: dict[str, int] = field(default_factory=dict)
+    _folder: int = -1
 
     def full(self, path: str) -> str:
         return f"{self.path}/{path}" if path else self.path
+
+    def open(self, path: str) -> int:
+        """A file of ours to read, whatever somebody makes of the folders on the way meanwhile (openat2(2))."""
+        if self._folder < 0:
+            self._folder = os.open(self.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        return inroot.openat2(self._folder, path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+    def close(self) -> None:
+        """Of what `open` needed."""
+        if self._folder >= 0:
+            os.close(self._folder)
+            self._folder = -1
 
     def lstat(self, path: str) -> os.stat_result | None:
         """Of a path without links on the way; None for what is not there, or stays outside."""

@@ -1,0 +1,149 @@
+"""Where COPY puts files, and that nothing leaves the root it puts them in (builder/putting.py)."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from nbcontainers.builder.putting import Putter, Rights, is_archive
+from nbcontainers.builder.selection import Root, select
+from nbcontainers.errors import BuildError
+
+Put = Callable[..., Path]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Root:
+    folder = tmp_path / "source"
+    for name in ("a", "d/x", "d/e/y"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+        os.utime(folder / name, ns=(5, 10**18 + 7))
+    (folder / "a").chmod(0o640)
+    (folder / "d/link").symlink_to("x")
+    (folder / "top").symlink_to("d/x")
+    os.link(folder / "d/x", folder / "d/z")
+    return Root(str(folder))
+
+
+@pytest.fixture
+def put(source: Root, tmp_path: Path) -> Iterator[Put]:
+    """put("d", "/dest/", mode=…): the root it was put in."""
+    target = tmp_path / "target"
+    target.mkdir()
+    mask = os.umask(0)
+
+    def once(path: str, destination: str, *, mode: str = "", parents: bool = False) -> Path:
+        root = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
+        putter = Putter(root, str(target), Rights((os.geteuid(), os.getegid()), mode))
+        try:
+            for match in select(source, path, parents=parents):
+                putter.put(source, match, destination, parents=parents)
+        finally:
+            putter.close()
+            os.close(root)
+        return target
+
+    yield once
+    os.umask(mask)
+    source.close()
+
+
+def listed(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    "path, destination, expected",
+    [
+        ("a", "/x", ["x"]), ("a", "/x/", ["x", "x/a"]), ("a", "/x/y/z", ["x", "x/y", "x/y/z"]), ("top", "/", ["top"]),
+        ("d", "/x", ["x", "x/e", "x/e/y", "x/link", "x/x", "x/z"]), ("d/e", "/", ["y"]), ("d/*", "/x/", ["x", "x/link", "x/x", "x/y", "x/z"]),
+    ],
+)  # fmt: skip
+def test_places(put: Put, path: str, destination: str, expected: list[str]) -> None:
+    assert listed(put(path, destination)) == expected
+
+
+def test_facts_of_files(put: Put) -> None:
+    root = put("a", "/new/a")
+    facts = (root / "new/a").stat()
+    assert (stat.S_IMODE(facts.st_mode), facts.st_mtime_ns) == (0o640, 10**18 + 7)
+    assert stat.S_IMODE((root / "new").stat().st_mode) == 0o755
+    put("d", "/d")
+    assert (root / "d/x").stat().st_ino == (root / "d/z").stat().st_ino, "names of one file stay that"
+    assert os.readlink(root / "d/link") == "x"
+    assert (put("a", "/m", mode="u=rwX,go=") / "m").stat().st_mode & 0o777 == 0o600
+    assert (put("a", "/m", mode="4711") / "m").stat().st_mode & 0o7777 == 0o4711
+
+
+def test_links_of_the_destination_end_inside(put: Put, tmp_path: Path) -> None:
+    target, outside = tmp_path / "target", tmp_path / "outside"
+    outside.mkdir()
+    (target / "in").mkdir()
+    (target / "out").symlink_to(outside)
+    (target / "abs").symlink_to("/in")
+    (target / "up").symlink_to("../../..")
+    (target / "file").symlink_to("in/named")
+    (target / "in/named").write_text("old")
+    put("a", "/abs/a")
+    put("d", "/up/d")
+    put("a", "/file")
+    put("a", "/out/x")
+    assert list(outside.iterdir()) == []
+    assert (target / "in/a").read_text() == (target / "in/named").read_text() == "a"
+    assert (target / "d/x").read_text() == "d/x"
+    assert (target / "file").is_symlink()
+
+
+def test_what_cannot_take_a_place(put: Put) -> None:
+    put("a", "/f")
+    with pytest.raises(BuildError, match="a folder cannot take the place of the file"):
+        put("d", "/f")
+    put("a", "/d/e/y/deep")
+    with pytest.raises(BuildError, match="a file cannot take the place of the folder"):
+        put("d", "/d")
+
+
+def test_a_file_takes_the_place_of_a_file(put: Put) -> None:
+    root = put("a", "/f")
+    os.chmod(root / "f", 0o777)
+    put("d/x", "/f")
+    assert ((root / "f").read_text(), stat.S_IMODE((root / "f").stat().st_mode)) == ("d/x", 0o644)
+
+
+def test_parents(put: Put) -> None:
+    assert listed(put("d/e/y", "/p/", parents=True)) == ["p", "p/d", "p/d/e", "p/d/e/y"]
+
+
+def test_a_folder_that_became_a_link_is_not_followed(put: Put, source: Root, tmp_path: Path) -> None:
+    """Between looking and copying somebody exchanged it."""
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/y").write_text("secret")
+    [match] = select(source, "d/e/y")
+    os.rename(f"{source.path}/d/e", f"{source.path}/d/moved")
+    os.symlink(tmp_path / "secret", f"{source.path}/d/e")
+    root = os.open(tmp_path / "target", os.O_RDONLY | os.O_DIRECTORY)
+    putter = Putter(root, str(tmp_path / "target"), Rights(None, ""))
+    try:
+        with pytest.raises(FileNotFoundError):
+            putter.put(source, match, "/y", parents=False)
+    finally:
+        putter.close()
+        os.close(root)
+    assert not (tmp_path / "target/y").exists()
+
+
+def test_archives_are_known_by_their_content(tmp_path: Path) -> None:
+    (tmp_path / "text.tar").write_text("no archive")
+    (tmp_path / "empty").write_text("")
+    (tmp_path / "f").write_text("x")
+    for kind in ("", "gz", "bz2", "xz"):
+        with tarfile.open(tmp_path / f"t{kind}", f"w:{kind}") as archive:
+            archive.add(tmp_path / "f", "f")
+    known = {path.name: is_archive(str(path)) for path in tmp_path.iterdir()}
+    assert known == {"text.tar": False, "empty": False, "f": False, "t": True, "tgz": True, "tbz2": True, "txz": True}
