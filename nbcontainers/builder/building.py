@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from nbcontainers.builder import context as contexts
@@ -23,6 +24,7 @@ from nbcontainers.container.options import RunOptions
 from nbcontainers.dockerfile import dockerfile, lint, stages, state, value, variables
 from nbcontainers.dockerfile import key as keys
 from nbcontainers.dockerfile.dockerfile import Dockerfile
+from nbcontainers.dockerfile.instructions import Arg
 from nbcontainers.dockerfile.source import Source
 from nbcontainers.dockerfile.stages import Input, Planned
 from nbcontainers.engine import Engine
@@ -50,6 +52,7 @@ Tell = Callable[[dict[str, Any]], None]
 class Request:
     """What is asked for. `context` is a folder, a mapping of files, or "" for none; `contexts` are named ones.
 
+    `allow`: network.host, security.insecure; `agents`: sockets of SSH agents by id.
     `platform` "" is this machine's; `epoch` that of SOURCE_DATE_EPOCH, if it is set; `options` are those of every RUN.
     """
 
@@ -69,6 +72,8 @@ class Request:
     pull: str = "missing"
     secrets: Mapping[str, bytes] = field(default_factory=dict)
     options: RunOptions = field(default_factory=lambda: RunOptions())
+    allow: Sequence[str] = ()
+    agents: Mapping[str, str] = field(default_factory=dict)
     epoch: int | None = None
 
 
@@ -104,7 +109,7 @@ class Build:
         self._contexts: dict[str, Context] = {}
         self._lock = threading.RLock()
         self._over = threading.Event()
-        self.settings = Settings(request.options, request.secrets)
+        self.settings = Settings(request.options, request.secrets, request.agents)
 
     def run(self, names: Sequence[str]) -> Image:
         client.preload(*_CHILDREN)
@@ -134,6 +139,18 @@ class Build:
         })  # fmt: skip
         for one in found:
             self.tell({"event": "warning", "rule": one.rule, "message": one.message, "lines": list(one.lines)})
+        for name in self._unused():
+            message = f"--build-arg {name} is used by no ARG"
+            self.tell({"event": "warning", "rule": "UnusedBuildArg", "message": message, "lines": [1, 1]})
+
+    def _unused(self) -> list[str]:
+        """Build arguments that no ARG names and that mean nothing by themselves."""
+        args = [one for stage in self.file.stages for one in stage.instructions if isinstance(one, Arg)]
+        named = {name for one in (*self.file.globals, *args) for name, _ in one.args}
+        known = {*named, *variables.PROXIES, variables.EPOCH, *self.platforms}
+        return sorted(
+            name for name in self.request.build_args if name not in known and not name.startswith("BUILDKIT_")
+        )
 
     # -- stages ------------------------------------------------------------------------------------------------------
 
@@ -265,6 +282,11 @@ class Build:
         if name == "context":
             return contexts.with_ignore_file(given, self.request.path)
         return contexts.of_folder(name, given)
+
+    def folder(self) -> Path:
+        """An empty one that lasts as long as the build."""
+        with self._lock:
+            return self._stack.enter_context(scratch.folder(self.engine)) / "root"
 
     # -- what the stages ask for -------------------------------------------------------------------------------------
 

@@ -179,3 +179,26 @@ def gather(place: dict[str, Any], order: Order, scratch: str) -> None:
     """What an order says, copied to `scratch`/upper for a mount to show."""
     os.umask(0)
     _put_all(order, f"{scratch}/upper", scratch, rootless=work.at(place).rootless)
+
+
+def extract(place: dict[str, Any], lowers: list[str], folder: str, scratch: str) -> None:
+    """The files of `lowers` into a folder of the host; to an ordinary user all of them belong."""
+    os.umask(0)
+    rootless = work.at(place).rootless
+    with ExitStack() as stack:
+        if not lowers:
+            return
+        namespaces.unshare(namespaces.CLONE_NEWNS)
+        mounts.make_slave()
+        source = _source_of(lowers)
+        root = Root(_mounted(stack, source, scratch, rootless=rootless))
+        stack.callback(root.close)
+        target = os.open(folder, _FOLDER)
+        stack.callback(os.close, target)
+        putter = Putter(target, folder, Rights(None, "", squash=rootless))
+        stack.callback(putter.close)
+        putter.contents(root, putting.members(root), "/")
+
+
+def _source_of(lowers: list[str]) -> Source:
+    return {"root": "", "lowers": lowers, "matches": [], "paths": []}

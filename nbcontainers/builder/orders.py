@@ -10,14 +10,16 @@ from typing import Any
 
 from nbcontainers.builder import building
 from nbcontainers.builder import context as contexts
+from nbcontainers.builder import output as outputting
 from nbcontainers.builder.building import Request
-from nbcontainers.builder.running import secrets
+from nbcontainers.builder.running import agents, secrets
 from nbcontainers.container.options import RunOptions, check_names
 from nbcontainers.engine import Engine
 from nbcontainers.errors import BuildError, InvalidArgument
 from nbcontainers.image.image import Image
 
 Pairs = Sequence[str] | Mapping[str, Any]
+ALLOWED = ("network.host", "security.insecure")
 _LARGEST = 1 << 20
 _OF_RUN = ("network", "add_host", "memory", "cpus", "shm_size")
 
@@ -26,9 +28,12 @@ def build(
     engine: Engine, tell: Callable[[dict[str, Any]], None] | None, *, context: Any, context_from: Any, file: str,
     dockerfile: str | None, tag: Sequence[str], build_arg: Pairs, build_context: Pairs, label: Pairs, annotation: Pairs,
     secret: Pairs, no_cache_filter: Sequence[str], pull: bool, target: str, platform: str, no_cache: bool, iidfile: str,
+    output: Sequence[str], ssh: Sequence[str], allow: Sequence[str],
     **run: Any,
 ) -> Image:  # fmt: skip
     """`image build`, its options as they were given."""
+    outputs = [outputting.parse(text) for text in _texts(output)]
+    outputting.check(outputs)
     folder = _folder(context, context_from)
     text, name, path = _dockerfile(folder, file, dockerfile)
     arguments = _arguments(build_arg)
@@ -40,10 +45,13 @@ def build(
         text, name, path, folder, more, tags=_texts(tag), target=target,
         platform=platform, build_args=arguments, labels=pairs("label", label),
         annotations=pairs("annotation", annotation), no_cache=no_cache, no_cache_filter=_texts(no_cache_filter),
-        pull="newer" if pull else "missing", secrets=secrets(_given(secret), os.environ), options=_options(run),
+        pull="newer" if pull else "missing", secrets=secrets(_given(secret), os.environ), options=_options(run), allow=_allowed(allow),
+        agents=agents(_texts(ssh), os.environ),
         epoch=building.epoch(arguments),
     )  # fmt: skip
     image = building.build(engine, request, tell)
+    for one in outputs:
+        outputting.write(image, one)
     if iidfile:
         Path(iidfile).write_text(image.id)
     return image
@@ -126,6 +134,13 @@ def pairs(option: str, given: Pairs) -> dict[str, Any]:
 
 def _texts(given: str | Sequence[str]) -> list[str]:
     return [given] if isinstance(given, str) else list(given)
+
+
+def _allowed(given: Sequence[str]) -> list[str]:
+    for text in _texts(given):
+        if text not in ALLOWED:
+            raise InvalidArgument(f"--allow {text} is not known", hint=f"write {' or '.join(ALLOWED)}")
+    return _texts(given)
 
 
 def _given(secret: Pairs | str) -> Pairs:

@@ -11,6 +11,7 @@ import hashlib
 import os
 import posixpath
 import signal
+import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -28,7 +29,7 @@ from nbcontainers.dockerfile.instructions import PIPES, Run
 from nbcontainers.dockerfile.mount import Mount
 from nbcontainers.dockerfile.state import PATH, State
 from nbcontainers.engine import Engine
-from nbcontainers.errors import BuildError, Error, InvalidArgument
+from nbcontainers.errors import BuildError, InvalidArgument
 from nbcontainers.image import scratch, work
 from nbcontainers.image.making import Added
 from nbcontainers.image.rootfs import OVERLAY, PLAIN, VOLATILE
@@ -51,10 +52,11 @@ class Shown(NamedTuple):
 
 @dataclass(frozen=True)
 class Settings:
-    """What holds for every RUN of a build: options of `run`, and the secrets by name."""
+    """What holds for every RUN of a build: options of `run`, the secrets by name, sockets of SSH agents by id."""
 
     options: RunOptions
     secrets: Mapping[str, bytes] = field(default_factory=dict)
+    agents: Mapping[str, str] = field(default_factory=dict)
 
 
 class Cancelled(Exception):
@@ -179,11 +181,13 @@ class _Parts:
         self.variables: dict[str, str] = {}
         self.files: dict[str, str] = {}
         self._secrets: Path | None = None
+        self._agents = 0
 
     def add(self, number: int, mount: Mount) -> None:
         """One --mount."""
-        target = mount.path(self.state.workdir, number)
-        {"bind": self._shown, "cache": self._cache, "tmpfs": self._tmpfs, "secret": self._secret, "ssh": _no_agent}[
+        target = mount.path(self.state.workdir, self._agents)
+        self._agents += mount.type == "ssh"
+        {"bind": self._shown, "cache": self._cache, "tmpfs": self._tmpfs, "secret": self._secret, "ssh": self._agent}[
             mount.type
         ](number, mount, target)
 
@@ -282,6 +286,17 @@ class _Parts:
         self.steps.append({"step": f"{_MOUNTING}:Secret", "args": args})
         self._bind(str(path), target, read_only=True)
 
+    def _agent(self, number: int, mount: Mount, target: str) -> None:
+        """The agent's own socket: who may connect to it is what its mode and owner say."""
+        socket = self.runner.settings.agents.get(mount.key)
+        if socket is None:
+            if mount.required:
+                hint = f"pass it: --ssh {mount.key} for the agent of SSH_AUTH_SOCK, or --ssh {mount.key}=SOCKET"
+                raise BuildError(f"the SSH agent {mount.key} is required and was not given", hint=hint)
+            return
+        self._bind(socket, target, read_only=False)
+        self.variables.setdefault("SSH_AUTH_SOCK", target)
+
     def _bind(self, source: str, target: str, *, read_only: bool) -> None:
         words = ["rbind", "rprivate", *(["ro", "rro"] if read_only else [])]
         self._mount({"destination": target, "type": "bind", "source": source, "options": words})
@@ -294,11 +309,6 @@ class _Parts:
             )
         self.mounts = [one for one in self.mounts if one.target != target] + [Mounted(document)]
         self.mounts.sort(key=lambda one: one.target.count("/"))
-
-
-def _no_agent(number: int, mount: Mount, target: str) -> None:
-    if mount.required:
-        raise BuildError("--mount: type=ssh is not there yet", hint="pass a key with --secret and --mount=type=secret")
 
 
 def _empty(place: Path) -> Path:
@@ -345,6 +355,14 @@ def _secret(text: str, read_env: Mapping[str, str]) -> tuple[str, bytes]:
         ) from None
 
 
-def explain(error: Error) -> str:
-    """What the runtime says, for a step that did not start."""
-    return error.message.removeprefix("the container could not start: ")
+def agents(given: Sequence[str], read_env: Mapping[str, str]) -> dict[str, str]:
+    """Sockets by id, of `default`, `ID` or `ID=SOCKET`. InvalidArgument where there is none."""
+    found = {}
+    for text in given:
+        id, _, path = text.partition("=")
+        path = os.path.abspath(os.path.expanduser(path or read_env.get("SSH_AUTH_SOCK", "")))
+        if not id or not os.path.exists(path) or not stat.S_ISSOCK(os.stat(path).st_mode):
+            hint = "start an agent (ssh-agent) so that SSH_AUTH_SOCK is set, or write ID=SOCKET"
+            raise InvalidArgument(f"--ssh {text}: there is no agent", hint=hint)
+        found[id] = path
+    return found

@@ -10,14 +10,17 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nbcontainers.builder.context import Context
 from nbcontainers.builder.copying import Order
 from nbcontainers.builder.copying import Source as From
+from nbcontainers.builder.remote import fetch, is_remote
 from nbcontainers.builder.running import Failed, Shown
 from nbcontainers.builder.selection import Match, select
 from nbcontainers.container import failure, users
+from nbcontainers.container.options import texts
 from nbcontainers.dockerfile import instructions as i
 from nbcontainers.dockerfile import key as keys
-from nbcontainers.dockerfile import stages, variables
+from nbcontainers.dockerfile import pattern, stages, variables
 from nbcontainers.dockerfile.mount import Mount
 from nbcontainers.dockerfile.source import Source
 from nbcontainers.dockerfile.stages import Input, Planned
@@ -32,7 +35,6 @@ from nbcontainers.oci.image import Descriptor, descriptor
 if TYPE_CHECKING:
     from nbcontainers.builder.building import Build
 
-_REMOTE = ("http://", "https://", "git://", "git@", "ssh://")
 _LAST_LINES = 20
 Step = i.Instruction
 
@@ -225,6 +227,7 @@ class Stage:
         return Shown(context.name, folder=f"{place}/upper")
 
     def _run(self, name: str, one: i.Run, source: Source, now: Result) -> Added:
+        self._check_allowed(one)
         words = _Words(lambda text: self.build.tell({"event": "output", "id": name, "text": text}))
         runner = self.build.runner(self)
         try:
@@ -233,6 +236,15 @@ class Stage:
             )
         except Failed as failed:
             raise self._failed(failed.ended, one, source, words.last(), now) from None
+
+    def _check_allowed(self, one: i.Run) -> None:
+        """What a Dockerfile may do to this machine only if whoever builds it says so."""
+        allowed = self.build.request.allow
+        if one.security == "insecure" and "security.insecure" not in allowed:
+            raise BuildError("--security=insecure was not allowed", hint="build with --allow security.insecure")
+        is_host = texts("network", self.build.request.options.get("network")) == ["host"]
+        if one.network == "host" and "network.host" not in allowed and not is_host:
+            raise BuildError("--network=host was not allowed", hint="build with --allow network.host")
 
     def _failed(
         self, ended: Mapping[str, Any], one: i.Run, source: Source, last: Sequence[str], now: Result
@@ -260,11 +272,6 @@ class Stage:
 
     def _order(self, one: i.Copy, now: Result) -> tuple[Order, dict[str, str]]:
         """What to copy, and the digests of that."""
-        remote = next((path for path in one.sources if path.startswith(_REMOTE)), "")
-        if remote and isinstance(one, i.Add):
-            raise BuildError(
-                f"{remote}: URLs and git are not there yet", hint="fetch it in a RUN, or into the context before"
-            )
         order = _order(
             texts=[[content.name, content.data] for content in one.contents], destination=now.state.path(one.destination),
             owner=self._owner(one, now), mode=one.chmod, parents=one.parents, exclude=list(one.exclude),
@@ -274,6 +281,8 @@ class Stage:
         if not one.sources:
             return order, inputs
         origin = self.planned.inputs[one.from_] if one.from_ else Input(stages.CONTEXT, "")
+        if isinstance(one, i.Add) and _has_remote(one):
+            return self._fetched(one, order, inputs)
         if origin.kind == stages.CONTEXT:
             context = self.build.context(origin.name) if origin.name else self.build.main_context()
             matches = self._selected(one, context.root())
@@ -285,6 +294,23 @@ class Stage:
         lowers = self.build.lowers(files)
         order["sources"] = [_source(lowers=lowers, paths=list(one.sources))]
         return order, inputs | {"from": files.digest}
+
+    def _fetched(self, one: i.Add, order: Order, inputs: dict[str, str]) -> tuple[Order, dict[str, str]]:
+        """URLs, each fetched into a folder of the build; local sources may stand beside them."""
+        digests = []
+        order["unpack"] = bool(one.unpack)
+        for path in one.sources:
+            if not is_remote(path):
+                raise BuildError(
+                    f"{path} stands beside a URL", hint="write one ADD for URLs and one for the context's files"
+                )
+            folder = self.build.folder()
+            name = fetch(path, folder, one.checksum, order["destination"], self.build.check)
+            root = Context("a URL", str(folder))
+            matches = select(root.root(), pattern.escape(name))
+            order["sources"].append(_source(root=root.path, matches=[_listed(match) for match in matches]))
+            digests.append(root.digest(matches))
+        return order, inputs | {"remote": " ".join(digests)}
 
     def _selected(self, one: i.Copy, root: Any) -> list[Match]:
         found: list[Match] = []
@@ -306,6 +332,10 @@ class Stage:
             return [int(user), int(user)]
         found = users.resolve(f"{user or 0}:{group}" if group else user, lowers)
         return [found.uid, found.gid]
+
+
+def _has_remote(one: i.Add) -> bool:
+    return len([path for path in one.sources if is_remote(path)]) > 0  # all of them are looked at
 
 
 def _order(

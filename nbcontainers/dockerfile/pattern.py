@@ -164,3 +164,8 @@ def is_wild(path: str) -> bool:
 def literal(path: str) -> str:
     """A source that is no pattern, without its escapes."""
     return re.sub(r"(?s)\\(.)", r"\1", path)
+
+
+def escape(path: str) -> str:
+    r"""A pattern that matches this name alone."""
+    return re.sub(r"([*?\[\\])", r"\\\1", path)

@@ -78,3 +78,19 @@ ContextFrom = Annotated[
 ]
 Labels = Annotated[Pairs, Option(help="one more for the image", metavar="KEY=VALUE")]
 Secrets = Annotated[Pairs, Option(help="a file or variable for RUN --mount=type=secret", metavar="id=NAME[,src=FILE]")]
+Allowed = Annotated[
+    Sequence[str],
+    Option(
+        help="what RUN may ask for: network.host, security.insecure", metavar="WHAT",
+        choices=("network.host", "security.insecure"),
+    ),
+]  # fmt: skip
+BuildOutput = Annotated[
+    Sequence[str],
+    Option(
+        "-o",
+        help="also a FOLDER with its files, or type=tar|local|oci|docker,dest=PATH",
+        metavar="WHERE",
+        complete="path",
+    ),
+]

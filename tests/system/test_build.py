@@ -243,7 +243,11 @@ def _found(engine: Engine) -> tuple[str, str, int]:
         ('FROM mini\nRUN ["no-such-program"]\n', ["Dockerfile:2", "no-such-program"]),
         ("FROM host\nRUN true\n", ["Dockerfile:1", "host"]),
         ("FROM mini\nRUN --mount=type=bind,source=gone,target=/x true\n", ["Dockerfile:2", "gone"]),
-        ("FROM mini\nADD https://example.invalid/x /x\n", ["Dockerfile:2", "URLs"]),
+        ("FROM mini\nADD https://127.0.0.1:1/x /x\n", ["Dockerfile:2", "cannot be fetched"]),
+        ("FROM mini\nADD git@host:a/b.git /x\n", ["Dockerfile:2", "git repositories"]),
+        ("FROM mini\nRUN --security=insecure true\n", ["Dockerfile:2", "--allow security.insecure"]),
+        ("FROM mini\nRUN --network=host true\n", ["Dockerfile:2", "--allow network.host"]),
+        ("FROM mini\nRUN --mount=type=ssh,required true\n", ["Dockerfile:2", "--ssh default"]),
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_names_its_line(text: str, words: list[str], context: Path, engine: Engine) -> None:
@@ -321,6 +325,95 @@ def test_the_command_line(context: Path, cli: Any) -> None:
     assert bad.returncode == 1
     assert "there is no stage 'x'" in bad.stderr
     cli("image", "rm", "nbc-cli")
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """An HTTP server on loopback with one file, an archive."""
+    import http.server
+    import io
+
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("inside"), io.BytesIO())
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/t.tgz" else 404)
+            self.send_header("Last-Modified", "Sun, 09 Sep 2001 01:46:40 GMT")
+            self.end_headers()
+            self.wfile.write(packed.getvalue())
+
+        def log_message(self, *_: Any) -> None:
+            """Quiet."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as one:
+        thread = threading.Thread(target=one.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{one.server_port}"
+        one.shutdown()
+        thread.join()
+
+
+def test_add_from_a_url(server: str) -> None:
+    image = build(f"FROM mini\nADD {server}/t.tgz /x\nADD --unpack=true {server}/t.tgz /u\nADD {server}/t.tgz /d/\n")
+    assert said(image, "stat", "-c", "%a %u %Y", "/x") == "600 0 1000000000\n"
+    assert said(image, "find", "/u", "/d", "-type", "f").split() == ["/u/inside", "/d/t.tgz"]
+    with pytest.raises(BuildError, match=r"Dockerfile:2.*is sha256:"):
+        build(f"FROM mini\nADD --checksum=sha256:{'0' * 64} {server}/t.tgz /x\n")
+    with pytest.raises(BuildError, match="Not Found"):
+        build(f"FROM mini\nADD {server}/other /x\n")
+
+
+def test_outputs(context: Path, tmp_path: Path) -> None:
+    text = "FROM mini AS one\nRUN mkdir /o; echo 1 > /o/x; ln -s /o/x /o/link; chown -R 5 /o\nFROM scratch\nCOPY --from=one /o /o\n"
+    image = build(
+        text, output=[str(tmp_path / "files"), f"type=tar,dest={tmp_path}/f.tar", f"type=oci,dest={tmp_path}/oci.tar"]
+    )
+    assert (tmp_path / "files/o/x").read_text() == "1\n"
+    assert os.readlink(tmp_path / "files/o/link") == "/o/x"
+    assert (tmp_path / "files/o/x").stat().st_uid == (os.geteuid() or 0)
+    with tarfile.open(tmp_path / "f.tar") as archive:
+        assert "o/x" in [name.removeprefix("./") for name in archive.getnames()]
+    assert api.load(str(tmp_path / "oci.tar"))[0].digest == image.digest
+    with pytest.raises(InvalidArgument, match="something in it"):
+        build(text, output=[str(tmp_path / "files")])
+    with pytest.raises(InvalidArgument, match="not known"):
+        build(text, output=["type=floppy,dest=a"])
+
+
+def test_an_ssh_agent_is_reached(tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(str(tmp_path / "agent"))
+        agent.listen()
+        image = build(
+            "FROM mini\nRUN --mount=type=ssh test -S $SSH_AUTH_SOCK && echo $SSH_AUTH_SOCK > /where\n",
+            ssh=[f"default={tmp_path}/agent"],
+        )
+    assert said(image, "cat", "/where") == "/run/buildkit/ssh_agent.0\n"
+    with pytest.raises(InvalidArgument, match="there is no agent"):
+        build("FROM mini\n", ssh=[f"default={tmp_path}"])
+
+
+def test_what_is_allowed(context: Path) -> None:
+    text = "FROM mini\nRUN --security=insecure grep CapEff /proc/self/status > /caps\nRUN --network=host ls /sys/class/net > /net\n"
+    image = build(text, allow=["security.insecure", "network.host"])
+    assert said(image, "cat", "/caps") != build_caps()
+    assert "lo" in said(image, "cat", "/net")
+    with pytest.raises(InvalidArgument):
+        build(text, allow=["everything"])
+
+
+def build_caps() -> str:
+    return said(build("FROM mini\nRUN grep CapEff /proc/self/status > /caps\n"), "cat", "/caps")
+
+
+def test_a_build_argument_that_nobody_uses_is_told() -> None:
+    events: Events = []
+    build("FROM mini\nARG A\n", build_arg={"A": "1", "B": "2", "http_proxy": "x"}, progress=events.append)
+    assert [one["message"] for one in events if one["event"] == "warning"] == ["--build-arg B is used by no ARG"]
 
 
 def test_results_on_disk(context: Path, engine: Engine) -> None:

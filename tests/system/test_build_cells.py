@@ -59,7 +59,6 @@ def test_an_empty_cell_and_what_is_no_body(kernel: Kernel) -> None:
 
 
 def test_its_handle(kernel: Kernel) -> None:
-    kernel.run("i = %image build -q -t nbc-cell --context-from files -f a.txt")
-    cell = kernel.run("%%image build -q -o made -\nFROM mini\nENV a=b")
+    cell = kernel.run("%%image build -q --out made -\nFROM mini\nENV a=b")
     assert cell.shown() == []
     assert api.inspect(kernel.run("made.id").shown()[0].strip("'"))

@@ -1,0 +1,68 @@
+"""From options of `image build` to what they mean: secrets, agents, outputs, pairs, URLs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nbcontainers.builder import orders, output, remote, running
+from nbcontainers.dockerfile import pattern
+from nbcontainers.errors import BuildError, InvalidArgument
+
+
+def test_secrets(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"\xff")
+    env = {"TOKEN": "t"}
+    assert running.secrets([f"id=a,src={tmp_path}/file", "id=TOKEN", "id=b,env=TOKEN", f"src={tmp_path}/file"], env) == {
+        "a": b"\xff", "TOKEN": b"t", "b": b"t", "file": b"\xff",
+    }  # fmt: skip
+    assert running.secrets({"a": "x", "b": b"y"}, {}) == {"a": b"x", "b": b"y"}
+
+
+@pytest.mark.parametrize("text", ["x", "id=a,src=/no/such/file", "id=a,env=NOTHING", "type=file", "id=a,what=b"])
+def test_bad_secrets(text: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        running.secrets([text], {})
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("out", output.Output("local", "out")), ("-", output.Output("tar", "-")),
+        ("type=tar,dest=f", output.Output("tar", "f")), ("type=image", output.Output("image")),
+    ],
+)  # fmt: skip
+def test_outputs(text: str, expected: output.Output) -> None:
+    assert output.parse(text) == expected
+
+
+@pytest.mark.parametrize("text", ["type=x,dest=y", "type=tar", "type=oci,dest=a,more=b", "dest=x"])
+def test_bad_outputs(text: str) -> None:
+    with pytest.raises(InvalidArgument):
+        output.parse(text)
+
+
+def test_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert orders.pairs("label", ["a=b=c", "d"]) == {"a": "b=c", "d": ""}
+    with pytest.raises(InvalidArgument):
+        orders.pairs("build-context", ["a"])
+    monkeypatch.setenv("HERE", "1")
+    assert orders._arguments(["A=1=2", "HERE", "NOT_THERE"]) == {"A": "1=2", "HERE": "1"}
+
+
+def test_what_is_fetched() -> None:
+    assert remote.is_remote("https://a/b")
+    assert not remote.is_remote("a/b.git")
+    for git in ("git@a:b", "https://a/b.git", "git://a/b", "ssh://a/b"):
+        with pytest.raises(BuildError, match="git repositories"):
+            remote.is_remote(git)
+
+
+@pytest.mark.parametrize("name", ["a", "*", "[x]", "a?b", "\\", "a\\*"])
+def test_a_name_as_a_pattern_matches_itself_alone(name: str) -> None:
+    match = pattern.compile(pattern.escape(name))
+    assert match(name)
+    assert not match(name + "x")
+    assert pattern.literal(pattern.escape(name)) == name
