@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from nbcontainers.errors import InvalidArgument, NotFound, RegistryError
-from nbcontainers.oci.reference import parse
+from nbcontainers.oci.reference import HUB, parse
 from nbcontainers.registry import credentials as known
 from nbcontainers.registry import helper
-from nbcontainers.registry.credentials import HUB, Credentials
+from nbcontainers.registry.credentials import Credentials
 from nbcontainers.registry.endpoint import Endpoint
 from nbcontainers.registry.settings import Settings
 
