@@ -183,7 +183,7 @@ def _open(made: Made, *, attach: bool, fresh: bool, streams: Streams) -> Session
 
 def _say(made: Made, streams: Streams) -> None:
     """What had to be changed on the host for the container's networks."""
-    if made.record.get("networks"):
+    if made.record["network"] not in ("none", "host"):
         for note in store.state(made.container.engine, made.container.id, "network.json").get("notes") or ():
             (streams.stderr or to_sys("stderr"))(f"[nbcontainers] {note}\n".encode())
 
