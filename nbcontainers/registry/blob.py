@@ -101,7 +101,7 @@ def _checked(endpoint: Endpoint, one: Descriptor, answer: Answer, offset: int) -
     if answer.status == 206:
         return _checked_part(endpoint, one, answer, offset)
     blob = Blob(endpoint, one, answer, size)
-    if failure.is_html({"content-type": answer.headers.get("Content-Type") or ""}, b""):
+    if failure.is_html(answer.media_type, b""):
         raise failure.not_a_registry(endpoint.source.host, "a web page", 200)
     if answer.length is not None and answer.length != size:
         raise blob._error(f"sends {answer.length} bytes for {blob.digest}, whose descriptor says {size}")

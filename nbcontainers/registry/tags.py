@@ -46,8 +46,8 @@ def _page(endpoint: Endpoint, url: str) -> tuple[list[str], str]:
     doing = f"the tags of {endpoint.name}"
     with endpoint.ask("GET", url, doing) as answer:
         content = answer.read(MAX_DOCUMENT)
-        kind, links = answer.headers.get("Content-Type") or "", ", ".join(answer.headers.get_all("Link") or [])
-    if failure.is_html({"content-type": kind}, content):
+        links = ", ".join(answer.headers.get_all("Link") or [])
+    if failure.is_html(answer.media_type, content):
         raise failure.not_a_registry(endpoint.source.host, "a web page", 200)
     try:
         document: Any = json.loads(content)

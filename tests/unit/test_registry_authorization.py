@@ -372,6 +372,30 @@ def test_a_redirect_of_the_token_server_takes_no_password_along(liar: Liar) -> N
         assert all("authorization" not in asked.headers for asked in other.asked)
 
 
+def test_a_redirect_of_the_token_server_takes_no_token_of_ours_along(liar: Liar) -> None:
+    """The headers stay; so must a form, which holds the identity token or the password."""
+    from tests.registries import lying_registry
+
+    guarded = Guarded(liar)
+    with lying_registry() as other:
+        other.say("POST", "/steal", Said(body=b'{"token":"t"}'))
+        liar.say("POST", "/token", Said(307, headers={"Location": f"http://{other.host}/steal"}))
+        error = failing(liar, credentials=Credentials("", identity_token="refresh-9"))
+        assert "they do not go there" in error.message
+        assert other.asked == []
+        liar.say("POST", "/token", Said(307, headers={"Location": "/token2"}))
+        liar.say("POST", "/token2", guarded.token)
+        with repository(liar, credentials=Credentials("", identity_token="refresh-9")) as one:
+            one.manifest("1")
+
+
+@pytest.mark.parametrize("seconds", [10**400, float("inf"), float("nan"), True, -3])
+def test_any_lifetime_of_a_token_is_one(liar: Liar, seconds: Any) -> None:
+    Guarded(liar, expires_in=seconds)
+    with repository(liar) as one:
+        one.manifest("1")
+
+
 def test_credentials_that_could_not_be_found_matter_only_where_they_are_needed(liar: Liar) -> None:
     """As with a helper that is named in the configuration and not installed."""
     missing = RegistryError("docker-credential-desktop is not installed, and the configuration names it")
