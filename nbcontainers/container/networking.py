@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple
 
 from nbcontainers.container import parse, store
@@ -13,7 +12,7 @@ from nbcontainers.container.options import RunOptions, bad, value, values
 from nbcontainers.engine import Engine
 from nbcontainers.errors import HostNotCapable, InvalidArgument
 from nbcontainers.launcher import client
-from nbcontainers.network import hosts, ports, subnet
+from nbcontainers.network import hosts, ports
 from nbcontainers.network import store as networks
 
 Record = dict[str, Any]
@@ -181,6 +180,10 @@ def _wish(options: RunOptions, network: Record, named: Sequence[str]) -> Record:
 
 
 def _check_address(option: str, address: str, version: int, network: Record) -> None:
+    from ipaddress import ip_address, ip_network
+
+    from nbcontainers.network import subnet
+
     if ip_address(address).version != version:
         raise bad(option, f"{address} is of the other family; write it as --{'ip6' if version == 4 else 'ip'}")
     inside = [ip_network(one["subnet"]) for one in network["subnets"]]
@@ -197,7 +200,7 @@ def _steps(
     engine: Engine, id: str, path: str, record: Record, found: Sequence[Record], image: Mapping[str, Any]
 ) -> list[Step]:
     where = {"root": str(engine.root), "run": str(engine.run), "id": id}
-    ipv6 = any(ip_network(one["subnet"]).version == 6 for network in found for one in network["subnets"])
+    ipv6 = any(":" in one["subnet"] for network in found for one in network["subnets"])
     steps = [
         {"step": f"{_NETWORK}.namespace:Namespace", "args": {"path": path, "ipv6": ipv6}},
         {"step": f"{_NETWORK}.attach:Attach", "args": {**where, "path": path}},

@@ -89,19 +89,22 @@ class Outside:
 
 
 class Closed:
-    """`root`, `run`, `id`: says that there is no way outside, and what would make one."""
+    """Says that there is no way outside, and what would make one."""
 
     @staticmethod
     def do(args: Arguments) -> None:
-        with state.changed(Files(args["root"], args["run"], args["id"])) as made:
-            made["notes"].append(
-                "the container cannot reach the outside; slirp4netns (apt install slirp4netns) and access to "
-                "/dev/net/tun make a way"
-            )
+        """There is nothing to make."""
 
     @staticmethod
     def undo(args: Arguments) -> None:
         """Nothing was made."""
+
+    @staticmethod
+    def notes(args: Arguments) -> list[str]:
+        return [
+            "the container cannot reach the outside; slirp4netns (apt install slirp4netns) and access to "
+            "/dev/net/tun make a way"
+        ]
 
     @staticmethod
     def describe(args: Arguments) -> str:
