@@ -16,9 +16,9 @@ class Error(Exception):
     kinds: ClassVar[dict[str, type[Error]]] = {}
 
     def __init__(self, message: str, *, hint: str = "", **details: Any) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = _plain(message)
+        self.hint = _plain(hint)
+        super().__init__(self.message)
         self.details = details
 
     def __init_subclass__(cls) -> None:
@@ -52,6 +52,13 @@ class Error(Exception):
     def from_oserror(cls, error: OSError, doing: str, *, hint: str = "") -> Self:
         """Wrap an OSError of `linux/`, keeping `errno` and path."""
         return cls(f"{doing}: {error}", hint=hint, errno=error.errno, path=error.filename and str(error.filename))
+
+
+def _plain(text: str) -> str:
+    """Lines without control characters: messages quote strangers, and are shown on terminals that such letters drive."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
 
 
 _ROOM = "make room: type system prune, image rm NAME, or set NBCONTAINERS_ROOT to a folder of another disk"

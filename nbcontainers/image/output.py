@@ -63,7 +63,13 @@ def folder(path: str) -> Generator[Path]:
 
 
 def _target(path: str) -> Path:
-    return Path(os.path.abspath(os.path.expanduser(path)))
+    """Where it leads. InvalidArgument for what no file can be called: with a zero byte, or half a character in it."""
+    target = Path(os.path.abspath(os.path.expanduser(path)))
+    try:
+        os.access(target, os.F_OK)
+    except ValueError:
+        raise InvalidArgument(f"{path!r} is no path", hint="write -o FILE") from None
+    return target
 
 
 def _beside(target: Path) -> Path:

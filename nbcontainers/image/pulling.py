@@ -40,6 +40,7 @@ from nbcontainers.oci.image import (
 from nbcontainers.oci.platform import Platform
 from nbcontainers.oci.reference import Reference
 from nbcontainers.registry import names, settings
+from nbcontainers.registry.failure import clean
 
 Progress = Callable[[dict[str, Any]], None]
 _NESTED = 3
@@ -318,7 +319,7 @@ def read_image(content: bytes, what: str) -> Manifest:
     if document.get("artifactType") or kind not in (CONFIG, DOCKER_CONFIG):
         kind = document.get("artifactType") or kind
         raise ImageError(
-            f"{what} is no image but an artifact of type {kind}", hint="fetch it with the tool that made it"
+            f"{what} is no image but an artifact of type {clean(str(kind))}", hint="fetch it with the tool that made it"
         )
     for layer in manifest["layers"]:
         if layer.get("mediaType") not in LAYERS:

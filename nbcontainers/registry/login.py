@@ -35,7 +35,7 @@ def login(settings: Settings, registry: str, username: str, password: str, *, tl
 
 def named(registry: str) -> str:
     """host[:port][/path] of what somebody typed, which may be an address. Raises InvalidArgument."""
-    name = known.normal(registry.strip()) or HUB
+    name = known.normal(str(registry).strip()) or HUB
     host, _, path = name.partition("/")
     if parse(f"{host}/{path or 'x'}").domain != host:
         raise InvalidArgument(f"{registry!r} is no registry", hint="write its host, as registry.example.org:5000")
