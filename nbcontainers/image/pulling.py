@@ -14,11 +14,10 @@ from typing import Any, TypedDict
 from nbcontainers.engine import Engine
 from nbcontainers.errors import ImageError, InvalidArgument, NotFound, RegistryError
 from nbcontainers.image import layout, lease, transfer, work
-from nbcontainers.image.fetch import Manner, Source
+from nbcontainers.image.fetch import Fetch, Manner, Source
 from nbcontainers.image.image import Image
 from nbcontainers.image.source import Where, of_registry, open_source, repository
 from nbcontainers.image.transfer import Report
-from nbcontainers.oci import digest as digests
 from nbcontainers.oci import platform as platforms
 from nbcontainers.oci import reference as references
 from nbcontainers.oci.image import (
@@ -170,8 +169,9 @@ def _transfer(engine: Engine, request: Request, progress: Progress | None) -> De
     """The manifest's descriptor, with notes of where it came from: a later pull or push asks less for knowing them."""
     try:
         found = _call(engine, request, progress)
-    except ImageError:  # a mirror that lies is no reason to do without the registry's own
-        if not any(one["mirrors"] for one in request["where"].get("settings", {}).get("registries", [])):
+    except (ImageError, RegistryError) as error:  # a mirror that lies is no reason to do without the registry's own
+        told = error.details.get("retry") or error.details.get("status")
+        if told or not any(one["mirrors"] for one in request["where"].get("settings", {}).get("registries", [])):
             raise
         found = _call(engine, _past_mirrors(request), progress)
     notes = {layout.INDEX_NOTE: found["index"]} if found["index"] else {}
@@ -224,7 +224,7 @@ def _content(engine: Engine, source: Source, manner: Manner, request: Request, r
     wanted = platforms.parse(request["platform"]) if request["platform"] else platforms.host()
     one, content, index = _known(engine, source, request, wanted) or _choose(source, request["tag"], wanted, what)
     manifest = read_image(content, what)
-    config = _config(engine, source, manifest, what)
+    config = _config(engine, source, manner, manifest, what)
     document = read_config(config, len(manifest["layers"]), f"the config of {what}")
     _check_platform(document, request, what)
     sizes = [{"digest": layer["digest"], "size": layer["size"]} for layer in manifest["layers"]]
@@ -330,23 +330,19 @@ def read_image(content: bytes, what: str) -> Manifest:
     return manifest
 
 
-def _config(engine: Engine, source: Source, manifest: Manifest, what: str) -> bytes:
+def _config(engine: Engine, source: Source, manner: Manner, manifest: Manifest, what: str) -> bytes:
     one = manifest["config"]
     if one["size"] > MAX_DOCUMENT:
         raise ImageError(f"the config of {what} would have {one['size']} bytes; {MAX_DOCUMENT} are allowed")
     if lease.claim(engine, [layout.blob(engine, one["digest"])]):
         return layout.read_blob(engine, one)
-    buffer = bytearray(one["size"] + 1)
-    view, count = memoryview(buffer), 0
-    with source.open_blob(one) as blob:
-        while got := blob.readinto(view[count:]):
-            count += got
-    content = bytes(view[:count])
-    if count != one["size"] or digests.of(content, one["digest"]) != one["digest"]:
-        raise ImageError(
-            f"the config of {what} is not {one['digest']}", hint="the source lies or is damaged: try again"
-        )
-    return content
+    with open(os.memfd_create("config"), "w+b", buffering=0) as file:
+        fetch = Fetch(source, manner, one, file, lambda state, count, note: None)
+        fetch.run()
+        if fetch.error:
+            raise fetch.error
+        file.seek(0)
+        return file.read()
 
 
 def _check_platform(config: ImageConfig, request: Request, what: str) -> None:
