@@ -99,6 +99,7 @@ def test_outdated(registry: DockerRegistry, repository: str, fresh_engine: Engin
         "1.21": "up to date", "stable": "moved", "1": "up to date", "0.9": "gone",
     }  # fmt: skip
     assert (rows["stable"]["local"], rows["stable"]["remote"]) == (old, now)
+    assert (rows["1"]["local"], rows["1"]["remote"]) == (now, now), "of an index its digest, as the registry says it"
     assert rows["stable"]["since"] > 1_700_000_000
     (lost,) = [row for row in image.outdated() if row["state"] == "unreachable"]
     assert lost["why"]
