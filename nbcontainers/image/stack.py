@@ -17,7 +17,7 @@ from nbcontainers.image import lease, listing, snapshot, work
 from nbcontainers.image.image import Image
 from nbcontainers.image.store import short
 from nbcontainers.layer.changes import changes, total
-from nbcontainers.table import Column, Row, Table, bytes_
+from nbcontainers.table import Column, Row, Table, bytes_, few
 
 
 @dataclass
@@ -44,7 +44,7 @@ def tree(images: Sequence[Image], *, unpack: bool) -> Table:
         _count(rows, images)
     return Table(rows, [
         Column("layer"), Column("created_by", "CREATED BY", listing.cut), Column("size", format=bytes_),
-        Column("added", "+"), Column("changed", "~"), Column("removed", "-"), Column("images"),
+        Column("added", "+"), Column("changed", "~"), Column("removed", "-"), Column("images", format=few),
     ])  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from nbcontainers.image.image import Image
 from nbcontainers.layer import codec, lower, tar
 from nbcontainers.layer.tree import clean, show
 from nbcontainers.oci import digest as digests
-from nbcontainers.table import Column, Row, Table, digest
+from nbcontainers.table import Column, Row, Table, digest, few
 
 _PIECE = 1 << 20
 
@@ -46,9 +46,8 @@ def verify(engine: Engine, references: Sequence[str] = ()) -> Table:
     rows = [_row(image, damaged) for image in images]
     if damaged:
         raise _failure(rows, damaged)
-    return Table(
-        rows, [Column("reference", "IMAGE"), Column("id", "IMAGE ID", digest), Column("layers"), Column("state")]
-    )
+    columns = [Column("reference", "IMAGE", few), Column("id", "IMAGE ID", digest), Column("layers"), Column("state")]
+    return Table(rows, columns)
 
 
 def _images(engine: Engine, references: Sequence[str]) -> list[Image]:
@@ -127,7 +126,7 @@ def _row(image: Image, damaged: dict[str, str]) -> Row:
 
 
 def _failure(rows: list[Row], damaged: dict[str, str]) -> ImageError:
-    names = [row["reference"] if row["reference"] != "<none>" else row["digest"][7:19] for row in rows
+    names = [row["reference"].replace(",", "") if row["reference"] != "<none>" else row["digest"][7:19] for row in rows
              if row["state"] != "whole"]  # fmt: skip
     what = "; ".join(list(damaged.values())[:5]) + (f"; and {len(damaged) - 5} more" if len(damaged) > 5 else "")
     hint = (
