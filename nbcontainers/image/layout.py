@@ -26,7 +26,16 @@ from nbcontainers.errors import ImageError, InvalidArgument, NotFound
 from nbcontainers.image.lease import adding as adding
 from nbcontainers.image.lease import claim, lock
 from nbcontainers.oci import digest as digests
-from nbcontainers.oci.image import INDEX, MAX_DOCUMENT, REF_NAME, Descriptor, descriptor, encode, read_document
+from nbcontainers.oci.image import (
+    INDEX,
+    MAX_DOCUMENT,
+    REF_NAME,
+    Descriptor,
+    descriptor,
+    encode,
+    read_descriptor,
+    read_document,
+)
 
 
 class Index:
@@ -54,11 +63,26 @@ def read_index(engine: Engine) -> Index:
     known = _indexes.get(path)
     if known and known[0] == version:
         return known[1]
-    document = read_document(path.read_bytes(), str(path))
-    index = Index(cast(list[Descriptor], document.get("manifests") or []))
+    index = Index(_descriptors(path))
     if time.time_ns() - status.st_mtime_ns > _SETTLED_NS:
         _indexes[path] = (version, index)
     return index
+
+
+def _descriptors(path: Path) -> list[Descriptor]:
+    """What the file holds: other tools may write to the layout as well. ImageError for one that is damaged."""
+    try:
+        listed = read_document(path.read_bytes(), "its index.json").get("manifests") or []
+        if not isinstance(listed, list):
+            raise ImageError("its index.json has no list of manifests")
+        found = [read_descriptor(one, "an entry of its index.json") for one in listed]
+    except ImageError as error:
+        hint = f"put a copy of {path} back, or move it away and pull or load the images again"
+        raise ImageError(f"the store is damaged: {error.message}", hint=hint, path=str(path)) from None
+    for one in found:
+        if one.get("annotations", {}) is None:
+            del one["annotations"]
+    return found
 
 
 @contextmanager
@@ -112,14 +136,14 @@ EMBEDDED = ("localhost/host:latest", "localhost/mini:latest")
 def set_name(manifests: list[Descriptor], name: str, target: Descriptor, *, embedded: bool = False) -> None:
     """Let `name` mean `target`; an image that loses its last name keeps a descriptor without one.
 
-    Raises InvalidArgument for the name of an embedded image.
+    Raises InvalidArgument for the name of an embedded image, but for the image itself.
     """
-    if name in EMBEDDED and not embedded:
-        raise InvalidArgument(f"{name} is the name of an embedded image", hint="give the image another name")
     previous = next((one for one in manifests if one.get("annotations", {}).get(REF_NAME) == name), None)
     if previous and previous["digest"] == target["digest"]:
         previous["annotations"] = previous["annotations"] | _named(target, name)["annotations"]
         return
+    if name in EMBEDDED and not embedded:
+        raise InvalidArgument(f"{name} is the name of an embedded image", hint="give the image another name")
     manifests[:] = [
         one for one in manifests
         if one is not previous and (one["digest"] != target["digest"] or REF_NAME in one.get("annotations", {}))

@@ -28,9 +28,9 @@ def archive(path: str) -> Generator[Any]:
             yield file
         return
     target = _target(path)
-    if target.is_dir():
-        raise InvalidArgument(f"cannot write {path}: it is a folder", hint="write -o FILE")
     with _explained(path):
+        if target.is_dir():
+            raise InvalidArgument(f"cannot write {path}: it is a folder", hint="write -o FILE")
         if _is_special(target):
             with open(target, "wb") as file:
                 yield file
@@ -73,7 +73,8 @@ def _target(path: str) -> Path:
 
 
 def _beside(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{os.urandom(4).hex()}.partial")
+    """A name that fits wherever the target's does: no more than 255 bytes."""
+    return target.with_name(f".{target.name[:50]}.{os.urandom(4).hex()}.partial")
 
 
 def _is_special(target: Path) -> bool:

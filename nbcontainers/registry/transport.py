@@ -9,6 +9,7 @@ import base64
 import http.client
 import io
 import ipaddress
+import re
 import socket
 import ssl
 import threading
@@ -316,7 +317,7 @@ def proxy(proxies: Mapping[str, str], scheme: str, name: str, port: int) -> Spli
         return None
     try:
         found = urlsplit(url if "://" in url else f"http://{url}")
-        if found.scheme == "http" and found.hostname and found.port != 0:
+        if found.scheme == "http" and re.fullmatch(r"[!-~]+", found.hostname or "") and found.port != 0:
             return found
     except ValueError:
         pass  # a port or an address that is none; they are not shown, as a password may stand beside them

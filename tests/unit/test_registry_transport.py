@@ -589,6 +589,14 @@ def test_loopback_needs_no_proxy() -> None:
         transport.proxy({"https": "socks5://me:secret@proxy:1"}, "https", "a.b", 1)
 
 
+@pytest.mark.parametrize(
+    "url", ["http://a b:80", "http://a\x1b:80", "http://\u00e9:80", "http://:80", ":::", "http://[::1"]
+)
+def test_a_proxy_that_is_no_address(url: str) -> None:
+    with pytest.raises(InvalidArgument, match="https_proxy is no http://HOST:PORT"):
+        transport.proxy({"https": url}, "https", "a.b", 1)
+
+
 def test_http_through_a_proxy(liar: Liar) -> None:
     liar.say("GET", "http://registry.invalid:5000/v2/a/b/manifests/1", Said(404))
     proxies = {"http": f"http://me:se%40cret@{liar.host}"}
