@@ -38,11 +38,13 @@ def ensure(
             f"the image {text} that is here is not for {platform}", hint=f"%image pull --platform {platform}"
         )
     try:
-        return _pull(engine, text, platform, progress)
+        pulled = _pull(engine, text, platform, progress)
     except RegistryError:
         if here:
             return text
         raise
+    _here(engine, pulled, platform)  # of another platform it is not run without a word the first time either
+    return pulled
 
 
 def _here(engine: Engine, text: str, platform: str) -> Image | None:
@@ -85,11 +87,21 @@ def _pull(engine: Engine, text: str, platform: str, progress: Progress | None) -
     if failed is None:
         resolve(engine, text)
         return text
-    close = close_names(engine, text)
-    guess = f"did you mean {' or '.join(close)}? " if close else ""
     kind = NotFound if failed.details.get("status") in _ABSENT else type(failed)
-    message = f"no image {text!r} in the store, and it cannot be pulled: {failed.message}"
+    what, guess = _missed(engine, text, platform)
+    message = f"{what} cannot be pulled: {failed.message}"
     raise kind(message, hint=f"{guess}{failed.hint}", **{**failed.details, "image": text}) from None
+
+
+def _missed(engine: Engine, text: str, platform: str) -> tuple[str, str]:
+    """How to call what could not be had, and what may have been meant. What is here is called neither missing nor mistyped."""
+    try:
+        resolve(engine, text)
+    except NotFound:
+        close = close_names(engine, text)
+        guess = f"did you mean {' or '.join(close)}? " if close else ""
+        return f"no image {text!r} in the store, and it", guess
+    return f"image {text}{f' for {platform}' if platform else ''}", ""
 
 
 def _candidates(engine: Engine, text: str) -> Iterator[Any]:

@@ -542,6 +542,23 @@ def test_a_run_pulls_what_is_missing(fresh_engine: Engine, docker_registry: Dock
     assert states(events) == {"exists"}
 
 
+def test_an_image_for_another_machine_is_run_with_a_word_from_the_first_time(
+    fresh_engine: Engine, docker_registry: DockerRegistry, settings: Any
+) -> None:
+    from nbcontainers.advice import Advice
+    from tests.crafted import base
+
+    name = f"{docker_registry.host}/pull/other:1"
+    registries.fill(docker_registry, "pull/other:1", [base()], architecture="riscv64")
+    for _ in range(2):
+        with pytest.warns(Advice, match="is for linux/riscv64, and this machine is"):
+            nbcontainers.run(name, "true", rm=True, network="none")
+    api.tag(name, own := f"{docker_registry.host}/pull/own:1")
+    with pytest.raises(NotFound, match=rf"^image {own} for linux/s390x cannot be pulled: ") as caught:
+        nbcontainers.run(own, "true", platform="linux/s390x", network="none")
+    assert "did you mean" not in caught.value.hint, "it is here, and no mistake"
+
+
 def test_what_is_nowhere_is_not_found(fresh_engine: Engine, docker_registry: DockerRegistry, settings: Any) -> None:
     with pytest.raises(NotFound, match=r"cannot be pulled: .*pull/absent:1 does not exist"):
         nbcontainers.run(f"{docker_registry.host}/pull/absent:1", network="none")
