@@ -98,8 +98,11 @@ def mounted(engine: Engine) -> set[str]:
 
 
 def _containers(engine: Engine) -> Iterator[tuple[dict[str, Any], list[Path]]]:
-    """Each container's record, and the folders that are lower layers of its root file system."""
-    for folder in engine.containers.glob("*"):
+    """Each container's record, and the folders that are lower layers of its root file system.
+
+    Hidden are those half made, whose layers are leased, and half removed, which need none any more.
+    """
+    for folder in engine.containers.glob("[!.]*"):
         try:
             recipe = json.loads((folder / "recipe.json").read_bytes())
             record = json.loads((folder / "container.json").read_bytes())
