@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import ImageError, InvalidArgument, NotFound
-from nbcontainers.image import layout
+from nbcontainers.image import layout, lease
 from nbcontainers.image.image import Image
 from nbcontainers.image.store import resolve
 from nbcontainers.image.transfer import Report
@@ -132,9 +132,10 @@ def _remember(engine: Engine, image: Image, to: Reference) -> None:
 
 
 def _check_blobs(engine: Engine, blobs: Sequence[Descriptor], what: str) -> None:
+    """And claims them: what was there before our lease would go with `image rm` otherwise."""
     for one in blobs:
         path = layout.blob(engine, one["digest"])
-        if not path.exists():
+        if not lease.claim(engine, [path]):
             raise NotFound(f"blob {one['digest']} of {what} is not in the store", hint="pull or load the image again")
         if path.stat().st_size != one["size"]:
             raise ImageError(
