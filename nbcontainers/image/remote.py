@@ -165,7 +165,7 @@ def _repository(engine: Engine, text: str) -> Reference:
             f"{text!r} names one image, not a repository",
             hint=f"%image tags {short(reference.repository)}",
         )
-    if reference.domain == LOCAL:
+    if reference.domain == LOCAL or str(references.parse(str(text), default_domain=LOCAL)) in layout.EMBEDDED:
         raise InvalidArgument(f"{text!r} is on this machine only", hint="%image ls shows the tags that are here")
     return reference
 
