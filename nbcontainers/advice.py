@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from typing import Any
 
 
 class Advice(UserWarning):
@@ -25,3 +26,11 @@ def advise(advice: Advice, stacklevel: int = 1) -> None:
         say(advice)
     else:
         warnings.warn(advice, stacklevel=stacklevel + 1)
+
+
+def advise_left_out(what: str, facts: Mapping[str, Any], stacklevel: int = 1) -> None:
+    """Say which files `what` lacks: `left_out` of them, of which `notes` tells (layer/pack.py). Nothing if it has all."""
+    if count := facts["left_out"]:
+        some = "; ".join(facts["notes"][:5])
+        more = f"; and {count - 5} more" if count > 5 else ""
+        advise(Advice(f"{what} lacks {count} of the files: {some}{more}"), stacklevel + 1)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypedDict
 
 from nbcontainers.container import store
 from nbcontainers.container.container import Container
+from nbcontainers.layer import lower
 from nbcontainers.layer.changes import Change, changes, merged
 
 
@@ -72,16 +73,11 @@ class Opened(NamedTuple):
 def opened(parts: Parts) -> Iterator[list[Opened]]:
     """The overlays, open. Where their files may be read: in the launcher's child."""
     with ExitStack() as stack:
-
-        def folder(path: str) -> int:
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            stack.callback(os.close, descriptor)
-            return descriptor
-
         found = [(part["name"], part["upper"], part["lowers"]) for part in parts["overlays"]]
         if parts["base"]:
             found.insert(0, ("", parts["base"], []))
-        yield [Opened(os.fsencode(name), folder(upper), [*map(folder, lowers)]) for name, upper, lowers in found]
+        folders = [lower.opened(stack, [upper, *lowers]) for _, upper, lowers in found]
+        yield [Opened(os.fsencode(one[0]), top, below) for one, (top, *below) in zip(found, folders, strict=True)]
 
 
 def all_changes(parts: Parts) -> Iterator[Change]:

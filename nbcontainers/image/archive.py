@@ -24,8 +24,7 @@ from nbcontainers.oci.image import (
     CONFIG,
     INDEXES,
     LAYER,
-    LAYER_GZIP,
-    LAYER_ZSTD,
+    LAYER_BY_CODEC,
     MANIFEST,
     MANIFESTS,
     REF_NAME,
@@ -36,8 +35,8 @@ from nbcontainers.oci.image import (
     is_texts,
     manifest,
     read_config,
-    read_descriptor,
     read_document,
+    read_index,
     read_manifest,
 )
 from nbcontainers.oci.platform import Platform
@@ -178,7 +177,7 @@ class _Loading:
     def _docker_layer(self, path: str, diff_id: str) -> Descriptor:
         """An uncompressed layer's digest is its DiffID; a compressed one is held to it when it is unpacked."""
         kind = codec.detect(self._members.open(path).read(16))
-        media_type = {"": LAYER, "gzip": LAYER_GZIP, "zstd": LAYER_ZSTD}.get(kind)
+        media_type = LAYER_BY_CODEC.get(kind)
         if media_type is None:
             raise ImageError(f"layer {path} is compressed with {kind}, which no image may be")
         expected = None if kind else descriptor(LAYER, diff_id, self._members.size(path))
@@ -191,7 +190,7 @@ class _Loading:
         """Several descriptors may name one image, or one name stand for several platforms."""
         index = read_document(document(self._members, "index.json"), "index.json")
         by_name: dict[str, list[Descriptor]] = {}
-        for entry in _manifests(index, "index.json"):
+        for entry in read_index(index, "index.json"):
             by_name.setdefault(self._oci_name(entry) or entry["digest"], []).append(entry)
         chosen: dict[str, Descriptor] = {}
         names: dict[str, list[str]] = {}
@@ -209,7 +208,7 @@ class _Loading:
 
     def _offered(self, index: dict[str, Any], depth: int = 0) -> list[Platform]:
         found = []
-        for entry in _manifests(index, "index.json"):
+        for entry in read_index(index, "an index"):
             if entry.get("mediaType") in INDEXES and depth < _NESTED and entry["digest"] not in self._seen:
                 self._seen.add(entry["digest"])
                 found += self._offered(read_document(blob(self._members, entry), "an index"), depth + 1)
@@ -226,9 +225,7 @@ class _Loading:
             return None
         self._seen.add(entry["digest"])
         nested = read_document(blob(self._members, entry), f"index {entry['digest']}")
-        if "layers" in nested or "config" in nested:
-            raise ImageError(f"index {entry['digest']} claims to be a manifest as well")
-        fitting = platforms.choose(_manifests(nested, "an index"), self._wanted)
+        fitting = platforms.choose(read_index(nested, f"index {entry['digest']}"), self._wanted)
         return next((found for one in fitting if (found := self._choose(one, depth + 1))), None)
 
     def _oci_image(self, entry: Descriptor, names: list[str]) -> Loaded | None:
@@ -254,10 +251,3 @@ class _Loading:
         if text and not set(text) & {"/", ":"} and re.fullmatch(r"latest|v?\d.*", text):
             return f"{self._members.stem}:{text}"
         return text
-
-
-def _manifests(index: dict[str, Any], what: str) -> list[Descriptor]:
-    listed = index.get("manifests") or []
-    if not isinstance(listed, list):
-        raise ImageError(f"{what} has no list of manifests")
-    return [read_descriptor(one, f"an entry of {what}") for one in listed]

@@ -32,8 +32,8 @@ from nbcontainers.oci.image import (
     Manifest,
     descriptor,
     read_config,
-    read_descriptor,
     read_document,
+    read_index,
     read_manifest,
 )
 from nbcontainers.oci.platform import Platform
@@ -274,7 +274,8 @@ def _choose(
         raise ImageError(
             f"{what} has more than {_NESTED} indexes one in another", hint="ask its maker for another form"
         )
-    entries, seen = _entries(content, what), set() if seen is None else seen
+    entries = read_index(read_document(content, f"the index of {what}"), f"the index of {what}")
+    seen = set() if seen is None else seen
     for fitting in platforms.choose(entries, wanted):
         if fitting["digest"] in seen:
             continue
@@ -286,14 +287,6 @@ def _choose(
             if len(entries) == 1:
                 raise
     raise _no_platform(entries, wanted, what)
-
-
-def _entries(content: bytes, what: str) -> list[Descriptor]:
-    document = read_document(content, f"the index of {what}")
-    listed = document.get("manifests") or []
-    if not isinstance(listed, list) or "layers" in document or "config" in document:
-        raise ImageError(f"the index of {what} is of another form than image-index.md's", hint="try another tag")
-    return [read_descriptor(entry, f"an entry of the index of {what}") for entry in listed]
 
 
 def _no_platform(entries: Sequence[Descriptor], wanted: Platform, what: str) -> NotFound:

@@ -177,7 +177,7 @@ def _members(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, bytes, bytes]]:
     """Path, type and hash of the data of each member; b"" for the hash of what has none of its own."""
     reader = tar.Reader(pieces)
     for entry in reader:
-        hashed = digests.hasher("sha256:" + "0" * 64)
+        hashed = digests.hasher()
         plain = entry.type == tar.REGULAR and entry.map is None
         for view in reader.data() if plain else ():
             hashed.update(view)
@@ -203,7 +203,7 @@ def _check(root: int, path: bytes, kind: bytes, content: bytes, last: dict[bytes
 
 
 def _sum(root: int, path: bytes) -> bytes:
-    hashed = digests.hasher("sha256:" + "0" * 64)
+    hashed = digests.hasher()
     with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root), "rb", buffering=0) as file:
         while piece := file.read(_PIECE):
             hashed.update(piece)
