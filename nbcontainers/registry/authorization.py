@@ -84,6 +84,8 @@ class Authorization:
     def refused(self, doing: str, said: str = "") -> RegistryError:
         """The error for a 401 that nothing of ours helps against."""
         known = self.credentials
+        for secret in filter(None, (known.password, known.identity_token) if known else ()):
+            said = said.replace(secret, "…")  # a server may say what it was sent
         because = f" ({said})" if said else ""
         if known is None:
             message = f"{self.key} does not let us in without a login: {doing} does not exist or is private"

@@ -191,6 +191,14 @@ def test_what_no_token_helps_against(liar: Liar) -> None:
     assert f"refuses user me: a wrong password, or no right to {liar.host}/a/b:1" in error.message
 
 
+def test_a_server_that_repeats_our_secrets() -> None:
+    known = Credentials("me", "tulip-7", "iris-8")
+    error = Authorization(
+        Transport(Settings(), lambda host: True), "a.b", "a.b", lambda: known, insecure=False
+    ).refused("x", "no tulip-7, iris-8")
+    assert "(no …, …)" in error.message
+
+
 def test_several_threads_share_a_token(liar: Liar) -> None:
     guarded = Guarded(liar)
     with repository(liar) as one:
