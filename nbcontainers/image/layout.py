@@ -183,9 +183,7 @@ def read_blob(engine: Engine, wanted: Descriptor) -> bytes:
             content = file.read(MAX_DOCUMENT + 1)
     except FileNotFoundError:
         raise NotFound(f"blob {wanted['digest']} is not in the store", hint="load or import the image again") from None
-    hashed = digests.hasher(wanted["digest"])
-    hashed.update(content)
-    if not wanted["digest"].endswith(hashed.hexdigest()):
+    if digests.of(content, wanted["digest"]) != wanted["digest"]:
         raise ImageError(
             f"blob {wanted['digest']} is damaged", hint="remove the image with %image rm -f and load it again"
         )
@@ -221,7 +219,7 @@ def put_document(engine: Engine, document: Any, media_type: str) -> Descriptor:
 
 
 def _copy(chunks: Iterable[bytes], file: Any, expected: Descriptor | None) -> tuple[str, int]:
-    hashed = digests.hasher(expected["digest"] if expected else "sha256:" + "0" * 64)
+    hashed = digests.hasher(expected["digest"] if expected else "")
     limit = expected["size"] if expected else None
     size = 0
     for chunk in chunks:
@@ -268,7 +266,12 @@ def _publish(file: Any, target: Path, put: Callable[[str, Path], None] = os.rena
         put(file.name, target)
     except FileExistsError:
         return  # os.link: somebody else was first
-    folder = os.open(target.parent, os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
+    sync_folder(target.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """What was renamed into it stays, also after a power cut."""
+    folder = os.open(path, os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(folder)
     finally:

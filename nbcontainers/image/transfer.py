@@ -170,6 +170,4 @@ class _Transfer:
             fetch.publish(target)
             folders.add(target.parent)
         for folder in folders:
-            descriptor = os.open(folder, os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
-            os.fsync(descriptor)
-            os.close(descriptor)
+            layout.sync_folder(folder)
