@@ -43,8 +43,6 @@ from nbcontainers.registry.failure import clean
 
 Progress = Callable[[dict[str, Any]], None]
 _NESTED = 3
-_ELSEWHERE = (401, 403, 404)
-"""HTTP statuses after which the next registry is asked."""
 
 
 class Request(TypedDict):
@@ -104,7 +102,7 @@ def _of_registry(
             else:
                 found = [tag] if len(candidates) == 1 or work.call("pulling:has", where=where, tag=tag) else []
         except RegistryError as error:
-            if error.details.get("status") not in _ELSEWHERE or reference is candidates[-1]:
+            if error.details.get("status") not in names.ELSEWHERE or reference is candidates[-1]:
                 raise
             continue
         if found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from nbcontainers.advice import Advice, advise
@@ -13,8 +13,6 @@ from nbcontainers.image.store import close_names, resolve
 from nbcontainers.oci.reference import LOCAL
 
 POLICIES = ("missing", "always", "newer", "never")
-_ABSENT = (None, 401, 403, 404)
-"""HTTP statuses after which the name may well be a typing mistake; None: nobody answered."""
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -72,9 +70,10 @@ def _fits(image: Image, platform: str) -> bool:
 def _pull(engine: Engine, text: str, platform: str, progress: Progress | None) -> str:
     """From the first registry that has it. Where none has, the name may be mistyped: NotFound."""
     from nbcontainers.image import api
+    from nbcontainers.registry import names, settings
 
     failed: Error | None = None
-    for reference in _candidates(engine, text):
+    for reference in names.candidates(text, settings.load(engine)):
         if reference.domain == LOCAL:  # of this machine only: there is no registry to ask
             continue
         try:
@@ -82,12 +81,13 @@ def _pull(engine: Engine, text: str, platform: str, progress: Progress | None) -
             return image.reference
         except RegistryError as error:
             failed = error
-            if error.details.get("status") not in _ABSENT:
+            if error.details.get("status") not in names.ELSEWHERE:
                 break
     if failed is None:
         resolve(engine, text)
         return text
-    kind = NotFound if failed.details.get("status") in _ABSENT else type(failed)
+    absent = failed.details.get("status") in (None, *names.ELSEWHERE)  # or nobody answered: it may be mistyped
+    kind = NotFound if absent else type(failed)
     what, guess = _missed(engine, text, platform)
     message = f"{what} cannot be pulled: {failed.message}"
     raise kind(message, hint=f"{guess}{failed.hint}", **{**failed.details, "image": text}) from None
@@ -102,9 +102,3 @@ def _missed(engine: Engine, text: str, platform: str) -> tuple[str, str]:
         guess = f"did you mean {' or '.join(close)}? " if close else ""
         return f"no image {text!r} in the store, and it", guess
     return f"image {text}{f' for {platform}' if platform else ''}", ""
-
-
-def _candidates(engine: Engine, text: str) -> Iterator[Any]:
-    from nbcontainers.registry import names, settings
-
-    yield from names.candidates(text, settings.load(engine))
