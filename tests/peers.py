@@ -61,7 +61,13 @@ exit $status
 """
 """What is left in a hierarchy keeps it alive after its last mount, so the peers' empty folders go at the end."""
 
-PARENTS = ("libpod_parent/conmon", "libpod_parent", "docker/buildkit", "docker", "buildah")  # that podman and Docker never remove
+PARENTS = (
+    "libpod_parent/conmon",
+    "libpod_parent",
+    "docker/buildkit",
+    "docker",
+    "buildah",
+)  # that podman and Docker never remove
 
 
 def isolated(*command: str, hugetlb: bool = False) -> list[str]:
