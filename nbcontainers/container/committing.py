@@ -51,7 +51,7 @@ def _commit(
     settings = config.get("config") or {}
     change.apply(settings, changes)
     [part] = known["overlays"]
-    with frozen(container) if pause else nullcontext():
+    with parts.present(container), frozen(container) if pause else nullcontext():
         added = layer_of(
             engine, part["upper"], part["lowers"], base.config["rootfs"]["diff_ids"], skip=known["mounts"],
             epoch=epoch(),

@@ -15,7 +15,7 @@ def export(container: Container, output: str) -> dict[str, Any]:
     from nbcontainers.launcher.client import call
 
     known = roots.of(container)
-    with outputs.archive(output) as file:
+    with outputs.archive(output) as file, roots.present(container):
         file.flush()
         facts: dict[str, Any] = call("nbcontainers.container.exporting:write", fds=[file.fileno()], parts=known)
     advise_left_out(f"the tar of container {container.name}", facts, stacklevel=3)

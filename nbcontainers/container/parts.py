@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, TypedDict
 
 from nbcontainers.container import store
 from nbcontainers.container.container import Container
+from nbcontainers.errors import Error
 from nbcontainers.layer import lower
 from nbcontainers.layer.changes import Change, changes, merged
 
@@ -55,6 +56,18 @@ def of(container: Container) -> Parts:
         "overlays": overlays, "base": skeleton.get("root", ""), "skeleton": skeleton, "mounts": mounts,
         "userxattr": container.engine.rootless,
     }  # fmt: skip
+
+
+@contextmanager
+def present(container: Container) -> Generator[None]:
+    """Around what reads the folders. Raises NotFound if the container was removed meanwhile: then what was read of it
+    may lack files, and nobody was told."""
+    try:
+        yield
+    except (Error, OSError):
+        store.read(container.engine, container.id, "recipe.json")
+        raise
+    store.read(container.engine, container.id, "recipe.json")
 
 
 def _binds(step: dict[str, Any]) -> bool:

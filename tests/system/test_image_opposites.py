@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from nbcontainers.container import api as containers
+from nbcontainers.container import committing
 from nbcontainers.engine import Engine
 from nbcontainers.errors import NotFound
-from nbcontainers.image import api, layout, stack, work
+from nbcontainers.image import api, layout, making, work
+from nbcontainers.launcher import client
 from tests import tarballs as t
 from tests.registries import Asked, Liar, Said, digest_of
 
@@ -61,7 +64,44 @@ def test_a_tree_while_the_image_is_removed(here: Engine, monkeypatch: pytest.Mon
             api.rm(NAME, force=True)
         return call(target, **words)
 
-    monkeypatch.setattr(stack.work, "call", removed_first)
+    monkeypatch.setattr(work, "call", removed_first)
     rows = api.tree()
     assert [row["added"] for row in rows] == [1, 1]
     assert layout.read_index(here).manifests == []
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_container_that_is_removed_while_it_is_read(
+    fresh_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    """What was read of it is no image, no tar and no list: files may be missing."""
+
+    def beside(work: Any) -> Any:
+        def both(*arguments: Any, **words: Any) -> Any:
+            if str(arguments[0]).rpartition(":")[2] not in ("write", "look") and work is not layer_of:
+                return work(*arguments, **words)
+            if before:
+                containers.rm("going", force=True)
+            result = work(*arguments, **words)
+            if not before:
+                containers.rm("going", force=True)
+            return result
+
+        return both
+
+    layer_of = making.layer_of
+    monkeypatch.setattr(committing, "layer_of", beside(layer_of))
+    monkeypatch.setattr(client, "call", beside(client.call))
+    output = tmp_path / "out.tar"
+    index = None
+    for verb in (
+        lambda: containers.commit("going", "made:1"),
+        lambda: containers.export("going", output=str(output)),
+        lambda: containers.diff("going"),
+    ):
+        containers.create("mini", "true", name="going")
+        index = index or layout.read_index(fresh_engine).manifests
+        with pytest.raises(NotFound, match="was removed"):
+            verb()
+    assert layout.read_index(fresh_engine).manifests == index
+    assert not list(tmp_path.iterdir())
