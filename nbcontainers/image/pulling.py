@@ -92,12 +92,14 @@ def _of_registry(
 ) -> Iterator[Request]:
     """From the first registry that has it, of those that a short name can mean."""
     candidates = names.candidates(text, settings.load(engine))
+    if all_tags and not references.is_repository(text):
+        hint = f"%image pull -a {candidates[0].repository}"
+        raise InvalidArgument("--all-tags goes with a name without tag", hint=hint)
     for reference in candidates:
         where = of_registry(engine, reference, tls_verify)
         tag = reference.digest or reference.tag
         try:
             if all_tags:
-                _refuse_tag(text, reference)
                 found: list[str] = work.call("pulling:tags", where=where)
             else:
                 found = [tag] if len(candidates) == 1 or work.call("pulling:has", where=where, tag=tag) else []
@@ -110,11 +112,6 @@ def _of_registry(
             return
     searched = ", ".join(reference.domain for reference in candidates)
     raise NotFound(f"no image {text!r} at {searched}", hint="check its name and tag: %image tags NAME")
-
-
-def _refuse_tag(text: str, reference: Reference) -> None:
-    if ":" in text.rpartition("/")[2] or reference.digest:
-        raise InvalidArgument("--all-tags goes with a name without tag", hint=f"%image pull -a {reference.repository}")
 
 
 def _request(where: Where, reference: Reference, tag: str, platform: str) -> Request:

@@ -60,7 +60,7 @@ def _wanted(engine: Engine, text: str, destination: str, *, all_tags: bool) -> l
     to = _destination(image, text, destination)
     if not all_tags:
         return [(image, to)]
-    if to.tag != "latest" and to.tag in (destination or text):
+    if not references.is_repository(destination.removeprefix("docker://") or text):
         raise InvalidArgument("--all-tags goes with a name without tag", hint=f"%image push -a {to.repository}")
     ours = references.parse(image.reference or text, default_domain=references.LOCAL).repository
     found = sorted(name for name in layout.read_index(engine).names if references.parse(name).repository == ours)

@@ -160,7 +160,7 @@ def _repository(engine: Engine, text: str) -> Reference:
     from nbcontainers.registry import names, settings
 
     reference = names.candidates(str(text), settings.load(engine))[0]
-    if reference.digest or ":" in str(text).rpartition("/")[2]:
+    if not references.is_repository(str(text)):
         raise InvalidArgument(
             f"{text!r} names one image, not a repository",
             hint=f"%image tags {short(reference.repository)}",
