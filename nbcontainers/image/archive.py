@@ -8,7 +8,7 @@ archive leaves the store as it was.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from nbcontainers.advice import Advice, advise
@@ -17,6 +17,7 @@ from nbcontainers.errors import ImageError, InvalidArgument
 from nbcontainers.image import layout, work
 from nbcontainers.image.image import Image
 from nbcontainers.image.members import Members, blob, blob_name, document, naming, opened
+from nbcontainers.image.progress import Listener
 from nbcontainers.layer import codec
 from nbcontainers.oci import platform as platforms
 from nbcontainers.oci import reference as references
@@ -45,8 +46,6 @@ CONTAINERD_NAME = "io.containerd.image.name"
 """Annotation of Docker 25 and later, and of containerd: the whole name; ref.name is the tag alone there."""
 _NESTED = 3
 
-Progress = Callable[[dict[str, Any]], None]
-
 
 class Loaded(NamedTuple):
     """One image whose blobs are in the store: its manifest, and the names it is to get."""
@@ -57,7 +56,7 @@ class Loaded(NamedTuple):
     diff_ids: list[str]
 
 
-def load(engine: Engine, file: str, platform: str = "", progress: Progress | None = None) -> list[Image]:
+def load(engine: Engine, file: str, platform: str = "", progress: Listener | None = None) -> list[Image]:
     """Load every image of the archive or layout folder `file`, of indexes that for `platform` (default: this machine).
 
     Raises ImageError; then nothing was loaded. A name that is none is told in a warning, and its image comes without.
@@ -76,7 +75,7 @@ def load(engine: Engine, file: str, platform: str = "", progress: Progress | Non
     return [Image(engine, one.manifest["digest"], (one.names or [""])[0], one.manifest["size"]) for one in found]
 
 
-def _unpack(engine: Engine, one: Loaded, progress: Progress | None) -> None:
+def _unpack(engine: Engine, one: Loaded, progress: Listener | None) -> None:
     tell = progress or (lambda event: None)
     sizes = [{"digest": layer["digest"], "size": layer["size"]} for layer in one.layers]
     tell({"event": "image", "reference": (one.names or [""])[0], "verb": "load", "layers": sizes})

@@ -7,7 +7,7 @@ launcher: the kernel's process stays free for its cell. A name appears only when
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -16,6 +16,7 @@ from nbcontainers.errors import ImageError, InvalidArgument, NotFound, RegistryE
 from nbcontainers.image import layout, lease, transfer, work
 from nbcontainers.image.fetch import Fetch, Manner, Source
 from nbcontainers.image.image import Image
+from nbcontainers.image.progress import Listener
 from nbcontainers.image.source import Where, of_registry, open_source, repository
 from nbcontainers.image.transfer import Report
 from nbcontainers.oci import platform as platforms
@@ -41,7 +42,6 @@ from nbcontainers.oci.reference import Reference
 from nbcontainers.registry import names, settings
 from nbcontainers.registry.failure import clean
 
-Progress = Callable[[dict[str, Any]], None]
 _NESTED = 3
 
 
@@ -68,7 +68,7 @@ def pull(
     platform: str = "",
     all_tags: bool = False,
     tls_verify: bool | None = None,
-    progress: Progress | None = None,
+    progress: Listener | None = None,
 ) -> list[Image]:
     """Bring in the image, or all that have a tag. `text`: a reference, oci:DIR[:TAG], oci-archive: or docker-archive:FILE.
 
@@ -144,7 +144,7 @@ def _name_of(tag: str, stem: str) -> str:
     return ""
 
 
-def _bring(engine: Engine, request: Request, progress: Progress | None) -> Image:
+def _bring(engine: Engine, request: Request, progress: Listener | None) -> Image:
     with layout.adding(engine):
         target, previous = _transfer(engine, request, progress), None
         name = request["name"]
@@ -160,7 +160,7 @@ def _bring(engine: Engine, request: Request, progress: Progress | None) -> Image
     return Image(engine, target["digest"], name, target["size"])
 
 
-def _transfer(engine: Engine, request: Request, progress: Progress | None) -> Descriptor:
+def _transfer(engine: Engine, request: Request, progress: Listener | None) -> Descriptor:
     """The manifest's descriptor, with notes of where it came from: a later pull or push asks less for knowing them."""
     try:
         found = _call(engine, request, progress)
@@ -176,7 +176,7 @@ def _transfer(engine: Engine, request: Request, progress: Progress | None) -> De
     return found["manifest"] | ({"annotations": notes} if notes else {})
 
 
-def _call(engine: Engine, request: Request, progress: Progress | None) -> Found:
+def _call(engine: Engine, request: Request, progress: Listener | None) -> Found:
     listener = progress or (lambda event: None)  # an event that nobody takes tells the child that we are gone
     found: Found = work.call("pulling:inside", on_event=listener, engine=work.place(engine), request=request)
     return found
@@ -203,7 +203,7 @@ def has(where: Where, tag: str) -> bool:
         return source.head(tag) is not None
 
 
-def inside(engine: dict[str, Any], request: Request, on_event: Progress | None = None) -> Found:
+def inside(engine: dict[str, Any], request: Request, on_event: Listener | None = None) -> Found:
     """Bring the image's content into the store; what it is. Raises as `pull` does, and then nothing was added."""
     here = work.at(engine)
     source, manner = open_source(request["where"])

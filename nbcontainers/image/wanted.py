@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from nbcontainers.advice import Advice, advise
 from nbcontainers.engine import Engine
 from nbcontainers.errors import Error, InvalidArgument, NotFound, RegistryError
 from nbcontainers.image.image import Image
+from nbcontainers.image.progress import Listener
 from nbcontainers.image.store import close_names, resolve
 from nbcontainers.oci.reference import LOCAL
 
 POLICIES = ("missing", "always", "newer", "never")
 
-Progress = Callable[[dict[str, Any]], None]
-
 
 def ensure(
-    engine: Engine, text: str, policy: str = "missing", platform: str = "", progress: Progress | None = None
+    engine: Engine, text: str, policy: str = "missing", platform: str = "", progress: Listener | None = None
 ) -> str:
     """A name of the image that is in the store now: `text` itself, or what it was pulled as.
 
@@ -67,7 +63,7 @@ def _fits(image: Image, platform: str) -> bool:
     return not platform
 
 
-def _pull(engine: Engine, text: str, platform: str, progress: Progress | None) -> str:
+def _pull(engine: Engine, text: str, platform: str, progress: Listener | None) -> str:
     """From the first registry that has it. Where none has, the name may be mistyped: NotFound."""
     from nbcontainers.image import api
     from nbcontainers.registry import names, settings
