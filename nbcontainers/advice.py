@@ -7,9 +7,14 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
+from nbcontainers.errors import plain
+
 
 class Advice(UserWarning):
-    """It works, but perhaps not as meant."""
+    """It works, but perhaps not as meant. It may quote strangers, and drives no terminal all the same."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(plain(text))
 
 
 class MovingTag(Advice):

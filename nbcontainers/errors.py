@@ -17,8 +17,8 @@ class Error(Exception):
     kinds: ClassVar[dict[str, type[Error]]] = {}
 
     def __init__(self, message: str, *, hint: str = "", **details: Any) -> None:
-        self.message = _plain(message)
-        self.hint = _plain(hint)
+        self.message = plain(message)
+        self.hint = plain(hint)
         super().__init__(self.message)
         self.details = details
 
@@ -55,7 +55,7 @@ class Error(Exception):
         return cls(f"{doing}: {error}", hint=hint, errno=error.errno, path=error.filename and str(error.filename))
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Lines without control characters: messages quote strangers, and are shown on terminals that such letters drive."""
     if text.isprintable():
         return text
