@@ -135,11 +135,14 @@ def sweep(engine: Engine) -> dict[str, int]:
 
 @contextmanager
 def unless_all_is_well(engine: Engine) -> Generator[None]:
-    """What the block added in vain goes when it raises, and the store is as it was."""
+    """What the block added in vain goes when it raises, and the store is as it was; the block's own error is what counts."""
     try:
         yield
-    except BaseException:
-        sweep(engine)
+    except BaseException as error:
+        try:
+            sweep(engine)
+        except (OSError, Error) as failed:
+            error.add_note(f"what was added in vain is still there: {failed}")
         raise
 
 

@@ -42,10 +42,10 @@ class Blob:
         try:
             count = self._answer.readinto(view)
         except RegistryError:
-            self.distrust()
+            self.endpoint.avoided = True
             raise
         if not count and view:
-            self.distrust()
+            self.endpoint.avoided = True
             raise self._error(f"closed the connection with {self.left} bytes of {self.digest} to come", retry=True)
         self.left -= count
         return count
@@ -60,11 +60,6 @@ class Blob:
         if not buffer and size:
             self.readinto(bytearray(1))
         return bytes(buffer)
-
-    def distrust(self) -> bool:
-        """What came broke off, or is not what its digest says. A mirror is not asked again: whether there is more to ask."""
-        self.endpoint.avoided = True
-        return self.endpoint.source.mirror
 
     def _check_end(self) -> None:
         """Nothing may come after the last byte; looked for only where the length was not told."""

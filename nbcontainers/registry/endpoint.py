@@ -30,7 +30,7 @@ class Endpoint:
             self.transport, source.host, source.key, find, insecure=source.insecure
         )  # fmt: skip
         self.scopes = frozenset({f"repository:{source.path}:{actions}"} if source.path else ())
-        self.avoided = False
+        self.avoided = False  # a mirror that failed, or broke off, is not asked again
         self._base = ""
         self._finding = threading.Lock()
 
