@@ -10,6 +10,7 @@ The words:
   container   a process with an image's file system and namespaces, cgroup and limits of its own
   namespace   what a process sees: its processes, mounts, network, host name, users
   cgroup      what a process gets: memory, CPU, processes, disk; also where it is measured
+  network     a bridge with addresses of its own; its containers find each other by name
   volume      a folder that outlives the containers using it
   bundle      a container on disk: config.json (OCI runtime-spec) beside what its monitor wrote
   monitor     the small process beside each container: output, log, exit status, clean-up

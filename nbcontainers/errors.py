@@ -7,6 +7,7 @@ notebook as two to five lines instead of a traceback, while the cell still fails
 from __future__ import annotations
 
 import errno
+import os
 from typing import Any, ClassVar, Self
 
 
@@ -16,9 +17,9 @@ class Error(Exception):
     kinds: ClassVar[dict[str, type[Error]]] = {}
 
     def __init__(self, message: str, *, hint: str = "", **details: Any) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = plain(message)
+        self.hint = plain(hint)
+        super().__init__(self.message)
         self.details = details
 
     def __init_subclass__(cls) -> None:
@@ -54,21 +55,36 @@ class Error(Exception):
         return cls(f"{doing}: {error}", hint=hint, errno=error.errno, path=error.filename and str(error.filename))
 
 
+def plain(text: str) -> str:
+    """Lines without control characters: messages quote strangers, and are shown on terminals that such letters drive."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
 _ROOM = "make room: type system prune, image rm NAME, or set NBCONTAINERS_ROOT to a folder of another disk"
+_NO_THREAD = "can't start new thread"
+"""What threading.Thread.start says for EAGAIN and ENOMEM alike, in a RuntimeError."""
 _OF_THE_HOST = {
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
+    errno.EFBIG: "raise the largest size of a file, as with ulimit -f unlimited, or use a disk that takes larger ones",
     errno.EROFS: "set NBCONTAINERS_ROOT and NBCONTAINERS_RUN to folders that can be written to",
     errno.EACCES: "set NBCONTAINERS_ROOT and NBCONTAINERS_RUN to folders of your own",
     errno.EMFILE: "allow more open files, as with ulimit -n 1024, and start the notebook server again",
     errno.ENFILE: "the whole host has too many files open: close some",
     errno.ENOMEM: "free memory on the host, or raise the limit of the notebook server",
-    errno.EAGAIN: "there are too many processes: end some, or raise ulimit -u of the notebook server",
+    errno.EAGAIN: "there are too many processes or too little memory: end some, or raise ulimit -u and -v of the "
+    "notebook server",
 }
 
 
 def of_the_host(error: BaseException) -> Error | None:
     """What the host refused (a full disk, no more open files, …) with what to type; None for any other failure."""
+    if isinstance(error, RuntimeError) and str(error) == _NO_THREAD:
+        error = OSError(errno.EAGAIN, _NO_THREAD)
+    if isinstance(error, MemoryError):
+        error = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
     if not isinstance(error, OSError) or error.errno not in _OF_THE_HOST:
         return None
     path = error.filename.decode("utf-8", "replace") if isinstance(error.filename, bytes) else error.filename

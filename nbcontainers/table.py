@@ -50,6 +50,12 @@ def text(value: object) -> str:
     return str(value)
 
 
+def few(value: object) -> str:
+    """The first two of a list, or of what commas join, and how many more there are: an image may have dozens of names."""
+    items = text(value).split(", ")
+    return ", ".join(items if len(items) < 4 else [*items[:2], f"and {len(items) - 2} more"])
+
+
 def bytes_(value: object) -> str:
     """Powers of 1024 under their IEC names, four digits: `42MiB`, `1.25GiB`."""
     if not isinstance(value, (int, float)):

@@ -168,11 +168,13 @@ def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def image_of(layers: Sequence[bytes], media_type: str = LAYER, diff_ids: Sequence[str] = ()) -> dict[str, bytes]:
+def image_of(
+    layers: Sequence[bytes], media_type: str = LAYER, diff_ids: Sequence[str] = (), *, architecture: str = "amd64"
+) -> dict[str, bytes]:
     """The blobs of an image by digest, its manifest last."""
     config = encode(
         {
-            "architecture": "amd64", "os": "linux", "config": {"Cmd": ["/bin/true"]},
+            "architecture": architecture, "os": "linux", "config": {"Cmd": ["/bin/true"]},
             "rootfs": {"type": "layers", "diff_ids": list(diff_ids) or [digest_of(layer) for layer in layers]},
         }
     )  # fmt: skip
@@ -186,10 +188,17 @@ def image_of(layers: Sequence[bytes], media_type: str = LAYER, diff_ids: Sequenc
     return {digest_of(one): one for one in (*layers, config, manifest)}
 
 
-def fill(registry: DockerRegistry, name: str, layers: Sequence[bytes], media_type: str = LAYER) -> bytes:
+def fill(
+    registry: DockerRegistry,
+    name: str,
+    layers: Sequence[bytes],
+    media_type: str = LAYER,
+    *,
+    architecture: str = "amd64",
+) -> bytes:
     """Put an image of these layers (uncompressed tars, unless `media_type` says more) under PATH:TAG; its manifest."""
     path, _, tag = name.partition(":")
-    *blobs, (_, manifest) = image_of(layers, media_type).items()
+    *blobs, (_, manifest) = image_of(layers, media_type, architecture=architecture).items()
     for digest, content in blobs:
         _, headers, _ = registry.request("POST", f"/v2/{path}/blobs/uploads/")
         at = urlsplit(headers["Location"])

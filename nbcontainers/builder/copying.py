@@ -67,7 +67,7 @@ def copy(
         root = _root(stack, lowers, scratch, rootless=engine.rootless)
         _put_all(order, root, scratch, rootless=engine.rootless)
         return making.add(
-            [str(engine.root), str(engine.run)], engine.rootless, f"{scratch}/upper", lowers, diff_ids, [], "gzip", epoch
+            place, f"{scratch}/upper", lowers, diff_ids, [], "gzip", epoch
         )  # fmt: skip
 
 
@@ -166,10 +166,9 @@ def finish(
     place: dict[str, Any], lowers: list[str], diff_ids: list[str], skip: list[str], scratch: str, epoch: int | None
 ) -> Added:
     """The layer of what a container left in `scratch`/upper; the folder goes in the same breath."""
-    engine = work.at(place)
     try:
         return making.add(
-            [str(engine.root), str(engine.run)], engine.rootless, f"{scratch}/upper", lowers, diff_ids, skip, "gzip", epoch
+            place, f"{scratch}/upper", lowers, diff_ids, skip, "gzip", epoch
         )  # fmt: skip
     finally:
         snapshot.discard([f"{scratch}/{name}" for name in ("upper", "work", "root", "mounts")])

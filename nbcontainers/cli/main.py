@@ -77,7 +77,8 @@ def _command(words: list[str]) -> tuple[Verb | None, str, list[str]]:
         return meant, f"{PROGRAM} {words[0]}", words[1:]
     known = [*verbs.objects(), *(word for word in SHORTCUTS if verbs.shortcut(word))]
     close = get_close_matches(words[0], known, 1, 0.5)
-    guess = f"did you mean {close[0]}? " if close else ""
+    nearest = verbs.elsewhere(words[0]) or "".join(close)
+    guess = f"did you mean {nearest}? " if nearest else ""
     raise InvalidArgument(f"{PROGRAM} has no command {words[0]!r}", hint=f"{guess}type {PROGRAM} --help")
 
 

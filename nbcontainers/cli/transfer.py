@@ -223,7 +223,7 @@ def cut(line: str, columns: int) -> str:
 def _begun(progress: Progress, event: Event) -> str:
     layers = event.get("layers") or []
     size = amount(sum(one.get("size") or 0 for one in layers))
-    return f"{progress.doing} {event.get('reference') or progress.name}: {len(layers)} layers, {size}"
+    return f"{progress.doing} {event.get('reference') or progress.name}: {len(layers)} layer{'s' * (len(layers) != 1)}, {size}"
 
 
 def write(stream: TextIO, text: str) -> None:

@@ -99,6 +99,12 @@ def verb(object: str, name: str, typed: str) -> Verb:
     raise InvalidArgument(f"{typed} has no verb {name!r}", hint=f"{guess}type {typed} --help")
 
 
+def elsewhere(name: str) -> str:
+    """The verb `name` of any object as one types it, the images' first: `tags` is `image tags`; "" for none."""
+    found = [object for object in ("image", *objects()) if name in verbs(object)]
+    return f"{found[0]} {name}" if found else ""
+
+
 def as_typed(hint: str, prefix: str) -> str:
     """A hint's commands as this face types them: `container rm web` is `%container rm web` in a notebook."""
     for object in objects():

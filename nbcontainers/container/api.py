@@ -154,7 +154,7 @@ def inspect(*containers: Many, engine: Engine | None = None) -> list[dict[str, A
     """Everything known of containers: how they were made, how they are, the limits in force, what they used."""
     from nbcontainers.container import listing
 
-    return [listing.inspect(handle) for handle in find_all(engine or default_engine(), needed(containers))]
+    return listing.inspect_all(engine or default_engine(), needed(containers))
 
 
 def rm(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from contextlib import nullcontext
-from datetime import UTC, datetime
 from typing import Any
 
+from nbcontainers.advice import advise_left_out
 from nbcontainers.container import parts
 from nbcontainers.container.container import Container
 from nbcontainers.container.stillness import frozen
@@ -17,7 +16,7 @@ from nbcontainers.image import change, layout, lease, removal, store
 from nbcontainers.image.image import Image
 from nbcontainers.image.making import Added, layer_of
 from nbcontainers.oci import reference as references
-from nbcontainers.oci.image import CONFIG, LAYER, MANIFEST, Descriptor, descriptor, encode, manifest
+from nbcontainers.oci.image import CONFIG, LAYER, MANIFEST, Descriptor, created, descriptor, encode, epoch, manifest
 
 
 def commit(
@@ -28,12 +27,8 @@ def commit(
     Raises InvalidState where there is no image to build on; after any error the store is as it was.
     """
     name = _free_name(reference)
-    try:
-        with lease.adding(container.engine):
-            return _commit(container, name, author, message, changes, pause=pause)
-    except BaseException:
-        removal.sweep(container.engine)
-        raise
+    with removal.unless_all_is_well(container.engine), lease.adding(container.engine):
+        return _commit(container, name, author, message, changes, pause=pause)
 
 
 def _free_name(reference: str) -> str:
@@ -56,11 +51,12 @@ def _commit(
     settings = config.get("config") or {}
     change.apply(settings, changes)
     [part] = known["overlays"]
-    with frozen(container) if pause else nullcontext():
+    with parts.present(container), frozen(container) if pause else nullcontext():
         added = layer_of(
             engine, part["upper"], part["lowers"], base.config["rootfs"]["diff_ids"], skip=known["mounts"],
-            epoch=_epoch(),
+            epoch=epoch(),
         )  # fmt: skip
+    advise_left_out(f"the image of container {container.name}", added, stacklevel=4)
     command = " ".join(container.record["command"])
     config |= _next(config, added, *map(_text, (command, author, message))) | {"config": settings}
     target = _put(container, base, config, added)
@@ -95,23 +91,16 @@ def _base(container: Container, known: parts.Parts) -> Image:
     return base
 
 
-def _epoch() -> int | None:
-    text = os.environ.get("SOURCE_DATE_EPOCH", "")
-    return int(text) if text.isdigit() else None
-
-
 def _next(config: dict[str, Any], added: Added, command: str, author: str, message: str) -> dict[str, Any]:
     """What the layer changes in the image config, but for `config` itself."""
-    epoch = _epoch()
-    moment = datetime.now(UTC) if epoch is None else datetime.fromtimestamp(epoch, UTC)
-    created = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-    step: dict[str, Any] = {"created": created, "created_by": command}
+    now = created()
+    step: dict[str, Any] = {"created": now, "created_by": command}
     step |= {"author": author} if author else {}
     step |= {"comment": message} if message else {}
     step |= {} if added["entries"] else {"empty_layer": True}
     diff_ids = [*config["rootfs"]["diff_ids"], *([added["diff_id"]] if added["entries"] else [])]
     found = {
-        "created": created, "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        "created": now, "rootfs": {"type": "layers", "diff_ids": diff_ids},
         "history": [*(config.get("history") or []), step],
     }  # fmt: skip
     return found | ({"author": author} if author else {})

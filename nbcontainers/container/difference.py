@@ -16,7 +16,8 @@ def diff(container: Container) -> Table:
     that was in it). Mount points and what the runtime makes (/etc/hosts, /dev) are none."""
     from nbcontainers.launcher.client import call
 
-    found = call("nbcontainers.container.difference:look", parts=roots.of(container))
+    with roots.present(container):
+        found = call("nbcontainers.container.difference:look", parts=roots.of(container))
     rows = [{"kind": kind, "path": path, "size": size} for kind, path, size in found]
     return Table(rows, [Column("kind"), Column("path"), Column("size", format=bytes_)])
 

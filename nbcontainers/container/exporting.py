@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
+from nbcontainers.advice import advise_left_out
 from nbcontainers.container import parts as roots
 from nbcontainers.container.container import Container
 
 
 def export(container: Container, output: str) -> dict[str, Any]:
-    """Write the tar; facts: `entries`, `size` (bytes of files), `left_out` and `notes` of what no tar can hold."""
+    """Write the tar, and say what is not in it; facts: `entries`, `size` (bytes of files), `left_out` and `notes` of what no tar can hold."""
     from nbcontainers.image import output as outputs
     from nbcontainers.launcher.client import call
 
     known = roots.of(container)
-    with outputs.archive(output) as file:
+    with outputs.archive(output) as file, roots.present(container):
         file.flush()
         facts: dict[str, Any] = call("nbcontainers.container.exporting:write", fds=[file.fileno()], parts=known)
+    advise_left_out(f"the tar of container {container.name}", facts, stacklevel=3)
     return facts
 
 
@@ -27,8 +28,4 @@ def write(fds: list[int], parts: roots.Parts) -> dict[str, Any]:
 
     packer = Packer()
     found = roots.whole(parts, lambda path: packer.leave_out(path, "the folder may not be read"))
-    for piece in packer.pieces(found):
-        view = memoryview(piece)
-        while view:
-            view = view[os.write(fds[0], view) :]
-    return packer.facts
+    return packer.write(found, fds[0])

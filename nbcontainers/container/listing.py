@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nbcontainers.container import endpoints, store, usage
-from nbcontainers.container.container import Container
+from nbcontainers.container.container import Container, find_all
 from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument, NotFound
 from nbcontainers.table import Column, Table, age, bytes_, command, digest, percent, since, text, timestamp
@@ -129,6 +129,19 @@ def _passes(row: Mapping[str, Any], record: Mapping[str, Any], key: str, value: 
         return value in str(row["name"])
     column = {"status": "state", "ancestor": "image", "exited": "exit_code"}.get(key, key)
     return str(row[column]) == value
+
+
+def inspect_all(engine: Engine, containers: Sequence[str | Container]) -> list[dict[str, Any]]:
+    """`inspect` of each. Docker's takes images as well, so the hint for the name of one says what shows it."""
+    try:
+        return [inspect(handle) for handle in find_all(engine, containers)]
+    except NotFound as error:
+        from nbcontainers.image.store import names
+
+        name = str(error.details.get("reference", "")).removesuffix(":latest")
+        if name in names(engine):
+            error.hint = f"there is an image of that name: image inspect {name}"
+        raise
 
 
 def inspect(container: Container) -> dict[str, Any]:

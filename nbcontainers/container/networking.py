@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple
 
 from nbcontainers.container import parse, store
@@ -12,7 +12,7 @@ from nbcontainers.container.options import RunOptions, bad, value, values
 from nbcontainers.engine import Engine
 from nbcontainers.errors import HostNotCapable, InvalidArgument
 from nbcontainers.launcher import client
-from nbcontainers.network import hosts, ports, subnet
+from nbcontainers.network import hosts, ports
 from nbcontainers.network import store as networks
 
 Record = dict[str, Any]
@@ -43,9 +43,9 @@ class Plan(NamedTuple):
 
 def plan(engine: Engine, options: RunOptions, image: Mapping[str, Any], id: str) -> Plan:
     """Raises InvalidArgument, NotFound, HostNotCapable for what can never work; nothing is made."""
-    named = _named(engine, options)
-    mode = _mode(named)
     published = _ports(options, image)
+    named = _named(engine, options, published)
+    mode = _mode(named)
     record: Record = {
         "network": ",".join(named), "networks": [], "ports": [one._asdict() for one in published],
         "add_host": values(options, "add_host", parse.host),
@@ -57,6 +57,8 @@ def plan(engine: Engine, options: RunOptions, image: Mapping[str, Any], id: str)
         return _shared(engine, named[0], record, id)
     if mode != "own":
         return Plan(mode, record, [])
+    if engine.rootless:
+        return _rootless(engine, options, named, record, id)
     found = [_network(engine, options, name) for name in named]
     _check_ports(published, found)
     record["networks"] = [_wish(options, one, named) for one in found]
@@ -70,8 +72,10 @@ def default(engine: Engine) -> str:
     return os.environ.get(VARIABLE) or ("none" if engine.rootless else networks.DEFAULT)
 
 
-def _named(engine: Engine, options: RunOptions) -> list[str]:
+def _named(engine: Engine, options: RunOptions, published: Sequence[ports.Port]) -> list[str]:
     asked = values(options, "network", parse.network_name) or [default(engine)]
+    if engine.rootless and published and not options.get("network") and VARIABLE not in os.environ:
+        asked = [networks.DEFAULT]  # a port needs a network of the container's own
     return list(dict.fromkeys(_ALIASES.get(name, name) for name in asked))
 
 
@@ -119,16 +123,37 @@ def _shared(engine: Engine, named: str, record: Record, id: str) -> Plan:
 
 def _network(engine: Engine, options: RunOptions, name: str) -> Record:
     """The network's record. The default one may not be there yet: the first container makes it."""
-    if engine.rootless:
-        raise HostNotCapable(
-            f"--network {name}: an ordinary user's containers have no networks yet",
-            hint="type --network host or --network none, or run it as root",
-        )
     if name == networks.DEFAULT and name not in networks.names(str(engine.root)):
         if not (options.get("ip") or options.get("ip6")):
             return {"name": name, "driver": "bridge", "internal": False, "subnets": []}
         return dict(client.call("nbcontainers.network.creation:find", root=str(engine.root), name=name))
     return networks.read(str(engine.root), name)
+
+
+def _rootless(engine: Engine, options: RunOptions, named: Sequence[str], record: Record, id: str) -> Plan:
+    """A network namespace of its own; ports by our forwarder, the outside by slirp4netns(1) where there is one."""
+    if list(named) != [networks.DEFAULT]:
+        raise HostNotCapable(
+            f"--network {', '.join(named)}: an ordinary user's containers have no networks in common",
+            hint=f"type --network {networks.DEFAULT}, host or none, or run it as root",
+        )
+    for name in ("ip", "ip6", "network_alias"):
+        if options.get(name):
+            raise HostNotCapable(
+                f"--{name.replace('_', '-')}: an ordinary user's containers have no networks in common",
+                hint="leave it out, or run it as root",
+            )
+    path = f"{engine.run}/{id}/netns"
+    where = {"root": str(engine.root), "run": str(engine.run), "id": id, "path": path}
+    program = shutil.which("slirp4netns") if os.access("/dev/net/tun", os.R_OK | os.W_OK) else None
+    kind = {"step": f"{_NETWORK}.rootless:Closed", "args": where}
+    if program:
+        kind = {"step": f"{_NETWORK}.rootless:Outside", "args": {**where, "program": program}}
+    steps: list[Step] = [{"step": f"{_NETWORK}.namespace:Namespace", "args": {"path": path}}, kind]
+    if record["ports"]:
+        steps.append({"step": f"{_NETWORK}.rootless:Forwards", "args": {**where, "ports": record["ports"]}})
+    client.preload(f"{_NETWORK}.namespace", f"{_NETWORK}.rootless")
+    return Plan("own", record, steps, path)
 
 
 def _check_ports(published: Sequence[ports.Port], found: Sequence[Record]) -> None:
@@ -155,6 +180,10 @@ def _wish(options: RunOptions, network: Record, named: Sequence[str]) -> Record:
 
 
 def _check_address(option: str, address: str, version: int, network: Record) -> None:
+    from ipaddress import ip_address, ip_network
+
+    from nbcontainers.network import subnet
+
     if ip_address(address).version != version:
         raise bad(option, f"{address} is of the other family; write it as --{'ip6' if version == 4 else 'ip'}")
     inside = [ip_network(one["subnet"]) for one in network["subnets"]]
@@ -171,7 +200,7 @@ def _steps(
     engine: Engine, id: str, path: str, record: Record, found: Sequence[Record], image: Mapping[str, Any]
 ) -> list[Step]:
     where = {"root": str(engine.root), "run": str(engine.run), "id": id}
-    ipv6 = any(ip_network(one["subnet"]).version == 6 for network in found for one in network["subnets"])
+    ipv6 = any(":" in one["subnet"] for network in found for one in network["subnets"])
     steps = [
         {"step": f"{_NETWORK}.namespace:Namespace", "args": {"path": path, "ipv6": ipv6}},
         {"step": f"{_NETWORK}.attach:Attach", "args": {**where, "path": path}},
@@ -196,8 +225,9 @@ def texts(chosen: Plan, record: Record, name: str) -> dict[str, str]:
         resolver = hosts.resolv_conf(record, own_resolver=False) if record["dns"] else _host_file("/etc/resolv.conf")
         return {"/etc/hosts": (_host_file("/etc/hosts") or hosts.LOCALHOST) + listed, "/etc/resolv.conf": resolver}
     if chosen.mode == "own":
-        own = any(step["step"].endswith(":Resolve") for step in chosen.steps)
-        resolver = hosts.resolv_conf(record, own_resolver=own)
+        kinds = {step["step"].rpartition(":")[2] for step in chosen.steps}
+        servers = ["10.0.2.3"] if "Outside" in kinds and not record["dns"] else []
+        resolver = hosts.resolv_conf(record, own_resolver="Resolve" in kinds, servers=servers)
         return {"/etc/hosts": hosts.text(record, {}), "/etc/resolv.conf": resolver}
     resolver = hosts.resolv_conf(record, own_resolver=False) if record["dns"] else ""
     return {"/etc/hosts": f"{hosts.text(record, {})}127.0.1.1\t{name}\n", "/etc/resolv.conf": resolver}

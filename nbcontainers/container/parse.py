@@ -4,7 +4,6 @@ that says what to write; what is a value already passes through, so that Python 
 from __future__ import annotations
 
 import os
-from ipaddress import ip_address
 from typing import NamedTuple
 
 from nbcontainers.linux import capabilities, process
@@ -264,6 +263,8 @@ def network_name(value: str) -> str:
 
 def address(value: str) -> str:
     """An IP address."""
+    from ipaddress import ip_address
+
     try:
         return str(ip_address(value))
     except ValueError:
@@ -272,6 +273,8 @@ def address(value: str) -> str:
 
 def host(value: str) -> tuple[str, str]:
     """`NAME:ADDRESS`, `NAME=ADDRESS` or `NAME:host-gateway`, a line of /etc/hosts."""
+    from ipaddress import ip_address
+
     name, _, where = value.partition("=" if "=" in value.partition(":")[0] else ":")
     if where == "host-gateway":
         return hostname(name), where

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, TypedDict
 
 from nbcontainers.container import store
 from nbcontainers.container.container import Container
+from nbcontainers.errors import Error
+from nbcontainers.layer import lower
 from nbcontainers.layer.changes import Change, changes, merged
 
 
@@ -56,6 +58,18 @@ def of(container: Container) -> Parts:
     }  # fmt: skip
 
 
+@contextmanager
+def present(container: Container) -> Generator[None]:
+    """Around what reads the folders. Raises NotFound if the container was removed meanwhile: then what was read of it
+    may lack files, and nobody was told."""
+    try:
+        yield
+    except (Error, OSError):
+        store.read(container.engine, container.id, "recipe.json")
+        raise
+    store.read(container.engine, container.id, "recipe.json")
+
+
 def _binds(step: dict[str, Any]) -> bool:
     return bool(step["step"].endswith(":Bind"))
 
@@ -72,16 +86,11 @@ class Opened(NamedTuple):
 def opened(parts: Parts) -> Iterator[list[Opened]]:
     """The overlays, open. Where their files may be read: in the launcher's child."""
     with ExitStack() as stack:
-
-        def folder(path: str) -> int:
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            stack.callback(os.close, descriptor)
-            return descriptor
-
         found = [(part["name"], part["upper"], part["lowers"]) for part in parts["overlays"]]
         if parts["base"]:
             found.insert(0, ("", parts["base"], []))
-        yield [Opened(os.fsencode(name), folder(upper), [*map(folder, lowers)]) for name, upper, lowers in found]
+        folders = [lower.opened(stack, [upper, *lowers]) for _, upper, lowers in found]
+        yield [Opened(os.fsencode(one[0]), top, below) for one, (top, *below) in zip(found, folders, strict=True)]
 
 
 def all_changes(parts: Parts) -> Iterator[Change]:

@@ -38,7 +38,7 @@ def run(
     try:
         session = _open(made, attach=not options.get("detach"), fresh=True, streams=streams)
         with session:
-            session.on_start = lambda _: _say(made, streams)
+            session.on_start = lambda started: _say(started, streams)
             ended, kept = _leave(session, made) if options.get("detach") else _follow(session, made)
     except BaseException as error:
         if not _has_started(made):
@@ -181,11 +181,10 @@ def _open(made: Made, *, attach: bool, fresh: bool, streams: Streams) -> Session
     return Session(channel, streams if attach else streams.unheard())
 
 
-def _say(made: Made, streams: Streams) -> None:
-    """What had to be changed on the host for the container's networks."""
-    if made.record.get("networks"):
-        for note in store.state(made.container.engine, made.container.id, "network.json").get("notes") or ():
-            (streams.stderr or to_sys("stderr"))(f"[nbcontainers] {note}\n".encode())
+def _say(started: dict[str, Any], streams: Streams) -> None:
+    """What had to be changed on the host for the container, as the monitor says."""
+    for note in started.get("notes") or ():
+        (streams.stderr or to_sys("stderr"))(f"[nbcontainers] {note}\n".encode())
 
 
 def _leave(session: Session, made: Made) -> tuple[dict[str, Any], None]:

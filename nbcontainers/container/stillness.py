@@ -21,7 +21,8 @@ from nbcontainers.errors import Error
 def frozen(container: Container) -> Iterator[bool]:
     """Within the block no process of the container runs; False where it does not run, or has no cgroup to freeze.
 
-    One that is paused already stays so. Raises InvalidState for processes that cannot be stopped.
+    One that is paused already stays so. Raises InvalidState for processes that cannot be stopped, Error where whoever
+    holds them died.
     """
     record = store.state(container.engine, container.id).get("cgroup")
     if container.status != "running" or not record or record["kind"] == "null":
@@ -35,7 +36,10 @@ def frozen(container: Container) -> Iterator[bool]:
         answer = channel.receive()
         if answer and answer[0] == protocol.FAILED:
             raise Error.from_json(json.loads(answer[1]))
-        yield answer is not None
+        if answer is None:
+            message = f"container {container.name} could not be held still: the process that was to do it died"
+            raise Error(message, hint="try again, or with --no-pause")
+        yield True
         channel.socket.shutdown(socket.SHUT_WR)
         channel.receive()  # it has been thawed
 

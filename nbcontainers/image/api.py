@@ -163,7 +163,9 @@ def load(
     from nbcontainers.image import archive, removal
 
     if bool(file) == bool(input):
-        raise InvalidArgument("load needs one archive", hint="%image load FILE")
+        raise InvalidArgument(
+            "load needs one archive", hint="%image load FILE, or %image load - for what comes in by a pipe"
+        )
     with removal.unless_all_is_well(store := engine or default_engine()):
         return archive.load(store, str(file or input), platform, progress)
 

@@ -8,7 +8,7 @@ archive leaves the store as it was.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from nbcontainers.advice import Advice, advise
@@ -17,6 +17,7 @@ from nbcontainers.errors import ImageError, InvalidArgument
 from nbcontainers.image import layout, work
 from nbcontainers.image.image import Image
 from nbcontainers.image.members import Members, blob, blob_name, document, naming, opened
+from nbcontainers.image.progress import Listener
 from nbcontainers.layer import codec
 from nbcontainers.oci import platform as platforms
 from nbcontainers.oci import reference as references
@@ -24,8 +25,7 @@ from nbcontainers.oci.image import (
     CONFIG,
     INDEXES,
     LAYER,
-    LAYER_GZIP,
-    LAYER_ZSTD,
+    LAYER_BY_CODEC,
     MANIFEST,
     MANIFESTS,
     REF_NAME,
@@ -36,8 +36,8 @@ from nbcontainers.oci.image import (
     is_texts,
     manifest,
     read_config,
-    read_descriptor,
     read_document,
+    read_index,
     read_manifest,
 )
 from nbcontainers.oci.platform import Platform
@@ -45,8 +45,6 @@ from nbcontainers.oci.platform import Platform
 CONTAINERD_NAME = "io.containerd.image.name"
 """Annotation of Docker 25 and later, and of containerd: the whole name; ref.name is the tag alone there."""
 _NESTED = 3
-
-Progress = Callable[[dict[str, Any]], None]
 
 
 class Loaded(NamedTuple):
@@ -58,7 +56,7 @@ class Loaded(NamedTuple):
     diff_ids: list[str]
 
 
-def load(engine: Engine, file: str, platform: str = "", progress: Progress | None = None) -> list[Image]:
+def load(engine: Engine, file: str, platform: str = "", progress: Listener | None = None) -> list[Image]:
     """Load every image of the archive or layout folder `file`, of indexes that for `platform` (default: this machine).
 
     Raises ImageError; then nothing was loaded. A name that is none is told in a warning, and its image comes without.
@@ -77,7 +75,7 @@ def load(engine: Engine, file: str, platform: str = "", progress: Progress | Non
     return [Image(engine, one.manifest["digest"], (one.names or [""])[0], one.manifest["size"]) for one in found]
 
 
-def _unpack(engine: Engine, one: Loaded, progress: Progress | None) -> None:
+def _unpack(engine: Engine, one: Loaded, progress: Listener | None) -> None:
     tell = progress or (lambda event: None)
     sizes = [{"digest": layer["digest"], "size": layer["size"]} for layer in one.layers]
     tell({"event": "image", "reference": (one.names or [""])[0], "verb": "load", "layers": sizes})
@@ -178,7 +176,7 @@ class _Loading:
     def _docker_layer(self, path: str, diff_id: str) -> Descriptor:
         """An uncompressed layer's digest is its DiffID; a compressed one is held to it when it is unpacked."""
         kind = codec.detect(self._members.open(path).read(16))
-        media_type = {"": LAYER, "gzip": LAYER_GZIP, "zstd": LAYER_ZSTD}.get(kind)
+        media_type = LAYER_BY_CODEC.get(kind)
         if media_type is None:
             raise ImageError(f"layer {path} is compressed with {kind}, which no image may be")
         expected = None if kind else descriptor(LAYER, diff_id, self._members.size(path))
@@ -191,7 +189,7 @@ class _Loading:
         """Several descriptors may name one image, or one name stand for several platforms."""
         index = read_document(document(self._members, "index.json"), "index.json")
         by_name: dict[str, list[Descriptor]] = {}
-        for entry in _manifests(index, "index.json"):
+        for entry in read_index(index, "index.json"):
             by_name.setdefault(self._oci_name(entry) or entry["digest"], []).append(entry)
         chosen: dict[str, Descriptor] = {}
         names: dict[str, list[str]] = {}
@@ -209,7 +207,7 @@ class _Loading:
 
     def _offered(self, index: dict[str, Any], depth: int = 0) -> list[Platform]:
         found = []
-        for entry in _manifests(index, "index.json"):
+        for entry in read_index(index, "an index"):
             if entry.get("mediaType") in INDEXES and depth < _NESTED and entry["digest"] not in self._seen:
                 self._seen.add(entry["digest"])
                 found += self._offered(read_document(blob(self._members, entry), "an index"), depth + 1)
@@ -226,9 +224,7 @@ class _Loading:
             return None
         self._seen.add(entry["digest"])
         nested = read_document(blob(self._members, entry), f"index {entry['digest']}")
-        if "layers" in nested or "config" in nested:
-            raise ImageError(f"index {entry['digest']} claims to be a manifest as well")
-        fitting = platforms.choose(_manifests(nested, "an index"), self._wanted)
+        fitting = platforms.choose(read_index(nested, f"index {entry['digest']}"), self._wanted)
         return next((found for one in fitting if (found := self._choose(one, depth + 1))), None)
 
     def _oci_image(self, entry: Descriptor, names: list[str]) -> Loaded | None:
@@ -254,10 +250,3 @@ class _Loading:
         if text and not set(text) & {"/", ":"} and re.fullmatch(r"latest|v?\d.*", text):
             return f"{self._members.stem}:{text}"
         return text
-
-
-def _manifests(index: dict[str, Any], what: str) -> list[Descriptor]:
-    listed = index.get("manifests") or []
-    if not isinstance(listed, list):
-        raise ImageError(f"{what} has no list of manifests")
-    return [read_descriptor(one, f"an entry of {what}") for one in listed]

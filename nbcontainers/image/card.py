@@ -61,7 +61,7 @@ def facts(progress: Progress) -> Iterator[tuple[str, str]]:
         if digest:
             yield "digest", digest if len(progress.images) == 1 else f"{digest} {reference}"
     for reference, before in progress.moved.items():
-        yield "moved", f"from {before}{f' {reference}' if len(progress.moved) > 1 else ''}"
+        yield "moved", f"from {before}{f' {reference}' if len(progress.images) > 1 else ''}"
     if progress.layers:
         counts = ", ".join(f"{number} {label}" for number, label in progress.counts())
         yield "layers", f"{len(progress.layers)}: {counts}"

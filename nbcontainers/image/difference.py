@@ -38,9 +38,8 @@ def diff(one: Image, other: Image) -> Table:
 def look(one: list[str], other: list[str]) -> list[tuple[Any, ...]]:
     """In the launcher's child: (kind, path, before, after)."""
     with ExitStack() as stack:
-        layers = {path: os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) for path in {*one, *other}}
-        for descriptor in layers.values():
-            stack.callback(os.close, descriptor)
+        places = list({*one, *other})
+        layers = dict(zip(places, lower.opened(stack, places), strict=True))
         before, after = ([layers[path] for path in folders] for folders in (one, other))
         found = sorted(_walk(lower.roots(before), lower.roots(after)), key=lambda row: row[1].split(b"/"))
         return [(kind, "/" + os.fsdecode(path), *sizes) for kind, path, *sizes in found]

@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -23,19 +22,18 @@ from nbcontainers.oci import reference as references
 from nbcontainers.oci.image import (
     CONFIG,
     LAYER,
-    LAYER_GZIP,
-    LAYER_ZSTD,
+    LAYER_BY_CODEC,
     MANIFEST,
     Descriptor,
     ImageConfig,
     architecture,
+    created,
     descriptor,
     encode,
     manifest,
 )
 
-_MEDIA_TYPES = {"gzip": LAYER_GZIP, "zstd": LAYER_ZSTD}
-_KEPT = frozenset(_MEDIA_TYPES)
+_KEPT = frozenset(LAYER_BY_CODEC) - {""}
 """Compressions that a layer may have."""
 
 
@@ -65,12 +63,10 @@ def import_(engine: Engine, file: str, reference: str, changes: Sequence[str], m
 
 
 def _config(settings: dict[str, Any], diff_id: str, message: str) -> ImageConfig:
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
-    created = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-    history = {"created": created, "created_by": "nbcontainers image import", "comment": message or "imported"}
+    now = created()
+    history = {"created": now, "created_by": "nbcontainers image import", "comment": message or "imported"}
     return {
-        "created": created, "architecture": architecture(), "os": "linux", "config": settings,
+        "created": now, "architecture": architecture(), "os": "linux", "config": settings,
         "rootfs": {"type": "layers", "diff_ids": [diff_id]}, "history": [history],
     }  # fmt: skip
 
@@ -93,7 +89,7 @@ def add(fds: list[int], place: dict[str, Any], file: str) -> Layer:
         _refuse_archive(folder / "fs", file)
         (folder / "layer.json").write_text(json.dumps(facts))
         making.take_place(engine, folder, diff_id.rpartition(":")[2])
-    return {"descriptor": descriptor(_MEDIA_TYPES.get(kind, LAYER), *stored), "diff_id": diff_id}
+    return {"descriptor": descriptor(LAYER_BY_CODEC.get(kind, LAYER), *stored), "diff_id": diff_id}
 
 
 def _read(engine: Engine, tar: Any, unpacked: unpack.Layer) -> tuple[str, tuple[str, int], str]:

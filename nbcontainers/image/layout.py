@@ -26,7 +26,16 @@ from nbcontainers.errors import ImageError, InvalidArgument, NotFound
 from nbcontainers.image.lease import adding as adding
 from nbcontainers.image.lease import claim, lock
 from nbcontainers.oci import digest as digests
-from nbcontainers.oci.image import INDEX, MAX_DOCUMENT, REF_NAME, Descriptor, descriptor, encode, read_document
+from nbcontainers.oci.image import (
+    INDEX,
+    MAX_DOCUMENT,
+    REF_NAME,
+    Descriptor,
+    descriptor,
+    encode,
+    read_descriptor,
+    read_document,
+)
 
 
 class Index:
@@ -54,11 +63,26 @@ def read_index(engine: Engine) -> Index:
     known = _indexes.get(path)
     if known and known[0] == version:
         return known[1]
-    document = read_document(path.read_bytes(), str(path))
-    index = Index(cast(list[Descriptor], document.get("manifests") or []))
+    index = Index(_descriptors(path))
     if time.time_ns() - status.st_mtime_ns > _SETTLED_NS:
         _indexes[path] = (version, index)
     return index
+
+
+def _descriptors(path: Path) -> list[Descriptor]:
+    """What the file holds: other tools may write to the layout as well. ImageError for one that is damaged."""
+    try:
+        listed = read_document(path.read_bytes(), "its index.json").get("manifests") or []
+        if not isinstance(listed, list):
+            raise ImageError("its index.json has no list of manifests")
+        found = [read_descriptor(one, "an entry of its index.json") for one in listed]
+    except ImageError as error:
+        hint = f"put a copy of {path} back, or move it away and pull or load the images again"
+        raise ImageError(f"the store is damaged: {error.message}", hint=hint, path=str(path)) from None
+    for one in found:
+        if one.get("annotations", {}) is None:
+            del one["annotations"]
+    return found
 
 
 @contextmanager
@@ -112,14 +136,14 @@ EMBEDDED = ("localhost/host:latest", "localhost/mini:latest")
 def set_name(manifests: list[Descriptor], name: str, target: Descriptor, *, embedded: bool = False) -> None:
     """Let `name` mean `target`; an image that loses its last name keeps a descriptor without one.
 
-    Raises InvalidArgument for the name of an embedded image.
+    Raises InvalidArgument for the name of an embedded image, but for the image itself.
     """
-    if name in EMBEDDED and not embedded:
-        raise InvalidArgument(f"{name} is the name of an embedded image", hint="give the image another name")
     previous = next((one for one in manifests if one.get("annotations", {}).get(REF_NAME) == name), None)
     if previous and previous["digest"] == target["digest"]:
         previous["annotations"] = previous["annotations"] | _named(target, name)["annotations"]
         return
+    if name in EMBEDDED and not embedded:
+        raise InvalidArgument(f"{name} is the name of an embedded image", hint="give the image another name")
     manifests[:] = [
         one for one in manifests
         if one is not previous and (one["digest"] != target["digest"] or REF_NAME in one.get("annotations", {}))
@@ -159,9 +183,7 @@ def read_blob(engine: Engine, wanted: Descriptor) -> bytes:
             content = file.read(MAX_DOCUMENT + 1)
     except FileNotFoundError:
         raise NotFound(f"blob {wanted['digest']} is not in the store", hint="load or import the image again") from None
-    hashed = digests.hasher(wanted["digest"])
-    hashed.update(content)
-    if not wanted["digest"].endswith(hashed.hexdigest()):
+    if digests.of(content, wanted["digest"]) != wanted["digest"]:
         raise ImageError(
             f"blob {wanted['digest']} is damaged", hint="remove the image with %image rm -f and load it again"
         )
@@ -197,7 +219,7 @@ def put_document(engine: Engine, document: Any, media_type: str) -> Descriptor:
 
 
 def _copy(chunks: Iterable[bytes], file: Any, expected: Descriptor | None) -> tuple[str, int]:
-    hashed = digests.hasher(expected["digest"] if expected else "sha256:" + "0" * 64)
+    hashed = digests.hasher(expected["digest"] if expected else "")
     limit = expected["size"] if expected else None
     size = 0
     for chunk in chunks:
@@ -244,7 +266,12 @@ def _publish(file: Any, target: Path, put: Callable[[str, Path], None] = os.rena
         put(file.name, target)
     except FileExistsError:
         return  # os.link: somebody else was first
-    folder = os.open(target.parent, os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
+    sync_folder(target.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """What was renamed into it stays, also after a power cut."""
+    folder = os.open(path, os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(folder)
     finally:

@@ -13,17 +13,16 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from nbcontainers.engine import Engine
 from nbcontainers.image import layout, lease, snapshot, work
 from nbcontainers.image.unpacking import hold
 from nbcontainers.layer.changes import Change, changes
+from nbcontainers.layer.lower import opened
 from nbcontainers.layer.make import make
 from nbcontainers.layer.unpack import Layer, squashes
-from nbcontainers.oci.image import LAYER, LAYER_GZIP, LAYER_ZSTD, Descriptor, chain_ids, descriptor
-
-MEDIA_TYPES = {"": LAYER, "gzip": LAYER_GZIP, "zstd": LAYER_ZSTD}
+from nbcontainers.oci.image import LAYER_BY_CODEC, Descriptor, chain_ids, descriptor
 
 
 class Added(TypedDict):
@@ -53,14 +52,13 @@ def layer_of(
     `skip`: paths (in the container) where something was mounted. Raises ImageError, OSError; then the store is as it was.
     """
     return work.call(  # type: ignore[no-any-return]
-        "making:add", place=[str(engine.root), str(engine.run)], rootless=engine.rootless, upper=upper, lowers=list(lowers), diff_ids=list(diff_ids),
+        "making:add", place=work.place(engine), upper=upper, lowers=list(lowers), diff_ids=list(diff_ids),
         skip=list(skip), codec=codec, epoch=epoch,
     )  # fmt: skip
 
 
 def add(
-    place: list[str],
-    rootless: bool,
+    place: dict[str, Any],
     upper: str,
     lowers: list[str],
     diff_ids: list[str],
@@ -69,12 +67,12 @@ def add(
     epoch: int | None,
 ) -> Added:
     """`layer_of`, in the launcher's child."""
-    here = Engine(Path(place[0]), Path(place[1]), rootless)
+    here = work.at(place)
     with ExitStack() as stack:
-        opened = [_open(stack, path) for path in (upper, *lowers)]
+        top, *below = opened(stack, (upper, *lowers))
         places = [os.fsencode(path.strip("/")) for path in skip]
-        found = changes(opened[0], opened[1:], userxattr=rootless, skip=places)
-        return _add(here, found, opened[1:], diff_ids, codec, epoch)
+        found = changes(top, below, userxattr=here.rootless, skip=places)
+        return _add(here, found, below, diff_ids, codec, epoch)
 
 
 def _add(
@@ -99,7 +97,7 @@ def _add(
     digest, size = made.stored
     facts = made.facts
     return {
-        "descriptor": descriptor(MEDIA_TYPES[codec], digest, size), "diff_id": made.diff_id,
+        "descriptor": descriptor(LAYER_BY_CODEC[codec], digest, size), "diff_id": made.diff_id,
         "entries": facts["entries"], "size": facts["size"], "left_out": facts["left_out"], "notes": facts["notes"],
     }  # fmt: skip
 
@@ -124,9 +122,3 @@ def take_place(engine: Engine, folder: Path, chain_id: str) -> None:
         if hold(stack, engine.snapshots, chain_id):
             folder.rename(place)
         lease.claim(engine, [place])
-
-
-def _open(stack: ExitStack, path: str) -> int:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    stack.callback(os.close, descriptor)
-    return descriptor

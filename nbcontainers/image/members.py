@@ -119,6 +119,8 @@ def open_file(file: str) -> Any:
         raise NotFound(f"there is no file {file}", hint="give the path of a tar archive") from None
     except OSError as error:
         raise InvalidArgument(f"cannot read {file}: {error.strerror}", hint="give the path of a tar archive") from None
+    except ValueError:  # a zero byte, or half a character
+        raise InvalidArgument(f"{file!r} is no path", hint="give the path of a tar archive") from None
 
 
 def _bytes(name: str) -> bytes:

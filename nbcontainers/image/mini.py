@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from nbcontainers.engine import Engine
@@ -22,7 +21,18 @@ from nbcontainers.errors import HostNotCapable
 from nbcontainers.image import elf, layout
 from nbcontainers.image.image import MINI, Image
 from nbcontainers.oci import digest
-from nbcontainers.oci.image import CONFIG, LAYER, MANIFEST, Descriptor, ImageConfig, architecture, encode, manifest
+from nbcontainers.oci.image import (
+    CONFIG,
+    LAYER,
+    MANIFEST,
+    Descriptor,
+    ImageConfig,
+    architecture,
+    created,
+    encode,
+    epoch,
+    manifest,
+)
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SEARCH = "/usr/bin:/bin:/usr/sbin:/sbin:/run/current-system/sw/bin"
@@ -89,15 +99,13 @@ def build(engine: Engine) -> Image:
 
 def _config(diff_ids: Sequence[str], sources: Iterable[str]) -> ImageConfig:
     """Created when the newest of its programs was."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    moment = int(epoch) if epoch.isdigit() else max(int(os.stat(path).st_mtime) for path in sources)
-    created = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    moment = created(max(int(os.stat(path).st_mtime) for path in sources))
     parts = ("skeleton", "shell and tools", "extras")[: len(diff_ids)]
     return {
-        "created": created, "architecture": architecture(), "os": "linux",
+        "created": moment, "architecture": architecture(), "os": "linux",
         "config": {"Env": [f"PATH={_PATH}"], "Cmd": ["/bin/sh"], "WorkingDir": "/"},
         "rootfs": {"type": "layers", "diff_ids": list(diff_ids)},
-        "history": [{"created": created, "created_by": f"nbcontainers mini: {part}"} for part in parts],
+        "history": [{"created": moment, "created_by": f"nbcontainers mini: {part}"} for part in parts],
     }  # fmt: skip
 
 
@@ -166,11 +174,10 @@ def _libraries(members: Iterable[Member]) -> list[Member]:
 
 def _tar(members: Iterable[Member]) -> bytes:
     """A reproducible layer: sorted, owned by root, one time for all."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for info, content in sorted(map(_entry, _with_parents(members)), key=lambda pair: pair[0].name):
-            info.mtime = int(epoch) if epoch.isdigit() else 0
+            info.mtime = epoch() or 0
             archive.addfile(info, io.BytesIO(content))
     return buffer.getvalue()
 

@@ -24,7 +24,9 @@ Repository = Annotated[str, Argument("REPOSITORY", "[REGISTRY/]NAME without a ta
 Registry = Annotated[str, Argument("REGISTRY", "host[:port]; Docker Hub by default", complete="registry")]
 Pattern = Annotated[str, Argument("PATTERN", "only tags that hold it, or fit it: '1.21*'")]
 Tar = Annotated[str, Argument("FILE", "a tar, plain or compressed by gzip, zstd, xz or bzip2; - is the input", "path")]
-Archive = Annotated[str, Argument("FILE", "a docker-archive, an oci-archive or an OCI layout folder", "path")]
+Archive = Annotated[
+    str, Argument("FILE", "a docker-archive, an oci-archive or an OCI layout folder; - is the input", "path")
+]
 
 Input = Annotated[str, Option("-i", help="the same, as Docker writes it", metavar="FILE", complete="path")]
 Output = Annotated[str, Option("-o", help="the file to write; - is the output", metavar="FILE", complete="path")]

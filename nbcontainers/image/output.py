@@ -28,9 +28,9 @@ def archive(path: str) -> Generator[Any]:
             yield file
         return
     target = _target(path)
-    if target.is_dir():
-        raise InvalidArgument(f"cannot write {path}: it is a folder", hint="write -o FILE")
     with _explained(path):
+        if target.is_dir():
+            raise InvalidArgument(f"cannot write {path}: it is a folder", hint="write -o FILE")
         if _is_special(target):
             with open(target, "wb") as file:
                 yield file
@@ -63,11 +63,18 @@ def folder(path: str) -> Generator[Path]:
 
 
 def _target(path: str) -> Path:
-    return Path(os.path.abspath(os.path.expanduser(path)))
+    """Where it leads. InvalidArgument for what no file can be called: with a zero byte, or half a character in it."""
+    target = Path(os.path.abspath(os.path.expanduser(path)))
+    try:
+        os.access(target, os.F_OK)
+    except ValueError:
+        raise InvalidArgument(f"{path!r} is no path", hint="write -o FILE") from None
+    return target
 
 
 def _beside(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{os.urandom(4).hex()}.partial")
+    """A name that fits wherever the target's does: no more than 255 bytes."""
+    return target.with_name(f".{target.name[:50]}.{os.urandom(4).hex()}.partial")
 
 
 def _is_special(target: Path) -> bool:

@@ -7,18 +7,18 @@ launcher: the kernel's process stays free for its cell. A name appears only when
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import ImageError, InvalidArgument, NotFound, RegistryError
 from nbcontainers.image import layout, lease, transfer, work
-from nbcontainers.image.fetch import Manner, Source
+from nbcontainers.image.fetch import Fetch, Manner, Source
 from nbcontainers.image.image import Image
+from nbcontainers.image.progress import Listener
 from nbcontainers.image.source import Where, of_registry, open_source, repository
 from nbcontainers.image.transfer import Report
-from nbcontainers.oci import digest as digests
 from nbcontainers.oci import platform as platforms
 from nbcontainers.oci import reference as references
 from nbcontainers.oci.image import (
@@ -33,18 +33,16 @@ from nbcontainers.oci.image import (
     Manifest,
     descriptor,
     read_config,
-    read_descriptor,
     read_document,
+    read_index,
     read_manifest,
 )
 from nbcontainers.oci.platform import Platform
 from nbcontainers.oci.reference import Reference
 from nbcontainers.registry import names, settings
+from nbcontainers.registry.failure import clean
 
-Progress = Callable[[dict[str, Any]], None]
 _NESTED = 3
-_ELSEWHERE = (401, 403, 404)
-"""HTTP statuses after which the next registry is asked."""
 
 
 class Request(TypedDict):
@@ -70,7 +68,7 @@ def pull(
     platform: str = "",
     all_tags: bool = False,
     tls_verify: bool | None = None,
-    progress: Progress | None = None,
+    progress: Listener | None = None,
 ) -> list[Image]:
     """Bring in the image, or all that have a tag. `text`: a reference, oci:DIR[:TAG], oci-archive: or docker-archive:FILE.
 
@@ -94,17 +92,19 @@ def _of_registry(
 ) -> Iterator[Request]:
     """From the first registry that has it, of those that a short name can mean."""
     candidates = names.candidates(text, settings.load(engine))
+    if all_tags and not references.is_repository(text):
+        hint = f"%image pull -a {candidates[0].repository}"
+        raise InvalidArgument("--all-tags goes with a name without tag", hint=hint)
     for reference in candidates:
         where = of_registry(engine, reference, tls_verify)
         tag = reference.digest or reference.tag
         try:
             if all_tags:
-                _refuse_tag(text, reference)
                 found: list[str] = work.call("pulling:tags", where=where)
             else:
                 found = [tag] if len(candidates) == 1 or work.call("pulling:has", where=where, tag=tag) else []
         except RegistryError as error:
-            if error.details.get("status") not in _ELSEWHERE or reference is candidates[-1]:
+            if error.details.get("status") not in names.ELSEWHERE or reference is candidates[-1]:
                 raise
             continue
         if found:
@@ -112,11 +112,6 @@ def _of_registry(
             return
     searched = ", ".join(reference.domain for reference in candidates)
     raise NotFound(f"no image {text!r} at {searched}", hint="check its name and tag: %image tags NAME")
-
-
-def _refuse_tag(text: str, reference: Reference) -> None:
-    if ":" in text.rpartition("/")[2] or reference.digest:
-        raise InvalidArgument("--all-tags goes with a name without tag", hint=f"%image pull -a {reference.repository}")
 
 
 def _request(where: Where, reference: Reference, tag: str, platform: str) -> Request:
@@ -149,7 +144,7 @@ def _name_of(tag: str, stem: str) -> str:
     return ""
 
 
-def _bring(engine: Engine, request: Request, progress: Progress | None) -> Image:
+def _bring(engine: Engine, request: Request, progress: Listener | None) -> Image:
     with layout.adding(engine):
         target, previous = _transfer(engine, request, progress), None
         name = request["name"]
@@ -165,12 +160,13 @@ def _bring(engine: Engine, request: Request, progress: Progress | None) -> Image
     return Image(engine, target["digest"], name, target["size"])
 
 
-def _transfer(engine: Engine, request: Request, progress: Progress | None) -> Descriptor:
+def _transfer(engine: Engine, request: Request, progress: Listener | None) -> Descriptor:
     """The manifest's descriptor, with notes of where it came from: a later pull or push asks less for knowing them."""
     try:
         found = _call(engine, request, progress)
-    except ImageError:  # a mirror that lies is no reason to do without the registry's own
-        if not any(one["mirrors"] for one in request["where"].get("settings", {}).get("registries", [])):
+    except (ImageError, RegistryError) as error:  # a mirror that lies is no reason to do without the registry's own
+        told = error.details.get("retry") or error.details.get("status")
+        if told or not any(one["mirrors"] for one in request["where"].get("settings", {}).get("registries", [])):
             raise
         found = _call(engine, _past_mirrors(request), progress)
     notes = {layout.INDEX_NOTE: found["index"]} if found["index"] else {}
@@ -180,7 +176,7 @@ def _transfer(engine: Engine, request: Request, progress: Progress | None) -> De
     return found["manifest"] | ({"annotations": notes} if notes else {})
 
 
-def _call(engine: Engine, request: Request, progress: Progress | None) -> Found:
+def _call(engine: Engine, request: Request, progress: Listener | None) -> Found:
     listener = progress or (lambda event: None)  # an event that nobody takes tells the child that we are gone
     found: Found = work.call("pulling:inside", on_event=listener, engine=work.place(engine), request=request)
     return found
@@ -207,7 +203,7 @@ def has(where: Where, tag: str) -> bool:
         return source.head(tag) is not None
 
 
-def inside(engine: dict[str, Any], request: Request, on_event: Progress | None = None) -> Found:
+def inside(engine: dict[str, Any], request: Request, on_event: Listener | None = None) -> Found:
     """Bring the image's content into the store; what it is. Raises as `pull` does, and then nothing was added."""
     here = work.at(engine)
     source, manner = open_source(request["where"])
@@ -223,7 +219,7 @@ def _content(engine: Engine, source: Source, manner: Manner, request: Request, r
     wanted = platforms.parse(request["platform"]) if request["platform"] else platforms.host()
     one, content, index = _known(engine, source, request, wanted) or _choose(source, request["tag"], wanted, what)
     manifest = read_image(content, what)
-    config = _config(engine, source, manifest, what)
+    config = _config(engine, source, manner, manifest, what)
     document = read_config(config, len(manifest["layers"]), f"the config of {what}")
     _check_platform(document, request, what)
     sizes = [{"digest": layer["digest"], "size": layer["size"]} for layer in manifest["layers"]]
@@ -273,7 +269,8 @@ def _choose(
         raise ImageError(
             f"{what} has more than {_NESTED} indexes one in another", hint="ask its maker for another form"
         )
-    entries, seen = _entries(content, what), set() if seen is None else seen
+    entries = read_index(read_document(content, f"the index of {what}"), f"the index of {what}")
+    seen = set() if seen is None else seen
     for fitting in platforms.choose(entries, wanted):
         if fitting["digest"] in seen:
             continue
@@ -285,14 +282,6 @@ def _choose(
             if len(entries) == 1:
                 raise
     raise _no_platform(entries, wanted, what)
-
-
-def _entries(content: bytes, what: str) -> list[Descriptor]:
-    document = read_document(content, f"the index of {what}")
-    listed = document.get("manifests") or []
-    if not isinstance(listed, list) or "layers" in document or "config" in document:
-        raise ImageError(f"the index of {what} is of another form than image-index.md's", hint="try another tag")
-    return [read_descriptor(entry, f"an entry of the index of {what}") for entry in listed]
 
 
 def _no_platform(entries: Sequence[Descriptor], wanted: Platform, what: str) -> NotFound:
@@ -318,7 +307,7 @@ def read_image(content: bytes, what: str) -> Manifest:
     if document.get("artifactType") or kind not in (CONFIG, DOCKER_CONFIG):
         kind = document.get("artifactType") or kind
         raise ImageError(
-            f"{what} is no image but an artifact of type {kind}", hint="fetch it with the tool that made it"
+            f"{what} is no image but an artifact of type {clean(str(kind))}", hint="fetch it with the tool that made it"
         )
     for layer in manifest["layers"]:
         if layer.get("mediaType") not in LAYERS:
@@ -329,23 +318,19 @@ def read_image(content: bytes, what: str) -> Manifest:
     return manifest
 
 
-def _config(engine: Engine, source: Source, manifest: Manifest, what: str) -> bytes:
+def _config(engine: Engine, source: Source, manner: Manner, manifest: Manifest, what: str) -> bytes:
     one = manifest["config"]
     if one["size"] > MAX_DOCUMENT:
         raise ImageError(f"the config of {what} would have {one['size']} bytes; {MAX_DOCUMENT} are allowed")
     if lease.claim(engine, [layout.blob(engine, one["digest"])]):
         return layout.read_blob(engine, one)
-    buffer = bytearray(one["size"] + 1)
-    view, count = memoryview(buffer), 0
-    with source.open_blob(one) as blob:
-        while got := blob.readinto(view[count:]):
-            count += got
-    content = bytes(view[:count])
-    if count != one["size"] or digests.of(content, one["digest"]) != one["digest"]:
-        raise ImageError(
-            f"the config of {what} is not {one['digest']}", hint="the source lies or is damaged: try again"
-        )
-    return content
+    with open(os.memfd_create("config"), "w+b", buffering=0) as file:
+        fetch = Fetch(source, manner, one, file, lambda state, count, note: None)
+        fetch.run()
+        if fetch.error:
+            raise fetch.error
+        file.seek(0)
+        return file.read()
 
 
 def _check_platform(config: ImageConfig, request: Request, what: str) -> None:

@@ -11,12 +11,13 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import ImageError, InvalidArgument, NotFound
-from nbcontainers.image import layout
+from nbcontainers.image import layout, lease
 from nbcontainers.image.image import Image
+from nbcontainers.image.progress import Listener
 from nbcontainers.image.store import resolve
 from nbcontainers.image.transfer import Report
 from nbcontainers.oci import reference as references
@@ -26,7 +27,6 @@ from nbcontainers.oci.reference import Reference
 if TYPE_CHECKING:
     from nbcontainers.registry.repository import Repository
 
-Progress = Callable[[dict[str, Any]], None]
 _AT_ONCE = 6
 _TELL_S = 0.1
 
@@ -38,7 +38,7 @@ def push(
     *,
     all_tags: bool = False,
     tls_verify: bool | None = None,
-    progress: Progress | None = None,
+    progress: Listener | None = None,
 ) -> str:
     """Send the image (with `all_tags` every name of its repository); the digest of the manifest sent last.
 
@@ -60,7 +60,7 @@ def _wanted(engine: Engine, text: str, destination: str, *, all_tags: bool) -> l
     to = _destination(image, text, destination)
     if not all_tags:
         return [(image, to)]
-    if to.tag != "latest" and to.tag in (destination or text):
+    if not references.is_repository(destination.removeprefix("docker://") or text):
         raise InvalidArgument("--all-tags goes with a name without tag", hint=f"%image push -a {to.repository}")
     ours = references.parse(image.reference or text, default_domain=references.LOCAL).repository
     found = sorted(name for name in layout.read_index(engine).names if references.parse(name).repository == ours)
@@ -77,7 +77,7 @@ def _destination(image: Image, text: str, destination: str) -> Reference:
     return to
 
 
-def _send(engine: Engine, image: Image, to: Reference, tls_verify: bool | None, progress: Progress | None) -> str:
+def _send(engine: Engine, image: Image, to: Reference, tls_verify: bool | None, progress: Listener | None) -> str:
     from nbcontainers.registry import settings
     from nbcontainers.registry.repository import Repository
 
@@ -132,9 +132,10 @@ def _remember(engine: Engine, image: Image, to: Reference) -> None:
 
 
 def _check_blobs(engine: Engine, blobs: Sequence[Descriptor], what: str) -> None:
+    """And claims them: what was there before our lease would go with `image rm` otherwise."""
     for one in blobs:
         path = layout.blob(engine, one["digest"])
-        if not path.exists():
+        if not lease.claim(engine, [path]):
             raise NotFound(f"blob {one['digest']} of {what} is not in the store", hint="pull or load the image again")
         if path.stat().st_size != one["size"]:
             raise ImageError(

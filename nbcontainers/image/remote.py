@@ -39,7 +39,7 @@ def tags(
         here = {name.rpartition(":")[2]: one for name, one in _names(engine, reference).items()}
         rows: list[Row] = [
             {"tag": one.name, "kind": one.kind, "moves": one.moves, "version": one.version, "variant": one.variant,
-             "fixed": one.fixed, "local": here[one.name]["digest"] if one.name in here else None} for one in found
+             "fixed": one.fixed, "local": known_as(here[one.name]) if one.name in here else None} for one in found
         ]  # fmt: skip
         if digests:
             _add_digests(engine, repository, rows)
@@ -92,7 +92,7 @@ def outdated(engine: Engine, asked: Sequence[str], *, tls_verify: bool | None) -
 
 def _compared(engine: Engine, name: str, local: Descriptor, answer: Descriptor | RegistryError | None) -> Row:
     history = moved.read(engine, name)
-    row: Row = {"reference": name, "local": local["digest"], "remote": None, "why": ""}
+    row: Row = {"reference": name, "local": known_as(local), "remote": None, "why": ""}
     row["since"] = next((one["when"] for one in history if one["current"]), None)
     if isinstance(answer, RegistryError):
         return row | {"state": UNREACHABLE, "why": answer.message}
@@ -105,6 +105,11 @@ def _compared(engine: Engine, name: str, local: Descriptor, answer: Descriptor |
 def digests_of(one: Descriptor) -> set[str]:
     """What a registry may call the image: its manifest, and the index it was chosen from."""
     return {one["digest"], one.get("annotations", {}).get(layout.INDEX_NOTE, "")} - {""}
+
+
+def known_as(one: Descriptor) -> str:
+    """What its tag meant at the registry when it came: the index it was chosen from, or its manifest."""
+    return str(one.get("annotations", {}).get(layout.INDEX_NOTE) or one["digest"])
 
 
 def is_remote(name: str) -> bool:
@@ -155,12 +160,12 @@ def _repository(engine: Engine, text: str) -> Reference:
     from nbcontainers.registry import names, settings
 
     reference = names.candidates(str(text), settings.load(engine))[0]
-    if reference.digest or ":" in str(text).rpartition("/")[2]:
+    if not references.is_repository(str(text)):
         raise InvalidArgument(
             f"{text!r} names one image, not a repository",
             hint=f"%image tags {short(reference.repository)}",
         )
-    if reference.domain == LOCAL:
+    if reference.domain == LOCAL or str(references.parse(str(text), default_domain=LOCAL)) in layout.EMBEDDED:
         raise InvalidArgument(f"{text!r} is on this machine only", hint="%image ls shows the tags that are here")
     return reference
 

@@ -18,7 +18,7 @@ from nbcontainers.engine import Engine
 from nbcontainers.errors import Error, InvalidState
 from nbcontainers.image import kept, layout, lease, work
 from nbcontainers.image.image import Image, of_descriptor
-from nbcontainers.image.store import resolve, short
+from nbcontainers.image.store import alike, resolve, short
 from nbcontainers.oci import reference as references
 from nbcontainers.oci.image import REF_NAME
 
@@ -35,7 +35,8 @@ def remove(engine: Engine, text: str, *, force: bool) -> list[str]:
             "host is this machine's own root file system: there is nothing to remove",
             hint="%image ls shows what can go",
         )
-    names = image.names
+    images = [image] if names_it(text, image) else alike(engine, text, image)
+    names = [name for one in images for name in one.names]
     going = [image.reference] if names_it(text, image) else names
     if len(going) > 1 and not force:
         some = ", ".join(map(short, names))
@@ -44,12 +45,14 @@ def remove(engine: Engine, text: str, *, force: bool) -> list[str]:
         )
     last = set(names) <= set(going)
     if last and not force:
-        _refuse_in_use(engine, image)
+        for one in images:
+            _refuse_in_use(engine, one)
     with layout.update(engine) as manifests:
         for name in going:
             layout.remove_name(manifests, name)
         if last:
-            manifests[:] = [one for one in manifests if one["digest"] != image.digest]
+            digests = {image.digest for image in images}
+            manifests[:] = [one for one in manifests if one["digest"] not in digests]
     report = [f"Untagged: {name}" for name in going]
     return report + ([f"Deleted: {image.id}"] if last else [])
 
@@ -95,8 +98,11 @@ def mounted(engine: Engine) -> set[str]:
 
 
 def _containers(engine: Engine) -> Iterator[tuple[dict[str, Any], list[Path]]]:
-    """Each container's record, and the folders that are lower layers of its root file system."""
-    for folder in engine.containers.glob("[!.]*"):  # with a dot: half made, and leased; or half removed
+    """Each container's record, and the folders that are lower layers of its root file system.
+
+    Hidden are those half made, whose layers are leased, and half removed, which need none any more.
+    """
+    for folder in engine.containers.glob("[!.]*"):
         try:
             recipe = json.loads((folder / "recipe.json").read_bytes())
             record = json.loads((folder / "container.json").read_bytes())
@@ -129,11 +135,14 @@ def sweep(engine: Engine) -> dict[str, int]:
 
 @contextmanager
 def unless_all_is_well(engine: Engine) -> Generator[None]:
-    """What the block added in vain goes when it raises, and the store is as it was."""
+    """What the block added in vain goes when it raises, and the store is as it was; the block's own error is what counts."""
     try:
         yield
-    except BaseException:
-        sweep(engine)
+    except BaseException as error:
+        try:
+            sweep(engine)
+        except (OSError, Error) as failed:
+            error.add_note(f"what was added in vain is still there: {failed}")
         raise
 
 

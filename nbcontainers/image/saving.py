@@ -21,6 +21,7 @@ from nbcontainers.errors import ImageError, InvalidArgument
 from nbcontainers.image import layout, lease, output
 from nbcontainers.image.archive import CONTAINERD_NAME
 from nbcontainers.image.image import Image, missing
+from nbcontainers.image.members import blob_name
 from nbcontainers.image.removal import names_it
 from nbcontainers.image.store import resolve
 from nbcontainers.layer import codec
@@ -39,6 +40,7 @@ from nbcontainers.oci.image import (
     Manifest,
     descriptor,
     encode,
+    epoch,
 )
 
 FORMATS = ("docker-archive", "oci-archive", "oci-dir")
@@ -167,8 +169,7 @@ class _Copier:
 
     def _add(self, one: Descriptor, chunks: Iterable[bytes]) -> None:
         if one["digest"] not in self._written:
-            name = "blobs/" + "/".join(digests.split(one["digest"]))
-            self._writer.add(name, one["size"], _checked(chunks, one))
+            self._writer.add(blob_name(one), one["size"], _checked(chunks, one))
             self._written[one["digest"]] = one
 
 
@@ -203,9 +204,9 @@ def _index(saved: Sequence[_Saved]) -> dict[str, Any]:
 def _manifest_json(saved: Sequence[_Saved]) -> list[dict[str, Any]]:
     return [
         {
-            "Config": _name(one.config["digest"]),
+            "Config": blob_name(one.config),
             "RepoTags": one.names or None,
-            "Layers": [_name(layer["digest"]) for layer in one.layers],
+            "Layers": [blob_name(layer) for layer in one.layers],
         }
         for one in saved
     ]
@@ -220,10 +221,6 @@ def _repositories(saved: Sequence[_Saved]) -> dict[str, dict[str, str]]:
             top = one.layers[-1]["digest"] if one.layers else one.config["digest"]
             found.setdefault(repository, {})[tag] = digests.split(top)[1]
     return found
-
-
-def _name(digest: str) -> str:
-    return "blobs/" + "/".join(digests.split(digest))
 
 
 # Where the files go.
@@ -279,8 +276,7 @@ class _Tar:
     """A plain tar of files and their folders, owned by root and of one time."""
 
     def __init__(self, file: Any) -> None:
-        epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-        self._file, self._mtime = file, int(epoch) if epoch.isdigit() else 0
+        self._file, self._mtime = file, epoch() or 0
         self._folders: set[str] = set()
 
     def add(self, name: str, size: int, chunks: Iterable[bytes]) -> None:

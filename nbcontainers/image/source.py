@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict
 from nbcontainers.errors import Error, ImageError, NotFound, RegistryError
 from nbcontainers.image.fetch import Manner, Source
 from nbcontainers.oci import digest as digests
-from nbcontainers.oci.image import MANIFEST, MAX_DOCUMENT, REF_NAME, Descriptor, read_descriptor, read_document
+from nbcontainers.oci.image import MANIFEST, MAX_DOCUMENT, REF_NAME, Descriptor, read_document, read_index
 from nbcontainers.oci.reference import Reference
 
 if TYPE_CHECKING:
@@ -84,10 +84,7 @@ class Layout:
 
     def _entries(self) -> list[Descriptor]:
         index = read_document((self._path / "index.json").read_bytes(), f"{self._path}/index.json")
-        listed = index.get("manifests") or []
-        if not isinstance(listed, list):
-            raise ImageError(f"{self._path}/index.json has no list of manifests")
-        return [read_descriptor(one, "an entry of index.json") for one in listed]
+        return read_index(index, f"{self._path}/index.json")
 
     def head(self, name: str) -> Descriptor | None:
         """The entry of that digest, or whose ref.name it is or ends with; without a name the only one there is."""

@@ -5,7 +5,6 @@ Images that begin with the same layers share them: where they part, the tree bra
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -17,7 +16,8 @@ from nbcontainers.image import lease, listing, snapshot, work
 from nbcontainers.image.image import Image
 from nbcontainers.image.store import short
 from nbcontainers.layer.changes import changes, total
-from nbcontainers.table import Column, Row, Table, bytes_
+from nbcontainers.layer.lower import opened
+from nbcontainers.table import Column, Row, Table, bytes_, few
 
 
 @dataclass
@@ -44,7 +44,7 @@ def tree(images: Sequence[Image], *, unpack: bool) -> Table:
         _count(rows, images)
     return Table(rows, [
         Column("layer"), Column("created_by", "CREATED BY", listing.cut), Column("size", format=bytes_),
-        Column("added", "+"), Column("changed", "~"), Column("removed", "-"), Column("images"),
+        Column("added", "+"), Column("changed", "~"), Column("removed", "-"), Column("images", format=few),
     ])  # fmt: skip
 
 
@@ -91,7 +91,7 @@ def _drawn(root: _Node, first: str, rest: str) -> Iterator[tuple[_Node, str]]:
 
 def _row(node: _Node, drawn: str, image: Image) -> Row:
     facts: dict[str, Any] = {}
-    if snapshot.path(image.engine.snapshots, node.chain).exists():
+    if lease.claim(image.engine, [snapshot.path(image.engine.snapshots, node.chain).parent]):
         facts = snapshot.facts(image.engine.snapshots, node.chain)
     return {
         "layer": drawn + node.chain[7:19], "created_by": node.step.get("created_by"), "size": facts.get("size"),
@@ -122,10 +122,8 @@ def count(jobs: list[list[str]], userxattr: bool) -> list[list[int]]:
 def _count_one(folders: list[str], userxattr: bool) -> list[int]:
     found = {"A": 0, "C": 0, "D": 0}
     with ExitStack() as stack:
-        opened = [os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) for path in folders]
-        for descriptor in opened:
-            stack.callback(os.close, descriptor)
-        for change in changes(opened[0], opened[1:], userxattr=userxattr):
+        upper, *lowers = opened(stack, folders)
+        for change in changes(upper, lowers, userxattr=userxattr):
             if not stat.S_ISDIR(change.status.st_mode):
                 found[change.kind] += 1
             elif change.kind == "D":

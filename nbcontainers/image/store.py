@@ -81,15 +81,25 @@ def _by_digest(engine: Engine, index: layout.Index, wanted: Reference) -> Image 
 
 
 def _by_id(engine: Engine, index: layout.Index, text: str, digits: str) -> Image | None:
-    """By the start of the config's or the manifest's digest."""
-    found: dict[str, Image] = {}
-    for image in images(engine):
-        if any(digest.removeprefix("sha256:").startswith(digits) for digest in (image.id, image.digest)):
-            found.setdefault(image.digest, image)
-    if len(found) > 1:
-        some = ", ".join(sorted(image.id[7:19] for image in found.values()))
-        raise InvalidArgument(f"{text!r} could mean {len(found)} images: {some}", hint="type more of its digits")
-    return next(iter(found.values()), None)
+    """By the start of the config's or the manifest's digest. Of several with one config any will do."""
+    found = [
+        image
+        for image in images(engine)
+        if any(digest.removeprefix("sha256:").startswith(digits) for digest in (image.id, image.digest))
+    ]
+    ids = sorted({image.id for image in found})
+    if len(ids) > 1:
+        some = ", ".join(one[7:19] for one in ids)
+        raise InvalidArgument(f"{text!r} could mean {len(ids)} images: {some}", hint="type more of its digits")
+    return found[0] if found else None
+
+
+def alike(engine: Engine, text: str, image: Image) -> list[Image]:
+    """What `text`, which meant `image`, means besides: by an id, all manifests of its config (one a compression)."""
+    match = _ID.fullmatch(text)
+    if not match or not image.id.removeprefix("sha256:").startswith(match[1]):
+        return [image]
+    return list({one.digest: one for one in [image, *images(engine)] if one.id == image.id}.values())
 
 
 def images(engine: Engine) -> list[Image]:

@@ -17,6 +17,7 @@ from nbcontainers.engine import Engine
 from nbcontainers.image import layout, lease
 from nbcontainers.image.crew import Crew
 from nbcontainers.image.fetch import Fetch, Manner, Source, start
+from nbcontainers.image.progress import Listener
 from nbcontainers.image.unpacking import Feed, Job, hold, whole
 from nbcontainers.layer.tar import Budget
 from nbcontainers.oci.image import Descriptor, chain_ids
@@ -24,13 +25,11 @@ from nbcontainers.oci.image import Descriptor, chain_ids
 _PATIENCE_S = 0.5
 """Until a thread has noticed that its connection was closed; one that still looks up a name writes nothing."""
 
-Emit = Callable[[dict[str, Any]], None]
-
 
 class Report:
     """The `layer` events, from any thread."""
 
-    def __init__(self, emit: Emit | None) -> None:
+    def __init__(self, emit: Listener | None) -> None:
         self._emit = emit
         self._lock = threading.Lock()
 
@@ -170,6 +169,4 @@ class _Transfer:
             fetch.publish(target)
             folders.add(target.parent)
         for folder in folders:
-            descriptor = os.open(folder, os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
-            os.fsync(descriptor)
-            os.close(descriptor)
+            layout.sync_folder(folder)

@@ -24,6 +24,7 @@ from nbcontainers.errors import ImageError
 from nbcontainers.image import snapshot
 from nbcontainers.layer import codec
 from nbcontainers.layer.ahead import Ahead
+from nbcontainers.layer.lower import opened
 from nbcontainers.layer.tar import Budget
 from nbcontainers.layer.unpack import Layer, squashes
 
@@ -133,16 +134,11 @@ class Extraction:
     def commit(self) -> None:
         """Needs the layers below; at the end the snapshot is there."""
         with ExitStack() as stack:
-            below = [self._open(stack, chain) for chain in self._job["below"]]
+            below = opened(stack, [str(snapshot.path(self._folder, chain)) for chain in self._job["below"]])
             found = self._layer.finish(below) | {"diff_id": self._job["diff_id"]}
         (self._partial / "layer.json").write_text(json.dumps(found))
         os.rename(self._partial, self._folder / self._job["chain"])
         os.close(self._root)
-
-    def _open(self, stack: ExitStack, chain: str) -> int:
-        descriptor = os.open(snapshot.path(self._folder, chain), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        stack.callback(os.close, descriptor)
-        return descriptor
 
 
 class Reader:

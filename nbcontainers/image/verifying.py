@@ -17,7 +17,7 @@ from nbcontainers.image.image import Image
 from nbcontainers.layer import codec, lower, tar
 from nbcontainers.layer.tree import clean, show
 from nbcontainers.oci import digest as digests
-from nbcontainers.table import Column, Row, Table, digest
+from nbcontainers.table import Column, Row, Table, digest, few
 
 _PIECE = 1 << 20
 
@@ -46,9 +46,8 @@ def verify(engine: Engine, references: Sequence[str] = ()) -> Table:
     rows = [_row(image, damaged) for image in images]
     if damaged:
         raise _failure(rows, damaged)
-    return Table(
-        rows, [Column("reference", "IMAGE"), Column("id", "IMAGE ID", digest), Column("layers"), Column("state")]
-    )
+    columns = [Column("reference", "IMAGE", few), Column("id", "IMAGE ID", digest), Column("layers"), Column("state")]
+    return Table(rows, columns)
 
 
 def _images(engine: Engine, references: Sequence[str]) -> list[Image]:
@@ -127,7 +126,7 @@ def _row(image: Image, damaged: dict[str, str]) -> Row:
 
 
 def _failure(rows: list[Row], damaged: dict[str, str]) -> ImageError:
-    names = [row["reference"] if row["reference"] != "<none>" else row["digest"][7:19] for row in rows
+    names = [row["reference"].replace(",", "") if row["reference"] != "<none>" else row["digest"][7:19] for row in rows
              if row["state"] != "whole"]  # fmt: skip
     what = "; ".join(list(damaged.values())[:5]) + (f"; and {len(damaged) - 5} more" if len(damaged) > 5 else "")
     hint = (
@@ -178,7 +177,7 @@ def _members(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, bytes, bytes]]:
     """Path, type and hash of the data of each member; b"" for the hash of what has none of its own."""
     reader = tar.Reader(pieces)
     for entry in reader:
-        hashed = digests.hasher("sha256:" + "0" * 64)
+        hashed = digests.hasher()
         plain = entry.type == tar.REGULAR and entry.map is None
         for view in reader.data() if plain else ():
             hashed.update(view)
@@ -204,7 +203,7 @@ def _check(root: int, path: bytes, kind: bytes, content: bytes, last: dict[bytes
 
 
 def _sum(root: int, path: bytes) -> bytes:
-    hashed = digests.hasher("sha256:" + "0" * 64)
+    hashed = digests.hasher()
     with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root), "rb", buffering=0) as file:
         while piece := file.read(_PIECE):
             hashed.update(piece)

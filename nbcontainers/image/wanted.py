@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
-
 from nbcontainers.advice import Advice, advise
 from nbcontainers.engine import Engine
 from nbcontainers.errors import Error, InvalidArgument, NotFound, RegistryError
 from nbcontainers.image.image import Image
+from nbcontainers.image.progress import Listener
 from nbcontainers.image.store import close_names, resolve
 from nbcontainers.oci.reference import LOCAL
 
 POLICIES = ("missing", "always", "newer", "never")
-_ABSENT = (None, 401, 403, 404)
-"""HTTP statuses after which the name may well be a typing mistake; None: nobody answered."""
-
-Progress = Callable[[dict[str, Any]], None]
 
 
 def ensure(
-    engine: Engine, text: str, policy: str = "missing", platform: str = "", progress: Progress | None = None
+    engine: Engine, text: str, policy: str = "missing", platform: str = "", progress: Listener | None = None
 ) -> str:
     """A name of the image that is in the store now: `text` itself, or what it was pulled as.
 
@@ -38,11 +32,13 @@ def ensure(
             f"the image {text} that is here is not for {platform}", hint=f"%image pull --platform {platform}"
         )
     try:
-        return _pull(engine, text, platform, progress)
+        pulled = _pull(engine, text, platform, progress)
     except RegistryError:
         if here:
             return text
         raise
+    _here(engine, pulled, platform)  # of another platform it is not run without a word the first time either
+    return pulled
 
 
 def _here(engine: Engine, text: str, platform: str) -> Image | None:
@@ -67,12 +63,13 @@ def _fits(image: Image, platform: str) -> bool:
     return not platform
 
 
-def _pull(engine: Engine, text: str, platform: str, progress: Progress | None) -> str:
+def _pull(engine: Engine, text: str, platform: str, progress: Listener | None) -> str:
     """From the first registry that has it. Where none has, the name may be mistyped: NotFound."""
     from nbcontainers.image import api
+    from nbcontainers.registry import names, settings
 
     failed: Error | None = None
-    for reference in _candidates(engine, text):
+    for reference in names.candidates(text, settings.load(engine)):
         if reference.domain == LOCAL:  # of this machine only: there is no registry to ask
             continue
         try:
@@ -80,19 +77,24 @@ def _pull(engine: Engine, text: str, platform: str, progress: Progress | None) -
             return image.reference
         except RegistryError as error:
             failed = error
-            if error.details.get("status") not in _ABSENT:
+            if error.details.get("status") not in names.ELSEWHERE:
                 break
     if failed is None:
         resolve(engine, text)
         return text
-    close = close_names(engine, text)
-    guess = f"did you mean {' or '.join(close)}? " if close else ""
-    kind = NotFound if failed.details.get("status") in _ABSENT else type(failed)
-    message = f"no image {text!r} in the store, and it cannot be pulled: {failed.message}"
+    absent = failed.details.get("status") in (None, *names.ELSEWHERE)  # or nobody answered: it may be mistyped
+    kind = NotFound if absent else type(failed)
+    what, guess = _missed(engine, text, platform)
+    message = f"{what} cannot be pulled: {failed.message}"
     raise kind(message, hint=f"{guess}{failed.hint}", **{**failed.details, "image": text}) from None
 
 
-def _candidates(engine: Engine, text: str) -> Iterator[Any]:
-    from nbcontainers.registry import names, settings
-
-    yield from names.candidates(text, settings.load(engine))
+def _missed(engine: Engine, text: str, platform: str) -> tuple[str, str]:
+    """How to call what could not be had, and what may have been meant. What is here is called neither missing nor mistyped."""
+    try:
+        resolve(engine, text)
+    except NotFound:
+        close = close_names(engine, text)
+        guess = f"did you mean {' or '.join(close)}? " if close else ""
+        return f"no image {text!r} in the store, and it", guess
+    return f"image {text}{f' for {platform}' if platform else ''}", ""

@@ -40,7 +40,7 @@ _PACKAGE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(
 _PATIENCE = 2.0
 _KEPT = frozenset(
     "PATH HOME USER LOGNAME LANG TZ TMPDIR LD_LIBRARY_PATH DBUS_SESSION_BUS_ADDRESS DOCKER_CONFIG REGISTRY_AUTH_FILE "
-    "SOURCE_DATE_EPOCH SSL_CERT_FILE SSL_CERT_DIR http_proxy https_proxy no_proxy HTTPS_PROXY NO_PROXY".split()
+    "SOURCE_DATE_EPOCH SSL_CERT_FILE SSL_CERT_DIR".split()
 )
 _KEPT_FAMILIES = ("LC_", "XDG_", "NBCONTAINERS_", "CONTAINERS_")
 _STDERR_KEPT = 1 << 16
@@ -200,7 +200,8 @@ class Launcher:
 
 def environment() -> dict[str, str]:
     """What the launcher and its children read of ours, and no more: a container with CAP_SYS_PTRACE can see the
-    memory of a process that `exec` brings in, up to execve(2), and a notebook's variables hold tokens."""
+    memory of a process that `exec` brings in, up to execve(2), and a notebook's variables hold tokens, those of its
+    proxies passwords: whoever needs a proxy is given it (registry/settings.py)."""
     return {name: text for name, text in os.environ.items() if name in _KEPT or name.startswith(_KEPT_FAMILIES)}
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from typing import NamedTuple
 
 OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
@@ -35,6 +36,15 @@ def is_opaque(layer: int, path: bytes) -> bool:
         except OSError:  # ENODATA, ENOTSUP
             continue
     return False
+
+
+def opened(stack: ExitStack, folders: Iterable[str]) -> list[int]:
+    """Descriptors of the folders, to be read until the stack ends."""
+    found = []
+    for path in folders:
+        found.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        stack.callback(os.close, found[-1])
+    return found
 
 
 def roots(layers: Sequence[int]) -> list[Found]:

@@ -65,6 +65,13 @@ class Packer:
                 buffer.clear()
         yield bytes(buffer) + bytes(2 * tar.BLOCK)
 
+    def write(self, changes: Iterable[Change], file: int) -> dict[str, Any]:
+        """The tar of the changes into an open file; the facts."""
+        with open(file, "wb", closefd=False) as target:
+            for piece in self.pieces(changes):
+                target.write(piece)
+        return self.facts
+
     def _member(self, change: Change) -> Iterable[bytes]:
         if reason := self._unfit(change):
             self.leave_out(change.path, reason)

@@ -45,6 +45,12 @@ def serve(steps: Sequence[Step], kept: Kept, watch: Any) -> list[int]:
     return waking
 
 
+def notes(steps: Sequence[Step]) -> list[str]:
+    """What steps changed on the host besides, for whoever starts the container to know."""
+    said = (getattr(action(step), "notes", None) for step in steps)
+    return [note for step, tell in zip(steps, said, strict=True) if tell for note in tell(step["args"])]
+
+
 def release(kept: Kept) -> None:
     """Close what steps wanted kept open, before they are undone: a port is free when its container has ended."""
     for _, descriptors in kept:

@@ -77,7 +77,7 @@ class Running:
         start = self.start
         facts = {
             "pid": start.pid, "started_at": rfc3339(start.started_ns), "limits": start.limits,
-            "warnings": start.warnings,
+            "warnings": start.warnings, "notes": recipe.notes(self.steps),
         }  # fmt: skip
         return protocol.frame(protocol.STARTED, json.dumps(facts).encode())
 

@@ -32,10 +32,13 @@ _WAKE = "import sys; sys.path.append(sys.argv[1]); from nbcontainers.monitor imp
 
 def sleep(running: Running) -> None:
     """Become the small process. Returns only if that cannot be: then the monitor goes on as it is."""
+    try:
+        code = memory_file(idle_code())
+    except (OSError, ImportError):  # the package was removed meanwhile: nothing could wake up again
+        return
     state = running.freeze()
     state["patience"] = min(running.patience * 2, MOST_PATIENCE_S)
     memory = memory_file(json.dumps(state).encode())
-    code = memory_file(idle_code())
     descriptors = [state["start"][1], *(fd for fd, _ in state["outputs"])]
     descriptors += [state["listener"]] if state["listener"] is not None else []
     descriptors += running.waking
@@ -62,9 +65,10 @@ def memory_file(content: bytes) -> int:
 
 
 def idle_code() -> bytes:
-    """The module `idle`, compiled for this very interpreter."""
+    """The module `idle`, compiled for this very interpreter. Raises OSError or ImportError where it is no longer there."""
     found = find_spec("nbcontainers.monitor.idle")
-    assert found
+    if found is None:
+        raise ImportError("nbcontainers.monitor.idle")
     return marshal.dumps(found.loader.get_code(found.name))  # type: ignore[union-attr]
 
 

@@ -4,7 +4,8 @@ A step's class has `do`, `undo` and `describe`, all of `args` alone. Both ways a
 never done, or died with its mount namespace, is fine. Other nouns bring steps of their own.
 
 `do` may return descriptors, which the monitor keeps open as long as the container runs. A class that also has `serve`
-is given them back, with the monitor's event loop, to answer there for the container.
+is given them back, with the monitor's event loop, to answer there for the container. One that has `notes` says what
+it changed on the host besides.
 """
 
 from __future__ import annotations

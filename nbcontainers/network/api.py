@@ -1,7 +1,8 @@
 """The verbs of `network`: each a function here, a word on the command line and in the magics.
 
 A network is given by its name or its handle. `nbcontainers` is the one that `run` takes; the first container makes
-it. `host` and `none` are always there. `engine` is where networks are kept; by default this user's own.
+it; NBCONTAINERS_NETWORK in the environment names another. `host` and `none` are always there. `engine` is where
+networks are kept; by default this user's own.
 """
 
 from __future__ import annotations

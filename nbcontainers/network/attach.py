@@ -43,6 +43,10 @@ class Attach:
             ipam.give_back(files.root, name, files.id, made["addresses"])
 
     @staticmethod
+    def notes(args: Arguments) -> list[str]:
+        return list(state.read(Files(args["root"], args["run"], args["id"]))["notes"])
+
+    @staticmethod
     def describe(args: Arguments) -> str:
         settings = Files(args["root"], args["run"], args["id"]).read("container.json")
         names = [wish["network"] for wish in settings["networks"]]

@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Any
 
 from nbcontainers.errors import InvalidArgument, NameInUse, NotFound
 from nbcontainers.monitor.files import rfc3339
-from nbcontainers.network import bridge, rtnetlink, store, subnet
+from nbcontainers.network import bridge, hosts, rtnetlink, store, subnet
 from nbcontainers.network.netlink import Socket
 
 Record = dict[str, Any]
 
-_RESOLVERS = "/etc/resolv.conf"
 _SMALLEST_MTU, _SMALLEST_IPV6_MTU, _LARGEST_MTU = 68, 1280, 65535
 
 
@@ -95,29 +94,8 @@ def _taken(root: str, socket: Socket) -> Iterator[tuple[subnet.Subnet, str]]:
         interface = links.get(route.link, "")
         if interface not in ours:
             yield route.subnet, f"of interface {interface}" if interface else "in a route of the host"
-    for address in resolvers():
-        yield ip_network(address), f"of the host's name server in {_RESOLVERS}"
-
-
-def resolvers() -> list[str]:
-    """The name servers of the host: resolv.conf(5)."""
-    found = []
-    try:
-        with open(_RESOLVERS, encoding="utf-8", errors="replace") as file:
-            for line in file:
-                words = line.split()
-                if words[:1] == ["nameserver"] and len(words) > 1 and _is_address(words[1]):
-                    found.append(words[1])
-    except OSError:
-        return []
-    return found
-
-
-def _is_address(text: str) -> bool:
-    try:
-        return bool(ip_address(text))
-    except ValueError:
-        return False
+    for address in hosts.resolvers():
+        yield ip_network(address), f"of the host's name server in {hosts.RESOLV_CONF}"
 
 
 def _check_free(one: subnet.Subnet, taken: Sequence[tuple[subnet.Subnet, str]]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from nbcontainers.monitor.files import Files
 from nbcontainers.monitor.files import write as write_all
-from nbcontainers.network import creation, state
+from nbcontainers.network import state
 
 Record = dict[str, Any]
 
@@ -16,6 +17,7 @@ LOCALHOST = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 RESOLVER = "127.0.0.11"
 #: --add-host NAME:host-gateway
 GATEWAY = "host-gateway"
+RESOLV_CONF = "/etc/resolv.conf"
 _HOST_NAMES = "host.containers.internal host.docker.internal"
 
 
@@ -47,9 +49,9 @@ def write(files: Files, settings: Record) -> None:
         os.close(file)
 
 
-def resolv_conf(settings: Record, *, own_resolver: bool) -> str:
+def resolv_conf(settings: Record, *, own_resolver: bool, servers: Sequence[str] = ()) -> str:
     """Our resolver, or where a container answers on port 53 itself, the servers it would ask."""
-    servers = [RESOLVER] if own_resolver else upstream(settings)
+    servers = servers or ([RESOLVER] if own_resolver else upstream(settings))
     search = settings.get("dns_search") or []
     options = settings.get("dns_option") or (["ndots:0"] if own_resolver else [])
     lines = [f"nameserver {address}" for address in servers[:3]]
@@ -60,14 +62,37 @@ def resolv_conf(settings: Record, *, own_resolver: bool) -> str:
 
 def upstream(settings: Record) -> list[str]:
     """--dns, or the name servers of the host."""
-    return list(settings.get("dns") or creation.resolvers())
+    return list(settings.get("dns") or resolvers())
+
+
+def resolvers() -> list[str]:
+    """The name servers of the host: resolv.conf(5)."""
+    found = []
+    try:
+        with open(RESOLV_CONF, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                words = line.split()
+                if words[:1] == ["nameserver"] and len(words) > 1 and _is_address(words[1]):
+                    found.append(words[1])
+    except OSError:
+        return []
+    return found
+
+
+def _is_address(text: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        return bool(ip_address(text))
+    except ValueError:
+        return False
 
 
 def host_search() -> list[str]:
     """The host's own search list."""
     found: list[str] = []
     try:
-        with open("/etc/resolv.conf", encoding="utf-8", errors="replace") as file:
+        with open(RESOLV_CONF, encoding="utf-8", errors="replace") as file:
             for line in file:
                 words = line.split()
                 if words[:1] in (["search"], ["domain"]):

@@ -6,8 +6,9 @@ monitor or a process in it, and with it die its interfaces, addresses and routes
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,18 +29,14 @@ class Namespace:
 
     @staticmethod
     def do(args: Arguments) -> None:
+        if namespaces.in_user_namespace():
+            _in_child(lambda: _make(args))  # there is no way back into the host's, which is not ours
+            return
         before = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            namespaces.unshare(namespaces.CLONE_NEWNET)
-            try:
-                with netlink.Socket() as socket:
-                    socket.request([rtnetlink.set_up(_LOOPBACK)])
-                if not args.get("ipv6"):
-                    switch_ipv6("default", on=False)
-                _hold("/proc/self/ns/net", args["path"])
-            finally:
-                namespaces.setns(before, namespaces.CLONE_NEWNET)
+            _make(args)
         finally:
+            namespaces.setns(before, namespaces.CLONE_NEWNET)
             os.close(before)
 
     @staticmethod
@@ -72,6 +69,33 @@ class Shared:
     @staticmethod
     def describe(args: Arguments) -> str:
         return f"mount --bind /proc/$(pid of {args['of'][:12]})/ns/net {args['path']}"
+
+
+def _make(args: Arguments) -> None:
+    """Enter a new network namespace and hold it."""
+    namespaces.unshare(namespaces.CLONE_NEWNET)
+    with netlink.Socket() as socket:
+        socket.request([rtnetlink.set_up(_LOOPBACK)])
+    if not args.get("ipv6"):
+        switch_ipv6("default", on=False)
+    _hold("/proc/self/ns/net", args["path"])
+
+
+def _in_child(work: Callable[[], None]) -> None:
+    """Do it in a process of its own, which shares our mounts. Raises OSError with what that one met."""
+    pid = os.fork()
+    if pid == 0:
+        code = errno.EIO
+        try:
+            work()
+            code = 0
+        except OSError as error:
+            code = error.errno or errno.EIO
+        finally:
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code:
+        raise OSError(abs(code), os.strerror(abs(code)))
 
 
 def _hold(source: str, path: str) -> None:

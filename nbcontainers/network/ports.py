@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 PROTOCOLS = ("tcp", "udp")
@@ -84,6 +83,8 @@ def _split(text: str, value: str | int) -> tuple[str, str, str]:
 
 
 def _address(text: str, value: str | int) -> str:
+    from ipaddress import ip_address
+
     try:
         found = ip_address(text)
     except ValueError:

@@ -34,7 +34,7 @@ class Publish:
         targets = targets_of(state.read(files))
         held: list[socket.socket] = []
         try:
-            forwards = [one for port in args["ports"] for one in _reserve(Port(**port), targets, held, files)]
+            forwards = reserve(args["ports"], targets, held, files)
             with state.changed(files) as made:
                 made["ports"] = [one._asdict() for one in forwards]
             _lead(forwards)
@@ -86,6 +86,13 @@ def targets_of(made: dict[str, Any]) -> dict[int, str]:
         for address in one["addresses"] if one["gateways"] else ():
             found.setdefault(ip_address(address).version, address)
     return found
+
+
+def reserve(
+    ports: Sequence[dict[str, Any]], targets: dict[int, str], held: list[socket.socket], files: Files
+) -> list[Forward]:
+    """Bind a socket for each port, by IP version of the targets; they come in the order of what is returned."""
+    return [one for port in ports for one in _reserve(Port(**port), targets, held, files)]
 
 
 def _reserve(port: Port, targets: dict[int, str], held: list[socket.socket], files: Files) -> list[Forward]:

@@ -1,6 +1,7 @@
 """What was made for a running container: run/ID/network.json, written before each thing is made.
 
 {"networks": {NAME: {"interface", "link", "addresses", "gateways", "mac"}}, "ports": [Forward …], "notes": [text],
+     "processes": [{"pid", "start_time"}] that work for it,
      "waiting": [(IP version, Forward)]: ports of a container that has no address for them now}
 """
 
@@ -22,7 +23,7 @@ FILE = "network.json"
 def read(files: Files) -> State:
     """Empty while nothing was made."""
     found = files.read_state(FILE)
-    return {"networks": {}, "ports": [], "waiting": [], "notes": [], **found}
+    return {"networks": {}, "ports": [], "waiting": [], "notes": [], "processes": [], **found}
 
 
 @contextmanager

@@ -35,7 +35,7 @@ def of(content: bytes, like: str = "") -> str:
     return f"{hashed.name}:{hashed.hexdigest()}"
 
 
-def hasher(digest: str) -> Hash:
-    """A new hash of the digest's algorithm."""
-    make: Callable[[], Hash] = hashlib.sha512 if split(digest)[0] == "sha512" else hashlib.sha256
+def hasher(like: str = "") -> Hash:
+    """A new hash: sha256, or of the algorithm of the digest `like`."""
+    make: Callable[[], Hash] = hashlib.sha512 if like and split(like)[0] == "sha512" else hashlib.sha256
     return make()

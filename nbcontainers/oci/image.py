@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, TypedDict, cast
 
@@ -17,6 +19,8 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 LAYER_GZIP = f"{LAYER}+gzip"
 LAYER_ZSTD = f"{LAYER}+zstd"
+LAYER_BY_CODEC = {"": LAYER, "gzip": LAYER_GZIP, "zstd": LAYER_ZSTD}
+"""By the compression; a layer may have no other."""
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
@@ -88,6 +92,20 @@ def architecture() -> str:
     return _MACHINES.get(machine, machine)
 
 
+def epoch() -> int | None:
+    """Seconds of the time that SOURCE_DATE_EPOCH sets for what is to come out the same again; None where it is not set."""
+    text = os.environ.get("SOURCE_DATE_EPOCH", "")
+    return int(text) if text.isdecimal() and len(text) < 12 else None
+
+
+def created(seconds: float | None = None) -> str:
+    """When something was made, as configs have it (RFC 3339): SOURCE_DATE_EPOCH, else `seconds` since 1970, else now."""
+    if (fixed := epoch()) is not None:
+        seconds = fixed
+    moment = datetime.now(UTC) if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def encode(document: Any) -> bytes:
     """A document in one deterministic form."""
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode()
@@ -133,6 +151,15 @@ def read_descriptor(value: Any, what: str) -> Descriptor:
     if not is_text_map(value.get("annotations") or {}) or not isinstance(value.get("platform") or {}, dict):
         raise ImageError(f"{what} has annotations or a platform of another form than descriptor.md's")
     return cast(Descriptor, value)
+
+
+def read_index(document: dict[str, Any], what: str) -> list[Descriptor]:
+    """The descriptors of an index, each held to its form, or ImageError. A document that also claims to be a manifest
+    is refused (CVE-2021-41190)."""
+    listed = document.get("manifests") or []
+    if not isinstance(listed, list) or "layers" in document or "config" in document:
+        raise ImageError(f"{what} is of another form than image-index.md's")
+    return [read_descriptor(one, f"an entry of {what}") for one in listed]
 
 
 def read_manifest(content: bytes, what: str = "the manifest") -> Manifest:

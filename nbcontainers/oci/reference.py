@@ -74,6 +74,11 @@ def candidates(text: str) -> list[Reference]:
     return found if found[0] != found[1] else found[:1]
 
 
+def is_repository(text: str) -> bool:
+    """Whether a name has neither tag nor digest, and so may stand for all images of its repository."""
+    return "@" not in text and _split_tag(text)[1] is None
+
+
 def is_tag(text: str) -> bool:
     """Whether it is of a tag's form: letters, digits, `_`, `.`, `-`; at most 128."""
     return _TAG.fullmatch(text) is not None

@@ -25,7 +25,8 @@ from nbcontainers.registry.settings import split_port
 from nbcontainers.registry.transport import Transport
 
 MAX_TOKEN = 64 << 10
-LIFETIME_S = 60.0
+LIFETIME_S, LONGEST_S = 60.0, 86400.0
+"""Of a token that does not say how long it is good, and at the most."""
 CLIENT = "nbcontainers"
 
 
@@ -83,6 +84,8 @@ class Authorization:
     def refused(self, doing: str, said: str = "") -> RegistryError:
         """The error for a 401 that nothing of ours helps against."""
         known = self.credentials
+        for secret in filter(None, (known.password, known.identity_token) if known else ()):
+            said = said.replace(secret, "…")  # a server may say what it was sent
         because = f" ({said})" if said else ""
         if known is None:
             message = f"{self.key} does not let us in without a login: {doing} does not exist or is private"
@@ -104,7 +107,7 @@ class Authorization:
                 raise self._bad("its answer has no token")
             token = said
             lifetime = document.get("expires_in")
-            lifetime = float(lifetime) if isinstance(lifetime, (int, float)) and lifetime > 0 else LIFETIME_S
+            lifetime = min(lifetime, LONGEST_S) if isinstance(lifetime, (int, float)) and lifetime > 0 else LIFETIME_S
             self._tokens[scopes] = token, time.monotonic() + max(lifetime * 0.8, lifetime - 30.0)
         return token
 
@@ -122,12 +125,12 @@ class Authorization:
             headers = {"Authorization": known.basic}
         joint = "&" if urlsplit(realm).query else "?"
         url = realm + (joint + urlencode(words) if words else "")
-        status, content, answered = self._exchange("GET", url, headers, None)
+        status, content, kind = self._exchange("GET", url, headers, None)
         if status in (404, 405) and known:
             return self._post(
                 realm, service, scopes, grant_type="password", username=known.username, password=known.password
             )
-        return self._document(status, content, answered)
+        return self._document(status, content, kind)
 
     def _post(self, realm: str, service: str, scopes: list[str], **words: str) -> dict[str, Any]:
         """OAuth2 (RFC 6749): for identity tokens, and servers that know nothing else."""
@@ -135,24 +138,27 @@ class Authorization:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         return self._document(*self._exchange("POST", realm, headers, urlencode(form).encode()))
 
-    def _exchange(
-        self, method: str, url: str, headers: dict[str, str], body: bytes | None
-    ) -> tuple[int, bytes, dict[str, str]]:
-        def once() -> tuple[int, bytes, dict[str, str]]:
-            with follow(self.transport, method, url, headers, body, insecure=self.insecure) as answer:
+    def _exchange(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> tuple[int, bytes, str]:
+        """Status, content and media type of an answer that is final. A body holds a password or a token."""
+
+        def once() -> tuple[int, bytes, str]:
+            with follow(
+                self.transport, method, url, headers, body, insecure=self.insecure, secret=body is not None
+            ) as answer:
                 content = answer.read(MAX_TOKEN)
                 if answer.status in failure.RETRIED:
-                    said = {name.lower(): value for name, value in answer.headers.items()}
-                    raise failure.of_status(answer.status, said, content, self.host, "a token", self.key)
-                return answer.status, content, {name.lower(): value for name, value in answer.headers.items()}
+                    raise failure.of_status(answer.status, answer.headers, content, self.host, "a token", self.key)
+                return answer.status, content, answer.media_type
 
         return retried(self.transport, once)
 
-    def _document(self, status: int, content: bytes, headers: dict[str, str]) -> dict[str, Any]:
+    def _document(self, status: int, content: bytes, kind: str) -> dict[str, Any]:
         if status in (400, 401, 403):
             raise self.refused("what was asked for", failure.told(content))
-        if status != 200 or failure.is_html(headers, content):
-            raise self._bad("a web page" if failure.is_html(headers, content) else f"status {status}")
+        if failure.is_html(kind, content):
+            raise self._bad("a web page")
+        if status != 200:
+            raise self._bad(f"status {status}")
         try:
             document = json.loads(content)
         except (ValueError, RecursionError):

@@ -42,10 +42,10 @@ class Blob:
         try:
             count = self._answer.readinto(view)
         except RegistryError:
-            self.distrust()
+            self.endpoint.avoided = True
             raise
         if not count and view:
-            self.distrust()
+            self.endpoint.avoided = True
             raise self._error(f"closed the connection with {self.left} bytes of {self.digest} to come", retry=True)
         self.left -= count
         return count
@@ -60,11 +60,6 @@ class Blob:
         if not buffer and size:
             self.readinto(bytearray(1))
         return bytes(buffer)
-
-    def distrust(self) -> bool:
-        """What came broke off, or is not what its digest says. A mirror is not asked again: whether there is more to ask."""
-        self.endpoint.avoided = True
-        return self.endpoint.source.mirror
 
     def _check_end(self) -> None:
         """Nothing may come after the last byte; looked for only where the length was not told."""
@@ -101,7 +96,7 @@ def _checked(endpoint: Endpoint, one: Descriptor, answer: Answer, offset: int) -
     if answer.status == 206:
         return _checked_part(endpoint, one, answer, offset)
     blob = Blob(endpoint, one, answer, size)
-    if failure.is_html({"content-type": answer.headers.get("Content-Type") or ""}, b""):
+    if failure.is_html(answer.media_type, b""):
         raise failure.not_a_registry(endpoint.source.host, "a web page", 200)
     if answer.length is not None and answer.length != size:
         raise blob._error(f"sends {answer.length} bytes for {blob.digest}, whose descriptor says {size}")

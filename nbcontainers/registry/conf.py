@@ -13,9 +13,10 @@ from typing import Any
 
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.registry import toml
-from nbcontainers.registry.settings import Mirror, Registry
+from nbcontainers.registry.settings import Registry
 
 SYSTEM = Path("/etc/containers")
+_MIRROR = {"location": "location", "insecure": "insecure", "pull-from-mirror": "pull"}
 
 
 def read() -> dict[str, Any]:
@@ -38,31 +39,31 @@ def _files() -> Iterator[Path]:
 
 
 def _add(said: dict[str, Any], document: Mapping[str, Any], path: Path) -> None:
+    """One file more. What it says is held to the same rules as our own file; an alias of "" takes one away."""
     if isinstance(document.get("registries"), Mapping):
         raise _wrong(path, "is of version 1, which podman gave up")
     try:
-        if search := document.get("unqualified-search-registries"):
-            said["search"] = tuple(map(str, search))
-        said["aliases"].update({name: target for name, target in document.get("aliases", {}).items() if target})
-        for table in document.get("registry", []):
-            one = _registry(table)
+        aliases, search = document.get("aliases", {}), document.get("unqualified-search-registries")
+        named = {name: target for name, target in aliases.items() if target != ""}
+        found = toml.checked({"aliases": named, **({"search": search} if search else {})}, toml.TOP, "")
+        kept = {name: target for name, target in said["aliases"].items() if name not in aliases}
+        said.update(found, aliases={**kept, **found["aliases"]})
+        for one in map(_registry, document.get("registry", [])):
             said["registries"][one.prefix] = one
-    except (TypeError, ValueError, AttributeError, KeyError) as error:
+    except (toml.Wrong, TypeError, ValueError, AttributeError) as error:
         raise _wrong(path, f"is not as containers-registries.conf(5) says: {error}") from None
 
 
 def _registry(table: Mapping[str, Any]) -> Registry:
-    location = str(table.get("location", ""))
-    prefix = str(table.get("prefix", location))
-    if not prefix:
+    """Its location is its name where it has no prefix."""
+    prefix = table.get("prefix") or table.get("location")
+    if not isinstance(prefix, str) or not prefix:
         raise ValueError("a [[registry]] has neither prefix nor location")
-    return Registry(
-        prefix, location if location != prefix else "", table.get("insecure"), bool(table.get("blocked")),
-        mirrors=tuple(
-            Mirror(str(one["location"]), one.get("insecure"), toml.pull(one.get("pull-from-mirror", "all")))
-            for one in table.get("mirror", [])
-        ),
-    )  # fmt: skip
+    said = {key: table[key] for key in ("location", "insecure", "blocked") if key in table}
+    if said.get("location") in ("", prefix):
+        del said["location"]
+    said["mirrors"] = [{_MIRROR[key]: one[key] for key in one.keys() & _MIRROR} for one in table.get("mirror", [])]
+    return Registry(prefix, **toml.checked(said, toml.REGISTRY, f"{prefix}: "))
 
 
 def _wrong(path: Path, why: str) -> InvalidArgument:

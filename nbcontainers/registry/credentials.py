@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from nbcontainers.errors import RegistryError
+from nbcontainers.oci.reference import HUB
 
-HUB = "docker.io"
 HUB_KEY = "https://index.docker.io/v1/"
 MAX_FILE = 1 << 20
-_HUBS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+_HUBS = frozenset({HUB, "index.docker.io", "registry-1.docker.io"})
 
 
 @dataclass(frozen=True)

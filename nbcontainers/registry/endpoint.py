@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from typing import NoReturn
 
 from nbcontainers.errors import RegistryError
 from nbcontainers.registry import failure, redirect
@@ -29,7 +30,7 @@ class Endpoint:
             self.transport, source.host, source.key, find, insecure=source.insecure
         )  # fmt: skip
         self.scopes = frozenset({f"repository:{source.path}:{actions}"} if source.path else ())
-        self.avoided = False
+        self.avoided = False  # a mirror that failed, or broke off, is not asked again
         self._base = ""
         self._finding = threading.Lock()
 
@@ -123,9 +124,8 @@ class Endpoint:
             self.transport.check_open()
             return False
 
-    def _fail(self, answer: Answer, doing: str) -> Answer:
+    def _fail(self, answer: Answer, doing: str) -> NoReturn:
         with answer:
-            headers = {name.lower(): value for name, value in answer.headers.items()}
             try:
                 body = answer.read(MAX_ERROR)
             except RegistryError:
@@ -133,7 +133,7 @@ class Endpoint:
         if answer.status == 401 and self._is_ours(answer.url):
             raise self.authorization.refused(doing, failure.told(body))
         host = self.source.host if self._is_ours(answer.url) else redirect.place(answer.url)[1]
-        raise failure.of_status(answer.status, headers, body, host, doing, self.source.key)
+        raise failure.of_status(answer.status, answer.headers, body, host, doing, self.source.key)
 
     def close(self) -> None:
         self.transport.close()

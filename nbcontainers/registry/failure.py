@@ -9,9 +9,11 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
+from email.message import Message
 from typing import TYPE_CHECKING
 
 from nbcontainers.errors import RegistryError
+from nbcontainers.oci.reference import HUB
 
 if TYPE_CHECKING:
     from nbcontainers.registry.settings import Settings
@@ -20,6 +22,10 @@ RETRIED = frozenset({408, 425, 429, 499, 500, 502, 503, 504, 522})
 """Statuses after which the same request may well succeed."""
 
 _PORTAL = "open http://{host} in a browser: a login page of the network, a proxy or a web server answers in its place"
+
+
+Headers = Mapping[str, str] | Message
+"""Of an answer; a Message finds them however they are spelt."""
 
 
 def of_network(error: Exception, host: str, settings: Settings) -> RegistryError:
@@ -45,7 +51,7 @@ def _of_socket(error: Exception, host: str) -> RegistryError:
     if isinstance(error, ConnectionRefusedError):
         return RegistryError(f"{host} refuses the connection", hint="check host and port, and that the registry runs")
     if isinstance(error, (ConnectionError, http.client.RemoteDisconnected)):
-        return RegistryError(f"{host} closed the connection half way", hint="try again", retry=True)
+        return broken_off(host)
     if "Tunnel connection failed" in str(error):
         return RegistryError(
             f"the proxy refuses a connection to {host}: {str(error).partition(': ')[2]}",
@@ -53,6 +59,10 @@ def _of_socket(error: Exception, host: str) -> RegistryError:
         )
     why = getattr(error, "strerror", None) or error
     return RegistryError(f"{host} cannot be reached: {why}", hint="check the network connection", retry=True)
+
+
+def broken_off(host: str) -> RegistryError:
+    return RegistryError(f"{host} closed the connection half way", hint="try again", retry=True)
 
 
 def _of_tls(error: ssl.SSLError, host: str, settings: Settings) -> RegistryError:
@@ -78,7 +88,7 @@ def _of_tls(error: ssl.SSLError, host: str, settings: Settings) -> RegistryError
 
 def _of_http(error: http.client.HTTPException, host: str) -> RegistryError:
     if isinstance(error, http.client.IncompleteRead):
-        return RegistryError(f"{host} closed the connection half way", hint="try again", retry=True)
+        return broken_off(host)
     return not_a_registry(host, f"its answer is not HTTP ({type(error).__name__})")
 
 
@@ -87,12 +97,12 @@ def not_a_registry(host: str, why: str, status: int | None = None) -> RegistryEr
     return RegistryError(f"{host} does not answer as a registry: {why}", hint=_PORTAL.format(host=host), status=status)
 
 
-def of_status(status: int, headers: Mapping[str, str], body: bytes, host: str, doing: str, key: str) -> RegistryError:
+def of_status(status: int, headers: Headers, body: bytes, host: str, doing: str, key: str) -> RegistryError:
     """The words for an HTTP status that is a failure. `doing` is what was asked for, `key` the registry as named."""
     said = told(body)
     if status == 429:
         return _too_many(headers, key, doing)
-    if not said and is_html(headers, body):
+    if not said and is_html(media_type(headers), body):
         return not_a_registry(host, f"a web page, with status {status}", status)
     because = f": {said}" if said else ""
     if status == 403:
@@ -104,30 +114,30 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes, host: str, d
     if status in RETRIED:
         hint = "its trouble is not ours: try again later"
         message = f"{host} answers {status} to {doing}{because}"
-        after = pause(headers.get("retry-after") or "")
-        return RegistryError(message, hint=hint, retry=True, status=status, after=after)
+        return RegistryError(message, hint=hint, retry=True, status=status, after=pause(headers))
     return RegistryError(f"{host} answers {status} to {doing}{because}", status=status)
 
 
-def _too_many(headers: Mapping[str, str], key: str, doing: str) -> RegistryError:
+def _too_many(headers: Headers, key: str, doing: str) -> RegistryError:
     """Docker Hub's pull limit has headers of its own: `ratelimit-limit: 100;w=21600`."""
     limit, _, window = (headers.get("ratelimit-limit") or "").partition(";w=")
-    after = headers.get("retry-after")
-    when = f"; it says to try again after {clean(after)}" + (" s" if after.isdigit() else "") if after else ""
+    after = clean(headers.get("retry-after") or "")
+    when = f"; it says to try again after {after}" + " s" * after.isdecimal() if after else ""
     hint = f"%image login {key} raises the limit of those without an account; or wait"
-    if limit.isdigit() or key == "docker.io":
-        hours = f"{int(window) / 3600:g} hours" if window.isdigit() else "6 hours"
-        many = f"{limit} pulls in {hours}" if limit.isdigit() else "pulls"
+    if limit.isdecimal() or key == HUB:
+        hours = f"{int(window[:9]) / 3600:g} hours" if window.isdecimal() else "6 hours"
+        many = f"{clean(limit)} pulls in {hours}" if limit.isdecimal() else "pulls"
         message = f"Docker Hub's limit of {many} is used up{when}"
     else:
         message = f"{key} has had too many requests from here{when}"
-    return RegistryError(f"{message} ({doing})", hint=hint, retry=True, status=429, after=pause(after or ""))
+    return RegistryError(f"{message} ({doing})", hint=hint, retry=True, status=429, after=pause(headers))
 
 
-def pause(header: str) -> float:
+def pause(headers: Headers) -> float:
     """Seconds that a Retry-After asks for: a number, or a date (RFC 9110, 10.2.3); 0 for anything else."""
-    if header.strip().isdecimal():
-        return float(header.strip()[:9])
+    header = (headers.get("retry-after") or "").strip()
+    if header.isdecimal():
+        return float(header[:9])
     try:
         return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
     except (ValueError, TypeError, OverflowError):
@@ -152,11 +162,15 @@ def clean(text: str) -> str:
     return text if len(text) <= 200 else f"{text[:200]}…"
 
 
-def is_html(headers: Mapping[str, str], body: bytes) -> bool:
-    kind = (headers.get("content-type") or "").partition(";")[0].strip().lower()
-    return kind in ("text/html", "application/xhtml+xml") or body.lstrip()[:14].lower().startswith(
-        (b"<!doctype", b"<html")
-    )
+def media_type(headers: Headers) -> str:
+    """The Content-Type in lower case, without its parameters; "" where it is not told."""
+    return (headers.get("content-type") or "").partition(";")[0].strip().lower()
+
+
+def is_html(kind: str, body: bytes) -> bool:
+    """Whether an answer of this media type is a web page, by the type or by its first bytes."""
+    page = body.lstrip()[:14].lower().startswith((b"<!doctype", b"<html"))
+    return page or kind in ("text/html", "application/xhtml+xml")
 
 
 def _where_tags_are(doing: str) -> str:

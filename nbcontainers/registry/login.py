@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from nbcontainers.errors import InvalidArgument, NotFound, RegistryError
-from nbcontainers.oci.reference import parse
+from nbcontainers.oci.reference import HUB, parse
 from nbcontainers.registry import credentials as known
 from nbcontainers.registry import helper
-from nbcontainers.registry.credentials import HUB, Credentials
+from nbcontainers.registry.credentials import Credentials
 from nbcontainers.registry.endpoint import Endpoint
 from nbcontainers.registry.settings import Settings
 
@@ -35,7 +35,7 @@ def login(settings: Settings, registry: str, username: str, password: str, *, tl
 
 def named(registry: str) -> str:
     """host[:port][/path] of what somebody typed, which may be an address. Raises InvalidArgument."""
-    name = known.normal(registry.strip()) or HUB
+    name = known.normal(str(registry).strip()) or HUB
     host, _, path = name.partition("/")
     if parse(f"{host}/{path or 'x'}").domain != host:
         raise InvalidArgument(f"{registry!r} is no registry", hint="write its host, as registry.example.org:5000")

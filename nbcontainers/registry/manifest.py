@@ -11,7 +11,6 @@ from nbcontainers.oci.image import INDEXES, MANIFESTS, MAX_DOCUMENT, Descriptor,
 from nbcontainers.oci.reference import is_tag
 from nbcontainers.registry import failure
 from nbcontainers.registry.endpoint import Endpoint
-from nbcontainers.registry.transport import Answer
 
 ACCEPT = ", ".join((*MANIFESTS, *INDEXES))
 _TYPELESS = ("", "application/json", "application/octet-stream", "text/plain", "binary/octet-stream")
@@ -21,10 +20,10 @@ _SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+"
 
 def head(endpoint: Endpoint, name: str) -> Descriptor:
     """The descriptor of a tag or digest by HEAD; a registry that does not tell it that way is asked for the whole."""
-    doing = f"{endpoint.name}{_joint(name)}{name}"
+    doing = _named(endpoint, name)
     with endpoint.ask("HEAD", _path(endpoint, name), doing, headers={"Accept": ACCEPT}) as answer:
         digest, size = answer.headers.get("Docker-Content-Digest"), answer.headers.get("Content-Length") or ""
-        kind = _content_type(answer)
+        kind = answer.media_type
         if not digests.is_digest(digest) or not size.isdecimal() or kind not in MANIFESTS + INDEXES:
             answer.close()
             return get(endpoint, name)[0]
@@ -35,23 +34,23 @@ def head(endpoint: Endpoint, name: str) -> Descriptor:
 
 def get(endpoint: Endpoint, name: str, expected: Descriptor | None = None) -> tuple[Descriptor, bytes]:
     """The document with its descriptor. Raises RegistryError for one that is not what was asked for."""
-    doing = f"{endpoint.name}{_joint(name)}{name}"
+    doing = _named(endpoint, name)
     limit = min(MAX_DOCUMENT, expected["size"]) if expected else MAX_DOCUMENT
     with endpoint.ask("GET", _path(endpoint, name), doing, headers={"Accept": ACCEPT}) as answer:
         if expected and answer.length is not None and answer.length != expected["size"]:
             raise _lie(endpoint, f"sends {answer.length} bytes for {name}, whose descriptor says {expected['size']}")
         content = answer.read(limit)
-        said, kind = answer.headers.get("Docker-Content-Digest"), _content_type(answer)
+        said, kind = answer.headers.get("Docker-Content-Digest"), answer.media_type
     wanted = expected["digest"] if expected else name
-    found = _digest(content, wanted if digests.is_digest(wanted) else "")
+    found = digests.of(content, wanted if digests.is_digest(wanted) else "")
     if digests.is_digest(wanted) and found != wanted:
-        if kind == "text/html" or failure.is_html({}, content):
+        if failure.is_html(kind, content):
             raise failure.not_a_registry(endpoint.source.host, "a web page")
         raise _lie(endpoint, f"sends something else for {wanted}: its digest is {found}")
     if expected and len(content) != expected["size"]:
         raise _lie(endpoint, f"sends {len(content)} bytes for {name}, whose descriptor says {expected['size']}")
     media_type = _media_type(endpoint, content, kind)
-    if said and digests.is_digest(said) and _digest(content, said) != said:
+    if said and digests.is_digest(said) and digests.of(content, said) != said:
         raise _lie(endpoint, f"says that {name} has the digest {said}, but it is {found}")
     if expected and expected.get("mediaType") not in (None, media_type):
         raise _lie(endpoint, f"serves {name} as {media_type}, which its descriptor calls {expected['mediaType']}")
@@ -60,12 +59,12 @@ def get(endpoint: Endpoint, name: str, expected: Descriptor | None = None) -> tu
 
 def put(endpoint: Endpoint, content: bytes, media_type: str, name: str) -> str:
     """Store a document; returns its digest."""
-    digest = _digest(content, name if digests.is_digest(name) else "")
-    doing = f"{endpoint.name}{_joint(name)}{name}"
+    digest = digests.of(content, name if digests.is_digest(name) else "")
+    doing = _named(endpoint, name)
     headers = {"Content-Type": media_type}
     with endpoint.ask("PUT", _path(endpoint, name), doing, headers=headers, body=content, fine=(201,)) as answer:
         said = answer.headers.get("Docker-Content-Digest")
-    if said and digests.is_digest(said) and said != _digest(content, said):
+    if said and digests.is_digest(said) and said != digests.of(content, said):
         raise _lie(endpoint, f"stored {said} where we sent {digest}")
     return digest
 
@@ -76,25 +75,14 @@ def _path(endpoint: Endpoint, name: str) -> str:
     return f"{endpoint.source.path}/manifests/{name}"
 
 
-def _joint(name: str) -> str:
-    return "@" if digests.is_digest(name) else ":"
-
-
-def _digest(content: bytes, like: str) -> str:
-    """Its digest by the algorithm of another one, sha256 by default."""
-    hashed = digests.hasher(like or "sha256:" + "0" * 64)
-    hashed.update(content)
-    return f"{like.partition(':')[0] or 'sha256'}:{hashed.hexdigest()}"
-
-
-def _content_type(answer: Answer) -> str:
-    return (answer.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
+def _named(endpoint: Endpoint, name: str) -> str:
+    return f"{endpoint.name}{'@' if digests.is_digest(name) else ':'}{name}"
 
 
 def _media_type(endpoint: Endpoint, content: bytes, kind: str) -> str:
     """What the document is. The header, its own `mediaType` and its keys must tell the same (CVE-2021-41190)."""
     host = endpoint.source.host
-    if failure.is_html({"content-type": kind}, content):
+    if failure.is_html(kind, content):
         raise failure.not_a_registry(host, "a web page", 200)
     try:
         document: Any = json.loads(content)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from nbcontainers.oci.reference import Reference, parse
 from nbcontainers.registry.settings import Settings
 
+ELSEWHERE = (401, 403, 404)
+"""HTTP statuses by which a registry has no such image for us: the next one is asked. One that is down says nothing."""
 _NOBODY = "nobody.invalid"
 
 

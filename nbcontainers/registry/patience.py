@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from nbcontainers.errors import RegistryError
+from nbcontainers.registry.settings import Settings
 from nbcontainers.registry.transport import Transport
 
 LONGEST_S = 60.0
@@ -27,9 +28,14 @@ def retried(transport: Transport, do: Callable[[], T]) -> T:
             return do()
         except RegistryError as error:
             spent += time.monotonic() - began
-            pause = max(settings.backoff * 2**number, error.details.get("after", 0.0))
+            seconds = pause(settings, number + 1, error)
             last = number + 1 == settings.tries or spent > settings.stall_timeout
-            if not error.retry or last or pause > LONGEST_S:
+            if not error.retry or last or seconds > LONGEST_S:
                 raise
-        transport.wait(pause)
+        transport.wait(seconds)
     raise AssertionError("not reached")
+
+
+def pause(settings: Settings, failures: int, error: RegistryError) -> float:
+    """Seconds until the next try after so many failures: twice as many each time, or what the registry asks for."""
+    return max(settings.backoff * 2.0 ** (failures - 1), float(error.details.get("after", 0.0)))

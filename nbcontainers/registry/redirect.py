@@ -24,8 +24,9 @@ def follow(
     body: bytes | None = None,
     *,
     insecure: bool,
+    secret: bool = False,
 ) -> Answer:
-    """The answer at the end of the redirects. Raises RegistryError."""
+    """The answer at the end of the redirects. Raises RegistryError. A body that is `secret` goes to no other host."""
     headers = dict(headers)
     for _ in range(MOST + 1):
         answer = transport.ask(method, url, headers, body)
@@ -40,6 +41,10 @@ def follow(
             )
         after = target(url, location, insecure=insecure)
         if place(after) != place(url):
+            if secret:
+                raise RegistryError(
+                    f"{place(url)[1]} sends our credentials on to {place(after)[1]}: they do not go there"
+                )
             headers = {name: value for name, value in headers.items() if name.lower() not in _PRIVATE}
         url = after
     raise RegistryError(

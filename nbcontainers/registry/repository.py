@@ -84,7 +84,7 @@ class Repository:
 
     def mount_blob(self, digest: str, source_repository: str) -> bool:
         """Have the registry take a blob from another repository of its own; whether it did."""
-        session = upload.begin(self.origin, mount=digest, source=source_repository)
+        session = upload.mount(self.origin, digest, source_repository)
         if session:
             self._sessions[digest] = session  # upload_blob goes on with it
         return session is None
@@ -92,8 +92,6 @@ class Repository:
     def upload_blob(self, one: Descriptor, file: BinaryIO, *, on_bytes: OnBytes | None = None) -> None:
         """Send the blob that `file` (open for reading, seekable) holds. `on_bytes(sent)` is called as it goes."""
         session = self._sessions.pop(one["digest"], None) or upload.begin(self.origin)
-        if session is None:
-            raise AssertionError("only a mount needs no upload")
         upload.upload(self.origin, session, one, file, on_bytes)
 
     def put_manifest(self, content: bytes, media_type: str, name: str) -> str:
@@ -132,7 +130,7 @@ class Repository:
             try:
                 return do(endpoint)
             except RegistryError as error:
-                endpoint.avoided = error.status != 404
+                endpoint.avoided |= error.status != 404
                 errors.append(error)
         raise _joined(errors)
 

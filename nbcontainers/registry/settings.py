@@ -35,11 +35,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from nbcontainers.errors import RegistryError
+from nbcontainers.oci.reference import HUB
 
 if TYPE_CHECKING:
     from nbcontainers.engine import Engine
 
-HUB = "docker.io"
 HUB_API = "registry-1.docker.io"
 SYSTEM = Path("/etc/nbcontainers/registries.toml")
 NAME = "registries.toml"
@@ -145,27 +145,23 @@ class Settings:
     def sources(self, repository: str, *, insecure: bool | None = None) -> list[Source]:
         """The mirrors of host/path in their order, its own registry last.
 
-        Raises RegistryError for one that is blocked.
+        Raises RegistryError for one that is blocked, and for a port that cannot be.
         """
         one = self.registry(repository)
         if one.blocked:
             raise RegistryError(
                 f"{one.prefix} is blocked by {self.path}", hint=f'remove blocked = true from [registry."{one.prefix}"]'
             )
-        rest = "" if one.prefix.startswith("*.") else repository[len(one.prefix) :]
-        domain, _, path = repository.partition("/")
-        if split_port(domain)[1] > 65535:
-            raise RegistryError(f"{domain} has a port beyond 65535", hint="check host and port")
+        rest = f"/{repository.partition('/')[2]}" if one.prefix.startswith("*.") else repository[len(one.prefix) :]
         mirrors = [_source(self, f"{two.location}{rest}", two.insecure, mirror=two) for two in one.mirrors]
         said = one.insecure if insecure is None else insecure
-        if one.location:
-            return [*mirrors, _source(self, one.location + rest, said)]
-        host = HUB_API if domain == HUB else domain
-        return [*mirrors, Source(host, path, self.insecure(host, said), domain)]
+        return [*mirrors, _source(self, one.location + rest if one.location else repository, said)]
 
 
 def _source(settings: Settings, place: str, said: bool | None, *, mirror: Mirror | None = None) -> Source:
     host, _, path = place.partition("/")
+    if split_port(host)[1] > 65535:
+        raise RegistryError(f"{host} has a port beyond 65535", hint=f"check host and port, also in {settings.path}")
     at = HUB_API if host == HUB else host
     return Source(at, path, settings.insecure(host, said), host, mirror is not None, mirror.pull if mirror else "all")
 

@@ -43,11 +43,10 @@ def each(endpoint: Endpoint) -> Iterator[str]:
 
 def _page(endpoint: Endpoint, url: str) -> tuple[list[str], str]:
     """One page, and the address of the next one or nothing."""
-    doing = f"the tags of {endpoint.name}"
-    with endpoint.ask("GET", url, doing) as answer:
+    with endpoint.ask("GET", url, f"repository {endpoint.name}") as answer:
         content = answer.read(MAX_DOCUMENT)
-        kind, links = answer.headers.get("Content-Type") or "", ", ".join(answer.headers.get_all("Link") or [])
-    if failure.is_html({"content-type": kind}, content):
+        links = ", ".join(answer.headers.get_all("Link") or [])
+    if failure.is_html(answer.media_type, content):
         raise failure.not_a_registry(endpoint.source.host, "a web page", 200)
     try:
         document: Any = json.loads(content)
@@ -55,7 +54,7 @@ def _page(endpoint: Endpoint, url: str) -> tuple[list[str], str]:
         if not isinstance(tags, list) or not all(isinstance(tag, str) and is_tag(tag) for tag in tags):
             raise ValueError
     except (ValueError, AttributeError, RecursionError):
-        raise failure.not_a_registry(endpoint.source.host, f"{doing} are no list", 200) from None
+        raise failure.not_a_registry(endpoint.source.host, f"the tags of {endpoint.name} are no list", 200) from None
     match = _NEXT.search(links)
     return tags, _following(endpoint, url, match[1]) if match else ""
 

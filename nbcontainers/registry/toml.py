@@ -17,7 +17,7 @@ _HOST = r"(?:[\w.*-]+|\[[0-9a-fA-F:]+\])(?::\d{1,5})?"
 _PLACE = re.compile(rf"{_HOST}(?:/[a-z0-9._/-]+)?")
 
 
-class _Wrong(Exception):
+class Wrong(Exception):
     """What is wrong, with the key that it is about."""
 
     def __init__(self, key: str, why: str) -> None:
@@ -32,7 +32,7 @@ def read(path: Path, *, must_exist: bool = False) -> dict[str, Any]:
     text = read_text(path)
     try:
         return {**interpret(parse(text, path)), "path": str(path)}
-    except _Wrong as wrong:
+    except Wrong as wrong:
         where = _line(text, wrong.key)
         raise InvalidArgument(f"{path}{where}: {wrong}", hint=f"edit {path}; what it may say: {HELP}") from None
 
@@ -62,30 +62,30 @@ def parse(text: str, path: Path) -> dict[str, Any]:
 
 
 def interpret(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The file's keys as arguments for Settings. Raises _Wrong."""
-    said = _checked(document, _TOP, "")
+    """The file's keys as arguments for Settings. Raises Wrong."""
+    said = checked(document, TOP, "")
     registries = said.pop("registry", {})
     return {**said, "registries": tuple(_registry(prefix, table) for prefix, table in registries.items())}
 
 
 def _registry(prefix: str, table: Any) -> Registry:
     if not _PLACE.fullmatch(prefix):
-        raise _Wrong(prefix, f"[registry.{prefix!r}] is no host, host:port, *.domain or host/path")
+        raise Wrong(prefix, f"[registry.{prefix!r}] is no host, host:port, *.domain or host/path")
     if not isinstance(table, Mapping):
-        raise _Wrong(prefix, f'registry is a table of tables: [registry."{prefix}"] needs keys')
-    return Registry(prefix, **_checked(table, _REGISTRY, f'[registry."{prefix}"] '))
+        raise Wrong(prefix, f'registry is a table of tables: [registry."{prefix}"] needs keys')
+    return Registry(prefix, **checked(table, REGISTRY, f'[registry."{prefix}"] '))
 
 
-def _checked(table: Mapping[str, Any], known: Mapping[str, Callable[[Any], Any]], where: str) -> dict[str, Any]:
+def checked(table: Mapping[str, Any], known: Mapping[str, Callable[[Any], Any]], where: str) -> dict[str, Any]:
     """Every value through the check of its key."""
     found = {}
     for key, value in table.items():
         if key not in known:
-            raise _Wrong(key, f"{where}{key} is no setting; there are {', '.join(known)}")
+            raise Wrong(key, f"{where}{key} is no setting; there are {', '.join(known)}")
         try:
             found[key] = known[key](value)
         except ValueError as error:
-            raise _Wrong(key, f"{where}{key} {error}") from None
+            raise Wrong(key, f"{where}{key} {error}") from None
     return found
 
 
@@ -156,24 +156,24 @@ def _mirrors(value: Any) -> tuple[Mirror, ...]:
 def _mirror(table: Any) -> Mirror:
     if not isinstance(table, Mapping) or "location" not in table:
         raise ValueError('has an entry that is neither "host" nor { location = "host", insecure = true }')
-    return Mirror(**_checked(table, _MIRROR, "mirrors: "))
+    return Mirror(**checked(table, _MIRROR, "mirrors: "))
 
 
-def pull(value: Any) -> str:
+def _pull(value: Any) -> str:
     """What may be asked of a mirror."""
     if value not in ("all", "digest-only", "tag-only"):
         raise ValueError("must be all, digest-only or tag-only")
     return str(value)
 
 
-_TOP: dict[str, Callable[[Any], Any]] = {
+TOP: dict[str, Callable[[Any], Any]] = {
     "search": _texts, "aliases": _aliases, "registry": _tables,
     "connect_timeout": _seconds, "stall_timeout": _seconds, "tries": _count, "backoff": _seconds,
 }  # fmt: skip
-_REGISTRY: dict[str, Callable[[Any], Any]] = {
+REGISTRY: dict[str, Callable[[Any], Any]] = {
     "location": _place, "insecure": _flag, "blocked": _flag, "ca": _file, "mirrors": _mirrors,
 }  # fmt: skip
-_MIRROR: dict[str, Callable[[Any], Any]] = {"location": _place, "insecure": _flag, "pull": pull}
+_MIRROR: dict[str, Callable[[Any], Any]] = {"location": _place, "insecure": _flag, "pull": _pull}
 
 
 def _line(text: str, key: str) -> str:

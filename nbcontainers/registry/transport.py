@@ -9,11 +9,13 @@ import base64
 import http.client
 import io
 import ipaddress
+import re
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -54,17 +56,21 @@ class Transport:
             connection = self._connection(target)
             used = connection.used
             try:
+                if not used:
+                    connection.connect()
                 return Answer(self, connection, connection.exchange(method, target, headers, body, send))
             except BaseException as error:
                 self.drop(connection)
+                if isinstance(error, Exception):
+                    self.check_open()
                 if used and not send and isinstance(error, _DEAD):
                     continue
                 if isinstance(error, (OSError, http.client.HTTPException, UnicodeError)):
-                    self.check_open()
-                    raise failure.of_network(error, target.netloc, self.settings) from error
+                    raise failure.of_network(error, connection.meeting(error), self.settings) from error
                 raise
 
     def _connection(self, target: SplitResult) -> Connection:
+        """One that is kept, or a new one that is not connected yet."""
         self.check_open()
         key = f"{target.scheme}://{target.netloc}"
         with self._lock:
@@ -73,14 +79,6 @@ class Transport:
         connection = Connection(self, target, key)
         with self._lock:
             self._all.add(connection)
-        try:
-            connection.connect()
-        except BaseException as error:
-            self.drop(connection)
-            if isinstance(error, (OSError, UnicodeError, http.client.HTTPException)):
-                self.check_open()
-                raise failure.of_network(error, connection.meeting(error), self.settings) from error
-            raise
         return connection
 
     def keep(self, connection: Connection) -> None:
@@ -89,6 +87,8 @@ class Transport:
         with self._lock:
             if not self.closed.is_set():
                 self._idle.setdefault(connection.key, []).append(connection)
+                return
+        self.drop(connection)
 
     def drop(self, connection: Connection) -> None:
         connection.close()
@@ -111,12 +111,14 @@ class Transport:
             raise RegistryError("the transfer was ended")
 
     def close(self) -> None:
-        """End every connection; whoever waits for one, in whatever thread, gets RegistryError."""
+        """End every connection; whoever waits for one, in whatever thread, gets RegistryError, and closes it."""
         self.closed.set()
         with self._lock:
-            connections, self._all, self._idle = list(self._all), set(), {}
+            connections, idle, self._idle = list(self._all), [one for some in self._idle.values() for one in some], {}
         for connection in connections:
             connection.end()
+        for connection in idle:
+            self.drop(connection)
 
 
 _DEAD = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError, http.client.CannotSendRequest)
@@ -126,9 +128,12 @@ _DEAD = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError, http.client.C
 class Connection(http.client.HTTPConnection):
     """One connection to a host, through a proxy if the environment says so."""
 
+    auto_open = 0  # one that has ended is not opened again on the way
+
     def __init__(self, transport: Transport, target: SplitResult, key: str) -> None:
         self.key = key
         self.used = False
+        self.wire: socket.socket | None = None
         self.transport = transport
         self.secure = target.scheme == "https"
         self.netloc = target.netloc
@@ -142,7 +147,7 @@ class Connection(http.client.HTTPConnection):
             self.set_tunnel(name, port, headers=self.headers)
 
     def connect(self) -> None:
-        """Within the connect time-out; after that only the stall time-out counts."""
+        """Within the connect time-out; after that only the stall time-out counts. Raises RegistryError once we are closed."""
         settings = self.transport.settings
         try:
             super().connect()
@@ -152,11 +157,13 @@ class Connection(http.client.HTTPConnection):
         except TimeoutError:
             raise TimeoutError(f"no connection within {settings.connect_timeout:g} s") from None
         self.sock.settimeout(settings.stall_timeout)
+        self.wire = self.sock  # which http.client forgets as soon as it knows that an answer is the last one
+        self.transport.check_open()
 
     def meeting(self, error: BaseException) -> str:
-        """Who it was that a connection could not be made with: the proxy, or the host."""
-        from_host = not self.proxy or isinstance(error, ssl.SSLError) or "Tunnel connection" in str(error)
-        return self.netloc if from_host else f"the proxy {self.host}:{self.port}"
+        """Who it was that failed: the proxy where no connection came about, else the host."""
+        by_host = not self.proxy or self.wire or isinstance(error, ssl.SSLError) or "Tunnel connection" in str(error)
+        return self.netloc if by_host else f"the proxy {self.host}:{self.port}"
 
     def exchange(
         self, method: str, target: SplitResult, headers: Mapping[str, str], body: bytes | None, send: Send | None
@@ -197,13 +204,10 @@ class Connection(http.client.HTTPConnection):
         return response
 
     def end(self) -> None:
-        """Close it under whoever reads from it."""
-        try:
-            if self.sock:
-                self.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # it was not connected any more
-        self.close()
+        """Whoever reads from it or writes into it is at its end. It is his to close: http.client is not for two threads."""
+        with suppress(OSError):  # it is not connected any more
+            if self.wire:
+                self.wire.shutdown(socket.SHUT_RDWR)
 
 
 class _Paced(io.RawIOBase):
@@ -246,6 +250,7 @@ class Answer:
         self.response = response
         self.status = response.status
         self.url = connection.key  # scheme and host of who answers, at the end of all redirects
+        self.host = connection.netloc
         self.headers = response.headers
 
     def __enter__(self) -> Self:
@@ -259,6 +264,10 @@ class Answer:
         """Content-Length as the body will be read; None where it is not told."""
         return self.response.length
 
+    @property
+    def media_type(self) -> str:
+        return failure.media_type(self.headers)
+
     def readinto(self, buffer: Any) -> int:
         """Fill the buffer as far as the body goes. Raises RegistryError."""
         try:
@@ -268,24 +277,24 @@ class Answer:
 
     def read(self, limit: int) -> bytes:
         """The whole body. Raises RegistryError for one that is longer than `limit` bytes, or cut off."""
-        said = self.length
+        said, content = self.length, b""
         try:
-            content = self.response.read(limit + 1) if said is None or said <= limit else b"\0" * (limit + 1)
+            if said is None or said <= limit:
+                content = self.response.read(limit + 1)
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise self._broken(error) from error
-        host = self.connection.netloc if self.connection else ""
-        if len(content) > limit:
-            raise RegistryError(f"{host} answers with more than the {limit} bytes such an answer may have")
-        if said is not None and len(content) < said:
-            raise RegistryError(f"{host} closed the connection half way", hint="try again", retry=True)
+        if max(said or 0, len(content)) > limit:
+            raise RegistryError(f"{self.host} answers with more than the {limit} bytes such an answer may have")
+        if len(content) < (said or 0):
+            self.transport.check_open()
+            raise failure.broken_off(self.host)
         return content
 
     def _broken(self, error: Exception) -> RegistryError:
         self.transport.check_open()
-        host = self.connection.netloc if self.connection else "the registry"
         if isinstance(error, ValueError):  # the connection was closed by another thread
             error = ConnectionResetError(str(error))
-        return failure.of_network(error, host, self.transport.settings)
+        return failure.of_network(error, self.host, self.transport.settings)
 
     def close(self) -> None:
         connection, self.connection = self.connection, None
@@ -306,12 +315,13 @@ def proxy(proxies: Mapping[str, str], scheme: str, name: str, port: int) -> Spli
     url = proxies.get(scheme, "")
     if not url or is_loopback(f"[{name}]" if ":" in name else name) or bypassed(proxies.get("no", ""), name, port):
         return None
-    found = urlsplit(url if "://" in url else f"http://{url}")
-    if found.scheme != "http" or not found.hostname:
-        raise InvalidArgument(
-            f"{scheme}_proxy is no http://HOST:PORT", hint=f"set {scheme}_proxy to the proxy's address"
-        )
-    return found
+    try:
+        found = urlsplit(url if "://" in url else f"http://{url}")
+        if found.scheme == "http" and re.fullmatch(r"[!-~]+", found.hostname or "") and found.port != 0:
+            return found
+    except ValueError:
+        pass  # a port or an address that is none; they are not shown, as a password may stand beside them
+    raise InvalidArgument(f"{scheme}_proxy is no http://HOST:PORT", hint=f"set {scheme}_proxy to the proxy's address")
 
 
 def proxy_headers(url: SplitResult | None) -> dict[str, str]:

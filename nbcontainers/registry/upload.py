@@ -16,6 +16,7 @@ from nbcontainers.errors import ImageError, RegistryError
 from nbcontainers.oci.image import Descriptor
 from nbcontainers.registry import failure
 from nbcontainers.registry.endpoint import Endpoint
+from nbcontainers.registry.patience import LONGEST_S, pause
 from nbcontainers.registry.transport import Answer, Connection
 
 CHUNK = 32 << 20
@@ -33,20 +34,23 @@ class Session(NamedTuple):
     least: int
 
 
-def begin(endpoint: Endpoint, *, mount: str = "", source: str = "") -> Session | None:
-    """Open an upload, or with `mount` try to have the blob from another repository first: then None."""
-    words = {"mount": mount, "from": source} if mount else {}
-    path = f"{endpoint.source.path}/blobs/uploads/" + (f"?{urlencode(words)}" if words else "")
-    scopes = [f"repository:{source}:pull"] if source else []
-    fine = (201, 202) if mount else (202,)
-    with endpoint.ask("POST", path, f"an upload to {endpoint.name}", fine=fine, scopes=scopes) as answer:
-        return None if answer.status == 201 else _session(endpoint, endpoint.url(path), answer)
+def begin(endpoint: Endpoint) -> Session:
+    """Open an upload."""
+    url = _uploads(endpoint)
+    with endpoint.ask("POST", url, f"an upload to {endpoint.name}", fine=(202,)) as answer:
+        return _session(endpoint, url, answer)
 
 
-def _begun(endpoint: Endpoint) -> Session:
-    session = begin(endpoint)
-    assert session, "only a mount needs no upload"
-    return session
+def mount(endpoint: Endpoint, digest: str, source: str) -> Session | None:
+    """Have the blob from the repository `source` of the same registry; if it cannot, the upload it opened instead."""
+    url = f"{_uploads(endpoint)}?{urlencode({'mount': digest, 'from': source})}"
+    doing, scopes = f"an upload to {endpoint.name}", [f"repository:{source}:pull"]
+    with endpoint.ask("POST", url, doing, fine=(201, 202), scopes=scopes) as answer:
+        return None if answer.status == 201 else _session(endpoint, url, answer)
+
+
+def _uploads(endpoint: Endpoint) -> str:
+    return endpoint.url(f"{endpoint.source.path}/blobs/uploads/")
 
 
 def cancel(endpoint: Endpoint, session: Session) -> bool:
@@ -83,10 +87,9 @@ def _go_on(
     """Chunk by chunk from where the registry is, as often as the settings say it may break."""
     size, settings, failures, done = one["size"], endpoint.settings, 1, 0
     while True:
-        pause = max(settings.backoff * 2 ** (failures - 1), error.details.get("after", 0.0))
-        endpoint.transport.wait(min(pause, 60.0) if error.retry else 0.0)
+        endpoint.transport.wait(min(pause(settings, failures, error), LONGEST_S) if error.retry else 0.0)
         try:
-            session, offset = _status(endpoint, session) or (_begun(endpoint), 0)
+            session, offset = _status(endpoint, session) or (begin(endpoint), 0)
             if offset > size:
                 raise RegistryError(f"{endpoint.source.host} has {offset} bytes of a blob of {size}")
             failures = 1 if offset > done else failures

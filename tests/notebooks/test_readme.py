@@ -3,7 +3,8 @@
 Blocks marked `ipython` and `python` are the cells of one notebook, in order; blocks marked `sh` run in a shell with
 the command line on its path. `<!-- fails: WORDS -->` before a block: it must fail, and its error must hold these
 words. `<!-- not run -->`: it cannot be run here. `<!-- shows: WORDS -->`: its output must hold them. `<!-- with a
-registry: WORDS -->`: the same, with a docker-registry of its own at $REGISTRY.
+registry: WORDS -->`: the same, with a docker-registry of its own at $REGISTRY. `<!-- in a network: WORDS -->`: the same,
+root in a network namespace of its own; `of root` leaves everybody else out.
 """
 
 from __future__ import annotations
@@ -68,17 +69,30 @@ def check(block: Block, shown: str, ran: bool) -> None:
     assert not missing, f"{block.code}\nshould show {missing}, but showed\n{shown}"
 
 
-@pytest.mark.parametrize("block", blocks("sh"), ids=lambda block: block.code.splitlines()[0][:40])
+def shell_blocks() -> list[Block]:
+    return [block for block in blocks("sh") if os.geteuid() == 0 or block.note != "in a network of root"]
+
+
+@pytest.mark.parametrize("block", shell_blocks(), ids=lambda block: block.code.splitlines()[0][:40])
 def test_the_shell_examples(block: Block, tmp_path: Path) -> None:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     with contextlib.ExitStack() as stack:
         if block.note == "with a registry":
             environment["REGISTRY"] = stack.enter_context(docker_registry(tmp_path / "registry")).host
-        done = subprocess.run(
-            ["sh", "-e", "-c", block.code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
+        command = ["sh", "-e", "-c", block.code]
+        if block.note.startswith("in a network"):
+            del environment["NBCONTAINERS_NETWORK"]
+            command = in_a_network(command)
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode != 0) == (block.note == "fails"), done.stdout + done.stderr
     check(block, done.stdout + done.stderr, True)
+
+
+def in_a_network(command: list[str]) -> list[str]:
+    """The command where it can change nobody's network: an ordinary user cannot in any case."""
+    if os.geteuid() != 0:
+        return command
+    return ["unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "sh", *command]
 
 
 def test_the_settings_file_says_what_the_readme_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

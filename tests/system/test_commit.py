@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 import nbcontainers
+from nbcontainers.advice import Advice
 from nbcontainers.container import api
 from nbcontainers.container.container import find
 from nbcontainers.container.stillness import frozen
@@ -285,6 +286,19 @@ def test_export_and_import_again(changed: nbcontainers.Container, fresh_engine: 
     assert [row["path"] for row in images.diff("made:1", "flat:1") if not row["path"].startswith("/scratch")] == [
         "/bound", "/data", "/data/volume", "/etc/hostname", "/etc/resolv.conf",
     ]  # fmt: skip  # where something is mounted
+
+
+def test_what_no_tar_can_hold_is_said(fresh_engine: Engine, tmp_path: Path) -> None:
+    """Neither an image nor an archive lacks a file without a word."""
+    (tmp_path / "base.tar").write_bytes(base())
+    images.import_(str(tmp_path / "base.tar"), "base:1")
+    container = api.run("base:1", "touch", "/.wh.evil", name="evil")
+    with pytest.warns(Advice, match=r"the tar of container evil lacks 1 of the files: /\.wh\.evil: in a layer"):
+        api.export(container, output=str(tmp_path / "x.tar"))
+    with pytest.warns(Advice, match=r"the image of container evil lacks 1 of the files: /\.wh\.evil") as told:
+        api.commit(container, "made:1")
+    assert [Path(one.filename).name for one in told] == ["test_commit.py"], "of the caller's own line"
+    api.rm("evil")
 
 
 def test_export_to_the_output(changed: nbcontainers.Container, cli: Any) -> None:

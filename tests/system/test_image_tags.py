@@ -99,6 +99,7 @@ def test_outdated(registry: DockerRegistry, repository: str, fresh_engine: Engin
         "1.21": "up to date", "stable": "moved", "1": "up to date", "0.9": "gone",
     }  # fmt: skip
     assert (rows["stable"]["local"], rows["stable"]["remote"]) == (old, now)
+    assert (rows["1"]["local"], rows["1"]["remote"]) == (now, now), "of an index its digest, as the registry says it"
     assert rows["stable"]["since"] > 1_700_000_000
     (lost,) = [row for row in image.outdated() if row["state"] == "unreachable"]
     assert lost["why"]
@@ -110,11 +111,12 @@ def test_what_has_no_tags_is_said(registry: DockerRegistry, repository: str, fre
     with pytest.raises(InvalidArgument) as caught:
         image.tags(f"{repository}:1.21")
     assert caught.value.hint == f"%image tags {repository}"
-    with pytest.raises(InvalidArgument, match="on this machine only"):
-        image.tags("localhost/mine")
+    for own in ("localhost/mine", "mini", "host"):
+        with pytest.raises(InvalidArgument, match="on this machine only"):
+            image.tags(own)
     with pytest.raises(InvalidArgument, match="no tag of a registry"):
         image.outdated("host")
-    with pytest.raises(RegistryError):
+    with pytest.raises(RegistryError, match=r"^repository .*no/such does not exist"):
         image.tags(f"{registry.host}/no/such")
 
 

@@ -304,9 +304,11 @@ def test_a_scope_that_does_not_work_is_done_without(monkeypatch: pytest.MonkeyPa
 def test_a_launcher_knows_only_the_variables_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLOUD_TOKEN", "secret")
     monkeypatch.setenv("LC_MESSAGES", "C")
+    monkeypatch.setenv("https_proxy", "http://me:tulip-7@proxy.lab:3128")
     client.close()
     known = client.call(f"{HERE}:environment")
     client.close()
     assert "CLOUD_TOKEN" not in known
+    assert "tulip-7" not in str(known)
     assert known["LC_MESSAGES"] == "C"
     assert known["PATH"] == os.environ["PATH"]

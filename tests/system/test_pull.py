@@ -350,13 +350,28 @@ def test_a_broken_connection_is_gone_on_with(fresh_engine: Engine, liar: Liar, s
     assert "retrying" in {event.get("state") for event in events}
 
 
+def test_a_config_that_breaks_off_is_gone_on_with(fresh_engine: Engine, liar: Liar, settings: Any) -> None:
+    reference = image_with(liar)
+    (place,) = [
+        path
+        for _, path in liar.scripts
+        if "/blobs/" in path and t.sha256(SMALL) not in path and t.sha256(LARGE) not in path
+    ]
+    whole = liar.scripts["*", place]
+    assert isinstance(whole, Said)
+    liar.say("GET", place, [Said(body=whole.body, cut=20), whole])
+    api.pull(reference)
+    assert content(fresh_engine, reference, "data/19") == NOISE[:200_019]
+
+
+@pytest.mark.parametrize("said", [Said(body=SMALL[:-1] + b"x"), Said(body=SMALL + b"more", length=-1)])
 def test_a_mirror_that_lies_is_passed_by(
-    fresh_engine: Engine, liar: Liar, docker_registry: DockerRegistry, settings: Any, tmp_path: Path
+    fresh_engine: Engine, liar: Liar, docker_registry: DockerRegistry, settings: Any, tmp_path: Path, said: Said
 ) -> None:
     registries.fill(docker_registry, "pull/mirrored:1", [SMALL])
     blobs = registries.image_of([SMALL])
     liar.serve("pull/mirrored", "1", blobs)
-    liar.say("GET", f"/v2/pull/mirrored/blobs/{t.sha256(SMALL)}", Said(body=SMALL[:-1] + b"x"))
+    liar.say("GET", f"/v2/pull/mirrored/blobs/{t.sha256(SMALL)}", said)
     table = f'[registry."{docker_registry.host}"]\nmirrors = ["{liar.host}"]\n'
     (tmp_path / "registries.toml").write_text(table)
     reference = f"{docker_registry.host}/pull/mirrored:1"
@@ -525,6 +540,23 @@ def test_a_run_pulls_what_is_missing(fresh_engine: Engine, docker_registry: Dock
     assert events == []
     nbcontainers.run(name, "true", rm=True, network="none", pull="always", on_pull=events.append)
     assert states(events) == {"exists"}
+
+
+def test_an_image_for_another_machine_is_run_with_a_word_from_the_first_time(
+    fresh_engine: Engine, docker_registry: DockerRegistry, settings: Any
+) -> None:
+    from nbcontainers.advice import Advice
+    from tests.crafted import base
+
+    name = f"{docker_registry.host}/pull/other:1"
+    registries.fill(docker_registry, "pull/other:1", [base()], architecture="riscv64")
+    for _ in range(2):
+        with pytest.warns(Advice, match="is for linux/riscv64, and this machine is"):
+            nbcontainers.run(name, "true", rm=True, network="none")
+    api.tag(name, own := f"{docker_registry.host}/pull/own:1")
+    with pytest.raises(NotFound, match=rf"^image {own} for linux/s390x cannot be pulled: ") as caught:
+        nbcontainers.run(own, "true", platform="linux/s390x", network="none")
+    assert "did you mean" not in caught.value.hint, "it is here, and no mistake"
 
 
 def test_what_is_nowhere_is_not_found(fresh_engine: Engine, docker_registry: DockerRegistry, settings: Any) -> None:

@@ -112,6 +112,8 @@ def test_all_names_of_a_repository(here: Engine, docker_registry: DockerRegistry
         api.tag("local/small:1", f"{name}:{tag}")
     api.push(f"{name}:a", all_tags=False)
     api.tag("local/small:1", f"{name}:latest")
+    with pytest.raises(InvalidArgument, match="goes with a name without tag"):
+        api.push(f"{name}:latest", all_tags=True)
     api.push(name, all_tags=True)
     _, _, content = docker_registry.request("GET", "/v2/push/names/tags/list")
     assert sorted(json.loads(content)["tags"]) == ["a", "b", "latest"]

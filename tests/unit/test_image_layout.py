@@ -156,6 +156,28 @@ def test_ambiguous_ids(engine: Engine) -> None:
     assert "more of its digits" in caught.value.hint
 
 
+def test_an_id_of_an_image_that_came_in_twice_means_it_and_removal_takes_both(engine: Engine) -> None:
+    """The same config below two manifests: once from a registry, once from an archive of plain tars."""
+    first = Image(engine, add(engine, "docker.io/library/a:1")["digest"])
+    again = layout.put_document(engine, first.manifest | {"annotations": {"from": "an archive"}}, MANIFEST)
+    with layout.update(engine) as manifests:
+        layout.set_name(manifests, "docker.io/library/b:1", again)
+    assert first.digest != again["digest"]
+    for text in (first.id, first.id[7:19]):
+        assert store.resolve(engine, text).id == first.id
+        with pytest.raises(InvalidState, match="has several names: a:1, b:1"):
+            removal.remove(engine, text, force=False)
+    assert removal.remove(engine, again["digest"], force=False) == [
+        "Untagged: docker.io/library/b:1",
+        f"Deleted: {first.id}",
+    ]
+    with layout.update(engine) as manifests:
+        layout.set_name(manifests, "docker.io/library/b:1", again)
+    report = removal.remove(engine, first.id[7:19], force=True)
+    assert report == ["Untagged: docker.io/library/a:1", "Untagged: docker.io/library/b:1", f"Deleted: {first.id}"]
+    assert index(engine) == []
+
+
 def test_unknown_names_say_what_to_type(engine: Engine) -> None:
     add(engine, "docker.io/library/python:3.12")
     with pytest.raises(NotFound) as caught:

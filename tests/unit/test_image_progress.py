@@ -151,6 +151,11 @@ def test_the_summary(progress: Progress) -> None:
     ]
 
 
+def test_of_several_images_the_summary_says_which_moved(progress: Progress) -> None:
+    progress.feed({"event": "image", "reference": "other:1", "layers": [{"digest": A, "size": 8 * MIB}]})
+    assert f"  moved   from {B} {NAME}" in card.text(finished(progress)).splitlines()
+
+
 @pytest.mark.parametrize("outcome", ["failed", "interrupted"])
 def test_an_end_that_is_none(progress: Progress, outcome: str) -> None:
     progress.end(outcome)
@@ -284,6 +289,13 @@ def test_without_a_terminal_a_line_for_what_matters(progress: Progress, clock: C
         "aaaaaaaaaaaa  trying again   4 MiB of 8 MiB · stalled",
         "aaaaaaaaaaaa  done           8 MiB",
     ]
+
+
+def test_one_layer_is_one() -> None:
+    stream = Pipe(False)
+    lines = transfer.Lines(Progress("load", "x"), stream)
+    lines({"event": "image", "reference": "x:1", "verb": "load", "layers": [{"digest": A, "size": MIB}]})
+    assert stream.getvalue() == "loading x:1: 1 layer, 1 MiB\n"
 
 
 def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.oci import digest
-from nbcontainers.oci.reference import LOCAL, candidates, parse
+from nbcontainers.oci.reference import LOCAL, candidates, is_repository, parse
 
 HEX = "a" * 64
 SHA = f"sha256:{HEX}"
@@ -139,6 +139,13 @@ def test_short_names_are_local_first() -> None:
     assert [str(one) for one in candidates("mini")] == ["localhost/mini:latest", "docker.io/library/mini:latest"]
     assert [str(one) for one in candidates("quay.io/x/y:1")] == ["quay.io/x/y:1"]
     assert str(parse("me/app", default_domain=LOCAL)) == "localhost/me/app:latest"
+
+
+@pytest.mark.parametrize("text", ["a", "a/b", "h:5000/a", "docker://h:5000/a/b"])
+def test_what_names_a_repository(text: str) -> None:
+    assert is_repository(text)
+    assert not is_repository(f"{text}:latest")
+    assert not is_repository(f"{text}@sha256:{'a' * 64}")
 
 
 def test_digests() -> None:

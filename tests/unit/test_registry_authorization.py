@@ -191,6 +191,14 @@ def test_what_no_token_helps_against(liar: Liar) -> None:
     assert f"refuses user me: a wrong password, or no right to {liar.host}/a/b:1" in error.message
 
 
+def test_a_server_that_repeats_our_secrets() -> None:
+    known = Credentials("me", "tulip-7", "iris-8")
+    error = Authorization(
+        Transport(Settings(), lambda host: True), "a.b", "a.b", lambda: known, insecure=False
+    ).refused("x", "no tulip-7, iris-8")
+    assert "(no …, …)" in error.message
+
+
 def test_several_threads_share_a_token(liar: Liar) -> None:
     guarded = Guarded(liar)
     with repository(liar) as one:
@@ -370,6 +378,30 @@ def test_a_redirect_of_the_token_server_takes_no_password_along(liar: Liar) -> N
         failing(liar, credentials=ME)
         assert other.asked
         assert all("authorization" not in asked.headers for asked in other.asked)
+
+
+def test_a_redirect_of_the_token_server_takes_no_token_of_ours_along(liar: Liar) -> None:
+    """The headers stay; so must a form, which holds the identity token or the password."""
+    from tests.registries import lying_registry
+
+    guarded = Guarded(liar)
+    with lying_registry() as other:
+        other.say("POST", "/steal", Said(body=b'{"token":"t"}'))
+        liar.say("POST", "/token", Said(307, headers={"Location": f"http://{other.host}/steal"}))
+        error = failing(liar, credentials=Credentials("", identity_token="refresh-9"))
+        assert "they do not go there" in error.message
+        assert other.asked == []
+        liar.say("POST", "/token", Said(307, headers={"Location": "/token2"}))
+        liar.say("POST", "/token2", guarded.token)
+        with repository(liar, credentials=Credentials("", identity_token="refresh-9")) as one:
+            one.manifest("1")
+
+
+@pytest.mark.parametrize("seconds", [10**400, float("inf"), float("nan"), True, -3])
+def test_any_lifetime_of_a_token_is_one(liar: Liar, seconds: Any) -> None:
+    Guarded(liar, expires_in=seconds)
+    with repository(liar) as one:
+        one.manifest("1")
 
 
 def test_credentials_that_could_not_be_found_matter_only_where_they_are_needed(liar: Liar) -> None:

@@ -178,6 +178,8 @@ def test_podmans_file_is_read_where_there_is_none_of_ours(tmp_path: Path) -> Non
     assert found.path == str(tmp_path / "root/registries.toml"), "hints name the file that is ours to write"
     written(tmp_path / "home/.config/containers/registries.conf", 'unqualified-search-registries = ["my.lab"]')
     assert load(engine).search == ("my.lab",)
+    written(tmp_path / "home/.config/containers/registries.conf.d/mine.conf", '[aliases]\nfed = ""\nown = "my.lab/own"')
+    assert load(engine).aliases == {"own": "my.lab/own"}, "an alias of nothing takes one away"
 
 
 @pytest.mark.parametrize(
@@ -188,6 +190,12 @@ def test_podmans_file_is_read_where_there_is_none_of_ours(tmp_path: Path) -> Non
         ("registry = 3", "is not as containers-registries.conf"),
         ("[[registry]]\nprefix = 'x'\n[[registry.mirror]]\ninsecure = true", "is not as"),
         ("x = [", "is not TOML"),
+        ("[[registry]]\nlocation = 'x'\nblocked = 'no'", "blocked must be true or false"),
+        ("[[registry]]\nlocation = 'x'\ninsecure = 'no'", "insecure must be true or false"),
+        ("[[registry]]\nprefix = 'x'\nlocation = 'y:port'", "location must be host"),
+        ("[[registry]]\nprefix = 'x'\n[[registry.mirror]]\nlocation = 'https://y'", "location must be host"),
+        ("[aliases]\nx = 3", "aliases must be a table"),
+        ("unqualified-search-registries = 'docker.io'", "search must be a list"),
     ],
 )
 def test_a_bad_file_of_podmans_is_told(tmp_path: Path, text: str, why: str) -> None:
@@ -221,6 +229,9 @@ def test_a_blocked_registry_is_not_asked(tmp_path: Path) -> None:
 def test_an_impossible_port_is_told() -> None:
     with pytest.raises(RegistryError, match="beyond 65535"):
         Settings().sources("registry.lab:99999/x")
+    for one in (Registry("a.lab", location="b.lab:99999"), Registry("a.lab", mirrors=(Mirror("b.lab:99999/x"),))):
+        with pytest.raises(RegistryError, match=r"b\.lab:99999 has a port beyond 65535"):
+            Settings(registries=(one,)).sources("a.lab/x")
 
 
 @pytest.mark.parametrize(
@@ -269,6 +280,8 @@ def test_a_wildcard_stands_for_the_hosts_below() -> None:
     known = Settings(registries=(Registry("*.lab", insecure=True), Registry("a.lab", insecure=False)))
     assert [known.insecure(host) for host in ("b.lab", "a.lab", "lab", "xlab")] == [True, False, False, False]
     assert known.sources("b.lab/x/y")[-1].path == "x/y"
+    moved = Settings(registries=(Registry("*.lab", location="c.org/all", mirrors=(Mirror("m.org"),)),))
+    assert [(one.host, one.path) for one in moved.sources("b.lab/x/y")] == [("m.org", "x/y"), ("c.org", "all/x/y")]
 
 
 def test_what_a_short_name_means(tmp_path: Path) -> None:

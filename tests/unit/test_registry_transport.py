@@ -246,7 +246,7 @@ def test_retry_after_is_kept(liar: Liar) -> None:
     with repository(liar.host, liar.settings()) as one:
         one.manifest("1")
     assert 1 <= time.monotonic() - start < 5
-    assert 0 < failure.pause(soon) <= 2
+    assert 0 < failure.pause({"retry-after": soon}) <= 2
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_retry_after_is_kept(liar: Liar) -> None:
     [("0", 0), ("120", 120), ("9" * 400, 999999999), ("-5", 0), ("soon", 0), ("", 0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0)],
 )  # fmt: skip
 def test_retry_after_forms(header: str, seconds: float) -> None:
-    assert failure.pause(header) == seconds
+    assert failure.pause({"retry-after": header}) == seconds
 
 
 def test_a_pause_that_is_too_long_is_told_at_once(liar: Liar) -> None:
@@ -275,6 +275,16 @@ def test_docker_hubs_limit_in_words(liar: Liar) -> None:
     bare = failure.of_status(429, {}, b"", "registry-1.docker.io", "docker.io/library/x:1", "docker.io")
     assert "Docker Hub's limit of pulls is used up" in bare.message
     assert "%image login docker.io raises the limit" in bare.hint
+
+
+@pytest.mark.parametrize(
+    "limit", ["100;w=\u00b2", "\u00b2;w=1", "1;w=" + "9" * 5000, "9" * 5000 + ";w=1", ";w=", "\u00b2"]
+)
+def test_a_limit_that_is_no_number_is_none(liar: Liar, limit: str) -> None:
+    liar.say("*", "/v2/a/b/manifests/1", Said(429, headers={"RateLimit-Limit": limit, "Retry-After": "\u00b3"}))
+    error = failing(liar.host, liar.settings(tries=1))
+    assert (error.status, error.retry) == (429, True)
+    assert len(error.message) < 500
 
 
 def test_close_ends_who_waits(liar: Liar) -> None:
@@ -300,6 +310,44 @@ def test_close_ends_who_waits(liar: Liar) -> None:
     for thread in threads:
         thread.join(5)
     assert errors == ["the transfer was ended"] * 2
+
+
+def test_close_ends_who_reads_the_last_answer_of_a_connection(nobody: Path) -> None:
+    """http.client lets go of its socket then; whoever reads goes on with what was made of it."""
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: x/y\r\nContent-Length: 99\r\n\r\nbegun"
+    with raw_server(head, close=False) as host, repository(host, Settings(stall_timeout=20)) as one:
+        errors: list[str] = []
+
+        def read() -> None:
+            try:
+                one.origin.transport.ask("GET", f"http://{host}/", {}).read(200)
+            except RegistryError as error:
+                errors.append(error.message)
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        time.sleep(0.3)
+        one.close()
+        thread.join(3)
+        assert errors == ["the transfer was ended"]
+
+
+def test_nothing_is_begun_once_all_is_closed(liar: Liar, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However late it comes: while a connection is being made, or between it and the request."""
+    for late in ("connect", "exchange"):
+        with repository(liar.host, liar.settings(stall_timeout=20)) as one:
+            old = getattr(transport.Connection, late)
+
+            def closing(self: Any, *words: Any, old: Any = old, one: Repository = one) -> Any:
+                one.origin.transport.close()
+                return old(self, *words)
+
+            monkeypatch.setattr(transport.Connection, late, closing)
+            with pytest.raises(RegistryError, match="the transfer was ended"):
+                one.origin.transport.ask("GET", f"http://{liar.host}/late", {})
+            monkeypatch.undo()
+            assert not one.origin.transport._all, "no connection is left"
+    assert liar.paths("GET") == []
 
 
 # Connections
@@ -541,6 +589,14 @@ def test_loopback_needs_no_proxy() -> None:
         transport.proxy({"https": "socks5://me:secret@proxy:1"}, "https", "a.b", 1)
 
 
+@pytest.mark.parametrize(
+    "url", ["http://a b:80", "http://a\x1b:80", "http://\u00e9:80", "http://:80", ":::", "http://[::1"]
+)
+def test_a_proxy_that_is_no_address(url: str) -> None:
+    with pytest.raises(InvalidArgument, match="https_proxy is no http://HOST:PORT"):
+        transport.proxy({"https": url}, "https", "a.b", 1)
+
+
 def test_http_through_a_proxy(liar: Liar) -> None:
     liar.say("GET", "http://registry.invalid:5000/v2/a/b/manifests/1", Said(404))
     proxies = {"http": f"http://me:se%40cret@{liar.host}"}
@@ -596,6 +652,15 @@ def test_a_proxy_that_refuses_is_told_without_its_password(nobody: Path) -> None
     assert "the proxy refuses a connection to registry.invalid: 407 Proxy Authentication Required" in error.message
     assert "https_proxy" in error.hint
     assert "tulip-7" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "proxy", ["http://me:tulip-7@p:x", "http://me:tulip-7@p:99999", "ftp://me:tulip-7@p", "http://[::1"]
+)
+def test_a_proxy_that_cannot_be_is_told_without_its_password(proxy: str) -> None:
+    with pytest.raises(InvalidArgument, match="https_proxy is no http://HOST:PORT") as caught:
+        transport.proxy({"https": proxy}, "https", "registry.lab", 443)
+    assert "tulip" not in str(caught.value)
 
 
 def test_a_proxy_that_is_not_there_is_told(nobody: Path) -> None:

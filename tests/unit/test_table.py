@@ -9,7 +9,20 @@ from typing import Any
 
 import pytest
 
-from nbcontainers.table import Column, Table, age, bytes_, command, digest, duration, percent, since, timestamp, width
+from nbcontainers.table import (
+    Column,
+    Table,
+    age,
+    bytes_,
+    command,
+    digest,
+    duration,
+    few,
+    percent,
+    since,
+    timestamp,
+    width,
+)
 
 NAME_AND_SIZE = [Column("name"), Column("size", format=bytes_)]
 
@@ -123,6 +136,12 @@ def test_since_takes_every_form_of_time() -> None:
         assert since(value) == "5 seconds ago"
     assert since("never") == "never"
     assert timestamp("2026-01-01T00:00:00") == timestamp("2026-01-01T01:00:00+01:00")
+
+
+def test_many_names_are_counted() -> None:
+    assert few(["a", "b", "c"]) == few("a, b, c") == "a, b, c"
+    assert few(["a", "b", "c", "d"]) == few("a, b, c, d") == "a, b, and 2 more"
+    assert (few(None), few([]), few("<none>")) == ("", "", "<none>")
 
 
 def test_small_formats() -> None:
