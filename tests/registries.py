@@ -281,7 +281,8 @@ class Liar:
         if isinstance(script, Said):
             return script
         assert isinstance(script, list)
-        return script.pop(0) if len(script) > 1 else script[0]
+        said: Said = script.pop(0) if len(script) > 1 else script[0]
+        return said
 
     def settings(self, **changes: Any) -> Settings:
         return Settings(**{**QUICK, "stall_timeout": 0.5, "connect_timeout": 2.0, **changes})

@@ -20,6 +20,7 @@ from nbcontainers.builder import result
 from nbcontainers.builder.context import Context
 from nbcontainers.builder.running import Cancelled, Runner, Settings
 from nbcontainers.builder.stage import Blob, Files, Result, Stage, moment
+from nbcontainers.container.committing import oci_type
 from nbcontainers.container.options import RunOptions
 from nbcontainers.dockerfile import dockerfile, lint, stages, state, value, variables
 from nbcontainers.dockerfile import key as keys
@@ -248,7 +249,7 @@ class Build:
         return found
 
     def _files(self, image: Image) -> Files:
-        blobs = [Blob(result.oci_type(one["mediaType"]), one["digest"], one["size"]) for one in image.layers]
+        blobs = [Blob(oci_type(one["mediaType"]), one["digest"], one["size"]) for one in image.layers]
         return Files(tuple(image.config["rootfs"]["diff_ids"]), tuple(blobs))
 
     def files_of(self, one: Input) -> Files:

@@ -10,7 +10,7 @@ from nbcontainers.errors import InvalidArgument
 from nbcontainers.image import layout
 from nbcontainers.image.image import Image
 from nbcontainers.oci import reference as references
-from nbcontainers.oci.image import CONFIG, LAYER, MANIFEST, Descriptor, encode, manifest
+from nbcontainers.oci.image import CONFIG, MANIFEST, Descriptor, encode, manifest
 
 if TYPE_CHECKING:
     from nbcontainers.builder.building import Build
@@ -25,11 +25,6 @@ def name(tag: str) -> str:
         problem = "has a digest, which cannot be given" if wanted.digest else "is the name of an embedded image"
         raise InvalidArgument(f"{tag!r} {problem}", hint="write -t NAME[:TAG]")
     return str(wanted)
-
-
-def oci_type(media_type: str) -> str:
-    """Docker's media types of layers end in .tar and .tar.gzip, OCI's in .tar and .tar+gzip."""
-    return LAYER + media_type.rpartition(".tar")[2].replace(".", "+")
 
 
 def put(build: Build, end: Result, names: Sequence[str]) -> Image:
