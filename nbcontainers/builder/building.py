@@ -25,7 +25,7 @@ from nbcontainers.container.options import RunOptions
 from nbcontainers.dockerfile import dockerfile, lint, stages, state, value, variables
 from nbcontainers.dockerfile import key as keys
 from nbcontainers.dockerfile.dockerfile import Dockerfile
-from nbcontainers.dockerfile.instructions import Arg
+from nbcontainers.dockerfile.instructions import Arg, Instruction
 from nbcontainers.dockerfile.source import Source
 from nbcontainers.dockerfile.stages import Input, Planned
 from nbcontainers.engine import Engine
@@ -34,6 +34,7 @@ from nbcontainers.image import layout, lease, removal, rootfs, scratch, store, w
 from nbcontainers.image.image import Image
 from nbcontainers.launcher import client
 
+AS_IMAGE = "docker-image://"
 _AT_ONCE = 16
 _TICK_S = 0.2
 _CHILDREN = (
@@ -184,7 +185,7 @@ class Build:
 
     def _begin(self, planned: Planned) -> tuple[Result, list[tuple[Any, Source]]]:
         """What FROM gives, and the triggers of it."""
-        base = planned.base
+        base = self.origin(planned.base)
         if base.kind == stages.STAGE:
             before = self.results[base.stage]
             now = state.begin(before.state.scope, before.state.config, before.state.author)
@@ -221,22 +222,25 @@ class Build:
 
     def _find_images(self, planned: Planned) -> None:
         """Every image the stage needs, pulled if it is not here. BuildError with the line that names it."""
-        for one in (planned.base, *planned.inputs.values()):
-            if one.kind == stages.CONTEXT and one is planned.base:
-                raise self._from_error(
-                    planned, f"the context {one.name} cannot be a base yet", "COPY --from it instead"
-                )
-            if one.kind != stages.IMAGE or one.name in self.images:
-                continue
-            platform = planned.from_.platform if one is planned.base else ""
-            try:
-                self.images[one.name] = self._image(one.name, platform)
-            except Error as error:
-                raise self._from_error(planned, error.message, error.hint) from None
+        base = self.origin(planned.base)
+        if base.kind == stages.CONTEXT:
+            message, hint = f"the context {base.name} cannot be a base yet", "COPY --from it instead"
+            raise self._not_found(planned.stage.from_, base.name, message, hint)
+        self._find(planned.stage.from_, base, planned.stage.from_.image, planned.from_.platform)
+        for one, name in stages.references(planned.stage.instructions):
+            if name in planned.inputs:
+                self._find(one, self.origin(planned.inputs[name]), name, "")
 
-    def _from_error(self, planned: Planned, message: str, hint: str) -> BuildError:
-        node = planned.stage.from_.node
-        return self.file.source.error(f"FROM: {message}", *node.lines, word=planned.stage.from_.image, hint=hint)
+    def _find(self, by: Instruction, origin: Input, written: str, platform: str) -> None:
+        if origin.kind != stages.IMAGE or origin.name in self.images:
+            return
+        try:
+            self.images[origin.name] = self._image(origin.name, platform)
+        except Error as error:
+            raise self._not_found(by, written, error.message, error.hint) from None
+
+    def _not_found(self, by: Instruction, written: str, message: str, hint: str) -> BuildError:
+        return self.file.source.error(f"{by.name}: {message}", *by.node.lines, word=written, hint=hint)
 
     def _image(self, name: str, platform: str) -> Image:
         wish = platform or self.request.platform
@@ -251,6 +255,13 @@ class Build:
     def _files(self, image: Image) -> Files:
         blobs = [Blob(oci_type(one["mediaType"]), one["digest"], one["size"]) for one in image.layers]
         return Files(tuple(image.config["rootfs"]["diff_ids"]), tuple(blobs))
+
+    def origin(self, one: Input) -> Input:
+        """Where files come from: a named context may be an image (`--build-context NAME=docker-image://IMAGE`)."""
+        given = self.request.contexts.get(one.name, "") if one.kind == stages.CONTEXT else ""
+        if isinstance(given, str) and given.startswith(AS_IMAGE):
+            return Input(stages.IMAGE, given.removeprefix(AS_IMAGE))
+        return one
 
     def files_of(self, one: Input) -> Files:
         """The files of a stage or an image."""

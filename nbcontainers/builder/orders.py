@@ -39,7 +39,7 @@ def build(
     arguments = _arguments(build_arg)
     more = pairs("build-context", build_context)
     for named, place in more.items():
-        if isinstance(place, str):
+        if isinstance(place, str) and not place.startswith(building.AS_IMAGE):
             contexts.of_folder(named, place)
     request = Request(
         text, name, path, folder, more, tags=_texts(tag), target=target,

@@ -99,7 +99,9 @@ class Stage:
     def run(self, begin: Result, triggers: Sequence[tuple[Step, Source]]) -> Result:
         """From what FROM gives to the end of the stage."""
         now = begin
-        todo = [*triggers, *((one, self.build.file.source) for one in self.planned.stage.instructions)]
+        is_context = self.planned.stage.name in self.build.request.contexts  # it stands for the stage as a whole
+        own = () if is_context else self.planned.stage.instructions
+        todo = [*triggers, *((one, self.build.file.source) for one in own)]
         for number, (one, source) in enumerate(todo):
             self.build.check()
             name = f"{self.planned.stage.index}.{number}"
@@ -195,7 +197,7 @@ class Stage:
 
     def _digest(self, mount: Mount) -> str:
         if mount.from_:
-            origin = self.planned.inputs[mount.from_]
+            origin = self.build.origin(self.planned.inputs[mount.from_])
             if origin.kind != stages.CONTEXT:
                 return self.build.files_of(origin).digest
             context = self.build.context(origin.name)
@@ -205,7 +207,7 @@ class Stage:
 
     def shown(self, mount: Mount, stack: ExitStack) -> Shown:
         """What a bind mount shows; of a context a copy, without what is ignored and owned by root."""
-        origin = self.planned.inputs[mount.from_] if mount.from_ else Input(stages.CONTEXT, "")
+        origin = self.build.origin(self.planned.inputs[mount.from_]) if mount.from_ else Input(stages.CONTEXT, "")
         if origin.kind == stages.CONTEXT:
             return self._copied(mount, origin.name, stack)
         lowers = self.build.lowers(self.build.files_of(origin))
@@ -280,7 +282,7 @@ class Stage:
         inputs = {"owner": str(order["owner"])}
         if not one.sources:
             return order, inputs
-        origin = self.planned.inputs[one.from_] if one.from_ else Input(stages.CONTEXT, "")
+        origin = self.build.origin(self.planned.inputs[one.from_]) if one.from_ else Input(stages.CONTEXT, "")
         if isinstance(one, i.Add) and _has_remote(one):
             return self._fetched(one, order, inputs)
         if origin.kind == stages.CONTEXT:

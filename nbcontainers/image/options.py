@@ -73,7 +73,9 @@ Dockerfile = Annotated[
 Arguments = Annotated[
     Pairs, Option(help="the value of an ARG; NAME alone takes our own variable's", metavar="NAME=VALUE")
 ]
-Contexts = Annotated[Pairs, Option(help="one more context, for COPY --from=NAME", metavar="NAME=FOLDER")]
+Contexts = Annotated[
+    Pairs, Option(help="one more context, for COPY --from=NAME", metavar="NAME=FOLDER|docker-image://IMAGE")
+]
 ContextFrom = Annotated[
     str | Mapping[str, Any],
     Option(help="the context is this variable: a mapping of paths to text, bytes or DataFrames", metavar="VARIABLE"),

@@ -188,6 +188,17 @@ def test_named_contexts(context: Path, tmp_path: Path) -> None:
     (tmp_path / "more/m").write_text("more\n")
     image = build("FROM mini\nCOPY --from=other m /m\n", context, build_context=[f"other={tmp_path}/more"])
     assert said(image, "cat", "/m") == "more\n"
+    build("FROM mini\nRUN echo image > /i\n", tag=["nbc-context"])
+    try:
+        as_image = {"other": "docker-image://nbc-context"}
+        image = build(
+            "FROM other\nCOPY --from=other /i /j\nRUN --mount=from=other,target=/o cat /o/i > /k\n",
+            build_context=as_image,
+        )
+        assert said(image, "cat", "/i", "/j", "/k") == "image\n" * 3
+        assert said(build("FROM mini AS other\nRUN false\n", build_context=as_image), "cat", "/i") == "image\n"
+    finally:
+        api.rm("nbc-context", force=True)
 
 
 def test_the_same_twice_with_source_date_epoch(context: Path) -> None:
@@ -234,7 +245,7 @@ def _found(engine: Engine) -> tuple[str, str, int]:
     "text, words",
     [
         ("FROM mini\nCOPY alpah /x\n", ["Dockerfile:2", "'alpah' is not there"]),
-        ("FROM mini\nCOPY --from=nowhere a /x\n", ["nowhere"]),
+        ("FROM mini\nCOPY --from=nowhere a /x\n", ["Dockerfile:2: COPY", "nowhere"]),
         ("FROM nbc-no-such-image\n", ["Dockerfile:1", "nbc-no-such-image"]),
         ("FROM mini\nRUN --mount=type=secret,id=s,required cat /run/secrets/s\n", ["Dockerfile:2", "secret s", "--secret id=s"]),
         ("FROM mini\nUSER nobody-here\nRUN true\n", ["Dockerfile:3", "nobody-here"]),
