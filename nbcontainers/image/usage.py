@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import Error
-from nbcontainers.image import layout, removal, snapshot, store
+from nbcontainers.image import kept, layout, removal, snapshot, store
 from nbcontainers.image.image import Image, of_descriptor
 from nbcontainers.table import Column, Row, Table, bytes_, digest, since
 
@@ -59,17 +59,24 @@ class Usage:
         """What no other image needs."""
         return {part for part in self.parts[digest] if self.counts[part] == 1}
 
+    @cached_property
+    def builds(self) -> set[Part]:
+        """What only kept results of build steps need."""
+        blobs, chains = kept.reachable(self.engine)
+        found = {Part("blob", one) for one in blobs} | {Part("snapshot", f"sha256:{one}") for one in chains}
+        return (found & self.sizes.keys()) - self.counts.keys()
+
     @property
     def total(self) -> int:
-        """Everything in the store, what nothing reaches any more too."""
-        return sum(self.sizes.values())
+        """Everything in the store but what only builds need; what nothing reaches any more too."""
+        return sum(self.sizes.values()) - self.size(self.builds)
 
     @property
     def reclaimable(self) -> int:
         """What removing all images without a container would give back, and what nothing reaches."""
         needed = {part for digest in self.users for part in self.parts.get(digest, ())}
         mounted = {Part("snapshot", f"sha256:{chain}") for chain in removal.mounted(self.engine)}
-        return self.total - self.size((needed | mounted) & self.sizes.keys())
+        return self.total - self.size((needed | mounted) & self.sizes.keys() - self.builds)
 
 
 def _sizes(engine: Engine) -> dict[Part, int]:

@@ -28,22 +28,28 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 def df(engine: Engine) -> Table:
     """One row a kind of thing; reclaimable is what `image prune -a`, `container rm` and removing volumes give back.
 
-    Images are counted as `image df` does; containers and volumes by their blocks on the disk.
+    Images are counted as `image df` does, builds (kept steps and cache mounts, which `builder prune -a` removes) by what
+    no image needs as well; containers and volumes by their blocks on the disk.
     """
     from nbcontainers.container import store
     from nbcontainers.container.container import Container
+    from nbcontainers.image import kept
     from nbcontainers.image.usage import Usage
 
-    folders = {name: str(engine.root / name) for name in ("containers", "volumes")}
+    folders = {name: str(engine.root / name) for name in ("containers", "volumes", "cache/mounts")}
     found: dict[str, dict[str, int]] = client.call("nbcontainers.system.usage:sizes", folders=folders)
     listed = [Container(engine, id) for id in store.ids(engine)]
     running = {handle.id for handle in listed if handle.running}
     mounted = {name for handle in listed for name in _volumes(handle)}
     images, containers, volumes = Usage(engine), found["containers"], found["volumes"]
+    caches = {name: size for name, size in found["cache/mounts"].items() if not name.endswith(".lock")}
+    of_builds = images.size(images.builds) + sum(caches.values())
+    steps = sum(1 for _ in kept.every(engine))
     active = len(images.users.keys() & images.images.keys())
     return Table(
         [
             _row("images", len(images.images), active, images.total, images.reclaimable),
+            _row("builds", steps + len(caches), 0, of_builds, of_builds),
             _row("containers", len(listed), len(running), *_sums(containers, running)),
             _row("volumes", len(volumes), len(volumes.keys() & mounted), *_sums(volumes, mounted)),
         ],

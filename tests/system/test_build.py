@@ -106,11 +106,20 @@ def test_kept_results_outlive_their_image_until_pruned(context: Path, engine: En
     api.rm(build(text, context, progress=events.append).id)
     assert states(events) == ["cached"]
     assert len(builder.ls()) == 1
+    assert _row_of_builds()["total"] == 1
+    assert _row_of_builds()["size"] > 0
     builder.prune()
+    assert _row_of_builds()["size"] == 0
     assert len(builder.ls()) == 0
     events.clear()
     build(text, context, progress=events.append)
     assert states(events) == ["done"]
+
+
+def _row_of_builds() -> dict[str, Any]:
+    from nbcontainers.system import api as system
+
+    return next(row for row in system.df() if row["type"] == "builds")
 
 
 def test_stages_run_side_by_side_and_unused_ones_not_at_all() -> None:
