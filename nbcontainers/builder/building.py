@@ -18,8 +18,9 @@ from typing import Any
 from nbcontainers.builder import context as contexts
 from nbcontainers.builder import result
 from nbcontainers.builder.context import Context
+from nbcontainers.builder.files import Blob, Files, Result
 from nbcontainers.builder.running import Cancelled, Runner, Settings
-from nbcontainers.builder.stage import Blob, Files, Result, Stage, moment
+from nbcontainers.builder.stage import Stage, moment
 from nbcontainers.container.committing import oci_type
 from nbcontainers.container.options import RunOptions
 from nbcontainers.dockerfile import dockerfile, lint, stages, state, value, variables
@@ -303,7 +304,7 @@ class Build:
     # -- what the stages ask for -------------------------------------------------------------------------------------
 
     def runner(self, stage: Stage) -> Runner:
-        return Runner(self.engine, self.settings, stage.shown, self._over.is_set)
+        return Runner(self.engine, self.settings, stage.sources.shown, self._over.is_set)
 
     def check(self) -> None:
         """Raises Cancelled when the build is over."""

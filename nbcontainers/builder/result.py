@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nbcontainers.builder.stage import Result
+from nbcontainers.builder.files import Result
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.image import layout
 from nbcontainers.image.image import Image

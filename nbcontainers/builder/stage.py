@@ -5,32 +5,26 @@ from __future__ import annotations
 import posixpath
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from nbcontainers.builder.context import Context
 from nbcontainers.builder.copying import Order
-from nbcontainers.builder.copying import Source as From
-from nbcontainers.builder.remote import fetch, is_remote
-from nbcontainers.builder.running import Failed, Shown
-from nbcontainers.builder.selection import Match, select
-from nbcontainers.container import failure, users
+from nbcontainers.builder.files import Files, Result
+from nbcontainers.builder.running import Failed
+from nbcontainers.builder.sources import Sources, new_order
+from nbcontainers.container import failure
 from nbcontainers.container.options import texts
 from nbcontainers.dockerfile import instructions as i
 from nbcontainers.dockerfile import key as keys
-from nbcontainers.dockerfile import pattern, stages, variables
-from nbcontainers.dockerfile.mount import Mount
+from nbcontainers.dockerfile import variables
 from nbcontainers.dockerfile.source import Source
-from nbcontainers.dockerfile.stages import Input, Planned
+from nbcontainers.dockerfile.stages import Planned
 from nbcontainers.dockerfile.state import State
-from nbcontainers.errors import BuildError, Error, NotFound
+from nbcontainers.errors import BuildError, Error
 from nbcontainers.image import kept, scratch, work
 from nbcontainers.image.kept import Kept
 from nbcontainers.image.making import Added
-from nbcontainers.oci import digest
-from nbcontainers.oci.image import Descriptor, descriptor
 
 if TYPE_CHECKING:
     from nbcontainers.builder.building import Build
@@ -39,60 +33,13 @@ _LAST_LINES = 20
 Step = i.Instruction
 
 
-class Blob(NamedTuple):
-    """A layer as it lies in the store."""
-
-    media_type: str
-    digest: str
-    size: int
-
-    @property
-    def descriptor(self) -> Descriptor:
-        return descriptor(*self)
-
-
-@dataclass(frozen=True)
-class Files:
-    """A stack of layers, bottom first, by DiffID and by blob."""
-
-    diff_ids: tuple[str, ...] = ()
-    blobs: tuple[Blob, ...] = ()
-
-    @property
-    def digest(self) -> str:
-        """Of all files, as far as layers say."""
-        return digest.of("\n".join(self.diff_ids).encode())
-
-    def plus(self, result: Kept) -> Files:
-        if not result["diff_id"]:
-            return self
-        one = result["descriptor"]
-        blob = Blob(one["mediaType"], one["digest"], one["size"])
-        return Files((*self.diff_ids, result["diff_id"]), (*self.blobs, blob))
-
-
-@dataclass(frozen=True)
-class Result:
-    """A stage, or the image it begins with, as far as it is: `key` stands for its files and how they came to be.
-
-    `machine`: architecture, os and variant of the config; `base`: name and digest of the image it began with.
-    """
-
-    state: State
-    files: Files
-    key: str
-    history: tuple[Mapping[str, Any], ...] = ()
-    created: str = ""
-    machine: Mapping[str, Any] = field(default_factory=dict)
-    base: tuple[str, str] = ("", "")
-
-
 class Stage:
     """Builds one stage of a build. `run` gives the result; every failure is a BuildError that shows its line."""
 
     def __init__(self, build: Build, planned: Planned) -> None:
         self.build, self.planned = build, planned
         self.engine = build.engine
+        self.sources = Sources(build, planned)
         self.label = planned.stage.label
         self.uses_cache = not build.request.no_cache and planned.stage.name not in build.request.no_cache_filter
 
@@ -137,14 +84,14 @@ class Stage:
         state = now.state.after(done)
         if isinstance(done, i.Run):
             result, key, known = self._files(
-                name, done, now, self._inputs(done), lambda: self._run(name, done, source, now)
+                name, done, now, self.sources.mounted(done), lambda: self._run(name, done, source, now)
             )
         elif isinstance(done, i.Copy):
-            orders, inputs = self._order(done, now)
+            orders, inputs = self.sources.order(done, now)
             result, key, known = self._files(name, done, now, inputs, lambda: self._copy(orders, now, link=done.link))
         elif isinstance(done, i.Workdir):
-            owner = self._id(state.user, now) if state.user else None
-            order = _order(made=[state.workdir], owner=owner)
+            owner = self.sources.id(state.user, now) if state.user else None
+            order = new_order(made=[state.workdir], owner=owner)
             place = replace(done, path=state.workdir)
             result, key, known = self._files(name, place, now, {"owner": str(owner)}, lambda: self._copy(order, now))
         else:
@@ -186,47 +133,6 @@ class Stage:
         }
 
     # -- RUN ---------------------------------------------------------------------------------------------------------
-
-    def _inputs(self, one: i.Run) -> dict[str, str]:
-        """Digests of what RUN mounts from elsewhere."""
-        found = {}
-        for number, mount in enumerate(one.mounts or ()):
-            if mount.type == "bind":
-                found[f"mount{number}"] = self._digest(mount)
-        return found
-
-    def _digest(self, mount: Mount) -> str:
-        if mount.from_:
-            origin = self.build.origin(self.planned.inputs[mount.from_])
-            if origin.kind != stages.CONTEXT:
-                return self.build.files_of(origin).digest
-            context = self.build.context(origin.name)
-        else:
-            context = self.build.main_context()
-        return context.digest(select(context.root(), mount.source or "/"))
-
-    def shown(self, mount: Mount, stack: ExitStack) -> Shown:
-        """What a bind mount shows; of a context a copy, without what is ignored and owned by root."""
-        origin = self.build.origin(self.planned.inputs[mount.from_]) if mount.from_ else Input(stages.CONTEXT, "")
-        if origin.kind == stages.CONTEXT:
-            return self._copied(mount, origin.name, stack)
-        lowers = self.build.lowers(self.build.files_of(origin))
-        if not lowers:
-            raise BuildError(
-                f"--mount: {mount.from_} has no files", hint="name a stage or an image that has some in from="
-            )
-        return Shown(mount.from_, lowers=tuple(lowers))
-
-    def _copied(self, mount: Mount, name: str, stack: ExitStack) -> Shown:
-        context = self.build.context(name) if name else self.build.main_context()
-        matches = select(context.root(), mount.source or "/", parents=True)
-        place = stack.enter_context(scratch.folder(self.engine))
-        source = From(root=context.path, lowers=[], matches=[_listed(one) for one in matches], paths=[])
-        work.call(
-            "nbcontainers.builder.copying:gather", order=_order(sources=[source], parents=True), scratch=str(place),
-            place=work.place(self.engine),
-        )  # fmt: skip
-        return Shown(context.name, folder=f"{place}/upper")
 
     def _run(self, name: str, one: i.Run, source: Source, now: Result) -> Added:
         self._check_allowed(one)
@@ -271,94 +177,6 @@ class Stage:
                 lowers=self.build.lowers(files), diff_ids=list(files.diff_ids), scratch=str(place),
                 epoch=self.build.request.epoch,
             )  # fmt: skip
-
-    def _order(self, one: i.Copy, now: Result) -> tuple[Order, dict[str, str]]:
-        """What to copy, and the digests of that."""
-        order = _order(
-            texts=[[content.name, content.data] for content in one.contents], destination=now.state.path(one.destination),
-            owner=self._owner(one, now), mode=one.chmod, parents=one.parents, exclude=list(one.exclude),
-            unpack=isinstance(one, i.Add) and one.unpack is not False,
-        )  # fmt: skip
-        inputs = {"owner": str(order["owner"])}
-        if not one.sources:
-            return order, inputs
-        origin = self.build.origin(self.planned.inputs[one.from_]) if one.from_ else Input(stages.CONTEXT, "")
-        if isinstance(one, i.Add) and _has_remote(one):
-            return self._fetched(one, order, inputs)
-        if origin.kind == stages.CONTEXT:
-            context = self.build.context(origin.name) if origin.name else self.build.main_context()
-            matches = self._selected(one, context.root())
-            order["sources"] = [_source(root=context.path, matches=[_listed(match) for match in matches])]
-            return order, inputs | {"context": context.digest(matches)}
-        if origin.kind == stages.EMPTY:
-            raise BuildError(f"--from={one.from_} has no files", hint="name a stage, an image or a context")
-        files = self.build.files_of(origin)
-        lowers = self.build.lowers(files)
-        order["sources"] = [_source(lowers=lowers, paths=list(one.sources))]
-        return order, inputs | {"from": files.digest}
-
-    def _fetched(self, one: i.Add, order: Order, inputs: dict[str, str]) -> tuple[Order, dict[str, str]]:
-        """URLs, each fetched into a folder of the build; local sources may stand beside them."""
-        digests = []
-        order["unpack"] = bool(one.unpack)
-        for path in one.sources:
-            if not is_remote(path):
-                raise BuildError(
-                    f"{path} stands beside a URL", hint="write one ADD for URLs and one for the context's files"
-                )
-            folder = self.build.folder()
-            name = fetch(path, folder, one.checksum, order["destination"], self.build.check)
-            root = Context("a URL", str(folder))
-            matches = select(root.root(), pattern.escape(name))
-            order["sources"].append(_source(root=root.path, matches=[_listed(match) for match in matches]))
-            digests.append(root.digest(matches))
-        return order, inputs | {"remote": " ".join(digests)}
-
-    def _selected(self, one: i.Copy, root: Any) -> list[Match]:
-        found: list[Match] = []
-        for path in one.sources:
-            try:
-                found += select(root, path, exclude=one.exclude, parents=one.parents)
-            except NotFound as error:
-                raise BuildError(f"{error.message} in the context", hint=error.hint) from None
-        return found
-
-    def _owner(self, one: i.Copy, now: Result) -> list[int] | None:
-        """--chown: names are the image's; a number alone is user and group (Dockerfile reference, «COPY --chown»)."""
-        return self._id(one.chown, now) if one.chown else None
-
-    def _id(self, text: str, now: Result) -> list[int]:
-        user, _, group = text.partition(":")
-        lowers = self.build.lowers(now.files) if not (user + group).isdigit() else []
-        if user.isdigit() and not group:
-            return [int(user), int(user)]
-        found = users.resolve(f"{user or 0}:{group}" if group else user, lowers)
-        return [found.uid, found.gid]
-
-
-def _has_remote(one: i.Add) -> bool:
-    return len([path for path in one.sources if is_remote(path)]) > 0  # all of them are looked at
-
-
-def _order(
-    *, sources: Sequence[From] = (), texts: Sequence[list[str]] = (), destination: str = "/", owner: list[int] | None = None,
-    mode: str = "", parents: bool = False, exclude: Sequence[str] = (), unpack: bool = False, made: Sequence[str] = (),
-) -> Order:  # fmt: skip
-    return {
-        "sources": list(sources), "texts": list(texts), "destination": destination, "owner": owner, "mode": mode,
-        "parents": parents, "exclude": list(exclude), "unpack": unpack, "made": list(made),
-    }  # fmt: skip
-
-
-def _source(
-    *, root: str = "", lowers: Sequence[str] = (), matches: Sequence[list[Any]] = (), paths: Sequence[str] = ()
-) -> From:  # fmt: skip
-    return {"root": root, "lowers": list(lowers), "matches": list(matches), "paths": list(paths)}
-
-
-def _listed(match: Match) -> list[Any]:
-    """A match as JSON."""
-    return [match.path, match.name, match.is_folder, list(match.members), [list(one) for one in match.above]]
 
 
 def described(one: Step, state: State) -> str:

@@ -1,0 +1,163 @@
+"""Where a stage's files come from: the sources of COPY and ADD, and what RUN --mount=type=bind shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from nbcontainers.builder.context import Context
+from nbcontainers.builder.copying import Order
+from nbcontainers.builder.copying import Source as From
+from nbcontainers.builder.files import Result
+from nbcontainers.builder.remote import fetch, is_remote
+from nbcontainers.builder.running import Shown
+from nbcontainers.builder.selection import Match, Root, select
+from nbcontainers.container import users
+from nbcontainers.dockerfile import instructions as i
+from nbcontainers.dockerfile import pattern, stages
+from nbcontainers.dockerfile.mount import Mount
+from nbcontainers.dockerfile.stages import Input, Planned
+from nbcontainers.errors import BuildError, NotFound
+from nbcontainers.image import scratch, work
+
+if TYPE_CHECKING:
+    from nbcontainers.builder.building import Build
+
+
+class Sources:
+    """Of one stage of a build."""
+
+    def __init__(self, build: Build, planned: Planned) -> None:
+        self.build, self.planned = build, planned
+        self.engine = build.engine
+
+    def order(self, one: i.Copy, now: Result) -> tuple[Order, dict[str, str]]:
+        """What to copy, and the digests of that."""
+        order = new_order(
+            texts=[[content.name, content.data] for content in one.contents], destination=now.state.path(one.destination),
+            owner=self._owner(one, now), mode=one.chmod, parents=one.parents, exclude=list(one.exclude),
+            unpack=isinstance(one, i.Add) and one.unpack is not False,
+        )  # fmt: skip
+        inputs = {"owner": str(order["owner"])}
+        if not one.sources:
+            return order, inputs
+        origin = self.build.origin(self.planned.inputs[one.from_]) if one.from_ else Input(stages.CONTEXT, "")
+        if isinstance(one, i.Add) and _has_remote(one):
+            return self._fetched(one, order, inputs)
+        if origin.kind == stages.CONTEXT:
+            context = self.build.context(origin.name) if origin.name else self.build.main_context()
+            matches = self._selected(one, context.root())
+            order["sources"] = [_source(root=context.path, matches=[_listed(match) for match in matches])]
+            return order, inputs | {"context": context.digest(matches)}
+        if origin.kind == stages.EMPTY:
+            raise BuildError(f"--from={one.from_} has no files", hint="name a stage, an image or a context")
+        files = self.build.files_of(origin)
+        lowers = self.build.lowers(files)
+        order["sources"] = [_source(lowers=lowers, paths=list(one.sources))]
+        return order, inputs | {"from": files.digest}
+
+    def _fetched(self, one: i.Add, order: Order, inputs: dict[str, str]) -> tuple[Order, dict[str, str]]:
+        """URLs, each fetched into a folder of the build."""
+        digests = []
+        order["unpack"] = bool(one.unpack)
+        for path in one.sources:
+            if not is_remote(path):
+                raise BuildError(
+                    f"{path} stands beside a URL", hint="write one ADD for URLs and one for the context's files"
+                )
+            folder = self.build.folder()
+            name = fetch(path, folder, one.checksum, order["destination"], self.build.check)
+            root = Context("a URL", str(folder))
+            matches = select(root.root(), pattern.escape(name))
+            order["sources"].append(_source(root=root.path, matches=[_listed(match) for match in matches]))
+            digests.append(root.digest(matches))
+        return order, inputs | {"remote": " ".join(digests)}
+
+    def _selected(self, one: i.Copy, root: Root) -> list[Match]:
+        found: list[Match] = []
+        for path in one.sources:
+            try:
+                found += select(root, path, exclude=one.exclude, parents=one.parents)
+            except NotFound as error:
+                raise BuildError(f"{error.message} in the context", hint=error.hint) from None
+        return found
+
+    def _owner(self, one: i.Copy, now: Result) -> list[int] | None:
+        """--chown: names are the image's; a number alone is user and group (Dockerfile reference, «COPY --chown»)."""
+        return self.id(one.chown, now) if one.chown else None
+
+    def id(self, text: str, now: Result) -> list[int]:
+        """uid and gid of `USER[:GROUP]` in the stage's files."""
+        user, _, group = text.partition(":")
+        lowers = self.build.lowers(now.files) if not (user + group).isdigit() else []
+        if user.isdigit() and not group:
+            return [int(user), int(user)]
+        found = users.resolve(f"{user or 0}:{group}" if group else user, lowers)
+        return [found.uid, found.gid]
+
+    def mounted(self, one: i.Run) -> dict[str, str]:
+        """Digests of what RUN mounts from elsewhere."""
+        found = {}
+        for number, mount in enumerate(one.mounts or ()):
+            if mount.type == "bind":
+                found[f"mount{number}"] = self._digest(mount)
+        return found
+
+    def _digest(self, mount: Mount) -> str:
+        if mount.from_:
+            origin = self.build.origin(self.planned.inputs[mount.from_])
+            if origin.kind != stages.CONTEXT:
+                return self.build.files_of(origin).digest
+            context = self.build.context(origin.name)
+        else:
+            context = self.build.main_context()
+        return context.digest(select(context.root(), mount.source or "/"))
+
+    def shown(self, mount: Mount, stack: ExitStack) -> Shown:
+        """What a bind mount shows; of a context a copy, without what is ignored and owned by root."""
+        origin = self.build.origin(self.planned.inputs[mount.from_]) if mount.from_ else Input(stages.CONTEXT, "")
+        if origin.kind == stages.CONTEXT:
+            return self._copied(mount, origin.name, stack)
+        lowers = self.build.lowers(self.build.files_of(origin))
+        if not lowers:
+            raise BuildError(
+                f"--mount: {mount.from_} has no files", hint="name a stage or an image that has some in from="
+            )
+        return Shown(mount.from_, lowers=tuple(lowers))
+
+    def _copied(self, mount: Mount, name: str, stack: ExitStack) -> Shown:
+        context = self.build.context(name) if name else self.build.main_context()
+        matches = select(context.root(), mount.source or "/", parents=True)
+        place = stack.enter_context(scratch.folder(self.engine))
+        source = From(root=context.path, lowers=[], matches=[_listed(one) for one in matches], paths=[])
+        work.call(
+            "nbcontainers.builder.copying:gather", order=new_order(sources=[source], parents=True), scratch=str(place),
+            place=work.place(self.engine),
+        )  # fmt: skip
+        return Shown(context.name, folder=f"{place}/upper")
+
+
+def _has_remote(one: i.Add) -> bool:
+    return len([path for path in one.sources if is_remote(path)]) > 0  # all of them are looked at
+
+
+def new_order(
+    *, sources: Sequence[From] = (), texts: Sequence[list[str]] = (), destination: str = "/", owner: list[int] | None = None,
+    mode: str = "", parents: bool = False, exclude: Sequence[str] = (), unpack: bool = False, made: Sequence[str] = (),
+) -> Order:  # fmt: skip
+    return {
+        "sources": list(sources), "texts": list(texts), "destination": destination, "owner": owner, "mode": mode,
+        "parents": parents, "exclude": list(exclude), "unpack": unpack, "made": list(made),
+    }  # fmt: skip
+
+
+def _source(
+    *, root: str = "", lowers: Sequence[str] = (), matches: Sequence[list[Any]] = (), paths: Sequence[str] = ()
+) -> From:  # fmt: skip
+    return {"root": root, "lowers": list(lowers), "matches": list(matches), "paths": list(paths)}
+
+
+def _listed(match: Match) -> list[Any]:
+    """A match as JSON."""
+    return [match.path, match.name, match.is_folder, list(match.members), [list(one) for one in match.above]]
