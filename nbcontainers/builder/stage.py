@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbcontainers.builder.copying import Order
 from nbcontainers.builder.files import Files, Result
-from nbcontainers.builder.running import Failed
+from nbcontainers.builder.running import Cancelled, Failed
 from nbcontainers.builder.sources import Sources, new_order
 from nbcontainers.container import failure
 from nbcontainers.container.options import texts
@@ -25,6 +25,7 @@ from nbcontainers.errors import BuildError, Error
 from nbcontainers.image import kept, scratch, work
 from nbcontainers.image.kept import Kept
 from nbcontainers.image.making import Added
+from nbcontainers.table import plain
 
 if TYPE_CHECKING:
     from nbcontainers.builder.building import Build
@@ -41,7 +42,7 @@ class Stage:
         self.engine = build.engine
         self.sources = Sources(build, planned)
         self.label = planned.stage.label
-        self.uses_cache = not build.request.no_cache and planned.stage.name not in build.request.no_cache_filter
+        self.uses_cache = not build.request.no_cache and self.label not in build.request.no_cache_filter
 
     def run(self, begin: Result, triggers: Sequence[tuple[Step, Source]]) -> Result:
         """From what FROM gives to the end of the stage."""
@@ -57,7 +58,8 @@ class Stage:
             try:
                 now, facts = self._step(name, one, source, now)
             except BaseException as error:
-                self._tell(name, one, "failed" if isinstance(error, Exception) else "cancelled")
+                ended_by_others = isinstance(error, Cancelled) or not isinstance(error, Exception)
+                self._tell(name, one, "cancelled" if ended_by_others else "failed")
                 if isinstance(error, Error):
                     raise self._explained(error, one, source, now) from None
                 raise
@@ -71,7 +73,7 @@ class Stage:
         })  # fmt: skip
 
     def _explained(self, error: Error, one: Step, source: Source, now: Result) -> Error:
-        """The error with the line it is about, and the image of the last good layer."""
+        """The error with the line it is about, unless it says that itself."""
         if isinstance(error, BuildError) and error.details.get("file"):
             return error
         found = source.error(f"{one.name}: {error.message}", *one.node.lines, hint=error.hint)
@@ -208,7 +210,7 @@ class _Words:
         self._tell(text)
 
     def last(self) -> list[str]:
-        return [line.rstrip("\r")[:400] for line in self._end.splitlines() if line.strip()][-_LAST_LINES:]
+        return [plain(line.rstrip("\r")[:400]) for line in self._end.splitlines() if line.strip()][-_LAST_LINES:]
 
 
 def moment(epoch: int | None) -> str:

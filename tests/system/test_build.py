@@ -302,6 +302,14 @@ def test_a_failure_ends_the_other_stages() -> None:
     api.rm("failed-build")
 
 
+def test_output_drives_no_terminal() -> None:
+    with pytest.raises(BuildError) as caught:
+        build("FROM mini\nRUN printf '\\033[2Jcleared'; false\n")
+    assert "\x1b" not in str(caught.value)
+    assert "cleared" in str(caught.value)
+    api.rm("failed-build")
+
+
 def test_an_interrupt_leaves_nothing() -> None:
     timer = threading.Timer(0.7, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
