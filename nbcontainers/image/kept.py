@@ -49,7 +49,11 @@ def find(engine: Engine, key: str) -> Kept | None:
 
 
 def keep(engine: Engine, key: str, result: Kept) -> None:
-    layout.write(engine, _path(engine, key), [encode(result)])
+    """Not synced: after a power cut it may be empty, and then the step is done again."""
+    with layout.partial(engine) as file:
+        file.write(encode(result))
+        file.flush()
+        os.rename(file.name, _path(engine, key))
 
 
 def chain_of(diff_ids: list[str]) -> str:

@@ -1,0 +1,67 @@
+"""Results of build steps on disk (image/kept.py), and that a sweep knows what they need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nbcontainers.engine import Engine
+from nbcontainers.image import kept, layout, lease, removal
+from nbcontainers.image.kept import Kept
+from nbcontainers.oci import digest
+from nbcontainers.oci.image import LAYER, descriptor
+
+KEY = digest.of(b"key")
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    return Engine(tmp_path / "root", tmp_path / "run", False).prepare()
+
+
+def result(engine: Engine, content: bytes = b"layer") -> Kept:
+    found, size = layout.put(engine, [content])
+    return {
+        "created": "2001-09-09T01:46:40Z", "descriptor": descriptor(LAYER, found, size), "diff_id": found,
+        "chain": kept.chain_of([found]), "entries": 1, "size": size, "what": "RUN x",
+    }  # fmt: skip
+
+
+def test_what_is_kept_is_found_again(engine: Engine) -> None:
+    one = result(engine)
+    with lease.adding(engine):
+        assert kept.find(engine, KEY) is None
+        kept.keep(engine, KEY, one)
+        assert kept.find(engine, KEY) == one
+        assert [found for _, found in kept.every(engine)] == [one]
+        layout.blob(engine, one["descriptor"]["digest"]).unlink()
+        assert kept.find(engine, KEY) is None, "its layer is gone"
+
+
+def test_a_step_without_a_layer(engine: Engine) -> None:
+    one: Kept = {**result(engine), "descriptor": {}, "diff_id": "", "entries": 0}  # type: ignore[typeddict-item]
+    kept.keep(engine, KEY, one)
+    assert kept.find(engine, KEY) == one
+    assert kept.reachable(engine) == (set(), set())
+
+
+def test_a_sweep_leaves_what_results_need(engine: Engine) -> None:
+    one = result(engine)
+    other = result(engine, b"of nobody")
+    kept.keep(engine, KEY, one)
+    removal.sweep(engine)
+    assert layout.blob(engine, one["descriptor"]["digest"]).exists()
+    assert not layout.blob(engine, other["descriptor"]["digest"]).exists()
+    for path, _ in kept.every(engine):
+        path.unlink()
+    removal.sweep(engine)
+    assert not layout.blob(engine, one["descriptor"]["digest"]).exists()
+
+
+def test_a_damaged_file_is_no_result(engine: Engine) -> None:
+    kept.keep(engine, KEY, result(engine))
+    [(path, _)] = kept.every(engine)
+    path.write_bytes(b"")
+    assert kept.find(engine, KEY) is None
+    assert list(kept.every(engine)) == []
