@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nbcontainers.builder import context as contexts
-from nbcontainers.builder import result
+from nbcontainers.builder import result, shared
 from nbcontainers.builder.context import Context
 from nbcontainers.builder.files import Blob, Files, Result
 from nbcontainers.builder.running import Cancelled, Runner, Settings
@@ -33,6 +33,7 @@ from nbcontainers.engine import Engine
 from nbcontainers.errors import BuildError, Error, NotFound
 from nbcontainers.image import layout, lease, removal, rootfs, scratch, store, wanted
 from nbcontainers.image.image import Image
+from nbcontainers.image.kept import Kept
 from nbcontainers.launcher import client
 
 AS_IMAGE = "docker-image://"
@@ -55,7 +56,7 @@ Tell = Callable[[dict[str, Any]], None]
 class Request:
     """What is asked for. `context` is a folder, a mapping of files, or "" for none; `contexts` are named ones.
 
-    `allow`: network.host, security.insecure; `agents`: sockets of SSH agents by id.
+    `cache_from`, `cache_to`: folders of shared.py. `allow`: network.host, security.insecure; `agents`: sockets of SSH agents by id.
     `platform` "" is this machine's; `epoch` that of SOURCE_DATE_EPOCH, if it is set; `options` are those of every RUN.
     """
 
@@ -77,6 +78,8 @@ class Request:
     options: RunOptions = field(default_factory=lambda: RunOptions())
     allow: Sequence[str] = ()
     agents: Mapping[str, str] = field(default_factory=dict)
+    cache_from: Sequence[Path] = ()
+    cache_to: Sequence[Path] = ()
     epoch: int | None = None
 
 
@@ -109,6 +112,7 @@ class Build:
         )  # fmt: skip
         self.results: dict[int, Result] = {}
         self.images: dict[str, Image] = {}
+        self.done: dict[str, Kept] = {}
         self._contexts: dict[str, Context] = {}
         self._lock = threading.RLock()
         self._over = threading.Event()
@@ -126,6 +130,8 @@ class Build:
         except BaseException:
             removal.sweep(self.engine)
             raise
+        for folder in self.request.cache_to:
+            shared.write(self.engine, folder, self.done.items())
         image = result.put(self, self.results[self.plan.target], names)
         self.tell({"event": "built", "digest": image.digest, "id": image.id, "names": list(names)})
         return image

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nbcontainers.builder import building
+from nbcontainers.builder import building, shared
 from nbcontainers.builder import context as contexts
 from nbcontainers.builder import output as outputting
 from nbcontainers.builder.building import Request
@@ -28,7 +28,8 @@ def build(
     engine: Engine, tell: Callable[[dict[str, Any]], None] | None, *, context: Any, context_from: Any, file: str,
     dockerfile: str | None, tag: Sequence[str], build_arg: Pairs, build_context: Pairs, label: Pairs, annotation: Pairs,
     secret: Pairs, no_cache_filter: Sequence[str], pull: bool, target: str, platform: str, no_cache: bool, iidfile: str,
-    output: Sequence[str], ssh: Sequence[str], allow: Sequence[str],
+    output: Sequence[str], ssh: Sequence[str], allow: Sequence[str], cache_from: Sequence[str],
+    cache_to: Sequence[str],
     **run: Any,
 ) -> Image:  # fmt: skip
     """`image build`, its options as they were given."""
@@ -45,7 +46,9 @@ def build(
         text, name, path, folder, more, tags=_texts(tag), target=target,
         platform=platform, build_args=arguments, labels=pairs("label", label),
         annotations=pairs("annotation", annotation), no_cache=no_cache, no_cache_filter=_texts(no_cache_filter),
-        pull="newer" if pull else "missing", secrets=secrets(_given(secret), os.environ), options=_options(run), allow=_allowed(allow),
+        pull="newer" if pull else "missing", secrets=secrets(_given(secret), os.environ), options=_options(run),
+        cache_from=[shared.check("cache-from", one, must_be=True) for one in _texts(cache_from)],
+        cache_to=[shared.check("cache-to", one, must_be=False) for one in _texts(cache_to)], allow=_allowed(allow),
         agents=agents(_texts(ssh), os.environ),
         epoch=building.epoch(arguments),
     )  # fmt: skip

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from nbcontainers.builder import shared
 from nbcontainers.builder.copying import Order
 from nbcontainers.builder.files import Files, Result
 from nbcontainers.builder.running import Cancelled, Failed
@@ -112,7 +113,8 @@ class Stage:
     ) -> tuple[Kept, str, bool]:  # fmt: skip
         """The layer of an instruction: kept from before, or made now; its key; whether it was kept."""
         key = keys.of_step(now.key, one, now.state, inputs)
-        if self.uses_cache and (found := kept.find(self.engine, key)):
+        if self.uses_cache and (found := self._known(key)):
+            self.build.done[key] = found
             return found, key, True
         added: Added = make()
         below = [] if isinstance(one, i.Copy) and one.link else list(now.files.diff_ids)
@@ -124,7 +126,12 @@ class Stage:
         if not added["entries"]:
             result |= {"descriptor": {}, "diff_id": ""}
         kept.keep(self.engine, key, result)
+        self.build.done[key] = result
         return result, key, False
+
+    def _known(self, key: str) -> Kept | None:
+        """The result from the store, or from a folder of --cache-from."""
+        return kept.find(self.engine, key) or shared.find(self.engine, self.build.request.cache_from, key)
 
     def _line(self, one: Step, done: Step, now: Result) -> dict[str, Any]:
         """The entry of the history, for now one without a layer."""

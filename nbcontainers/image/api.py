@@ -62,6 +62,8 @@ def build(
     annotation: options.Labels = (),
     no_cache: Annotated[bool, Option(help="do every step, whatever was kept of earlier builds")] = False,
     no_cache_filter: Annotated[Sequence[str], Option(help="the same for one stage", metavar="STAGE")] = (),
+    cache_from: options.CacheFrom = (),
+    cache_to: options.CacheTo = (),
     pull: Annotated[bool, Option(help="ask the registries for newer base images")] = False,
     secret: options.Secrets = (),
     ssh: Annotated[Sequence[str], Option(help="an agent for RUN --mount=type=ssh", metavar="default|ID[=SOCKET]")] = (),

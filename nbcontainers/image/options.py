@@ -98,3 +98,10 @@ BuildOutput = Annotated[
         complete="path",
     ),
 ]
+CacheFrom = Annotated[
+    Sequence[str], Option(help="take finished steps from this folder as well", metavar="FOLDER", complete="path")
+]
+CacheTo = Annotated[
+    Sequence[str],
+    Option(help="put the steps of this build into a folder, for others", metavar="FOLDER", complete="path"),
+]

@@ -116,6 +116,20 @@ def test_kept_results_outlive_their_image_until_pruned(context: Path, engine: En
     assert states(events) == ["done"]
 
 
+def test_steps_travel_in_a_folder(context: Path, tmp_path: Path) -> None:
+    text = "FROM mini\nRUN echo 1 > /one\nCOPY a /a\nRUN true\n"
+    folder = str(tmp_path / "cache")
+    first = build(text, context, cache_to=[folder])
+    api.rm(first.id)
+    builder.prune()
+    events: Events = []
+    assert build(text, context, cache_from=[folder], progress=events.append).digest == first.digest
+    assert states(events) == ["cached"] * 3
+    builder.prune()
+    with pytest.raises(InvalidArgument, match="no such folder"):
+        build(text, context, cache_from=[str(tmp_path / "nothing")])
+
+
 def _row_of_builds() -> dict[str, Any]:
     from nbcontainers.system import api as system
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from nbcontainers.builder import shared
 from nbcontainers.engine import Engine
+from nbcontainers.errors import ImageError
 from nbcontainers.image import kept, layout, lease, removal
 from nbcontainers.image.kept import Kept
 from nbcontainers.oci import digest
@@ -65,3 +67,23 @@ def test_a_damaged_file_is_no_result(engine: Engine) -> None:
     path.write_bytes(b"")
     assert kept.find(engine, KEY) is None
     assert list(kept.every(engine)) == []
+
+
+def test_results_travel_in_a_folder(engine: Engine, tmp_path: Path) -> None:
+    one, folder = result(engine), tmp_path / "shared"
+    shared.write(engine, folder, [(KEY, one)])
+    other = Engine(tmp_path / "other", tmp_path / "other-run", False).prepare()
+    assert shared.find(other, [tmp_path / "nothing", folder], KEY) == one
+    assert kept.find(other, KEY) == one
+    assert shared.find(other, [folder], digest.of(b"unknown")) is None
+
+
+def test_a_damaged_blob_of_a_folder_is_refused(engine: Engine, tmp_path: Path) -> None:
+    one, folder = result(engine), tmp_path / "shared"
+    shared.write(engine, folder, [(KEY, one)])
+    [blob] = (folder / "blobs/sha256").iterdir()
+    blob.write_bytes(b"liar!")
+    other = Engine(tmp_path / "other", tmp_path / "other-run", False).prepare()
+    with pytest.raises(ImageError):
+        shared.find(other, [folder], KEY)
+    assert kept.find(other, KEY) is None
