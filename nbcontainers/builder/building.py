@@ -31,7 +31,7 @@ from nbcontainers.dockerfile.source import Source
 from nbcontainers.dockerfile.stages import Input, Planned
 from nbcontainers.engine import Engine
 from nbcontainers.errors import BuildError, Error, NotFound
-from nbcontainers.image import layout, lease, removal, rootfs, scratch, store, wanted
+from nbcontainers.image import kept, layout, lease, removal, rootfs, scratch, store, wanted
 from nbcontainers.image.image import Image
 from nbcontainers.image.kept import Kept
 from nbcontainers.launcher import client
@@ -89,7 +89,9 @@ def build(engine: Engine, request: Request, tell: Tell | None = None) -> Image:
     names = [result.name(tag) for tag in request.tags]
     with ExitStack() as stack:
         stack.enter_context(lease.adding(engine))
-        return Build(engine, request, stack, tell or _nobody).run(names)
+        image = Build(engine, request, stack, tell or _nobody).run(names)
+    kept.expire(engine)
+    return image
 
 
 def _nobody(event: dict[str, Any]) -> None:

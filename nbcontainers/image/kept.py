@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypedDict
@@ -16,6 +17,8 @@ from nbcontainers.engine import Engine
 from nbcontainers.image import layout, lease
 from nbcontainers.oci import digest as digests
 from nbcontainers.oci.image import Descriptor, chain_ids, encode
+
+_LASTS_S = 14 * 86400
 
 
 class Kept(TypedDict):
@@ -74,6 +77,16 @@ def reachable(engine: Engine) -> tuple[set[str], set[str]]:
     """Digests of blobs, and hex ChainIDs, that results need."""
     found = [one for _, one in every(engine) if one.get("diff_id")]
     return {one["descriptor"]["digest"] for one in found}, {one["chain"] for one in found}
+
+
+def expire(engine: Engine) -> None:
+    """Forget what no build has asked for in two weeks; the next sweep takes its layers."""
+    for path, _ in every(engine):
+        try:
+            if time.time() - used(path) > _LASTS_S:
+                path.unlink(missing_ok=True)
+        except FileNotFoundError:
+            continue
 
 
 def used(path: Path) -> float:

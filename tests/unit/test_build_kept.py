@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,17 @@ def test_a_sweep_leaves_what_results_need(engine: Engine) -> None:
         path.unlink()
     removal.sweep(engine)
     assert not layout.blob(engine, one["descriptor"]["digest"]).exists()
+
+
+def test_what_nobody_asked_for_in_two_weeks_is_forgotten(engine: Engine) -> None:
+    kept.keep(engine, KEY, result(engine))
+    other = digest.of(b"old")
+    kept.keep(engine, other, result(engine))
+    old = next(path for path, _ in kept.every(engine) if path.stem == other.partition(":")[2])
+    os.utime(old, (0, 0))
+    kept.expire(engine)
+    assert kept.find(engine, KEY)
+    assert kept.find(engine, other) is None
 
 
 def test_a_damaged_file_is_no_result(engine: Engine) -> None:
