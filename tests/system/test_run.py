@@ -23,6 +23,7 @@ from nbcontainers.errors import (
 from tests import monitored
 
 ROOT = os.geteuid() == 0
+TAKEN = (".gone", ".removed")
 
 
 class Ran:
@@ -71,8 +72,8 @@ def wait_for(container, text):
 
 def folders(engine):
     """Without what a monitor has taken from sight; it removes that once its client has heard of the end."""
-    hidden = (engine.containers, engine.run)
-    monitored.wait_for(lambda: not [name for place in hidden for name in os.listdir(place) if name.startswith(".")])
+    places = (engine.containers, engine.run)
+    monitored.wait_for(lambda: not [name for place in places for name in os.listdir(place) if name.endswith(TAKEN)])
     return sorted(os.listdir(engine.containers)) + sorted(os.listdir(engine.names)) + sorted(os.listdir(engine.run))
 
 

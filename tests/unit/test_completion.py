@@ -14,6 +14,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from nbcontainers.engine import Engine, default_engine
 from nbcontainers.magics import extension
 from nbcontainers.magics.completion import line_at
+from nbcontainers.oci.image import MANIFEST
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,9 @@ def stored(shell: InteractiveShell) -> Iterator[Engine]:
     engine = default_engine()
     (engine.images / "index.json").unlink(missing_ok=True)
     names = ("app:1", "quay.io/team/web:1.2", "quay.io/team/web:latest")
-    index = {"manifests": [*({"annotations": {"org.opencontainers.image.ref.name": name}} for name in names), {}]}
+    one = {"mediaType": MANIFEST, "digest": "sha256:" + "0" * 64, "size": 2}
+    named = [one | {"annotations": {"org.opencontainers.image.ref.name": name}} for name in names]
+    index = {"schemaVersion": 2, "manifests": [*named, one]}
     (engine.images / "index.json").write_text(json.dumps(index))
     (engine.root / "volumes" / "data").mkdir(parents=True, exist_ok=True)
     for name in ("web", "worker"):
