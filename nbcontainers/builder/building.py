@@ -170,19 +170,21 @@ class Build:
         waiting = list(self.plan.stages)
         running: dict[Future[Result], Planned] = {}
         pool = ThreadPoolExecutor(min(_AT_ONCE, len(waiting)), "build")
+        failed: list[BaseException] = []
         try:
-            while waiting or running:
+            while (waiting or running) and not failed:
                 for planned in [one for one in waiting if one.needs <= self.results.keys()]:
                     waiting.remove(planned)
                     running[pool.submit(self._build_stage, planned)] = planned
                 done, _ = wait(running, _TICK_S, FIRST_COMPLETED)
-                for one in done:
-                    self.results[running.pop(one).stage.index] = one.result()
-        except BaseException:
-            self._over.set()
-            raise
+                failed = [error for one in done if (error := one.exception())]
+                if not failed:
+                    self.results |= {running.pop(one).stage.index: one.result() for one in done}
         finally:
+            self._over.set()
             pool.shutdown(wait=True, cancel_futures=True)
+        if failed:
+            raise _first_cause([one.exception() for one in running if one.done() and not one.cancelled()])
 
     def _build_stage(self, planned: Planned) -> Result:
         begin, triggers = self._begin(planned)
@@ -325,6 +327,12 @@ class Build:
     def offer(self, now: Result) -> str:
         """The image of the files as they are, for somebody to look into; its name."""
         return result.offer(self, now, FAILED)
+
+
+def _first_cause(errors: Sequence[BaseException | None]) -> BaseException:
+    """Of several stages' errors one that is not the end of the others."""
+    found = [error for error in errors if error]
+    return next((error for error in found if not isinstance(error, Cancelled)), found[0])
 
 
 def epoch(build_args: Mapping[str, str]) -> int | None:

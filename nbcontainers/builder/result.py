@@ -69,4 +69,13 @@ def _documents(build: Build, end: Result, labels: Mapping[str, str], notes: Mapp
 
 
 def _put(build: Build, document: Mapping[str, Any], media_type: str) -> Descriptor:
-    return layout.put_document(build.engine, encode(document), media_type)
+    return layout.put_document(build.engine, encode(readable(document)), media_type)
+
+
+def readable(value: Any) -> Any:
+    """As JSON can hold it: a Dockerfile may have any bytes, and what is no UTF-8 becomes U+FFFD, as in Docker."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    if isinstance(value, Mapping):
+        return {readable(key): readable(one) for key, one in value.items()}
+    return [readable(one) for one in value] if isinstance(value, (list, tuple)) else value

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nbcontainers.builder import shared
 from nbcontainers.builder.copying import Order
 from nbcontainers.builder.files import Files, Result
+from nbcontainers.builder.result import readable
 from nbcontainers.builder.running import Cancelled, Failed
 from nbcontainers.builder.sources import Sources, new_order
 from nbcontainers.container import failure
@@ -121,7 +122,7 @@ class Stage:
         result: Kept = {
             "created": self.build.moment(), "descriptor": added["descriptor"], "diff_id": added["diff_id"],
             "chain": kept.chain_of([*below, added["diff_id"]] if added["entries"] else below),
-            "entries": added["entries"], "size": added["size"], "what": one.node.text.strip()[:200],
+            "entries": added["entries"], "size": added["size"], "what": readable(one.node.text.strip()[:200]),
         }  # fmt: skip
         if not added["entries"]:
             result |= {"descriptor": {}, "diff_id": ""}

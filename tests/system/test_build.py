@@ -458,6 +458,18 @@ def test_a_build_argument_that_nobody_uses_is_told() -> None:
     assert [one["message"] for one in events if one["event"] == "warning"] == ["--build-arg B is used by no ARG"]
 
 
+def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+    """They get to the command as they are; the config has the replacement character, as Docker's."""
+    (tmp_path / "Dockerfile").write_bytes(
+        b"FROM mini\nENV a=\xff\nLABEL \xfe=x\nRUN printf %s '\xff' > /x; cmp /x /x\n"
+    )
+    image = api.build(str(tmp_path), network="none")
+    assert "a=\ufffd" in image.config["config"]["Env"]
+    output: list[bytes] = []
+    containers.run(image.id, "cat", "/x", rm=True, network="none", stdout=output.append)
+    assert b"".join(output) == b"\xff"
+
+
 def test_results_on_disk(context: Path, engine: Engine) -> None:
     build("FROM mini\nCOPY a /a\n", context)
     [(path, one)] = list(kept.every(engine))
