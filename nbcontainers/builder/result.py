@@ -51,12 +51,13 @@ def _documents(build: Build, end: Result, labels: Mapping[str, str], notes: Mapp
     settings = {key: value for key, value in end.state.config.items() if value not in (None, {}, [], "")}
     if labels:
         settings["Labels"] = {**(settings.get("Labels") or {}), **labels}
-    moment = build.moment()
+    created = end.created if build.request.epoch is None and end.created else build.moment()
+    begun = next((one["created"] for one in end.history if one.get("created")), created)
     config: dict[str, Any] = {
-        **end.machine, "created": end.created if build.request.epoch is None and end.created else moment,
+        **end.machine, "created": created,
         "config": settings,
         "rootfs": {"type": "layers", "diff_ids": list(end.files.diff_ids)},
-        "history": [dict(one) for one in end.history],
+        "history": [{**one, "created": one.get("created") or begun} for one in end.history],
     }  # fmt: skip
     if end.state.author:
         config["author"] = end.state.author

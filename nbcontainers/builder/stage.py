@@ -135,9 +135,9 @@ class Stage:
         return kept.find(self.engine, key) or shared.find(self.engine, self.build.request.cache_from, key)
 
     def _line(self, one: Step, done: Step, now: Result) -> dict[str, Any]:
-        """The entry of the history, for now one without a layer."""
+        """The entry of the history, for now one without a layer; `created` "" while no layer has a time."""
         return {
-            "created": now.created or self.build.moment(),
+            "created": now.created,
             "created_by": described(done, now.state),
             "empty_layer": True,
         }

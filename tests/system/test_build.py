@@ -116,6 +116,13 @@ def test_kept_results_outlive_their_image_until_pruned(context: Path, engine: En
     assert states(events) == ["done"]
 
 
+def test_all_from_the_cache_is_the_same_image(context: Path) -> None:
+    text = "FROM scratch\nENV a=b\nLABEL c=d\nCOPY a /\nUSER 5\n"
+    first = build(text, context)
+    time.sleep(0.01)
+    assert build(text, context).digest == first.digest
+
+
 def test_steps_travel_in_a_folder(context: Path, tmp_path: Path) -> None:
     text = "FROM mini\nRUN echo 1 > /one\nCOPY a /a\nRUN true\n"
     folder = str(tmp_path / "cache")
