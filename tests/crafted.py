@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -12,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from nbcontainers.errors import NotFound
 from nbcontainers.image import api as image_api
 from tests import peers
 
@@ -84,13 +86,14 @@ class Images:
         name = name or f"crafted-{os.getpid()}-{len(self.made)}:latest"
         layers = [base(), layer(entries)] if entries else [base()]
         file = archive(self.folder / f"image{len(self.made)}.tar", name, layers, config or {})
-        self.made += [image.reference for image in image_api.load(str(file))]
+        self.made += [image.reference or image.id for image in image_api.load(str(file))]
         file.unlink()
         return name
 
     def remove(self) -> None:
         for name in self.made:
-            image_api.rm(name, force=True)
+            with contextlib.suppress(NotFound):  # equal images without a name are one
+                image_api.rm(name, force=True)
 
 
 class Canary:

@@ -56,7 +56,7 @@ def test_sigint_reaches_a_program_that_listens(engine):
 
 
 def test_a_program_that_hears_nothing_is_killed_at_once():
-    _, err, seconds = run_until_interrupted("exec sleep 100", 0.4)
+    _, err, seconds = run_until_interrupted("exec sleep 100", 1.0)
     assert "pid 1 of the container does not handle SIGINT (--init passes it on)" in err
     assert "does not handle SIGTERM" in err
     assert "sent SIGKILL" in err
@@ -64,7 +64,7 @@ def test_a_program_that_hears_nothing_is_killed_at_once():
 
 
 def test_with_init_the_signal_arrives():
-    _, err, seconds = run_until_interrupted("exec sleep 100", 0.4, init=True)
+    _, err, seconds = run_until_interrupted("exec sleep 100", 1.0, init=True)
     assert "sent SIGINT" in err
     assert "SIGKILL" not in err
     assert seconds < 3
