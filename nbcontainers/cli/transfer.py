@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Protocol, Self, TextIO, TypeVar
@@ -41,7 +42,7 @@ class Followed(Protocol):
 P = TypeVar("P", bound=Followed)
 
 
-class Show(Generic[P]):
+class Show(ABC, Generic[P]):
     """Context manager and listener: feeds a Progress, calls `draw` at most every `every` seconds, `finish` at the end.
 
     Events come on any thread, and a thread of ours draws when none come; all draw in the context of who made us, so
@@ -58,13 +59,13 @@ class Show(Generic[P]):
         self._context = contextvars.copy_context()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
+    @abstractmethod
     def draw(self) -> None:
         """Show how far it is."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self) -> None:
         """Show how it ended."""
-        raise NotImplementedError
 
     def __call__(self, event: Event) -> None:
         with self._lock:

@@ -15,24 +15,19 @@ import fcntl
 import os
 import time
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from nbcontainers.engine import Engine
+from nbcontainers.linux import flock
 
 _DRIFT = 0.001  # of the time since: more than a clock that is corrected gently ever loses
 _TICK_NS = 20_000_000
 
 
-@contextmanager
-def lock(engine: Engine, name: str, *, shared: bool = False, wait: bool = True) -> Generator[None]:
-    """Hold `root/NAME`. Raises BlockingIOError if somebody else does and we shall not wait."""
-    descriptor = os.open(engine.root / name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
-        yield
-    finally:
-        os.close(descriptor)
+def lock(engine: Engine, name: str, *, shared: bool = False) -> AbstractContextManager[None]:
+    """Hold `root/NAME`."""
+    return flock.held(engine.root / name, shared=shared)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ A folder is filled under another name and renamed, so whoever lists networks see
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -18,7 +17,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from nbcontainers.errors import InvalidArgument, NameInUse, NotFound
-from nbcontainers.linux import tree
+from nbcontainers.linux import flock, tree
 from nbcontainers.monitor.files import replace
 
 Record = dict[str, Any]
@@ -88,9 +87,5 @@ def remove(root: str, name: str) -> None:
 def locked(root: str) -> Iterator[None]:
     """Only one process at a time makes, changes or removes networks of this engine, on disk and in the kernel."""
     os.makedirs(f"{root}/networks", 0o700, exist_ok=True)
-    lock = os.open(f"{root}/networks/.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with flock.held(f"{root}/networks/.lock"):
         yield
-    finally:
-        os.close(lock)

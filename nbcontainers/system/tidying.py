@@ -9,8 +9,6 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from nbcontainers.cgroups.cgroup import Cgroup
 from nbcontainers.engine import Engine
 from nbcontainers.errors import NotFound
 from nbcontainers.launcher import client, pause
-from nbcontainers.linux import process, tree
+from nbcontainers.linux import flock, process, tree
 from nbcontainers.monitor import ending, leftovers
 from nbcontainers.monitor.files import Files
 from nbcontainers.network import work as networks
@@ -86,7 +84,7 @@ def _sweep_exchanges(engine: Engine) -> list[Row]:
 def tidy(root: str, run: str) -> list[Row]:
     """In a process of the launcher: everything but images. Only one at a time."""
     rows: list[Row] = []
-    with _only_one(run):
+    with flock.held(f"{run}/.prune.lock"):
         for id in _folders(run):
             rows += _tidy_state(Files(root, run, id))
         for id in _folders(f"{root}/containers"):
@@ -97,16 +95,6 @@ def tidy(root: str, run: str) -> list[Row]:
         rows += _tidy_cgroups(run)
         rows += [_row(what, name) for what, name in networks.tidy(root, run)]
     return rows
-
-
-@contextmanager
-def _only_one(run: str) -> Iterator[None]:
-    lock = os.open(f"{run}/.prune.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
 
 
 def _folders(path: str) -> list[str]:

@@ -1,0 +1,19 @@
+"""flock(2): locks on a file, which end with the process that holds them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def held(path: str | os.PathLike[str], *, shared: bool = False) -> Iterator[None]:
+    """Hold the lock of the file, which is made if need be and stays."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
