@@ -26,8 +26,8 @@ class Cell:
         return [at for at, kind, m in self.messages if kind == "stream" and m["name"] == stream]
 
     def shown(self, mime: str = "text/plain") -> list[str]:
-        """Displays and results, in their order."""
-        kinds = ("display_data", "execute_result")
+        """Displays, what was drawn over them, and results, in their order."""
+        kinds = ("display_data", "update_display_data", "execute_result")
         return [m["data"].get(mime, "") for _, kind, m in self.messages if kind in kinds]
 
     @property
