@@ -21,7 +21,7 @@ from nbcontainers.errors import InvalidState
 from nbcontainers.linux import mounts, namespaces, process, tree
 from nbcontainers.monitor import ending, leftovers, recipe
 from nbcontainers.monitor.files import Document, Files, as_error, replace
-from nbcontainers.monitor.log import MAX_SIZE, Log
+from nbcontainers.monitor.log import open_log
 from nbcontainers.monitor.peers import Peer
 from nbcontainers.monitor.running import Running, Start
 from nbcontainers.monitor.sampling import open_metrics
@@ -103,7 +103,7 @@ def begin(files: Files, settings: Document, config: Document, steps: list[Step],
     try:
         created = start(files, config, streams, cgroup)
         _drop_last_end(files)
-        log = Log(f"{files.folder}/log", (settings.get("log") or {}).get("max_size") or MAX_SIZE)
+        log = open_log(files.folder, settings.get("log") or {})
         os.close(open_metrics(f"{files.folder}/metrics"))
     except BaseException:
         streams.close()

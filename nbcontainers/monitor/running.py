@@ -14,7 +14,7 @@ from nbcontainers.cgroups.cgroup import Cgroup
 from nbcontainers.cgroups.detect import open_record
 from nbcontainers.monitor import ending, protocol, recipe, settle
 from nbcontainers.monitor.files import Document, Files, as_error, rfc3339
-from nbcontainers.monitor.log import MAX_SIZE, Log
+from nbcontainers.monitor.log import Log, open_log
 from nbcontainers.monitor.peers import Peer
 from nbcontainers.monitor.sampling import Sampling
 from nbcontainers.monitor.stdio import Stdio
@@ -44,7 +44,7 @@ class Running:
 
     def __init__(
         self, files: Files, config: Document, settings: Document, steps: list[Step], cgroup: Cgroup,
-        streams: Stdio, log: Log, start: Start, kept: recipe.Kept,
+        streams: Stdio, log: Log | None, start: Start, kept: recipe.Kept,
     ) -> None:  # fmt: skip
         self.files, self.config, self.settings, self.steps = files, config, settings, steps
         self.cgroup, self.streams, self.log, self.start = cgroup, streams, log, start
@@ -170,7 +170,7 @@ class Running:
             "started_at": rfc3339(self.start.started_ns), "finished_at": rfc3339(finished_ns), "wall_s": wall_s,
             "limits": self.start.limits, "usage": used,
         }  # fmt: skip
-        if self.log.lost:
+        if self.log and self.log.lost:
             record["log_records_lost"] = self.log.lost
         self.clean(record)
         return record
@@ -243,7 +243,7 @@ class Running:
         return {
             "root": self.files.root, "run": self.files.run, "id": self.files.id, "cgroup": self.cgroup.record,
             "start": list(self.start), "outputs": list(self.streams.outputs.items()), "stdin": self.streams.stdin,
-            "ending": self.streams.ending, "master": self.streams.master, "incomplete": self.log.incomplete,
+            "ending": self.streams.ending, "master": self.streams.master, "incomplete": self.log.incomplete if self.log else {},
             "listener": self.listener.fileno() if self.listener else None, "patience": self.patience,
             "kept": self.kept,
         }  # fmt: skip
@@ -254,7 +254,7 @@ class Running:
         files = Files(state["root"], state["run"], state["id"])
         config, settings = files.read("config.json"), files.read("container.json")
         streams = Stdio.of(dict(state["outputs"]), state["stdin"], state["master"], ending=state["ending"])
-        log = Log(f"{files.folder}/log", (settings.get("log") or {}).get("max_size") or MAX_SIZE, state["incomplete"])
+        log = open_log(files.folder, settings.get("log") or {}, state["incomplete"])
         steps = files.read("recipe.json")["steps"]
         start = Start(*state["start"])
         running = cls(files, config, settings, steps, open_record(state["cgroup"]), streams, log, start, state["kept"])
