@@ -44,7 +44,8 @@ def nothing_kept(engine: Engine) -> Iterator[None]:
     yield
     assert list((engine.cache / "build/work").glob("*")) == []
     assert list(engine.run.glob(".build*")) == []
-    assert [one for one in engine.containers.glob("*") if "build" in (one / "container.json").read_text()] == []
+    there = engine.containers.glob("[0-9a-f]*/container.json")  # .ID.removed are on their way out
+    assert [one for one in there if "build" in one.read_text()] == []
 
 
 def build(text: str, context: Path | dict[str, Any] | str = "-", **options: Any) -> Image:
