@@ -14,10 +14,8 @@ _RUN = {
     "--volumes-from": "name the volumes with -v", "--runtime": "there is one runtime, our own; others run our bundles",
 }  # fmt: skip
 _LATER = frozenset(
-    "--annotation -a --attach --blkio-weight --blkio-weight-device --cgroup-parent --cgroupns --cidfile --cpu-period "
-    "--cpu-quota --cpu-rt-period --cpu-rt-runtime --detach-keys --device-cgroup-rule --disable-content-trust "
-    "--domainname --isolation --kernel-memory --label-file --link-local-ip --mac-address --memory-swappiness "
-    "--oom-kill-disable --oom-score-adj --sig-proxy --storage-opt --userns --volume-driver".split()
+    "--blkio-weight-device --cpu-rt-period --cpu-rt-runtime --disable-content-trust --isolation --kernel-memory "
+    "--link-local-ip --mac-address --storage-opt --userns --volume-driver".split()
 )
 
 

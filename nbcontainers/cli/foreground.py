@@ -26,7 +26,7 @@ def run(verb: Verb, call: Call) -> int:
     if verb.accepts("on_pull"):
         options["on_pull"] = pulling
     with _terminal(options, wanted=not detached) as terminal, _hang_ups(), pulling:
-        if options.get("interactive") and not detached:
+        if (options.get("interactive") or "stdin" in options.get("attach", ())) and not detached:
             options["stdin"] = _STDIN
         if terminal is not None:
             options["window"] = terminal.window

@@ -77,6 +77,12 @@ class Host:
         return not self.rootless and bool(self.capabilities >> capabilities.NUMBERS["CAP_SYS_RESOURCE"] & 1)
 
     @cached_property
+    def oom_score_adj(self) -> int:
+        """Our own: proc_pid_oom_score_adj(5)."""
+        with open("/proc/self/oom_score_adj", "rb") as file:
+            return int(file.read())
+
+    @cached_property
     def one_id(self) -> bool:
         """Whether our user namespace holds no id but our own, because there is no newuidmap(1) or no range for us."""
         if not self.rootless:

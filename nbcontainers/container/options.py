@@ -20,6 +20,33 @@ Texts = list[str]
 Pairs = list[str] | Mapping[str, str]
 
 
+Memory = Annotated[int | str, Option("-m", help="memory limit: 512m, 2g", metavar="SIZE", parse=parse.memory)]
+MemorySwap = Annotated[
+    int | str, Option(help="memory and swap together; -1: no limit", metavar="SIZE", parse=parse.swap)
+]
+MemoryReservation = Annotated[int | str, Option(help="soft memory limit", metavar="SIZE", parse=parse.memory)]
+Cpus = Annotated[float | str, Option(help="processors' worth of time: 0.5, 2", metavar="NUMBER", parse=parse.cpus)]
+CpuShares = Annotated[int, Option("-c", help="relative weight (1024)", metavar="NUMBER", parse=parse.shares)]
+CpuPeriod = Annotated[
+    int, Option(help="with --cpu-quota: how long a turn is, in µs (100000)", metavar="N", parse=parse.cpu_period)
+]
+CpuQuota = Annotated[
+    int, Option(help="µs of processor time in each period; -1: no limit", metavar="N", parse=parse.cpu_quota)
+]
+CpusetCpus = Annotated[str, Option(help="processors it may run on: 0-1,3", metavar="LIST", parse=parse.cpu_list)]
+CpusetMems = Annotated[str, Option(help="memory nodes it may use", metavar="LIST", parse=parse.cpu_list)]
+PidsLimit = Annotated[
+    int, Option(help="most processes and threads (2048); -1: no limit", metavar="NUMBER", parse=parse.pids)
+]
+BlkioWeight = Annotated[
+    int, Option(help="relative weight of disk time (where a disk has BFQ)", metavar="10-1000", parse=parse.block_weight)
+]
+DetachKeys = Annotated[
+    str, Option(help="what leaves it alone (ctrl-p,ctrl-q)", metavar="KEYS", parse=parse.detach_keys)
+]
+SigProxy = Annotated[bool, Option(help="pass signals on to the program; on by itself")]
+
+
 class RunOptions(TypedDict, total=False):
     """How a container is made and started. The default of each is Docker's unless its help says so."""
 
@@ -46,7 +73,17 @@ class RunOptions(TypedDict, total=False):
     group_add: Annotated[Texts, Option(help="one more group, by name or gid", metavar="GROUP")]
     hostname: Annotated[str, Option("-h", help="the host name inside", metavar="NAME", parse=parse.hostname)]
     entrypoint: Annotated[str | list[str], Option(help='run this instead of the image\'s; "" runs none', metavar="CMD")]
+    domainname: Annotated[str, Option(help="the NIS domain name inside", metavar="NAME", parse=parse.hostname)]
     label: Annotated[Pairs, Option("-l", help="attach a label", metavar="KEY=VALUE")]
+    label_file: Annotated[Texts, Option(help="read labels from a file", metavar="FILE", complete="path")]
+    annotation: Annotated[Pairs, Option(help="attach an annotation of the OCI configuration", metavar="KEY=VALUE")]
+    cidfile: Annotated[str, Option(help="write its id into this new file", metavar="FILE", complete="path")]
+    attach: Annotated[
+        Texts,
+        Option("-a", help="stdin, stdout, stderr: only these are ours", choices=("stdin", "stdout", "stderr")),
+    ]
+    sig_proxy: SigProxy
+    detach_keys: DetachKeys
     init: Annotated[bool, Option(help="a small init as pid 1: passes signals on and reaps zombies")]
     stop_signal: Annotated[
         str | int, Option(help="what `stop` sends first (TERM)", metavar="SIGNAL", complete="signal")
@@ -66,18 +103,30 @@ class RunOptions(TypedDict, total=False):
     device: Annotated[
         Texts, Option(help="give access to a device of the host", metavar="/dev/NAME[:PATH][:rwm]", complete="path")
     ]
+    device_cgroup_rule: Annotated[Texts, Option(help="a rule for devices, as 'c 1:3 rwm'", metavar="RULE")]
 
-    memory: Annotated[int | str, Option("-m", help="memory limit: 512m, 2g", metavar="SIZE", parse=parse.memory)]
-    memory_swap: Annotated[
-        int | str, Option(help="memory and swap together; -1: no limit", metavar="SIZE", parse=parse.swap)
+    memory: Memory
+    memory_swap: MemorySwap
+    memory_reservation: MemoryReservation
+    memory_swappiness: Annotated[
+        int,
+        Option(help="how readily its memory is swapped (0-100; cgroup v1 only)", metavar="N", parse=parse.percentage),
     ]
-    memory_reservation: Annotated[int | str, Option(help="soft memory limit", metavar="SIZE", parse=parse.memory)]
-    cpus: Annotated[float | str, Option(help="processors' worth of time: 0.5, 2", metavar="NUMBER", parse=parse.cpus)]
-    cpu_shares: Annotated[int, Option("-c", help="relative weight (1024)", metavar="NUMBER", parse=parse.shares)]
-    cpuset_cpus: Annotated[str, Option(help="processors it may run on: 0-1,3", metavar="LIST", parse=parse.cpu_list)]
-    cpuset_mems: Annotated[str, Option(help="memory nodes it may use", metavar="LIST", parse=parse.cpu_list)]
-    pids_limit: Annotated[
-        int, Option(help="most processes and threads (2048); -1: no limit", metavar="NUMBER", parse=parse.pids)
+    oom_kill_disable: Annotated[bool, Option(help="let it wait for memory instead of killing it (cgroup v1 only)")]
+    oom_score_adj: Annotated[
+        int,
+        Option(help="who is killed first when the host is out of memory", metavar="-1000..1000", parse=parse.oom_score),
+    ]
+    cpus: Cpus
+    cpu_shares: CpuShares
+    cpu_period: CpuPeriod
+    cpu_quota: CpuQuota
+    cpuset_cpus: CpusetCpus
+    cpuset_mems: CpusetMems
+    pids_limit: PidsLimit
+    blkio_weight: BlkioWeight
+    cgroup_parent: Annotated[
+        str, Option(help="the cgroup its own is made in", metavar="PATH", parse=parse.cgroup_parent)
     ]
     device_read_bps: Annotated[Texts, Option(help="most bytes read a second", metavar="/dev/NAME:RATE")]
     device_write_bps: Annotated[Texts, Option(help="most bytes written a second", metavar="/dev/NAME:RATE")]
@@ -119,6 +168,60 @@ class RunOptions(TypedDict, total=False):
     pid: Annotated[str, Option(help="host: see the host's processes", metavar="host", parse=parse.namespace)]
     ipc: Annotated[str, Option(help="host: share the host's shared memory", metavar="host", parse=parse.namespace)]
     uts: Annotated[str, Option(help="host: share the host's name", metavar="host", parse=parse.namespace)]
+    cgroupns: Annotated[str, Option(help="host: see the host's cgroups", metavar="host|private", parse=parse.namespace)]
+
+
+class UpdateOptions(TypedDict, total=False):
+    """What `update` changes."""
+
+    memory: Memory
+    memory_swap: MemorySwap
+    memory_reservation: MemoryReservation
+    cpus: Cpus
+    cpu_shares: CpuShares
+    cpu_period: CpuPeriod
+    cpu_quota: CpuQuota
+    cpuset_cpus: CpusetCpus
+    cpuset_mems: CpusetMems
+    pids_limit: PidsLimit
+    blkio_weight: BlkioWeight
+
+
+class Which(TypedDict, total=False):
+    """Containers that are found rather than named."""
+
+    all: Annotated[bool, Option("-a", help="every container the verb can be used on")]
+    latest: Annotated[bool, Option("-l", help="the one that was made last")]
+    filter: Annotated[Texts, Option(help="those that pass: name=, label=, status=, …", metavar="KEY=VALUE")]
+
+
+class Listing(TypedDict, total=False):
+    """What `ps` shows."""
+
+    all: Annotated[bool, Option("-a", help="those that don't run, too")]
+    filter: Annotated[
+        Texts,
+        Option(
+            "-f", help="name=, id=, label=, status=, ancestor=, exited=, health=, network=, volume=, publish=, before=, since=",
+            metavar="KEY=VALUE",
+        ),
+    ]  # fmt: skip
+    last: Annotated[int, Option("-n", help="the newest of all", metavar="N")]
+    latest: Annotated[bool, Option("-l", help="the one that was made last")]
+    no_trunc: Annotated[bool, Option(help="whole ids and commands")]
+    size: Annotated[bool, Option("-s", help="what each has written")]
+
+
+class LogOptions(TypedDict, total=False):
+    """Which lines of a log, and how."""
+
+    follow: Annotated[bool, Option("-f", help="go on until it ends")]
+    tail: Annotated[int | str, Option("-n", help="the last lines only", metavar="N|all")]
+    since: Annotated[str, Option(help="from a time or 10m ago on", metavar="TIME")]
+    until: Annotated[str, Option(help="up to a time or 10m ago", metavar="TIME")]
+    timestamps: Annotated[bool, Option("-t", help="when each line came")]
+    names: Annotated[bool, Option(help="whose line it is; always said of several containers")]
+    latest: Annotated[bool, Option("-l", help="of the container that was made last")]
 
 
 def flag(name: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from nbcontainers.container import defaults, mounts, names, networking, parse, spec, store, users
 from nbcontainers.container.container import Container, Kept
 from nbcontainers.container.host import this_host
-from nbcontainers.container.options import RunOptions, check_names, texts, value
+from nbcontainers.container.options import RunOptions, bad, check_names, texts, value
 from nbcontainers.container.session import Session, Streams, to_sys
 from nbcontainers.engine import Engine
 from nbcontainers.errors import CreateFailed, InvalidArgument, InvalidState
@@ -34,6 +35,7 @@ class Made(NamedTuple):
 def run(
     engine: Engine, image: str, command: Sequence[str], options: RunOptions, streams: Streams, *, raise_error: bool
 ) -> Container:
+    streams = _streams(options, streams)
     made = _make(engine, image, command, options, streams)
     try:
         session = _open(made, attach=not options.get("detach"), fresh=True, streams=streams)
@@ -47,6 +49,24 @@ def run(
             return _not_started(error, made, raise_error=raise_error)
         raise
     return _result(made, ended, kept, session.last_words, raise_error=raise_error)
+
+
+def _streams(options: RunOptions, streams: Streams) -> Streams:
+    """What `-a`, --detach-keys and --sig-proxy make of them."""
+    names = texts("attach", options.get("attach"))
+    if names and options.get("detach"):
+        raise bad("attach", "a container that is left alone has no streams of ours; leave -a or -d out")
+    streams = streams.only([name.lower() for name in names]) if names else streams
+    keys = detach_keys(options.get("detach_keys")) if options.get("tty") else b""
+    return streams._replace(keys=keys, proxy=options.get("sig_proxy", True))
+
+
+def detach_keys(given: str | None) -> bytes:
+    """Of --detach-keys, or ctrl-p and ctrl-q. Raises InvalidArgument."""
+    try:
+        return parse.key_codes(defaults.DETACH_KEYS if given is None else given)
+    except ValueError as error:
+        raise bad("detach_keys", str(error)) from None
 
 
 def create(engine: Engine, image: str, command: Sequence[str], options: RunOptions) -> Container:
@@ -110,8 +130,29 @@ def _write(engine: Engine, image: str, command: Sequence[str], options: RunOptio
         if mounted.volume:
             store.make_volume(engine, mounted.volume)
     steps = [*rootfs.prepare(engine, found, engine.containers / id), *net.steps]
-    store.create(engine, record, document, steps, _texts(document, net, record))
+    with _cidfile(options, id):
+        store.create(engine, record, document, steps, _texts(document, net, record))
     return Made(Container(engine, id), record)
+
+
+@contextmanager
+def _cidfile(options: RunOptions, id: str) -> Iterator[None]:
+    """--cidfile: there while the container is being made, and kept if it was."""
+    if not (path := options.get("cidfile")):
+        yield
+        return
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        hint = f"remove it, or name another: rm {path}" if isinstance(error, FileExistsError) else ""
+        raise InvalidArgument(f"--cidfile {path}: {error.strerror}", hint=hint, option="cidfile") from None
+    try:
+        with os.fdopen(file, "w") as content:
+            content.write(id)
+        yield
+    except BaseException:
+        os.unlink(path)
+        raise
 
 
 def _free_name(engine: Engine, options: RunOptions) -> str:
@@ -214,6 +255,8 @@ def _follow(session: Session, made: Made) -> tuple[dict[str, Any], tuple[bytes, 
     session.on_start = started
     try:
         ended = session.wait()
+        if session.left:
+            return ended, None
         log, metrics = (read_to_end(opened.pop(0)) for _ in range(2)) if opened else (b"", b"")
     finally:
         for descriptor in opened:
