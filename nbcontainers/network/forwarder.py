@@ -57,7 +57,9 @@ class Target:
         """A socket of that kind on the way there. Raises OSError where the container has no address for it now."""
         for one in publish.of(state.read(self.files)):
             if one._replace(target=self.forward.target) == self.forward:
-                far = socket.socket(socket.AF_INET6 if ":" in one.target else socket.AF_INET, kind | socket.SOCK_NONBLOCK)
+                far = socket.socket(
+                    socket.AF_INET6 if ":" in one.target else socket.AF_INET, kind | socket.SOCK_NONBLOCK
+                )
                 far.connect_ex((one.target, one.target_port))
                 return far
         raise ConnectionRefusedError("the container is on no network that the port could lead to")
