@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nbcontainers.container import parse, store
 from nbcontainers.container.options import RunOptions, bad, value, values
 from nbcontainers.engine import Engine
-from nbcontainers.errors import HostNotCapable, InvalidArgument
+from nbcontainers.errors import InvalidArgument
 from nbcontainers.launcher import client
 from nbcontainers.network import hosts, ports
 from nbcontainers.network import store as networks
@@ -23,6 +22,7 @@ VARIABLE = "NBCONTAINERS_NETWORK"
 _ALIASES = {"bridge": networks.DEFAULT, "default": networks.DEFAULT, "private": networks.DEFAULT, "": networks.DEFAULT}
 _NETWORK = "nbcontainers.network"
 _DNS = {("tcp", 53), ("udp", 53)}
+_PUBLISHER = {False: ("publish", "Publish"), True: ("rootless", "Forwards")}
 
 
 class Plan(NamedTuple):
@@ -57,12 +57,10 @@ def plan(engine: Engine, options: RunOptions, image: Mapping[str, Any], id: str)
         return _shared(engine, named[0], record, id)
     if mode != "own":
         return Plan(mode, record, [])
-    if engine.rootless:
-        return _rootless(engine, options, named, record, id)
     found = [_network(engine, options, name) for name in named]
     _check_ports(published, found)
     record["networks"] = [_wish(options, one, named) for one in found]
-    client.preload(*(f"{_NETWORK}.{name}" for name in ("attach", "resolver", "publish")))
+    client.preload(*(f"{_NETWORK}.{name}" for name in ("attach", "resolver", _PUBLISHER[engine.rootless][0])))
     path = f"{engine.run}/{id}/netns"
     return Plan("own", record, _steps(engine, id, path, record, found, image), path)
 
@@ -130,32 +128,6 @@ def _network(engine: Engine, options: RunOptions, name: str) -> Record:
     return networks.read(str(engine.root), name)
 
 
-def _rootless(engine: Engine, options: RunOptions, named: Sequence[str], record: Record, id: str) -> Plan:
-    """A network namespace of its own; ports by our forwarder, the outside by slirp4netns(1) where there is one."""
-    if list(named) != [networks.DEFAULT]:
-        raise HostNotCapable(
-            f"--network {', '.join(named)}: an ordinary user's containers have no networks in common",
-            hint=f"type --network {networks.DEFAULT}, host or none, or run it as root",
-        )
-    for name in ("ip", "ip6", "network_alias"):
-        if options.get(name):
-            raise HostNotCapable(
-                f"--{name.replace('_', '-')}: an ordinary user's containers have no networks in common",
-                hint="leave it out, or run it as root",
-            )
-    path = f"{engine.run}/{id}/netns"
-    where = {"root": str(engine.root), "run": str(engine.run), "id": id, "path": path}
-    program = shutil.which("slirp4netns") if os.access("/dev/net/tun", os.R_OK | os.W_OK) else None
-    kind = {"step": f"{_NETWORK}.rootless:Closed", "args": where}
-    if program:
-        kind = {"step": f"{_NETWORK}.rootless:Outside", "args": {**where, "program": program}}
-    steps: list[Step] = [{"step": f"{_NETWORK}.namespace:Namespace", "args": {"path": path}}, kind]
-    if record["ports"]:
-        steps.append({"step": f"{_NETWORK}.rootless:Forwards", "args": {**where, "ports": record["ports"]}})
-    client.preload(f"{_NETWORK}.namespace", f"{_NETWORK}.rootless")
-    return Plan("own", record, steps, path)
-
-
 def _check_ports(published: Sequence[ports.Port], found: Sequence[Record]) -> None:
     if published and not any(one["driver"] == "bridge" and not one["internal"] for one in found):
         raise bad(
@@ -202,13 +174,15 @@ def _steps(
     where = {"root": str(engine.root), "run": str(engine.run), "id": id}
     ipv6 = any(":" in one["subnet"] for network in found for one in network["subnets"])
     steps = [
+        *([{"step": f"{_NETWORK}.userhost:Host", "args": where}] if engine.rootless else []),
         {"step": f"{_NETWORK}.namespace:Namespace", "args": {"path": path, "ipv6": ipv6}},
         {"step": f"{_NETWORK}.attach:Attach", "args": {**where, "path": path}},
     ]
     if resolves(record, image):
         steps.append({"step": f"{_NETWORK}.resolver:Resolve", "args": {**where, "path": path}})
     if record["ports"]:
-        steps.append({"step": f"{_NETWORK}.publish:Publish", "args": {**where, "ports": record["ports"]}})
+        publisher = ":".join(_PUBLISHER[engine.rootless])
+        steps.append({"step": f"{_NETWORK}.{publisher}", "args": {**where, "ports": record["ports"]}})
     return steps
 
 
@@ -226,8 +200,7 @@ def texts(chosen: Plan, record: Record, name: str) -> dict[str, str]:
         return {"/etc/hosts": (_host_file("/etc/hosts") or hosts.LOCALHOST) + listed, "/etc/resolv.conf": resolver}
     if chosen.mode == "own":
         kinds = {step["step"].rpartition(":")[2] for step in chosen.steps}
-        servers = ["10.0.2.3"] if "Outside" in kinds and not record["dns"] else []
-        resolver = hosts.resolv_conf(record, own_resolver="Resolve" in kinds, servers=servers)
+        resolver = hosts.resolv_conf(record, own_resolver="Resolve" in kinds)
         return {"/etc/hosts": hosts.text(record, {}), "/etc/resolv.conf": resolver}
     resolver = hosts.resolv_conf(record, own_resolver=False) if record["dns"] else ""
     return {"/etc/hosts": f"{hosts.text(record, {})}127.0.1.1\t{name}\n", "/etc/resolv.conf": resolver}

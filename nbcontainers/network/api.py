@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from nbcontainers.engine import Engine, default_engine
-from nbcontainers.errors import HostNotCapable, InvalidArgument
+from nbcontainers.errors import InvalidArgument
 from nbcontainers.network.network import Network, name_of
 from nbcontainers.option import Argument, Option
 
@@ -48,7 +48,7 @@ def create(
     """
     from nbcontainers.network import request
 
-    here = _rootful(engine)
+    here = engine or default_engine()
     request.create(
         here, name, driver=driver, subnets=subnet, gateways=gateway, ipv6=ipv6, internal=internal, options=opt,
         labels=label,
@@ -72,7 +72,7 @@ def inspect(*networks: One, engine: Engine | None = None) -> list[dict[str, Any]
 
 def rm(*networks: One, engine: Engine | None = None) -> list[str]:
     """Remove networks no container was made for; returns their names."""
-    here = _rootful(engine)
+    here = engine or default_engine()
     return [_call("remove", here, network=name_of(network)) or name_of(network) for network in _needed(networks)]
 
 
@@ -81,7 +81,7 @@ def prune(*, engine: Engine | None = None) -> list[str]:
 
     Of the default network only the bridge goes, which the next container makes again.
     """
-    return list(_call("prune", _rootful(engine)))
+    return list(_call("prune", engine or default_engine()))
 
 
 def connect(
@@ -96,7 +96,7 @@ def connect(
     """Put a container on one more network, running or not; returns its addresses there if it runs."""
     from nbcontainers.network import request
 
-    here = _rootful(engine)
+    here = engine or default_engine()
     wish = request.wish(name_of(network), ip, ip6, alias)
     return list(_call("connect", here, network=name_of(network), id=request.container(here, container), wish=wish))
 
@@ -105,7 +105,7 @@ def disconnect(network: One, container: Container, *, engine: Engine | None = No
     """Take a container off a network, running or not."""
     from nbcontainers.network import request
 
-    here = _rootful(engine)
+    here = engine or default_engine()
     _call("disconnect", here, network=name_of(network), id=request.container(here, container))
 
 
@@ -114,22 +114,13 @@ def reload(*, engine: Engine | None = None) -> list[str]:
 
     Other tables are never touched.
     """
-    return list(_call("reload", _rootful(engine)))
+    return list(_call("reload", engine or default_engine()))
 
 
 def _call(name: str, engine: Engine, **arguments: Any) -> Any:
     from nbcontainers.launcher import client
 
     return client.call(f"nbcontainers.network.work:{name}", root=str(engine.root), run=str(engine.run), **arguments)
-
-
-def _rootful(engine: Engine | None) -> Engine:
-    here = engine or default_engine()
-    if here.rootless:
-        raise HostNotCapable(
-            "an ordinary user's containers have no networks yet", hint="use --network host or none, or run it as root"
-        )
-    return here
 
 
 def _needed(networks: tuple[str | Network, ...]) -> tuple[str | Network, ...]:

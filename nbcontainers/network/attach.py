@@ -9,7 +9,7 @@ from typing import Any
 
 from nbcontainers.errors import HostNotCapable, InvalidState
 from nbcontainers.monitor.files import Files
-from nbcontainers.network import bridge, creation, hosts, ipam, rtnetlink, state
+from nbcontainers.network import bridge, creation, hosts, ipam, rtnetlink, state, userhost
 from nbcontainers.network.namespace import inside, switch_ipv6
 from nbcontainers.network.netlink import Message, Socket
 
@@ -24,16 +24,14 @@ class Attach:
     def do(args: Arguments) -> None:
         files = Files(args["root"], args["run"], args["id"])
         settings = files.read("container.json")
-        namespace = os.open(args["path"], os.O_RDONLY | os.O_CLOEXEC)
+        for wish in settings["networks"]:  # where the host's routes are seen, which a new one avoids
+            creation.find(files.root, wish["network"])
         try:
-            for wish in settings["networks"]:
-                join(files, settings, wish, namespace)
+            userhost.there(files.run, lambda: _join_all(files, settings, args["path"]))
             hosts.write(files, settings)
         except BaseException:
             Attach.undo(args)
             raise
-        finally:
-            os.close(namespace)
 
     @staticmethod
     def undo(args: Arguments) -> None:
@@ -53,6 +51,15 @@ class Attach:
         return f"ip link add veth in {args['path']}, its other end in the bridge of {', '.join(names)}"
 
 
+def _join_all(files: Files, settings: Record, path: str) -> None:
+    namespace = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        for wish in settings["networks"]:
+            join(files, settings, wish, namespace)
+    finally:
+        os.close(namespace)
+
+
 def join(files: Files, settings: Record, wish: Record, namespace: int) -> Record:
     """One more network for a container; returns what was made, which is in its state before it is.
 
@@ -69,7 +76,7 @@ def join(files: Files, settings: Record, wish: Record, namespace: int) -> Record
         with state.changed(files) as made:
             entry = _plan(network, addresses, made["networks"])
             made["networks"][network["name"]] = entry
-            made["notes"] += notes
+            made["notes"] += [] if userhost.of_user(files.run) else notes
         first = _leads_outside(network, made["networks"])
         try:
             if network["driver"] == "bridge":

@@ -8,13 +8,16 @@ from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
 from typing import Any
 
-from nbcontainers.errors import InvalidArgument, NameInUse, NotFound
+from nbcontainers.errors import HostNotCapable, InvalidArgument, NameInUse, NotFound
+from nbcontainers.linux.namespaces import in_user_namespace
 from nbcontainers.monitor.files import rfc3339
 from nbcontainers.network import bridge, hosts, rtnetlink, store, subnet
 from nbcontainers.network.netlink import Socket
 
 Record = dict[str, Any]
 
+_SLIRP = ip_network("10.0.2.0/24")
+"""What slirp4netns(1) gives to the namespace that it leads outside."""
 _SMALLEST_MTU, _SMALLEST_IPV6_MTU, _LARGEST_MTU = 68, 1280, 65535
 
 
@@ -24,6 +27,11 @@ def create(
 ) -> Record:  # fmt: skip
     """Make a network's record; nothing in the kernel changes. Raises InvalidArgument, NameInUse, HostNotCapable."""
     asked = subnet.pair(subnets, gateways)
+    if driver == "macvlan" and in_user_namespace():
+        raise HostNotCapable(
+            "macvlan needs an interface of the host, which an ordinary user may not use",
+            hint="leave -d macvlan out, or run it as root",
+        )
     with store.locked(root):
         if name in store.names(root):
             raise NameInUse(f"there is a network {name!r} already", hint=f"choose another, or type network rm {name}")
@@ -94,6 +102,8 @@ def _taken(root: str, socket: Socket) -> Iterator[tuple[subnet.Subnet, str]]:
         interface = links.get(route.link, "")
         if interface not in ours:
             yield route.subnet, f"of interface {interface}" if interface else "in a route of the host"
+    if in_user_namespace():
+        yield _SLIRP, "of slirp4netns"
     for address in hosts.resolvers():
         yield ip_network(address), f"of the host's name server in {hosts.RESOLV_CONF}"
 

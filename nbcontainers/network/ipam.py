@@ -15,7 +15,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from nbcontainers.errors import InvalidState, NotFound
-from nbcontainers.monitor.files import Files, write
+from nbcontainers.monitor.files import Files, replace, write
 from nbcontainers.network import store, subnet
 from nbcontainers.network.store import Record
 
@@ -124,6 +124,15 @@ def kept(root: str, network: str, container: str, addresses: Sequence[str]) -> l
     """Those that are still this container's."""
     folder = f"{store.folder(root, network)}/leases"
     return [address for address in addresses if _read(f"{folder}/{address}").get("container") == container]
+
+
+def rename(root: str, network: str, container: str, addresses: Sequence[str], before: str, name: str) -> None:
+    """Have the leases that are this container's say `name` in place of the name it had."""
+    with _locked(root, network) as folder:
+        for address in kept(root, network, container, addresses):
+            lease = _read(f"{folder}/{address}")
+            names = [name if one == before else one for one in lease.get("names", ())]
+            replace(f"{folder}/{address}", {**lease, "names": names})
 
 
 def give_back(root: str, network: str, container: str, addresses: Sequence[str]) -> None:

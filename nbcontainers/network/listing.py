@@ -26,7 +26,7 @@ def _all(engine: Engine) -> list[dict[str, Any]]:
     root = str(engine.root)
     names = store.names(root)
     found = [store.read(root, name) for name in names]
-    if store.DEFAULT not in names and not engine.rootless:
+    if store.DEFAULT not in names:
         found.insert(0, {"id": "", "name": store.DEFAULT, "driver": "bridge", "internal": False, "subnets": []})
     return found + [_built_in(name) for name in store.BUILT_IN]
 

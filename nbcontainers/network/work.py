@@ -7,9 +7,21 @@ from typing import Any
 
 from nbcontainers.errors import InvalidArgument, InvalidState
 from nbcontainers.linux import tree
-from nbcontainers.linux.namespaces import in_user_namespace
 from nbcontainers.monitor.files import Files, replace
-from nbcontainers.network import attach, bridge, creation, firewall, hosts, ipam, members, publish, state, store, subnet
+from nbcontainers.network import (
+    attach,
+    bridge,
+    creation,
+    firewall,
+    hosts,
+    ipam,
+    members,
+    publish,
+    state,
+    store,
+    subnet,
+    userhost,
+)  # fmt: skip
 from nbcontainers.network.rtnetlink import index
 
 Record = dict[str, Any]
@@ -26,12 +38,12 @@ def remove(root: str, run: str, network: str) -> None:
                 f"network {network} is in use by {', '.join(users[:3])}{' and others' if len(users) > 3 else ''}",
                 hint=f"type container rm -f {users[0]}, or network disconnect {network} {users[0]}",
             )
-        _take_down(record)
+        _take_down(run, record)
         store.remove(root, network)
 
 
-def _take_down(network: Record) -> bool:
-    return network["driver"] == "bridge" and bridge.remove(network)
+def _take_down(run: str, network: Record) -> bool:
+    return network["driver"] == "bridge" and userhost.enter(run) and bridge.remove(network)
 
 
 def prune(root: str, run: str) -> list[str]:
@@ -53,15 +65,15 @@ def rest(root: str, run: str, name: str) -> bool:
     """Take the bridge of a network away on which nothing runs; the next container makes it again."""
     with store.locked(root):
         network = store.read(root, name)
-        if name in members.joined(root, run) or ipam.leases(root, name) or not index(network["bridge"]):
+        if name in members.joined(root, run) or ipam.leases(root, name) or not userhost.enter(run):
             return False
-        return _take_down(network)
+        return bool(index(network["bridge"])) and _take_down(run, network)
 
 
 def tidy(root: str, run: str) -> list[tuple[str, str]]:
     """What killed monitors and makers of networks left: (what, name) of each thing that went."""
-    found = []
-    if not in_user_namespace():  # an ordinary user's has no bridges
+    found = [("network namespace", f"of {id[:12]}") for id in userhost.sweep(root, run)]
+    if userhost.enter(run):
         found += [("bridge", f"{name} of an engine that is gone") for name in bridge.sweep()]
     for name in store.names(root):
         found += [("address", f"{address} of {name}") for address in ipam.sweep(root, run, name)]
@@ -91,7 +103,7 @@ def connect(root: str, run: str, network: str, id: str, wish: Record) -> list[st
     if any(one["network"] == network for one in settings["networks"]):
         raise InvalidState(f"container {settings['name']} is on network {network} already", hint="network inspect")
     addresses: list[str] = []
-    if files.monitor_alive():
+    if files.monitor_alive() and userhost.enter(run):
         namespace = attach.open_namespace(files)
         try:
             addresses = attach.join(files, settings, wish, namespace)["addresses"]
@@ -127,7 +139,7 @@ def disconnect(root: str, run: str, network: str, id: str) -> None:
         raise InvalidState(
             f"container {settings['name']} is not on network {network}", hint="container inspect shows its networks"
         )
-    if files.monitor_alive():
+    if files.monitor_alive() and userhost.enter(run):
         attach.leave(files, network)
         publish.retarget(files)
         hosts.write(files, settings)
@@ -143,6 +155,8 @@ def _record(files: Files, settings: Record, networks: list[Record]) -> None:
 
 def reload(root: str, run: str) -> list[str]:
     """Put back what somebody flushed: our table, its rules, and the entries of every running container."""
+    if not userhost.enter(run):
+        return []
     with store.locked(root):
         records = {name: store.read(root, name) for name in store.names(root)}
         up = [one for one in records.values() if one["driver"] == "bridge" and index(one["bridge"])]
