@@ -11,7 +11,7 @@ _RUN = {
     "--health-timeout": _HEALTH, "--health-start-period": _HEALTH, "--health-start-interval": _HEALTH,
     "--no-healthcheck": _HEALTH, "--log-driver": _LOG, "--log-opt": _LOG,
     "--link": "containers of one network find each other by name: --network NAME",
-    "--volumes-from": "name the volumes with -v", "--runtime": "there is one runtime, our own; others run our bundles",
+    "--runtime": "there is one runtime, our own; others run our bundles",
 }  # fmt: skip
 _LATER = frozenset(
     "--blkio-weight-device --cpu-rt-period --cpu-rt-runtime --disable-content-trust --isolation --kernel-memory "

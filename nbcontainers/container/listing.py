@@ -167,7 +167,6 @@ def inspect(container: Container) -> dict[str, Any]:
         "published": [{"port": inner, "host": where} for inner, where in endpoints.published(container)],
         "bundle": folder,
         "seccomp": seccomp is not None,
-        "mounts": [m for m in config.get("mounts", ()) if m.get("type") in ("bind", "tmpfs")],
         "config": config,
     }
 

@@ -91,11 +91,15 @@ class RunOptions(TypedDict, total=False):
     stop_timeout: Annotated[int, Option(help="seconds until `stop` kills (10)", metavar="SECONDS", parse=parse.seconds)]
 
     volume: Annotated[
-        Texts,
-        Option("-v", help="mount a host folder or a named volume", metavar="SOURCE:TARGET[:ro]", complete="path"),
+        Texts | Mapping[Any, Any],
+        Option("-v", help="mount a host folder or a named volume", metavar="SOURCE:TARGET[:ro,U,…]", complete="path"),
     ]
     mount: Annotated[
-        Texts, Option(help="mount, with every key", metavar="type=bind|volume|tmpfs,source=…,target=…", complete="path")
+        Texts,
+        Option(help="mount, with every key", metavar="type=bind|volume|tmpfs|image,source=…,target=…", complete="path"),
+    ]
+    volumes_from: Annotated[
+        Texts, Option(help="mount what another container has", metavar="CONTAINER[:ro]", complete="container")
     ]
     tmpfs: Annotated[Pairs, Option(help="mount an empty file system in memory", metavar="TARGET[:size=64m,…]")]
     read_only: Annotated[bool, Option(help="make the root file system read-only")]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from nbcontainers.container import defaults, mounts, names, networking, parse, spec, store, users
+from nbcontainers.container import defaults, mounting, mounts, names, networking, parse, spec, store, users
 from nbcontainers.container.container import Container, Kept
 from nbcontainers.container.host import this_host
 from nbcontainers.container.options import RunOptions, bad, check_names, texts, value
@@ -105,8 +105,9 @@ def _write(engine: Engine, image: str, command: Sequence[str], options: RunOptio
     found = images.resolve(engine, image)
     config: Mapping[str, Any] = found.config.get("config") or {}
     id, host = store.new_id(), this_host(engine.rootless)
-    volumes = f"{engine.root}/volumes"
-    asked = mounts.asked(options, config.get("Volumes") or (), volumes, id, host)
+    volumes, others = f"{engine.root}/volumes", mounting.of_others(engine, options)
+    asked = mounts.asked(options, config.get("Volumes") or (), volumes, id, host, others=others)
+    asked = mounting.placed(engine, id, asked)
     spec.arguments(options, command, config)
     net = networking.plan(engine, options, config, id)
     options = {**options, "network": [net.namespace]}
@@ -126,11 +127,9 @@ def _write(engine: Engine, image: str, command: Sequence[str], options: RunOptio
         document["process"]["consoleSize"] = streams.console_size()
     if name and options.get("replace"):
         _replace(engine, name)
-    for mounted in asked:
-        if mounted.volume:
-            store.make_volume(engine, mounted.volume)
-    steps = [*rootfs.prepare(engine, found, engine.containers / id), *net.steps]
-    with _cidfile(options, id):
+    with mounting.prepared(engine, asked), _cidfile(options, id):
+        own = mounting.steps(engine, id, asked, identity)
+        steps = [*rootfs.prepare(engine, found, engine.containers / id), *own, *net.steps]
         store.create(engine, record, document, steps, _texts(document, net, record))
     return Made(Container(engine, id), record)
 
@@ -204,6 +203,7 @@ def _record(
         "hostname": document.get("hostname", ""),
         "volumes": [m.volume for m in basis.mounts if m.volume and not m.anonymous],
         "anonymous_volumes": [m.volume for m in basis.mounts if m.anonymous],
+        "mounts": [m.record for m in basis.mounts],
         "layers": layers,
         "client": os.getpid(),
     }

@@ -230,13 +230,3 @@ def remove_here(root: str, run: str, id: str, *, anonymous_volumes: bool) -> lis
     if not anonymous_volumes:
         settings["anonymous_volumes"] = []
     return failed + ending.remove_container(files, settings)
-
-
-def make_volume(engine: Engine, name: str) -> None:
-    """The folder of a named volume, if it is not there yet."""
-    os.makedirs(f"{engine.root}/volumes/{name}", 0o700, exist_ok=True)
-    try:
-        os.mkdir(f"{engine.root}/volumes/{name}/_data")
-    except FileExistsError:
-        return
-    os.chmod(f"{engine.root}/volumes/{name}/_data", 0o755)
