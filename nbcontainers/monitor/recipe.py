@@ -88,18 +88,6 @@ def forget(steps: Sequence[Step]) -> list[str]:
     return failed
 
 
-def forget(steps: Sequence[Step]) -> list[str]:
-    """The container goes for good, and with it what steps keep for it alone: an anonymous volume."""
-    failed = []
-    for step in steps:
-        try:
-            if drop := getattr(action(step), "forget", None):
-                drop(step["args"])
-        except (OSError, Error) as error:
-            failed.append(f"{step['step']}: {error}")
-    return failed
-
-
 def describe(steps: Sequence[Step]) -> list[str]:
     """The steps in words, as they would be typed."""
     return [action(step).describe(step["args"]) for step in steps]
