@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, TypedDict, TypeVar
 
-from nbcontainers.container import parse
+from nbcontainers.container import parse, policies
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.option import Option
 
@@ -89,6 +89,38 @@ class RunOptions(TypedDict, total=False):
         str | int, Option(help="what `stop` sends first (TERM)", metavar="SIGNAL", complete="signal")
     ]
     stop_timeout: Annotated[int, Option(help="seconds until `stop` kills (10)", metavar="SECONDS", parse=parse.seconds)]
+    restart: Annotated[
+        str, Option(help="start it again: no, on-failure[:n], always or unless-stopped", metavar="POLICY")
+    ]
+    health_cmd: Annotated[
+        str | Texts,
+        Option(help="a command that fails when the container is unwell; none for no check", metavar="COMMAND"),
+    ]
+    health_interval: Annotated[
+        float | str, Option(help="from one check to the next (30s)", metavar="TIME", parse=policies.check_time)
+    ]
+    health_timeout: Annotated[
+        float | str,
+        Option(help="when a check is killed and has failed (30s)", metavar="TIME", parse=policies.check_time),
+    ]
+    health_retries: Annotated[
+        int, Option(help="how many failures in a row make it unhealthy (3)", metavar="N", parse=policies.retries)
+    ]
+    health_start_period: Annotated[
+        float | str,
+        Option(help="how long failures don't count at first (0s)", metavar="TIME", parse=policies.check_time),
+    ]
+    health_start_interval: Annotated[
+        float | str, Option(help="from check to check in that time (5s)", metavar="TIME", parse=policies.check_time)
+    ]
+    health_on_failure: Annotated[
+        str, Option(help="what to do when it is unhealthy (none)", metavar="ACTION", choices=policies.ON_FAILURE)
+    ]
+    no_healthcheck: Annotated[bool, Option(help="leave out the image's health check")]
+    log_driver: Annotated[
+        str, Option(help="json-file, or none to keep nothing", metavar="DRIVER", choices=policies.LOG_DRIVERS)
+    ]
+    log_opt: Annotated[Pairs, Option(help="max-size=10m (16m), max-file=3 (2)", metavar="NAME=VALUE")]
 
     volume: Annotated[
         Texts | Mapping[Any, Any],
