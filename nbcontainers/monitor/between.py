@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nbcontainers.cgroups.detect import from_path
 from nbcontainers.linux import namespaces
 from nbcontainers.monitor import ending, protocol, recipe, restart, settle
-from nbcontainers.monitor.files import Document, Files
+from nbcontainers.monitor.files import Document, Files, replace
 
 if TYPE_CHECKING:
     from nbcontainers.monitor.running import Running
@@ -64,6 +64,7 @@ def wake(state: dict[str, Any]) -> None:
     try:
         cgroup = from_path(config["linux"].get("cgroupsPath"), files.id, rootless=namespaces.in_user_namespace())
         os.unlink(f"{files.state}/{restart.WAITING}")
+        replace(f"{files.state}/{restart.COUNT}", {"restarts": state["next"][0]})
         running = program.begin_run(files, settings, config, steps, cgroup, kept, restart.History(*state["next"]))
     except BaseException as error:
         recipe.release(kept)

@@ -16,6 +16,8 @@ FIRST_S, FACTOR, LONGEST_S = 0.1, 2, 60.0
 STEADY_S = 10.0
 #: In the run folder: somebody stopped it; it waits for its next run.
 _HELD, WAITING = "held", "waiting"
+COUNT = "restarts.json"
+"""There too: how often it was started again."""
 
 
 class History(NamedTuple):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 from nbcontainers.cgroups import stats
 from nbcontainers.cgroups.cgroup import Cgroup
 from nbcontainers.cgroups.detect import open_record
+from nbcontainers.errors import NotFound
 from nbcontainers.monitor import between, ending, events, health, protocol, recipe, restart, settle
 from nbcontainers.monitor.checks import Checks
 from nbcontainers.monitor.files import Document, Files, as_error, rfc3339
@@ -235,6 +236,7 @@ class Running:
         """Reap, drain, measure; returns the exit record."""
         finished_ns, wall_s = time.time_ns(), time.monotonic() - self.start.monotonic
         _, status, rusage = os.wait4(self.start.pid, 0)
+        self.look_again()
         self.checks.end()
         if not self.own_pids:
             self.kill_the_rest()
@@ -242,7 +244,7 @@ class Running:
         used = self.measure(rusage)
         record: Document = ending.verdict(status, used) | {
             "started_at": rfc3339(self.start.started_ns), "finished_at": rfc3339(finished_ns), "wall_s": wall_s,
-            "limits": self.start.limits, "usage": used,
+            "limits": self.cgroup.limits or self.start.limits, "usage": used,
         }  # fmt: skip
         if self.log and self.log.lost:
             record["log_records_lost"] = self.log.lost
@@ -252,6 +254,19 @@ class Running:
         if self.settings.get("health"):
             record["health"] = self.files.read_state(health.FILE)
         return record
+
+    def look_again(self) -> None:
+        """What `container rename` and `container update` changed while it ran."""
+        try:
+            if self._changed("container.json"):
+                self.settings = self.files.read("container.json")
+            if self._changed("config.json"):
+                self.cgroup.limits.update((self.files.read_state("state.json").get("cgroup") or {}).get("limits") or {})
+        except (OSError, NotFound):  # it was removed meanwhile
+            return
+
+    def _changed(self, name: str) -> bool:
+        return os.stat(f"{self.files.folder}/{name}").st_mtime_ns > self.start.started_ns
 
     def measure(self, rusage: Any) -> stats.Usage:
         if self.sampling is None:
