@@ -12,7 +12,7 @@ from nbcontainers.image import layout, moved, snapshot
 from nbcontainers.image.image import MINI, Image
 from nbcontainers.image.store import images, resolve, short
 from nbcontainers.oci.reference import parse
-from nbcontainers.table import Column, Row, Table, bytes_, digest, since, text, timestamp
+from nbcontainers.table import Column, Row, Table, digest, since, stored, text, timestamp
 
 FIRST_USE = "made at its first use"
 _FILTERS = "write dangling=true, label=KEY[=VALUE], before=IMAGE, since=IMAGE or reference=PATTERN"
@@ -42,7 +42,7 @@ def table(
     shown = text if whole else digest
     columns = [
         Column("repository"), Column("tag"), *([Column("digest", format=shown)] if digests else []),
-        Column("id", "IMAGE ID", shown), Column("created", format=since), Column("size", format=bytes_),
+        Column("id", "IMAGE ID", shown), Column("created", format=since), Column("size", format=stored),
     ]  # fmt: skip
     return Table(wanted, columns)
 
@@ -157,7 +157,7 @@ def history(image: Image, *, whole: bool = False) -> Table:
     rows = [{"id": "<missing>" if number else image.id, **step} for number, step in enumerate(steps)]
     columns = [
         Column("id", "IMAGE", text if whole else _short), Column("created", format=since),
-        Column("created_by", "CREATED BY", text if whole else cut), Column("size", format=bytes_), Column("comment"),
+        Column("created_by", "CREATED BY", text if whole else cut), Column("size", format=stored), Column("comment"),
     ]  # fmt: skip
     return Table(rows, columns)
 

@@ -21,7 +21,7 @@ from nbcontainers.linux import flock, process, tree
 from nbcontainers.monitor import ending, leftovers
 from nbcontainers.monitor.files import Files
 from nbcontainers.network import work as networks
-from nbcontainers.table import Column, Table, bytes_
+from nbcontainers.table import Column, Table, stored
 from nbcontainers.volume import removal as volume_removal
 
 _YOUNG_S = 10.0
@@ -43,7 +43,7 @@ def prune(engine: Engine, *, containers: bool = False, volumes: bool = False) ->
         rows += _remove_ended(engine)
     if volumes:
         found = volume_removal.prune(engine, [], everything=False)
-        rows += [_row("volume", f"{row['name'][:12]}, {bytes_(row['size'])}") for row in found]
+        rows += [_row("volume", f"{row['name'][:12]}, {stored(row['size'])}") for row in found]
     rows += _sweep_builds(engine)
     rows += _sweep_images(engine)
     rows += _sweep_exchanges(engine)
@@ -68,7 +68,7 @@ def _sweep_images(engine: Engine) -> list[Row]:
 
     found = removal.sweep(engine)
     rows = [_row("layer", f"{found['snapshots']} unpacked")] if found["snapshots"] else []
-    return rows + ([_row("image", f"{found['blobs']} blobs, {bytes_(found['bytes'])}")] if found["blobs"] else [])
+    return rows + ([_row("image", f"{found['blobs']} blobs, {stored(found['bytes'])}")] if found["blobs"] else [])
 
 
 def _sweep_builds(engine: Engine) -> list[Row]:

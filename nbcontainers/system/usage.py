@@ -9,7 +9,7 @@ from nbcontainers.engine import Engine
 from nbcontainers.errors import NotFound
 from nbcontainers.launcher import client
 from nbcontainers.linux.room import size
-from nbcontainers.table import Column, Table, bytes_
+from nbcontainers.table import Column, Table, stored
 
 if TYPE_CHECKING:
     from nbcontainers.container.container import Container
@@ -18,8 +18,8 @@ _COLUMNS = [
     Column("type"),
     Column("total"),
     Column("active"),
-    Column("size", format=bytes_),
-    Column("reclaimable", format=bytes_),
+    Column("size", format=stored),
+    Column("reclaimable", format=stored),
 ]
 
 
@@ -72,7 +72,7 @@ def df_of_each(engine: Engine) -> Table:
     rows += [_each("container", names.get(id, id[:12]), taken, []) for id, taken in found["containers"].items()]
     for name, taken in found["volumes"].items():
         rows.append(_each("volume", name, taken, [user for _, user in users_of_volumes.get(name, ())]))
-    columns = [Column("type"), Column("name"), Column("size", format=bytes_), Column("used_by", format=", ".join)]
+    columns = [Column("type"), Column("name"), Column("size", format=stored), Column("used_by", format=", ".join)]
     return Table(sorted(rows, key=lambda row: (row["type"], -row["size"], row["name"])), columns)
 
 

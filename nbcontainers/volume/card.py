@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from nbcontainers.table import BOX, HEAD, MONOSPACE, amount, plain, since
+from nbcontainers.table import BOX, HEAD, MONOSPACE, amount, plain, since, stored
 from nbcontainers.volume.volume import Volume
 
 _GREEN, _GREY = "#2da44e", "#8b949e"
@@ -22,7 +22,7 @@ def bundle(volume: Volume) -> dict[str, str]:
 def facts_of(volume: Volume) -> Iterator[tuple[str, str]]:
     """(label, value), those that say something."""
     users = volume.containers
-    yield "size", amount(volume.size)
+    yield "size", amount(volume.size, stored)
     yield "containers", ", ".join(users) or "none"
     yield "files", str(volume.mountpoint)
     if options := volume.options:

@@ -9,7 +9,7 @@ from typing import Any
 from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument, NotFound
 from nbcontainers.linux import room
-from nbcontainers.table import Column, Table, bytes_, since
+from nbcontainers.table import Column, Table, since, stored
 from nbcontainers.volume import store
 from nbcontainers.volume.volume import Volume, name_of
 
@@ -25,7 +25,7 @@ def ls(engine: Engine, filters: Sequence[str], *, size: bool) -> Table:
         found = sizes(engine, [row["name"] for row in rows])
         rows = [{**row, "size": found[row["name"]]} for row in rows]
     columns = [Column("driver"), Column("name", "VOLUME NAME"), Column("created", format=since)]
-    columns += [Column("size", format=bytes_)] if size else []
+    columns += [Column("size", format=stored)] if size else []
     return Table(rows, [*columns, Column("containers", format=lambda names: ", ".join(names) or "none")])
 
 

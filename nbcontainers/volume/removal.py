@@ -9,7 +9,7 @@ from typing import Any
 from nbcontainers.engine import Engine
 from nbcontainers.errors import NotFound
 from nbcontainers.linux import process, tree
-from nbcontainers.table import Column, Table, bytes_
+from nbcontainers.table import Column, Table, stored
 from nbcontainers.volume import listing, store
 
 
@@ -44,7 +44,7 @@ def prune(engine: Engine, filters: Sequence[str], *, everything: bool) -> Table:
                 gone.append(trash)
                 rows.append({"name": name, "size": sizes[name]})
     _discard(engine, gone)
-    return Table(rows, [Column("name", "VOLUME NAME"), Column("size", format=bytes_)])
+    return Table(rows, [Column("name", "VOLUME NAME"), Column("size", format=stored)])
 
 
 def _discard(engine: Engine, gone: Sequence[str]) -> None:
