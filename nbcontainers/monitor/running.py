@@ -289,6 +289,8 @@ class Running:
         else:
             more, self.trash = ending.withdraw(self.files, self.settings, self.steps, remove=remove)
             failed += more
+            if remove:
+                self.note("destroy")
         if failed:
             record["warnings"] = failed
 
