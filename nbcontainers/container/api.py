@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "commit",
+    "cp",
     "create",
     "diff",
     "exec_",
@@ -329,6 +330,28 @@ def commit(
     handle = find(engine or default_engine(), container)
     changes = [change] if isinstance(change, str) else change or []
     return committing.commit(handle, reference, author=author, message=message, changes=changes, pause=not no_pause)
+
+
+def cp(
+    source: Annotated[Any, Argument("SOURCE", "CONTAINER:PATH, a path of this machine, or - for a tar", complete="copy")],
+    destination: Annotated[Any, Argument("DESTINATION", "the same", complete="copy")],
+    *,
+    archive: Annotated[bool, Option("-a", help="keep owners, set-user-ID bits and file capabilities")] = False,
+    follow_link: Annotated[bool, Option("-L", help="copy what a link at SOURCE leads to")] = False,
+    engine: Engine | None = None,
+) -> None:
+    """Copy files between a container and this machine, or between two containers; it may run or not.
+
+    A folder goes into a destination that is a folder, `folder/.` only what is in it; a destination that is not there
+    becomes the copy. What comes here is ours, what goes in is root's, unless -a. `-` is a tar on the standard input or
+    output, with owners. Links of the container lead nowhere but inside it. In Python a side may also be a path object or
+    a pair (container, path).
+
+    Raises NotFound, InvalidArgument where source and destination do not go together.
+    """
+    from nbcontainers.container import copying
+
+    copying.cp(engine or default_engine(), source, destination, archive=archive, follow_link=follow_link)
 
 
 def export(

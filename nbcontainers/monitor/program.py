@@ -18,7 +18,7 @@ from nbcontainers.cgroups.cgroup import Cgroup
 from nbcontainers.cgroups.detect import from_path
 from nbcontainers.cgroups.layout import layout
 from nbcontainers.errors import InvalidState
-from nbcontainers.linux import mounts, namespaces, process, tree
+from nbcontainers.linux import flock, mounts, namespaces, process, tree
 from nbcontainers.monitor import between, ending, leftovers, recipe, restart
 from nbcontainers.monitor.files import Document, Files, as_error, replace
 from nbcontainers.monitor.log import open_log
@@ -44,12 +44,13 @@ def run(channel: int, root: str, run: str, id: str, attach: bool = True, fresh: 
         files.read("recipe.json")["steps"],
     )
     cgroup = from_path(config["linux"].get("cgroupsPath"), id, rootless=namespaces.in_user_namespace())
-    claim(files, cgroup)
-    try:
-        running = begin(files, settings, config, steps, cgroup)
-    except BaseException as error:
-        give_up(files, settings, steps, error, remove=fresh or bool(settings.get("remove")))
-        raise
+    with flock.folder_held(files.folder, shared=True):  # nobody has its files mounted to copy into them
+        claim(files, cgroup)
+        try:
+            running = begin(files, settings, config, steps, cgroup)
+        except BaseException as error:
+            give_up(files, settings, steps, error, remove=fresh or bool(settings.get("remove")))
+            raise
     running.greet(Peer(channel, owner=attach))
     running.begin()
     running.follow()

@@ -6,15 +6,12 @@ All mounts are in the monitor's own mount namespace: they go with it, however it
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from nbcontainers.errors import NotFound
-from nbcontainers.linux import inroot, mounts, namespaces, process, tree
+from nbcontainers.linux import flock, inroot, mounts, namespaces, process, tree
 from nbcontainers.monitor.files import Files
 from nbcontainers.monitor.steps import unmount
 from nbcontainers.runtime.options import Options
@@ -33,8 +30,8 @@ class Volume:
 
         root, name = args["root"], args["name"]
         data = store.data(root, name)
-        with _locked(root, name):
-            given = store.read(root, name)["options"]
+        given = store.read(root, name)["options"]
+        with flock.folder_held(store.folder(root, name)):  # one container at a time
             if given:
                 _attach(args, given, data)
             beside = data if given else store.folder(root, name)
@@ -138,22 +135,6 @@ class Owner:
     @staticmethod
     def describe(args: Arguments) -> str:
         return f"chown -hR {args['uid']}:{args['gid']} {args['path']}"
-
-
-@contextmanager
-def _locked(root: str, name: str) -> Iterator[None]:
-    """Only one container at a time is about to use a volume. Raises NotFound if it has gone."""
-    path = store.folder(root, name)
-    try:
-        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        store.read(root, name)  # says so
-        raise
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
 
 
 def _attach(args: Arguments, given: options.Options, data: str) -> None:
