@@ -185,7 +185,7 @@ class RunOptions(TypedDict, total=False):
     network: Annotated[
         Texts,
         Option(
-            "--net", help="a network, none, host or container:NAME (nbcontainers; none for an ordinary user)",
+            "--net", help="a network, as NAME[:ip=…,alias=…,mac=…], none, host or container:NAME (none for an ordinary user)",
             metavar="NETWORK", complete="network",
         ),
     ]  # fmt: skip
@@ -196,6 +196,8 @@ class RunOptions(TypedDict, total=False):
     expose: Annotated[Texts, Option(help="one more port for -P", metavar="PORT[/udp]")]
     ip: Annotated[str, Option(help="the container's address in its network", metavar="ADDRESS", parse=parse.address)]
     ip6: Annotated[str, Option(help="the same of IPv6", metavar="ADDRESS", parse=parse.address)]
+    mac_address: Annotated[str, Option(help="the hardware address in its network", metavar="ADDRESS")]
+    link_local_ip: Annotated[Texts, Option(help="one more address, link-local", metavar="ADDRESS")]
     network_alias: Annotated[Texts, Option(help="one more name for others on its networks", metavar="NAME")]
     dns: Annotated[Texts, Option(help="a name server to ask in place of the host's", metavar="ADDRESS")]
     dns_search: Annotated[Texts, Option(help="a domain to look short names up in; . for none", metavar="DOMAIN")]
