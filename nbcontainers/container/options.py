@@ -225,8 +225,25 @@ class UpdateOptions(TypedDict, total=False):
     blkio_weight: BlkioWeight
 
 
+CONDITIONS = (
+    "stopped", "exited", "not-running", "next-exit", "removed", "created", "running", "paused", "restarting", "healthy",
+    "unhealthy",
+)  # fmt: skip
+"""What `wait` can wait for."""
+RUNNING = ("running", "paused", "restarting")
+"""The states `--all` of a verb means that ends containers."""
+
+
+class Found(TypedDict, total=False):
+    """Containers that are found rather than named, for a verb with a -a of its own."""
+
+    all: Annotated[bool, Option(help="every container the verb can be used on")]
+    latest: Annotated[bool, Option("-l", help="the one that was made last")]
+    filter: Annotated[Texts, Option(help="those that pass: name=, label=, status=, …", metavar="KEY=VALUE")]
+
+
 class Which(TypedDict, total=False):
-    """Containers that are found rather than named."""
+    """The same for the others."""
 
     all: Annotated[bool, Option("-a", help="every container the verb can be used on")]
     latest: Annotated[bool, Option("-l", help="the one that was made last")]
