@@ -82,7 +82,7 @@ def duration(text: str | float) -> float:
     import re
 
     parts = re.fullmatch(
-        r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?(?:(\d+(?:\.\d+)?)ms)?", text
+        r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?!s))?(?:(\d+(?:\.\d+)?)(?:s|$))?(?:(\d+(?:\.\d+)?)ms)?", text
     )
     if not text or not parts:
         raise ValueError(f"{text!r} is no duration; write 10s, 500ms or 1m30s")

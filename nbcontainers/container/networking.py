@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nbcontainers.container import parse, store
-from nbcontainers.container.options import RunOptions, bad, value, values
+from nbcontainers.container.options import RunOptions, bad, values
 from nbcontainers.engine import Engine
-from nbcontainers.errors import InvalidArgument
 from nbcontainers.launcher import client
 from nbcontainers.network import hosts, ports
 from nbcontainers.network import store as networks
+from nbcontainers.network import wish as wanted
 
 Record = dict[str, Any]
 Step = dict[str, Any]
@@ -22,6 +22,8 @@ VARIABLE = "NBCONTAINERS_NETWORK"
 _ALIASES = {"bridge": networks.DEFAULT, "default": networks.DEFAULT, "private": networks.DEFAULT, "": networks.DEFAULT}
 _NETWORK = "nbcontainers.network"
 _DNS = {("tcp", 53), ("udp", 53)}
+_ONE_NETWORKS = {"ip": "ip", "ip6": "ip6", "mac_address": "mac", "link_local_ip": "link_local"}
+"""Options that mean one network, and what they are in a wish."""
 _PUBLISHER = {False: ("publish", "Publish"), True: ("rootless", "Forwards")}
 
 
@@ -44,7 +46,8 @@ class Plan(NamedTuple):
 def plan(engine: Engine, options: RunOptions, image: Mapping[str, Any], id: str) -> Plan:
     """Raises InvalidArgument, NotFound, HostNotCapable for what can never work; nothing is made."""
     published = _ports(options, image)
-    named = _named(engine, options, published)
+    asked = _asked(engine, options, published)
+    named = list(asked)
     mode = _mode(named)
     record: Record = {
         "network": ",".join(named), "networks": [], "ports": [one._asdict() for one in published],
@@ -57,9 +60,12 @@ def plan(engine: Engine, options: RunOptions, image: Mapping[str, Any], id: str)
         return _shared(engine, named[0], record, id)
     if mode != "own":
         return Plan(mode, record, [])
-    found = [_network(engine, options, name) for name in named]
+    wishes = [_wish(options, name, asked[name], alone=len(named) == 1) for name in named]
+    found = [_network(engine, one) for one in wishes]
     _check_ports(published, found)
-    record["networks"] = [_wish(options, one, named) for one in found]
+    record["networks"] = [
+        wanted.check(one, network) if network["subnets"] else one for one, network in zip(wishes, found, strict=True)
+    ]
     client.preload(*(f"{_NETWORK}.{name}" for name in ("attach", "resolver", _PUBLISHER[engine.rootless][0])))
     path = f"{engine.run}/{id}/netns"
     return Plan("own", record, _steps(engine, id, path, record, found, image), path)
@@ -70,11 +76,13 @@ def default(engine: Engine) -> str:
     return os.environ.get(VARIABLE) or ("none" if engine.rootless else networks.DEFAULT)
 
 
-def _named(engine: Engine, options: RunOptions, published: Sequence[ports.Port]) -> list[str]:
-    asked = values(options, "network", parse.network_name) or [default(engine)]
+def _asked(engine: Engine, options: RunOptions, published: Sequence[ports.Port]) -> dict[str, Record]:
+    """By name of a network what was written after it: `--network lab:ip=10.77.0.5,alias=db`."""
+    texts = values(options, "network", parse.network_name) or [default(engine)]
     if engine.rootless and published and not options.get("network") and VARIABLE not in os.environ:
-        asked = [networks.DEFAULT]  # a port needs a network of the container's own
-    return list(dict.fromkeys(_ALIASES.get(name, name) for name in asked))
+        texts = [networks.DEFAULT]  # a port needs a network of the container's own
+    asked = (wanted.parse(text) for text in texts)
+    return {_ALIASES.get(name, name): rest for name, rest in asked}
 
 
 def _mode(named: Sequence[str]) -> str:
@@ -93,7 +101,7 @@ def _check_mode(options: RunOptions, mode: str, published: Sequence[ports.Port])
              "container": "ports belong to the container whose network it shares"}[mode]  # fmt: skip
     if published:
         raise bad("publish", f"{words}; leave -p out, or name a network, as --network {networks.DEFAULT}")
-    for name in ("ip", "ip6", "network_alias"):
+    for name in (*_ONE_NETWORKS, "network_alias"):
         if options.get(name):
             raise bad(name, f"{words}; name a network, as --network {networks.DEFAULT}")
 
@@ -119,10 +127,11 @@ def _shared(engine: Engine, named: str, record: Record, id: str) -> Plan:
     return Plan("container", record, [{"step": f"{_NETWORK}.namespace:Shared", "args": args}], path, other)
 
 
-def _network(engine: Engine, options: RunOptions, name: str) -> Record:
+def _network(engine: Engine, wish: Record) -> Record:
     """The network's record. The default one may not be there yet: the first container makes it."""
+    name = wish["network"]
     if name == networks.DEFAULT and name not in networks.names(str(engine.root)):
-        if not (options.get("ip") or options.get("ip6")):
+        if not any(wish[key] for key in ("ip", "ip6", "mac", "link_local", "interface")):
             return {"name": name, "driver": "bridge", "internal": False, "subnets": []}
         return dict(client.call("nbcontainers.network.creation:find", root=str(engine.root), name=name))
     return networks.read(str(engine.root), name)
@@ -137,35 +146,26 @@ def _check_ports(published: Sequence[ports.Port], found: Sequence[Record]) -> No
         )
 
 
-def _wish(options: RunOptions, network: Record, named: Sequence[str]) -> Record:
-    """The entry of container.json for one network."""
-    wish: Record = {"network": network["name"], "aliases": values(options, "network_alias", parse.hostname)}
-    for name, version in (("ip", 4), ("ip6", 6)):
-        address = value(options, name, parse.address)
-        wish[name] = address or ""
-        if not address:
+def _wish(options: RunOptions, name: str, rest: Record, *, alone: bool) -> Record:
+    """The entry of container.json for one network, unchecked: --ip and the like, and what --network says itself."""
+    wish = {**wanted.empty(name), **rest}
+    aliases = [*values(options, "network_alias", parse.hostname), *wish["aliases"]]
+    wish["aliases"] = list(dict.fromkeys(_hostname(alias) for alias in aliases))
+    for option, key in _ONE_NETWORKS.items():
+        if not options.get(option):
             continue
-        if len(named) > 1:
-            raise bad(name, f"{address} can belong to one network only; name one --network, and connect the others")
-        _check_address(name, address, version, network)
+        if not alone:
+            raise bad(option, f"it can belong to one network only; write it there, as --network {name}:{key}=…")
+        given = options[option]  # type: ignore[literal-required]
+        wish[key] = [given] if key == "link_local" and isinstance(given, str) else given
     return wish
 
 
-def _check_address(option: str, address: str, version: int, network: Record) -> None:
-    from ipaddress import ip_address, ip_network
-
-    from nbcontainers.network import subnet
-
-    if ip_address(address).version != version:
-        raise bad(option, f"{address} is of the other family; write it as --{'ip6' if version == 4 else 'ip'}")
-    inside = [ip_network(one["subnet"]) for one in network["subnets"]]
-    matching = next((one for one in inside if one.version == version), None)
-    if matching is None:
-        raise InvalidArgument(
-            f"--{option}: network {network['name']} has no IPv{version}",
-            hint="make one that has: network create --ipv6 NAME", option=option,
-        )  # fmt: skip
-    subnet.check(matching, ip_address(address), f"--{option}")
+def _hostname(text: str) -> str:
+    try:
+        return parse.hostname(text)
+    except ValueError as error:
+        raise bad("network", str(error)) from None
 
 
 def _steps(

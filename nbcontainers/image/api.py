@@ -232,7 +232,7 @@ def ls(
     *,
     all_: Annotated[bool, Option("-a", help="also those without a name")] = False,
     filter: options.Filter = (),
-    digests: Annotated[bool, Option(help="the manifest's digest too")] = False,
+    digests: Annotated[bool, Option(help="also what each name means at its registry")] = False,
     no_trunc: Annotated[bool, Option(help="ids and digests as long as they are")] = False,
     engine: Engine | None = None,
 ) -> Table:

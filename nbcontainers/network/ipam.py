@@ -66,7 +66,7 @@ def _take(folder: str, root: str, run: str, entry: Record, lease: Lease, asked: 
             raise _in_use(folder, address, entry, network)
         return _write(folder, address, lease)
     inside = ip_network(entry["subnet"])
-    for candidate in subnet.hosts(inside):
+    for candidate in subnet.hosts(inside, entry.get("range", "")):
         if str(candidate) not in held:
             return _write(folder, str(candidate), lease)
     for address in sorted(held - {entry["gateway"]}):
@@ -135,13 +135,15 @@ def rename(root: str, network: str, container: str, addresses: Sequence[str], be
             replace(f"{folder}/{address}", {**lease, "names": names})
 
 
-def give_back(root: str, network: str, container: str, addresses: Sequence[str]) -> None:
-    """Those that are still this container's."""
-    for address in kept(root, network, container, addresses):
+def give_back(root: str, network: str, container: str, addresses: Sequence[str]) -> list[str]:
+    """Those that are still this container's; returns them."""
+    ours = kept(root, network, container, addresses)
+    for address in ours:
         try:
             os.unlink(f"{store.folder(root, network)}/leases/{address}")
         except FileNotFoundError:
             continue
+    return ours
 
 
 def leases(root: str, network: str) -> dict[str, Lease]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from nbcontainers.errors import InvalidArgument, InvalidState
 from nbcontainers.linux import tree
+from nbcontainers.monitor import events
 from nbcontainers.monitor.files import Files, replace
 from nbcontainers.network import (
     attach,
     bridge,
     creation,
+    filtering,
     firewall,
     hosts,
     ipam,
@@ -19,9 +22,9 @@ from nbcontainers.network import (
     publish,
     state,
     store,
-    subnet,
     userhost,
 )  # fmt: skip
+from nbcontainers.network import wish as wishes
 from nbcontainers.network.rtnetlink import index
 
 Record = dict[str, Any]
@@ -40,18 +43,20 @@ def remove(root: str, run: str, network: str) -> None:
             )
         _take_down(run, record)
         store.remove(root, network)
+    events.record(root, "network", "destroy", record["id"], name=network)
 
 
 def _take_down(run: str, network: Record) -> bool:
     return network["driver"] == "bridge" and userhost.enter(run) and bridge.remove(network)
 
 
-def prune(root: str, run: str) -> list[str]:
+def prune(root: str, run: str, filters: Sequence[str] = ()) -> list[str]:
     """Remove every network no container was made for; of the default one only what the kernel has. Returns names."""
     found = []
     used = members.users(root)
+    wanted = filtering.tests(filters)
     for name in store.names(root):
-        if name in used:
+        if name in used or not filtering.passes({**store.read(root, name), "containers": []}, wanted):
             continue
         if name != store.DEFAULT:
             remove(root, run, name)
@@ -91,9 +96,7 @@ def connect(root: str, run: str, network: str, id: str, wish: Record) -> list[st
     """Put a container on one more network, at once if it runs; returns its addresses there."""
     files = Files(root, run, id)
     found = creation.find(root, network)
-    for address, version in ((wish["ip"], 4), (wish["ip6"], 6)):
-        if address:
-            _check(address, version, found)
+    wish = wishes.check(wish, found)
     settings = files.read("container.json")
     if "networks" not in settings or settings["network"] in store.BUILT_IN or _shares(settings):
         raise InvalidState(
@@ -117,17 +120,6 @@ def connect(root: str, run: str, network: str, id: str, wish: Record) -> list[st
 
 def _shares(settings: Record) -> bool:
     return str(settings.get("network", "")).startswith("container:")
-
-
-def _check(address: str, version: int, network: Record) -> None:
-    option = "--ip" if version == 4 else "--ip6"
-    parsed = subnet.parse_address(option, address)
-    inside = [one for one in (subnet.parse(entry["subnet"]) for entry in network["subnets"]) if one.version == version]
-    if parsed.version != version or not inside:
-        raise InvalidArgument(
-            f"{option}: {address} cannot belong to network {network['name']}", hint="network inspect shows its subnets"
-        )
-    subnet.check(inside[0], parsed, option)
 
 
 def disconnect(root: str, run: str, network: str, id: str) -> None:

@@ -16,6 +16,7 @@ __all__ = ["df", "info", "prune"]
 def prune(
     *,
     containers: Annotated[bool, Option(help="also remove every container that does not run")] = False,
+    volumes: Annotated[bool, Option(help="also remove the anonymous volumes that no container names")] = False,
     engine: Engine | None = None,
 ) -> Table:
     """Tidy what was left when a notebook, its launcher or a monitor was killed.
@@ -25,14 +26,18 @@ def prune(
     """
     from nbcontainers.system import tidying
 
-    return tidying.prune(engine or default_engine(), containers=containers)
+    return tidying.prune(engine or default_engine(), containers=containers, volumes=volumes)
 
 
-def df(*, engine: Engine | None = None) -> Table:
+def df(
+    *,
+    verbose: Annotated[bool, Option("-v", help="one row for each image, container and volume")] = False,
+    engine: Engine | None = None,
+) -> Table:
     """How much room images, containers and volumes take."""
     from nbcontainers.system import usage
 
-    return usage.df(engine or default_engine())
+    return usage.df_of_each(engine or default_engine()) if verbose else usage.df(engine or default_engine())
 
 
 def info(*, engine: Engine | None = None) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def client(program: str, *words: object, **options: Any) -> str:
 
 
 def gateway(name: str) -> str:
-    return str(network.inspect(name)[0]["subnets"][0]["gateway"])
+    return str(network.inspect(name)[0]["IPAM"]["Config"][0]["Gateway"])
 
 
 def test_containers_find_each_other_by_name(serve: Any) -> None:
