@@ -460,7 +460,9 @@ def commit(
 
 
 def cp(
-    source: Annotated[Any, Argument("SOURCE", "CONTAINER:PATH, a path of this machine, or - for a tar", complete="copy")],
+    source: Annotated[
+        Any, Argument("SOURCE", "CONTAINER:PATH, a path of this machine, or - for a tar", complete="copy")
+    ],
     destination: Annotated[Any, Argument("DESTINATION", "the same", complete="copy")],
     *,
     archive: Annotated[bool, Option("-a", help="keep owners, set-user-ID bits and file capabilities")] = False,

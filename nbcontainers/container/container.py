@@ -348,7 +348,9 @@ class Container:
         """Copy files in or out: `container cp`. `:/path` is a path in this container; a pair names another."""
         from nbcontainers.container import api
 
-        ends = [(self, one[1:]) if isinstance(one, str) and one.startswith(":") else one for one in (source, destination)]
+        ends = [
+            (self, one[1:]) if isinstance(one, str) and one.startswith(":") else one for one in (source, destination)
+        ]
         api.cp(*ends, engine=self.engine, **options)
 
     def export(self, output: str) -> None:
