@@ -26,7 +26,7 @@ from nbcontainers.container.options import RunOptions
 from nbcontainers.dockerfile import dockerfile, lint, stages, state, value, variables
 from nbcontainers.dockerfile import key as keys
 from nbcontainers.dockerfile.dockerfile import Dockerfile
-from nbcontainers.dockerfile.instructions import Arg, Instruction
+from nbcontainers.dockerfile.instructions import Arg, Copy, Instruction
 from nbcontainers.dockerfile.source import Source
 from nbcontainers.dockerfile.stages import Input, Planned
 from nbcontainers.engine import Engine
@@ -35,6 +35,7 @@ from nbcontainers.image import kept, layout, lease, removal, rootfs, scratch, st
 from nbcontainers.image.image import Image
 from nbcontainers.image.kept import Kept
 from nbcontainers.launcher import client
+from nbcontainers.table import amount
 
 AS_IMAGE = "docker-image://"
 _AT_ONCE = 16
@@ -142,11 +143,14 @@ class Build:
         facts = lint.Facts(self.request.build_args, self.platforms)
         found = lint.check(self.file, facts)
         needed = [planned.stage for planned in self.plan.stages]
-        steps = [{"id": f"{one.index}.from", "stage": one.label, "lines": list(one.from_.node.lines)} for one in needed]
+        steps = [one for stage in needed for one in (stage.from_, *stage.instructions)]
+        takes = any(isinstance(one, Copy) and not one.from_ for one in steps)
+        folder = self.request.context if isinstance(self.request.context, str) and takes else ""
         self.tell({
-            "event": "plan", "name": self.request.name, "lines": list(self.file.source.lines), "stages": steps,
-            "count": sum(len(one.instructions) for one in needed),
-            "needed": [list(one.lines) for one in needed], "target": self.file.stages[self.plan.target].label,
+            "event": "plan", "name": self.request.name, "lines": list(self.file.source.lines),
+            "steps": [list(one.node.lines) for one in steps],
+            "unneeded": [list(one.lines) for one in self.file.stages if one not in needed],
+            "target": self.file.stages[self.plan.target].label, "context": folder,
         })  # fmt: skip
         for one in found:
             self.tell({"event": "warning", "rule": one.rule, "message": one.message, "lines": list(one.lines)})
@@ -237,7 +241,9 @@ class Build:
         if base.kind == stages.CONTEXT:
             message, hint = f"the context {base.name} cannot be a base yet", "COPY --from it instead"
             raise self._not_found(planned.stage.from_, base.name, message, hint)
+        self._tell_base(planned, "running")
         self._find(planned.stage.from_, base, planned.stage.from_.image, planned.from_.platform)
+        self._tell_base(planned, "done", base)
         for one, name in stages.references(planned.stage.instructions):
             if name in planned.inputs:
                 self._find(one, self.origin(planned.inputs[name]), name, "")
@@ -249,6 +255,14 @@ class Build:
             self.images[origin.name] = self._image(origin.name, platform)
         except Error as error:
             raise self._not_found(by, written, error.message, error.hint) from None
+
+    def _tell_base(self, planned: Planned, state: str, base: Input | None = None) -> None:
+        """The step that FROM is; `base` when it is there."""
+        stage, image = planned.stage, self.images.get(base.name) if base and base.kind == stages.IMAGE else None
+        self.tell({
+            "event": "step", "id": f"{stage.index}.from", "stage": stage.label, "lines": list(stage.from_.node.lines),
+            "state": state, "text": stage.from_.node.text.strip(), "note": _told(image) if image else "",
+        })  # fmt: skip
 
     def _not_found(self, by: Instruction, written: str, message: str, hint: str) -> BuildError:
         return self.file.source.error(f"{by.name}: {message}", *by.node.lines, word=written, hint=hint)
@@ -327,6 +341,12 @@ class Build:
     def offer(self, now: Result) -> str:
         """The image of the files as they are, for somebody to look into; its name."""
         return result.offer(self, now, FAILED)
+
+
+def _told(image: Image) -> str:
+    """`3 layers, 45 MiB`; the size of the files where they are unpacked."""
+    count, size = len(image.layers), image.size
+    return f"{count} layer{'s' * (count != 1)}{f', {amount(size)}' if size is not None else ''}"
 
 
 def _first_cause(errors: Sequence[BaseException | None]) -> BaseException:

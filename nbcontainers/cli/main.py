@@ -91,7 +91,7 @@ def _asked_help(words: list[str]) -> str:
 
 
 def _carry_out(verb: Verb, typed: str, words: list[str]) -> int:
-    parser = Parser(typed, verb.parameters, [] if verb.accepts("tick") else [FORMAT, QUIET])
+    parser = Parser(typed, verb.parameters, face_options(verb))
     call = parser.parse(words)
     if call.help:
         return _print(help.of_verb(verb, typed, parser.face))
@@ -111,6 +111,17 @@ def _carry_out(verb: Verb, typed: str, words: list[str]) -> int:
     else:
         result = verb.function(*call.arguments, **call.options)
     return _print(shown(result, as_json=call.face.get("format") == "json", quiet=quiet))
+
+
+def face_options(verb: Verb) -> list[Parameter]:
+    """What the command line adds to a verb."""
+    if verb.accepts("tick"):
+        return []
+    if verb.accepts("dockerfile"):
+        from nbcontainers.cli import build
+
+        return [build.PROGRESS, build.DEBUG, FORMAT, QUIET]
+    return [FORMAT, QUIET]
 
 
 def _print(text: str) -> int:

@@ -26,12 +26,13 @@ from nbcontainers.oci.image import LAYER_BY_CODEC, Descriptor, chain_ids, descri
 
 
 class Added(TypedDict):
-    """A layer in the store. `entries` 0: nothing had changed, and there is no layer. `left_out` counts what no layer
-    can hold (sockets), `notes` tells of the first ones."""
+    """A layer in the store. `entries` 0: nothing had changed, and there is no layer; `files` are those that are no
+    folders. `left_out` counts what no layer can hold (sockets), `notes` tells of the first ones."""
 
     descriptor: Descriptor
     diff_id: str
     entries: int
+    files: int
     size: int
     left_out: int
     notes: list[str]
@@ -80,7 +81,7 @@ def _add(
 ) -> Added:
     first = next(found, None)
     if first is None:
-        return {"descriptor": {}, "diff_id": "", "entries": 0, "size": 0, "left_out": 0, "notes": []}
+        return {"descriptor": {}, "diff_id": "", "entries": 0, "files": 0, "size": 0, "left_out": 0, "notes": []}
     os.umask(0)
     with lease.adding(engine), partial(engine.snapshots) as folder:
         root = os.open(folder / "fs", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -98,7 +99,7 @@ def _add(
     facts = made.facts
     return {
         "descriptor": descriptor(LAYER_BY_CODEC[codec], digest, size), "diff_id": made.diff_id,
-        "entries": facts["entries"], "size": facts["size"], "left_out": facts["left_out"], "notes": facts["notes"],
+        "entries": facts["entries"], "files": facts["files"], "size": facts["size"], "left_out": facts["left_out"], "notes": facts["notes"],
     }  # fmt: skip
 
 
