@@ -78,7 +78,11 @@ Contexts = Annotated[
 ]
 ContextFrom = Annotated[
     str | Mapping[str, Any],
-    Option(help="the context is this variable: a mapping of paths to text, bytes or DataFrames", metavar="VARIABLE"),
+    Option(
+        help="the context is this variable: a mapping of paths to text, bytes or DataFrames",
+        metavar="VARIABLE",
+        complete="variable",
+    ),
 ]
 Labels = Annotated[Pairs, Option(help="one more for the image", metavar="KEY=VALUE")]
 Secrets = Annotated[Pairs, Option(help="a file or variable for RUN --mount=type=secret", metavar="id=NAME[,src=FILE]")]

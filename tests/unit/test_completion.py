@@ -149,3 +149,36 @@ def test_it_is_quick(shell: InteractiveShell, stored: Engine) -> None:
     began = time.perf_counter()
     complete(shell, "%container run ")
     assert time.perf_counter() - began < 0.1
+
+
+BUILD = "%%image build -t x .\nFROM app:1 AS one\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("WORK", ["WORKDIR"]), ("work", ["workdir"]), ("RUN --m", ["RUN --mount="]),
+        ("RUN --mount=type=se", ["RUN --mount=type=secret"]), ("COPY --from=o", ["COPY --from=one"]),
+        ("COPY --pa", ["COPY --parents"]), ("FROM o", ["FROM one"]), ("FROM app", ["FROM app:1"]),
+        ("FROM scr", ["FROM scratch"]), ("ONBUILD WORK", ["ONBUILD WORKDIR"]), ("RUN \\\n --netw", ["RUN \\\n --network="]),
+    ],
+)  # fmt: skip
+def test_a_dockerfile_in_a_cell(shell: InteractiveShell, stored: Engine, typed: str, found: list[str]) -> None:
+    assert complete(shell, BUILD + typed) == [BUILD + one for one in found]
+
+
+def test_files_for_copy(shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert complete(shell, BUILD + "COPY da") == [BUILD + "COPY data/"]
+    assert complete(shell, BUILD + "COPY --from=one da") == [BUILD + "COPY --from=one da"]
+
+
+def test_shell_commands_of_a_dockerfile_are_not_pythons(shell: InteractiveShell) -> None:
+    assert complete(shell, BUILD + "RUN pri") == [BUILD + "RUN pri"]
+
+
+def test_a_context_is_a_variable(shell: InteractiveShell) -> None:
+    shell.user_ns["files_of_mine"] = {}
+    line = "%%image build --context-from files_of"
+    assert complete(shell, line) == [f"{line}_mine"]
