@@ -22,7 +22,8 @@ _ENDS = {"": _BLUE, "done": _GREEN, "failed": _RED, "interrupted": _AMBER}
 _SIGNS = {"waiting": ("·", _GREY), "running": ("▶", _BLUE), "cached": ("●", _GREY), "done": ("✓", _GREEN),
           "failed": ("✗", _RED), "cancelled": ("–", _AMBER)}  # fmt: skip
 _PAST = {"": "building", "done": "built", "failed": "build failed:", "interrupted": "build interrupted:"}
-_SHOWN, _SHOWN_OF_FAILED = 5, 15
+_SHOWN, _SHOWN_OF_FAILED, _KEPT, _KEPT_IN_TEXT = 5, 15, 30, 3
+"""Lines of output: of a step that runs, that failed, and of one that is done (folded away; in text)."""
 _LONGEST = 300
 _MOST_LINES = 120
 _INSTANT = 0.01
@@ -40,6 +41,7 @@ class Row(NamedTuple):
     output: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     failure: tuple[str, ...] = ()
+    folded: tuple[str, ...] = ()
 
 
 def bundle(progress: Progress) -> dict[str, str]:
@@ -133,12 +135,15 @@ def _row(progress: Progress, number: int) -> Row:
     ends = within is None or number == within.lines[1]
     output: tuple[str, ...] = ()
     failure: tuple[str, ...] = ()
+    folded: tuple[str, ...] = ()
     if within and ends and within.state in ("running", "failed"):
         output = tuple(within.last(_SHOWN_OF_FAILED if within.state == "failed" else _SHOWN))
+    if within and ends and within.state == "done" and progress.outcome:
+        folded = tuple(within.last(_KEPT))
     if number == _failed_line(progress) and progress.error:
         failure = tuple(_failure(progress.error))
     remarks = tuple(remark(one) for one in progress.warnings if number == min(one["lines"][1], len(progress.lines)))
-    return Row(number, progress.lines[number - 1], progress.at(number), within, output, remarks, failure)
+    return Row(number, progress.lines[number - 1], progress.at(number), within, output, remarks, failure, folded)
 
 
 def _failed_line(progress: Progress) -> int:
@@ -187,7 +192,7 @@ def _lines(row: Row, width: int) -> Iterator[str]:
     sign = _SIGNS[row.step.state][0] if row.step else " "
     note = f"   # {says(row.step)}" if row.step and says(row.step) else ""
     yield f"{sign} {row.number:>{width}} | {row.text[:_LONGEST]}{note}"
-    yield from (f"{blank}   {line[:_LONGEST]}" for line in row.output)
+    yield from (f"{blank}   {line[:_LONGEST]}" for line in (*row.output, *row.folded[-_KEPT_IN_TEXT:]))
     yield from (f"{blank} ^ warning: {line}" for line in row.remarks)
     yield from (f"{blank} ^ {line}" for line in row.failure)
 
@@ -250,13 +255,20 @@ def _shade(progress: Progress, row: Row) -> str:
 
 
 def _below(row: Row) -> str:
-    output = "".join(f"<div>{_safe(line[:_LONGEST])}</div>" for line in row.output)
-    found = f'<div style="{_OUTPUT}">{output}</div>' if output else ""
+    found = _output(row.output)
+    if row.folded:
+        count = f"{len(row.folded)} line{'s' * (len(row.folded) > 1)} of output"
+        found += f'<details><summary style="{_SUMMARY}">{count}</summary>{_output(row.folded)}</details>'
     found += "".join(f'<div style="{_REMARK} color: {_AMBER};">⚠ {_safe(line)}</div>' for line in row.remarks)
     for number, line in enumerate(row.failure):
         style = f"font-weight: 600; color: {_RED};" if not number else ""
         found += f'<div style="{_REMARK} {style}">{_safe(line)}</div>'
     return found
+
+
+def _output(lines: tuple[str, ...]) -> str:
+    shown = "".join(f"<div>{_safe(line[:_LONGEST])}</div>" for line in lines)
+    return f'<div style="{_OUTPUT}">{shown}</div>' if shown else ""
 
 
 def _safe(words: str) -> str:
@@ -269,5 +281,6 @@ _CELL = "padding: 1px 8px 1px 2px; border: 0; text-align: left; vertical-align: 
 _CODE = f"font-family: {MONOSPACE}; white-space: pre-wrap; overflow-wrap: anywhere; width: 100%;"
 _SAID = "text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums;"
 _OUTPUT = "opacity: .75; padding-left: 12px; border-left: 2px solid rgba(128, 128, 128, .45); margin: 1px 0 2px 4px;"
+_SUMMARY = "cursor: pointer; opacity: .6; font-family: var(--jp-ui-font-family, sans-serif); font-size: 11px;"
 _REMARK = "font-family: var(--jp-ui-font-family, sans-serif); font-size: 12px; margin: 1px 0 2px 4px;"
 _IMAGE = f"margin-top: 6px; padding-top: 6px; border-top: 1px solid {BORDER};"

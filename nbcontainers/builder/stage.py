@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from nbcontainers.builder.building import Build
 
 _LAST_LINES = 20
+OUTPUT = "the end of its output"
+"""What an error's message says before the lines that a command wrote last."""
 Step = i.Instruction
 
 
@@ -176,8 +178,12 @@ class Stage:
         shown = "".join(f"\n  {line}" for line in last)
         name = self.build.offer(now)
         hint = f"container run -it --rm {name} opens a shell in the files as they were before it"
-        error = source.error(f"RUN {what}{why}", *one.node.lines, hint="; ".join(filter(None, (advice, hint))))
-        error.message += f"\nthe end of its output:{shown}" if shown else "\nit wrote nothing"
+        error = source.error(
+            f"RUN {what}{why}",
+            *one.node.lines,
+            hint=f"{advice}{'' if advice.endswith('?') else ';'} {hint}" if advice else hint,
+        )
+        error.message += f"\n{OUTPUT}:{shown}" if shown else "\nit wrote nothing"
         error.details |= {"exit_code": ended.get("exit_code"), "output": list(last), "image": name}
         return error
 

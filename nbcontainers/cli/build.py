@@ -10,6 +10,7 @@ from typing import Any
 
 from nbcontainers.builder import card
 from nbcontainers.builder.progress import ENDED, Event, Progress
+from nbcontainers.builder.stage import OUTPUT
 from nbcontainers.cli.parser import Call
 from nbcontainers.cli.signature import FLAG, VALUE, Parameter
 from nbcontainers.cli.transfer import Show, write
@@ -82,12 +83,15 @@ class Lines(Show[Progress]):
 
 def run(verb: Verb, call: Call, *, quiet: bool) -> Any:
     """`build` on the command line; its result is the image's name or id."""
+    listener: Lines | None = None
     try:
         if quiet or is_quiet(call):
             return verb.function(*call.arguments, **call.options)
         with Lines(Progress(subject(call)), partial(write, sys.stderr)) as listener:
             return verb.function(*call.arguments, **call.options, progress=listener)
     except BuildError as error:
+        if listener and error.details.get("output"):
+            error.message = error.message.partition(f"\n{OUTPUT}")[0]  # it stands right above
         if call.face.get("debug") and error.details.get("image") and sys.stdin.isatty() and sys.stdout.isatty():
             look_into(error)  # without a terminal its hint says what to type
         raise

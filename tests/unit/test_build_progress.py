@@ -77,6 +77,16 @@ def test_a_failure_stands_at_its_line() -> None:
     assert "try: write &lt;it&gt; well" in card.html(one)
 
 
+def test_what_a_finished_step_wrote_is_folded_away() -> None:
+    one = progress(step("running"), output("".join(f"<{number}>\n" for number in range(50))), step("done", size=0))
+    assert "<49>" not in card.text(one)
+    one.end("done")
+    assert card.text(one).count("|   <4") == 3
+    assert "<summary" in card.html(one)
+    assert "30 lines of output" in card.html(one)
+    assert "&lt;49&gt;" in card.html(one)
+
+
 def test_an_error_before_any_step_marks_its_line() -> None:
     one = progress(step("running", "0.from", 1), step("running", "1.0", 3))
     one.error = failure(line=1, end_line=1)
