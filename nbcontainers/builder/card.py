@@ -49,7 +49,7 @@ def bundle(progress: Progress) -> dict[str, str]:
 
 
 def heading(progress: Progress) -> str:
-    """`building mine · 3 of 9 steps · 2.1 s`, `built mine in 4 s · 7 of 9 layers cached`."""
+    """`building mine · 3 of 9 steps · 2.1 s`, `built mine in 4 s · 7 of 9 steps cached`."""
     names = ", ".join(
         name.removeprefix("localhost/").removesuffix(":latest") for name in progress.built.get("names") or ()
     )
@@ -61,13 +61,13 @@ def heading(progress: Progress) -> str:
 
 
 def cached(progress: Progress) -> str:
-    """`2 of 3 layers cached`, of those that are not the base's."""
-    count, known = progress.layers
+    """`2 of 3 steps cached`, of those that are worth keeping: an ENV is no step here."""
+    count, known = progress.kept
     if not count:
         return ""
     if known == count:
-        return f"all {count} layers cached" if count > 1 else "its layer was cached"
-    return f"{known} of {count} layers cached" if known else f"{count} layer{'s' * (count > 1)} made"
+        return f"all {count} steps cached" if count > 1 else "its step was cached"
+    return f"{known} of {count} steps cached" if known else f"{count} step{'s' * (count > 1)}"
 
 
 def _pulling(progress: Progress) -> Iterator[str]:

@@ -89,8 +89,8 @@ class Progress:
         return sum(step.state in ("cached", "done") for step in self.steps.values())
 
     @property
-    def layers(self) -> tuple[int, int]:
-        """How many steps made a layer or took it from the cache, and how many of these the latter."""
+    def kept(self) -> tuple[int, int]:
+        """How many steps have a result that is kept for the next builds, and how many of these took it from the cache."""
         states = [step.state for step in self.steps.values() if step.size is not None]
         return len(states), states.count("cached")
 

@@ -28,7 +28,7 @@ def test_a_cell_is_the_dockerfile(kernel: Kernel) -> None:
     assert "RUN echo hello &gt; /x; echo &#x27;&lt;said&gt;&#x27;" in shown
     assert cell.text() == ""
     again = kernel.run("%%image build -t nbc-cell -\nFROM mini\nRUN echo hello > /x; echo '<said>'\nUSER 5")
-    assert "its layer was cached" in again.shown()[-1]
+    assert "its step was cached" in again.shown()[-1]
     assert "# cached · 1 file, 6 B" in again.shown()[-1]
     assert "6 B" in again.shown()[-1].splitlines()[-1], "the image's layers come last"
 

@@ -150,8 +150,8 @@ def test_a_pull_is_told_while_it_lasts() -> None:
 
 @pytest.mark.parametrize(
     ("states", "said"),
-    [(["done"], "1 layer made"), (["done", "done"], "2 layers made"), (["done", "cached"], "1 of 2 layers cached"),
-     (["cached", "cached"], "all 2 layers cached"), (["cached"], "its layer was cached")],
+    [(["done"], "1 step"), (["done", "done"], "2 steps"), (["done", "cached"], "1 of 2 steps cached"),
+     (["cached", "cached"], "all 2 steps cached"), (["cached"], "its step was cached")],
 )  # fmt: skip
 def test_the_end(states: list[str], said: str) -> None:
     events = [step(state, f"0.{number}", size=1) for number, state in enumerate(states)]
