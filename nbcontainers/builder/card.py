@@ -14,7 +14,7 @@ from nbcontainers.builder.progress import Event, Progress, Step
 from nbcontainers.errors import Error
 from nbcontainers.image import card as pulls
 from nbcontainers.image.portrait import WIDE, Portrait
-from nbcontainers.table import BORDER, BOX, HEAD, MONOSPACE, amount, duration, plain
+from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, amount, duration, plain
 
 _BLUE, _GREEN = "var(--jp-brand-color1, #4493f8)", "var(--jp-success-color1, #2da44e)"
 _AMBER, _RED, _GREY = "var(--jp-warn-color1, #d68f00)", "var(--jp-error-color1, #e5484d)", "#8b949e"
@@ -204,7 +204,7 @@ def html(progress: Progress) -> str:
     found = "".join(_html_row(progress, row) for row in rows(progress))
     table = f'<table style="{_TABLE}"><tbody>{found}</tbody></table>' if found else ""
     image = f'<div style="{_IMAGE}">{_image(progress.image)}</div>' if progress.image else ""
-    return f'<div style="{BOX} {WIDE}">{_head(progress)}{table}{image}</div>'
+    return f'<div {AS_IT_IS} style="{BOX} {WIDE}">{_head(progress)}{table}{image}</div>'
 
 
 def _head(progress: Progress) -> str:
@@ -276,7 +276,7 @@ def _safe(words: str) -> str:
     return escape(plain(words[:2000]))
 
 
-_TABLE = f"border-collapse: collapse; border: 0; border-color: {BORDER}; margin: 4px 0 0; font-size: 12px; width: 100%;"
+_TABLE = f"table-layout: auto; border-collapse: collapse; border: 0; border-color: {BORDER}; margin: 4px 0 0; font-size: 12px; width: 100%;"
 _CELL = "padding: 1px 8px 1px 2px; border: 0; text-align: left; vertical-align: top; background: none;"
 _CODE = f"font-family: {MONOSPACE}; white-space: pre-wrap; overflow-wrap: anywhere; width: 100%;"
 _SAID = "text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums;"

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from nbcontainers.cgroups.stats import cpu_limit
 from nbcontainers.container.failure import signal_name
-from nbcontainers.table import BORDER, BOX, HEAD, MONOSPACE, amount, duration, plain
+from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, amount, duration, plain
 
 _GREEN, _RED, _AMBER, _BLUE, _GREY = "#2da44e", "#e5484d", "#d68f00", "#4493f8", "#8b949e"
 _LONGEST_COMMAND = 100
@@ -170,7 +170,7 @@ class Card:
     def html(self) -> str:
         rows = "".join(_row(meter) for meter in self.meters())
         table = f'<table style="{_TABLE}"><tbody>{rows}</tbody></table>' if rows else ""
-        return f'<div style="{BOX}">{self._head()}{self._command()}{table}{self._feet()}</div>'
+        return f'<div {AS_IT_IS} style="{BOX}">{self._head()}{self._command()}{table}{self._feet()}</div>'
 
     def _head(self) -> str:
         elapsed = "" if self.elapsed is None else f" · {duration(self.elapsed)}"

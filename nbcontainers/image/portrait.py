@@ -18,7 +18,7 @@ from nbcontainers.image import listing
 from nbcontainers.image.image import Image, of_descriptor
 from nbcontainers.image.store import short
 from nbcontainers.oci.image import MANIFEST, descriptor
-from nbcontainers.table import BORDER, BOX, HEAD, MONOSPACE, amount, plain
+from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, amount, plain
 
 _BASE = "org.opencontainers.image.base"
 _BLUE, _GREY = "var(--jp-brand-color1, #4493f8)", "#8b949e"
@@ -67,7 +67,7 @@ class Portrait:
             f'<code style="{_CODE}">{_safe(self.id)}</code> '
             f'<span style="opacity: .75;">{_safe(" · ".join(filter(None, (self.size, self.platform))))}</span></div>'
         )
-        return f'<div style="{BOX} {WIDE}">{head}{self.body()}</div>'
+        return f'<div {AS_IT_IS} style="{BOX} {WIDE}">{head}{self.body()}</div>'
 
     def body(self) -> str:
         """Facts and layers as HTML, without a frame."""
@@ -184,7 +184,7 @@ def _safe(words: str) -> str:
 WIDE = "width: 860px; max-width: 100%;"
 _CODE = f"font-family: {MONOSPACE}; font-size: 12px; background: none; overflow-wrap: anywhere;"
 _LABEL = "display: inline-block; min-width: 52px; padding-right: 8px; opacity: .75;"
-_TABLE = f"border-collapse: collapse; border: 0; border-color: {BORDER}; margin: 3px 0 0; font-size: 12px; width: 100%;"
+_TABLE = f"table-layout: auto; border-collapse: collapse; border: 0; border-color: {BORDER}; margin: 3px 0 0; font-size: 12px; width: 100%;"
 _CELL = (
     "padding: 1px 12px 1px 0; border: 0; line-height: 1.35; text-align: left; vertical-align: middle; background: none;"
 )
