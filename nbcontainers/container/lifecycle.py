@@ -139,11 +139,10 @@ def kill(container: Container, signal: str | int = "KILL") -> str:
         number = parse.signal(signal)
     except ValueError as error:
         raise bad("signal", str(error)) from None
-    record, state = container.record, store.state(container.engine, container.id)
-    ends = number in (signals.SIGKILL, record.get("stop_signal"))
-    with _descriptor(state) as init:
-        if ends:
-            restart.hold(_run_folder(container))
+    record = container.record
+    if ends := number in (signals.SIGKILL, record.get("stop_signal")):
+        restart.hold(_run_folder(container))  # before the look: its next run may be about to begin
+    with _descriptor(store.state(container.engine, container.id)) as init:
         if init < 0 or not _send(init, number):
             if container.status == "restarting" and ends:
                 return str(record["name"])
@@ -198,7 +197,9 @@ def _number(signal: str | int) -> int:
 
 def _stopping(container: Container, timeout: int | None, signal: int | None) -> Iterator[str]:
     """Two steps: the signal is sent, and the end is waited for. Yields the name after each."""
-    record, state = container.record, store.state(container.engine, container.id)
+    record = container.record
+    restart.hold(_run_folder(container))  # before the look: its next run may be about to begin
+    state = store.state(container.engine, container.id)
     name = str(record["name"])
     seconds = record.get("stop_timeout", defaults.STOP_TIMEOUT) if timeout is None else timeout
     number = signal or record.get("stop_signal", signals.SIGTERM)
@@ -207,8 +208,6 @@ def _stopping(container: Container, timeout: int | None, signal: int | None) -> 
         _descriptor(state) as init,
         _descriptor(store.state(container.engine, container.id, "monitor.json")) as monitor,
     ):
-        if monitor >= 0:
-            restart.hold(_run_folder(container))
         if runs := init >= 0:
             if container.status == "paused":
                 _thaw(container)

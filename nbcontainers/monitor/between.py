@@ -72,6 +72,8 @@ def wake(state: dict[str, Any]) -> None:
         raise
     running.listen_on(state["listener"])
     running.begin()
+    if restart.held(files.state):  # while it was being started
+        running.stop.begin()
     running.follow()
 
 
