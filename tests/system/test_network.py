@@ -18,6 +18,7 @@ import pytest
 from nbcontainers import container, network, system
 from nbcontainers.errors import CreateFailed, Error, InvalidArgument, InvalidState, NameInUse, NotFound
 from nbcontainers.monitor.files import Files
+from nbcontainers.network import foreign
 from tests import networked
 from tests.monitored import wait_for
 from tests.networked import (
@@ -497,3 +498,42 @@ def test_the_bridge_of_an_engine_that_was_deleted_goes(ours: Any) -> None:
     assert len(bridges()) == 1
     assert bridges().isdisjoint(before)
     assert nft("list set inet nbcontainers internal").count("nbc-") == 0
+
+
+def test_a_firewall_that_drops_what_containers_send_is_told(machine: Machine) -> None:
+    """As Docker, ufw and administrators do: said with the bridge's making, and what it says to type helps."""
+    nft("add table inet strict")
+    nft("add chain inet strict hop { type filter hook forward priority 0; policy drop; }")
+    heard: list[bytes] = []
+    container.run("mini", "true", rm=True, stderr=heard.append)
+    said = b"".join(heard).decode()
+    assert "chain hop of table inet strict drops what containers send" in said
+    outside = f"import socket; socket.create_connection(('{MACHINE}', 1), 1)"
+    with pytest.raises(Error, match="timed out"):
+        client(outside)
+    subprocess.run(["sh", "-c", said.partition("type: ")[2]], check=True)
+    with pytest.raises(Error, match="ConnectionRefusedError"):
+        client(outside)
+    assert foreign.notes("nbc-0") == [], "whoever has a rule about our bridges has thought of them"
+    nft("delete table inet strict")
+
+
+@pytest.mark.parametrize("program", ["iptables", "iptables-legacy"])
+@pytest.mark.may_skip("Debian's iptables is not among what the tests install")
+def test_what_to_type_for_iptables(ours: Any, program: str) -> None:
+    if not shutil.which(program):
+        pytest.skip(f"{program} is not installed")
+    run = [shutil.which(program) or program]
+    assert foreign.notes("nbc-0") == []
+    for words, chain in (("-P FORWARD DROP", "FORWARD"), ("-N DOCKER-USER", "FORWARD"),
+                         ("-A FORWARD -j DOCKER-USER", "DOCKER-USER")):  # fmt: skip
+        subprocess.run([*run, *words.split()], check=True)
+        if words != "-N DOCKER-USER":
+            (note,) = foreign.notes("nbc-0")
+            assert f"{program} -I {chain} -i nbc-+ -j ACCEPT" in note
+    subprocess.run(["sh", "-c", note.partition("type: ")[2]], check=True)
+    assert foreign.notes("nbc-0") == []
+    for words in ("-F", "-X", "-P FORWARD ACCEPT"):
+        subprocess.run([*run, *words.split()], check=True)
+    if program == "iptables":
+        nft("delete table ip filter")
