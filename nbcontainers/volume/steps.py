@@ -80,7 +80,7 @@ class Part:
         root = os.open(args["folder"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             found = inroot.open_path(root, args["path"])
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise NotFound(
                 f"there is no {args['path']} in {args['what']}", hint="leave the subpath out, or make it first"
             ) from None
