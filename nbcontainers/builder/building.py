@@ -35,7 +35,7 @@ from nbcontainers.image import kept, layout, lease, removal, rootfs, scratch, st
 from nbcontainers.image.image import Image
 from nbcontainers.image.kept import Kept
 from nbcontainers.launcher import client
-from nbcontainers.table import amount
+from nbcontainers.table import amount, stored
 
 AS_IMAGE = "docker-image://"
 _AT_ONCE = 16
@@ -207,9 +207,10 @@ class Build:
             found = Result(now, before.files, before.key, before.history, before.created, before.machine, before.base)
             return found, self._triggers(before.state.config, base.name)
         scope = variables.Scope(self.plan.globals, self.request.build_args, escape=self.file.escape)
-        if base.kind == stages.EMPTY:
+        if base.kind in (stages.EMPTY, stages.CONTEXT):
             machine = dict(zip(("os", "architecture", "variant"), self.platform.split("/"), strict=False))
-            return Result(state.begin(scope, None), Files(), self._key("scratch"), machine=machine), []
+            empty = Result(state.begin(scope, None), Files(), self._key("scratch"), machine=machine)
+            return empty, self._copy_all(planned) if base.kind == stages.CONTEXT else []
         image = self.images[base.name]
         config = image.config
         settings: dict[str, Any] = dict(config.get("config") or {})
@@ -223,6 +224,11 @@ class Build:
             (image.reference or base.name, image.digest),
         )  # fmt: skip
         return found, self._triggers(settings, base.name)
+
+    def _copy_all(self, planned: Planned) -> list[tuple[Any, Source]]:
+        """A folder as a base is all of its files."""
+        node = planned.stage.from_.node
+        return [(Copy(node, sources=("/",), destination="/", from_=planned.base.name), self.file.source)]
 
     def _key(self, base: str) -> str:
         """The base's key. Layers made with SOURCE_DATE_EPOCH are others than those without."""
@@ -238,9 +244,6 @@ class Build:
     def _find_images(self, planned: Planned) -> None:
         """Every image the stage needs, pulled if it is not here. BuildError with the line that names it."""
         base = self.origin(planned.base)
-        if base.kind == stages.CONTEXT:
-            message, hint = f"the context {base.name} cannot be a base yet", "COPY --from it instead"
-            raise self._not_found(planned.stage.from_, base.name, message, hint)
         self._tell_base(planned, "running")
         self._find(planned.stage.from_, base, planned.stage.from_.image, planned.from_.platform)
         self._tell_base(planned, "done", base)
@@ -346,7 +349,7 @@ class Build:
 def _told(image: Image) -> str:
     """`3 layers, 45 MiB`; the size of the files where they are unpacked."""
     count, size = len(image.layers), image.size
-    return f"{count} layer{'s' * (count != 1)}{f', {amount(size)}' if size is not None else ''}"
+    return f"{count} layer{'s' * (count != 1)}{f', {amount(size, stored)}' if size is not None else ''}"
 
 
 def _first_cause(errors: Sequence[BaseException | None]) -> BaseException:

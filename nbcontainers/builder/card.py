@@ -14,7 +14,7 @@ from nbcontainers.builder.progress import Event, Progress, Step
 from nbcontainers.errors import Error
 from nbcontainers.image import card as pulls
 from nbcontainers.image.portrait import WIDE, Portrait
-from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, amount, duration, plain
+from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, amount, duration, plain, stored
 
 _BLUE, _GREEN = "var(--jp-brand-color1, #4493f8)", "var(--jp-success-color1, #2da44e)"
 _AMBER, _RED, _GREY = "var(--jp-warn-color1, #d68f00)", "var(--jp-error-color1, #e5484d)", "#8b949e"
@@ -86,7 +86,7 @@ def says(step: Step) -> str:
     if step.state != "cached" and step.seconds is not None and step.seconds >= _INSTANT:
         parts.append(duration(step.seconds))
     if step.files:
-        parts.append(f"{step.files} file{'s' * (step.files > 1)}, {amount(step.size or 0)}")
+        parts.append(f"{step.files} file{'s' * (step.files > 1)}, {amount(step.size or 0, stored)}")
     elif step.entries:
         parts.append(f"{step.entries} folder{'s' * (step.entries > 1)}")
     elif step.size is not None and step.state in ("cached", "done"):

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-_RESTART = "restart policies are not there yet"
-_HEALTH = "health checks are not there yet"
-_LOG = "there is one kind of log, and it is always kept: container logs"
 _RUN = {
     "--gpus": "GPUs are not there yet; --device gives a container a device of the host",
-    "--restart": _RESTART, "--health-cmd": _HEALTH, "--health-interval": _HEALTH, "--health-retries": _HEALTH,
-    "--health-timeout": _HEALTH, "--health-start-period": _HEALTH, "--health-start-interval": _HEALTH,
-    "--no-healthcheck": _HEALTH, "--log-driver": _LOG, "--log-opt": _LOG,
     "--link": "containers of one network find each other by name: --network NAME",
-    "--volumes-from": "name the volumes with -v", "--runtime": "there is one runtime, our own; others run our bundles",
+    "--runtime": "there is one runtime, our own; others run our bundles",
 }  # fmt: skip
 _ONE_STORE = "leave it out: every image that is built is in the store, and there is no other builder"
 _GOES = "leave it out: the container of a RUN goes with it"
@@ -25,10 +19,8 @@ _BUILD = {
     "--isolation": "every RUN has a container of its own",
 }  # fmt: skip
 _LATER = frozenset(
-    "--annotation -a --attach --blkio-weight --blkio-weight-device --cgroup-parent --cgroupns --cidfile --cpu-period "
-    "--cpu-quota --cpu-rt-period --cpu-rt-runtime --detach-keys --device-cgroup-rule --disable-content-trust "
-    "--domainname --isolation --kernel-memory --label-file --link-local-ip --mac-address --memory-swappiness "
-    "--oom-kill-disable --oom-score-adj --sig-proxy --storage-opt --userns --volume-driver".split()
+    "--blkio-weight-device --cpu-rt-period --cpu-rt-runtime --disable-content-trust --isolation --kernel-memory "
+    "--storage-opt --userns --volume-driver".split()
 )
 
 

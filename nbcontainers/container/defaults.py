@@ -29,6 +29,7 @@ SHM_SIZE = 64 * 2**20
 UMASK = 0o022
 STOP_SIGNAL = "SIGTERM"
 STOP_TIMEOUT = 10
+DETACH_KEYS = "ctrl-p,ctrl-q"
 #: Podman's, where the host allows as many.
 OPEN_FILES = 1048576
 CPU_PERIOD = 100_000

@@ -77,6 +77,12 @@ class Host:
         return not self.rootless and bool(self.capabilities >> capabilities.NUMBERS["CAP_SYS_RESOURCE"] & 1)
 
     @cached_property
+    def oom_score_adj(self) -> int:
+        """Our own: proc_pid_oom_score_adj(5)."""
+        with open("/proc/self/oom_score_adj", "rb") as file:
+            return int(file.read())
+
+    @cached_property
     def one_id(self) -> bool:
         """Whether our user namespace holds no id but our own, because there is no newuidmap(1) or no range for us."""
         if not self.rootless:
@@ -130,7 +136,8 @@ def this_host(rootless: bool) -> Host:
 
 
 def _program(name: str) -> bool:
-    return any(os.access(f"{folder}/{name}", os.X_OK) for folder in ("/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin"))
+    """Whether exec finds it, as the one that calls newuidmap does (linux/idmap.py)."""
+    return any(os.access(f"{folder}/{name}", os.X_OK) for folder in os.get_exec_path())
 
 
 def _static(path: str) -> bool:

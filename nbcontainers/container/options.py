@@ -11,13 +11,40 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, TypedDict, TypeVar
 
-from nbcontainers.container import parse
+from nbcontainers.container import parse, policies
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.option import Option
 
 T = TypeVar("T")
 Texts = list[str]
 Pairs = list[str] | Mapping[str, str]
+
+
+Memory = Annotated[int | str, Option("-m", help="memory limit: 512m, 2g", metavar="SIZE", parse=parse.memory)]
+MemorySwap = Annotated[
+    int | str, Option(help="memory and swap together; -1: no limit", metavar="SIZE", parse=parse.swap)
+]
+MemoryReservation = Annotated[int | str, Option(help="soft memory limit", metavar="SIZE", parse=parse.memory)]
+Cpus = Annotated[float | str, Option(help="processors' worth of time: 0.5, 2", metavar="NUMBER", parse=parse.cpus)]
+CpuShares = Annotated[int, Option("-c", help="relative weight (1024)", metavar="NUMBER", parse=parse.shares)]
+CpuPeriod = Annotated[
+    int, Option(help="with --cpu-quota: how long a turn is, in µs (100000)", metavar="N", parse=parse.cpu_period)
+]
+CpuQuota = Annotated[
+    int, Option(help="µs of processor time in each period; -1: no limit", metavar="N", parse=parse.cpu_quota)
+]
+CpusetCpus = Annotated[str, Option(help="processors it may run on: 0-1,3", metavar="LIST", parse=parse.cpu_list)]
+CpusetMems = Annotated[str, Option(help="memory nodes it may use", metavar="LIST", parse=parse.cpu_list)]
+PidsLimit = Annotated[
+    int, Option(help="most processes and threads (2048); -1: no limit", metavar="NUMBER", parse=parse.pids)
+]
+BlkioWeight = Annotated[
+    int, Option(help="relative weight of disk time (where a disk has BFQ)", metavar="10-1000", parse=parse.block_weight)
+]
+DetachKeys = Annotated[
+    str, Option(help="what leaves it alone (ctrl-p,ctrl-q)", metavar="KEYS", parse=parse.detach_keys)
+]
+SigProxy = Annotated[bool, Option(help="pass signals on to the program; on by itself")]
 
 
 class RunOptions(TypedDict, total=False):
@@ -46,19 +73,65 @@ class RunOptions(TypedDict, total=False):
     group_add: Annotated[Texts, Option(help="one more group, by name or gid", metavar="GROUP")]
     hostname: Annotated[str, Option("-h", help="the host name inside", metavar="NAME", parse=parse.hostname)]
     entrypoint: Annotated[str | list[str], Option(help='run this instead of the image\'s; "" runs none', metavar="CMD")]
+    domainname: Annotated[str, Option(help="the NIS domain name inside", metavar="NAME", parse=parse.hostname)]
     label: Annotated[Pairs, Option("-l", help="attach a label", metavar="KEY=VALUE")]
+    label_file: Annotated[Texts, Option(help="read labels from a file", metavar="FILE", complete="path")]
+    annotation: Annotated[Pairs, Option(help="attach an annotation of the OCI configuration", metavar="KEY=VALUE")]
+    cidfile: Annotated[str, Option(help="write its id into this new file", metavar="FILE", complete="path")]
+    attach: Annotated[
+        Texts,
+        Option("-a", help="stdin, stdout, stderr: only these are ours", choices=("stdin", "stdout", "stderr")),
+    ]
+    sig_proxy: SigProxy
+    detach_keys: DetachKeys
     init: Annotated[bool, Option(help="a small init as pid 1: passes signals on and reaps zombies")]
     stop_signal: Annotated[
         str | int, Option(help="what `stop` sends first (TERM)", metavar="SIGNAL", complete="signal")
     ]
     stop_timeout: Annotated[int, Option(help="seconds until `stop` kills (10)", metavar="SECONDS", parse=parse.seconds)]
+    restart: Annotated[
+        str, Option(help="start it again: no, on-failure[:n], always or unless-stopped", metavar="POLICY")
+    ]
+    health_cmd: Annotated[
+        str | Texts,
+        Option(help="a command that fails when the container is unwell; none for no check", metavar="COMMAND"),
+    ]
+    health_interval: Annotated[
+        float | str, Option(help="from one check to the next (30s)", metavar="TIME", parse=policies.check_time)
+    ]
+    health_timeout: Annotated[
+        float | str,
+        Option(help="when a check is killed and has failed (30s)", metavar="TIME", parse=policies.check_time),
+    ]
+    health_retries: Annotated[
+        int, Option(help="how many failures in a row make it unhealthy (3)", metavar="N", parse=policies.retries)
+    ]
+    health_start_period: Annotated[
+        float | str,
+        Option(help="how long failures don't count at first (0s)", metavar="TIME", parse=policies.check_time),
+    ]
+    health_start_interval: Annotated[
+        float | str, Option(help="from check to check in that time (5s)", metavar="TIME", parse=policies.check_time)
+    ]
+    health_on_failure: Annotated[
+        str, Option(help="what to do when it is unhealthy (none)", metavar="ACTION", choices=policies.ON_FAILURE)
+    ]
+    no_healthcheck: Annotated[bool, Option(help="leave out the image's health check")]
+    log_driver: Annotated[
+        str, Option(help="json-file, or none to keep nothing", metavar="DRIVER", choices=policies.LOG_DRIVERS)
+    ]
+    log_opt: Annotated[Pairs, Option(help="max-size=10m (16m), max-file=3 (2)", metavar="NAME=VALUE")]
 
     volume: Annotated[
-        Texts,
-        Option("-v", help="mount a host folder or a named volume", metavar="SOURCE:TARGET[:ro]", complete="path"),
+        Texts | Mapping[Any, Any],
+        Option("-v", help="mount a host folder or a named volume", metavar="SOURCE:TARGET[:ro,U,…]", complete="path"),
     ]
     mount: Annotated[
-        Texts, Option(help="mount, with every key", metavar="type=bind|volume|tmpfs,source=…,target=…", complete="path")
+        Texts,
+        Option(help="mount, with every key", metavar="type=bind|volume|tmpfs|image,source=…,target=…", complete="path"),
+    ]
+    volumes_from: Annotated[
+        Texts, Option(help="mount what another container has", metavar="CONTAINER[:ro]", complete="container")
     ]
     tmpfs: Annotated[Pairs, Option(help="mount an empty file system in memory", metavar="TARGET[:size=64m,…]")]
     read_only: Annotated[bool, Option(help="make the root file system read-only")]
@@ -66,18 +139,30 @@ class RunOptions(TypedDict, total=False):
     device: Annotated[
         Texts, Option(help="give access to a device of the host", metavar="/dev/NAME[:PATH][:rwm]", complete="path")
     ]
+    device_cgroup_rule: Annotated[Texts, Option(help="a rule for devices, as 'c 1:3 rwm'", metavar="RULE")]
 
-    memory: Annotated[int | str, Option("-m", help="memory limit: 512m, 2g", metavar="SIZE", parse=parse.memory)]
-    memory_swap: Annotated[
-        int | str, Option(help="memory and swap together; -1: no limit", metavar="SIZE", parse=parse.swap)
+    memory: Memory
+    memory_swap: MemorySwap
+    memory_reservation: MemoryReservation
+    memory_swappiness: Annotated[
+        int,
+        Option(help="how readily its memory is swapped (0-100; cgroup v1 only)", metavar="N", parse=parse.percentage),
     ]
-    memory_reservation: Annotated[int | str, Option(help="soft memory limit", metavar="SIZE", parse=parse.memory)]
-    cpus: Annotated[float | str, Option(help="processors' worth of time: 0.5, 2", metavar="NUMBER", parse=parse.cpus)]
-    cpu_shares: Annotated[int, Option("-c", help="relative weight (1024)", metavar="NUMBER", parse=parse.shares)]
-    cpuset_cpus: Annotated[str, Option(help="processors it may run on: 0-1,3", metavar="LIST", parse=parse.cpu_list)]
-    cpuset_mems: Annotated[str, Option(help="memory nodes it may use", metavar="LIST", parse=parse.cpu_list)]
-    pids_limit: Annotated[
-        int, Option(help="most processes and threads (2048); -1: no limit", metavar="NUMBER", parse=parse.pids)
+    oom_kill_disable: Annotated[bool, Option(help="let it wait for memory instead of killing it (cgroup v1 only)")]
+    oom_score_adj: Annotated[
+        int,
+        Option(help="who is killed first when the host is out of memory", metavar="-1000..1000", parse=parse.oom_score),
+    ]
+    cpus: Cpus
+    cpu_shares: CpuShares
+    cpu_period: CpuPeriod
+    cpu_quota: CpuQuota
+    cpuset_cpus: CpusetCpus
+    cpuset_mems: CpusetMems
+    pids_limit: PidsLimit
+    blkio_weight: BlkioWeight
+    cgroup_parent: Annotated[
+        str, Option(help="the cgroup its own is made in", metavar="PATH", parse=parse.cgroup_parent)
     ]
     device_read_bps: Annotated[Texts, Option(help="most bytes read a second", metavar="/dev/NAME:RATE")]
     device_write_bps: Annotated[Texts, Option(help="most bytes written a second", metavar="/dev/NAME:RATE")]
@@ -100,7 +185,7 @@ class RunOptions(TypedDict, total=False):
     network: Annotated[
         Texts,
         Option(
-            "--net", help="a network, none, host or container:NAME (nbcontainers; none for an ordinary user)",
+            "--net", help="a network, as NAME[:ip=…,alias=…,mac=…], none, host or container:NAME (none for an ordinary user)",
             metavar="NETWORK", complete="network",
         ),
     ]  # fmt: skip
@@ -111,6 +196,8 @@ class RunOptions(TypedDict, total=False):
     expose: Annotated[Texts, Option(help="one more port for -P", metavar="PORT[/udp]")]
     ip: Annotated[str, Option(help="the container's address in its network", metavar="ADDRESS", parse=parse.address)]
     ip6: Annotated[str, Option(help="the same of IPv6", metavar="ADDRESS", parse=parse.address)]
+    mac_address: Annotated[str, Option(help="the hardware address in its network", metavar="ADDRESS")]
+    link_local_ip: Annotated[Texts, Option(help="one more address, link-local", metavar="ADDRESS")]
     network_alias: Annotated[Texts, Option(help="one more name for others on its networks", metavar="NAME")]
     dns: Annotated[Texts, Option(help="a name server to ask in place of the host's", metavar="ADDRESS")]
     dns_search: Annotated[Texts, Option(help="a domain to look short names up in; . for none", metavar="DOMAIN")]
@@ -119,6 +206,77 @@ class RunOptions(TypedDict, total=False):
     pid: Annotated[str, Option(help="host: see the host's processes", metavar="host", parse=parse.namespace)]
     ipc: Annotated[str, Option(help="host: share the host's shared memory", metavar="host", parse=parse.namespace)]
     uts: Annotated[str, Option(help="host: share the host's name", metavar="host", parse=parse.namespace)]
+    cgroupns: Annotated[str, Option(help="host: see the host's cgroups", metavar="host|private", parse=parse.namespace)]
+
+
+class UpdateOptions(TypedDict, total=False):
+    """What `update` changes."""
+
+    memory: Memory
+    memory_swap: MemorySwap
+    memory_reservation: MemoryReservation
+    cpus: Cpus
+    cpu_shares: CpuShares
+    cpu_period: CpuPeriod
+    cpu_quota: CpuQuota
+    cpuset_cpus: CpusetCpus
+    cpuset_mems: CpusetMems
+    pids_limit: PidsLimit
+    blkio_weight: BlkioWeight
+
+
+CONDITIONS = (
+    "stopped", "exited", "not-running", "next-exit", "removed", "created", "running", "paused", "restarting", "healthy",
+    "unhealthy",
+)  # fmt: skip
+"""What `wait` can wait for."""
+RUNNING = ("running", "paused", "restarting")
+"""The states `--all` of a verb means that ends containers."""
+
+
+class Found(TypedDict, total=False):
+    """Containers that are found rather than named, for a verb with a -a of its own."""
+
+    all: Annotated[bool, Option(help="every container the verb can be used on")]
+    latest: Annotated[bool, Option("-l", help="the one that was made last")]
+    filter: Annotated[Texts, Option(help="those that pass: name=, label=, status=, …", metavar="KEY=VALUE")]
+
+
+class Which(TypedDict, total=False):
+    """The same for the others."""
+
+    all: Annotated[bool, Option("-a", help="every container the verb can be used on")]
+    latest: Annotated[bool, Option("-l", help="the one that was made last")]
+    filter: Annotated[Texts, Option(help="those that pass: name=, label=, status=, …", metavar="KEY=VALUE")]
+
+
+class Listing(TypedDict, total=False):
+    """What `ps` shows."""
+
+    all: Annotated[bool, Option("-a", help="those that don't run, too")]
+    filter: Annotated[
+        Texts,
+        Option(
+            "-f", help="name=, id=, label=, status=, ancestor=, exited=, health=, network=, volume=, publish=, before=, since=",
+            metavar="KEY=VALUE",
+        ),
+    ]  # fmt: skip
+    last: Annotated[int, Option("-n", help="the newest of all", metavar="N")]
+    latest: Annotated[bool, Option("-l", help="the one that was made last")]
+    no_trunc: Annotated[bool, Option(help="whole ids and commands")]
+    size: Annotated[bool, Option("-s", help="what each has written")]
+
+
+class LogOptions(TypedDict, total=False):
+    """Which lines of a log, and how."""
+
+    follow: Annotated[bool, Option("-f", help="go on until it ends")]
+    tail: Annotated[int | str, Option("-n", help="the last lines only", metavar="N|all")]
+    since: Annotated[str, Option(help="from a time or 10m ago on", metavar="TIME")]
+    until: Annotated[str, Option(help="up to a time or 10m ago", metavar="TIME")]
+    timestamps: Annotated[bool, Option("-t", help="when each line came")]
+    names: Annotated[bool, Option(help="whose line it is; always said of several containers")]
+    latest: Annotated[bool, Option("-l", help="of the container that was made last")]
 
 
 def flag(name: str) -> str:

@@ -98,6 +98,79 @@ def pids(value: int | str) -> int:
     return number(value) or _UNLIMITED
 
 
+def cpu_period(value: int | str) -> int:
+    """sched-bwc.rst: 1 ms to 1 s."""
+    if not 1000 <= number(value) <= 1_000_000:
+        raise ValueError(f"{value} is out of range; write 1000 to 1000000 µs, where 100000 is normal")
+    return number(value)
+
+
+def cpu_quota(value: int | str) -> int:
+    """µs of processor time a period; -1 is unlimited."""
+    if number(value) != _UNLIMITED and number(value) < 1000:
+        raise ValueError(f"{value} is below what can work; write at least 1000 µs, or -1 for no limit")
+    return number(value)
+
+
+def block_weight(value: int | str) -> int:
+    """Relative weight of disk time: cgroup v1's blkio.bfq.weight."""
+    if not 10 <= number(value) <= 1000:
+        raise ValueError(f"{value} is out of range; write 10 to 1000")
+    return number(value)
+
+
+def percentage(value: int | str) -> int:
+    if not 0 <= number(value) <= 100:
+        raise ValueError(f"{value} is out of range; write 0 to 100")
+    return number(value)
+
+
+def oom_score(value: int | str) -> int:
+    """proc_pid_oom_score_adj(5)."""
+    if not -1000 <= number(value) <= 1000:
+        raise ValueError(f"{value} is out of range; write -1000 to 1000")
+    return number(value)
+
+
+def cgroup_parent(value: str) -> str:
+    """Where a container's cgroup is made; from each hierarchy's root, as Docker's cgroupfs driver has it."""
+    parts = value.strip("/").split("/")
+    if not all(parts) or ".." in parts or "\0" in value or ":" in value or value.endswith(".slice"):
+        raise ValueError(f"{value!r} is no cgroup to work below; write a path, as /lab/students")
+    return "/" + "/".join(parts)
+
+
+def device_rule(value: str) -> dict[str, object]:
+    """`c 1:3 rwm`, with * for any number: an entry of `linux.resources.devices` (config-linux.md)."""
+    kind, numbers, access = [*value.split(), "", "", ""][:3]
+    major, colon, minor = numbers.partition(":")
+    good = kind in ("a", "b", "c") and colon and access and not set(access) - set("rwm") and len(value.split()) == 3
+    if not good or not all(part == "*" or part.isdecimal() for part in (major, minor)):
+        raise ValueError(f"{value!r} is no rule for devices; write TYPE MAJOR:MINOR ACCESS, as c 10:200 rwm")
+    numbered = {name: int(part) for name, part in (("major", major), ("minor", minor)) if part != "*"}
+    return {"allow": True, **({} if kind == "a" else {"type": kind}), **numbered, "access": access}
+
+
+def detach_keys(value: str) -> str:
+    """`ctrl-p,ctrl-q`; "" for none."""
+    key_codes(value)
+    return value
+
+
+def key_codes(value: str) -> bytes:
+    """What a terminal sends for a list of keys such as `ctrl-p,ctrl-q`."""
+    return "".join(map(_key_code, value.split(","))).encode() if value else b""
+
+
+def _key_code(name: str) -> str:
+    letter = name.lower().removeprefix("ctrl-")
+    if len(name) == 1:
+        return name
+    if len(name) != len("ctrl-x") or len(letter) != 1 or not ("a" <= letter <= "z" or letter in "@[\\]^_"):
+        raise ValueError(f"{name!r} is no key; write letters and ctrl-LETTER with commas between, as ctrl-p,ctrl-q")
+    return chr(ord(letter.upper()) & 0x1F)
+
+
 def seconds(value: int | str) -> int:
     if not 0 <= number(value) < 2**31:
         raise ValueError(f"{value} is out of range; write seconds, as 10")
@@ -197,6 +270,15 @@ def environment(value: str) -> tuple[str, str] | None:
 
 def environment_file(path: str) -> list[tuple[str, str]]:
     """The lines of an --env-file: NAME=VALUE or NAME; empty lines and those beginning with # are left out."""
+    return [variable for line in _pair_lines(path) if (variable := environment(line))]
+
+
+def label_file(path: str) -> list[tuple[str, str]]:
+    """The same of a --label-file: KEY=VALUE or KEY."""
+    return [pair(line) for line in _pair_lines(path)]
+
+
+def _pair_lines(path: str) -> list[str]:
     try:
         with open(os.fspath(path), encoding="utf-8") as file:
             content = file.read(_LARGEST_FILE + 1)
@@ -213,8 +295,7 @@ def environment_file(path: str) -> list[tuple[str, str]]:
             continue
         if not name or any(c.isspace() for c in name):
             raise ValueError(f"line {count} of {path}, {text!r}, is no variable; write NAME=VALUE")
-        if variable := environment(text):
-            found.append(variable)
+        found.append(text)
     return found
 
 
@@ -252,11 +333,12 @@ def network(value: str) -> str:
 
 
 def network_name(value: str) -> str:
-    """`none`, `host`, `container:NAME` or the name of a network."""
+    """`none`, `host`, `container:NAME` or the name of a network; what may follow a name is read by `network.wish`."""
     name = value.removeprefix("container:")
     if not name and name != value:
         raise ValueError(f"{value!r} names no container; write container:NAME")
-    if not all(letter.isalnum() or letter in "_.-" for letter in name) or not name.isascii():
+    plain = name if name != value or "=" not in name else name.partition(":")[0]
+    if not all(letter.isalnum() or letter in "_.-=," for letter in plain) or not name.isascii():
         raise ValueError(f"{value!r} is no name of a network; write one of network ls, none, host or container:NAME")
     return value
 

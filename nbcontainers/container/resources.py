@@ -20,10 +20,14 @@ _THROTTLES = {
 
 def resources(options: RunOptions, host: Host) -> dict[str, Any]:
     """`linux.resources` without the device rules. Only what was asked for, and the limit of processes."""
+    found = {"pids": {"limit": defaults.PIDS_LIMIT}} if host.limits_processes else {}
+    return {**found, **asked(options, host)}
+
+
+def asked(options: RunOptions, host: Host) -> dict[str, Any]:
+    """Only what was asked for."""
     limit = value(options, "pids_limit", parse.pids)
-    found: dict[str, Any] = {}
-    if limit is not None or host.limits_processes:
-        found["pids"] = {"limit": defaults.PIDS_LIMIT if limit is None else limit}
+    found: dict[str, Any] = {} if limit is None else {"pids": {"limit": limit}}
     for key, part in (
         ("memory", _memory(options, host)),
         ("cpu", _cpu(options, host)),
@@ -34,12 +38,12 @@ def resources(options: RunOptions, host: Host) -> dict[str, Any]:
     return found
 
 
-def _memory(options: RunOptions, host: Host) -> dict[str, int]:
+def _memory(options: RunOptions, host: Host) -> dict[str, Any]:
     """memory(7) words of the runtime-spec: `swap` is memory and swap together, by default twice the memory."""
     limit = value(options, "memory", parse.memory)
     swap = value(options, "memory_swap", parse.swap)
     reservation = value(options, "memory_reservation", parse.memory)
-    found: dict[str, int] = {}
+    found: dict[str, Any] = {}
     if limit is not None:
         found["limit"] = limit
     if swap is not None:
@@ -52,6 +56,12 @@ def _memory(options: RunOptions, host: Host) -> dict[str, int]:
                 "memory_reservation", f"{reservation} is above the limit of {limit} bytes; write at most --memory"
             )
         found["reservation"] = reservation
+    if (swappiness := value(options, "memory_swappiness", parse.percentage)) is not None:
+        found["swappiness"] = swappiness
+    if options.get("oom_kill_disable"):
+        if limit is None:
+            raise bad("oom_kill_disable", "without a memory limit the whole host would hang; write -m 512m too")
+        found["disableOOMKiller"] = True
     return found
 
 
@@ -66,7 +76,7 @@ def _total(limit: int | None, swap: int) -> int:
 
 
 def _cpu(options: RunOptions, host: Host) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    found = _quota(options)
     if (count := value(options, "cpus", parse.cpus)) is not None:
         if count > host.processors:
             raise bad("cpus", f"this host has {host.processors} processors; write 0.01 to {host.processors}")
@@ -81,14 +91,29 @@ def _cpu(options: RunOptions, host: Host) -> dict[str, Any]:
     return found
 
 
+def _quota(options: RunOptions) -> dict[str, Any]:
+    """--cpu-period and --cpu-quota, which say the same as --cpus."""
+    given = [name for name in ("cpu_period", "cpu_quota") if options.get(name) is not None]
+    if given and options.get("cpus") is not None:
+        raise bad(given[0], "--cpus says the same in other words; leave one of the two out")
+    found: dict[str, Any] = {}
+    if (period := value(options, "cpu_period", parse.cpu_period)) is not None:
+        found["period"] = period
+    if (quota := value(options, "cpu_quota", parse.cpu_quota)) is not None:
+        found["quota"] = quota
+    return found
+
+
 def _online(cpus: str, processors: int) -> str:
     if max(int(part.rpartition("-")[2]) for part in cpus.split(",")) >= processors:
         raise bad("cpuset_cpus", f"{cpus!r}: this host's processors are 0 to {processors - 1}; write --cpuset-cpus 0")
     return cpus
 
 
-def _block(options: RunOptions, host: Host) -> dict[str, list[dict[str, int]]]:
-    found: dict[str, list[dict[str, int]]] = {}
+def _block(options: RunOptions, host: Host) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if (weight := value(options, "blkio_weight", parse.block_weight)) is not None:
+        found["weight"] = weight
     for name, (key, parser) in _THROTTLES.items():
         for device, rate in values(options, name, parser):
             node = host.node(device)
@@ -139,7 +164,7 @@ def devices(options: RunOptions, host: Host) -> tuple[list[dict[str, Any]], list
             nodes.append(node)
             numbers = {"major": node["major"], "minor": node["minor"]}
             rules.append({"allow": True, "type": node["type"], **numbers, "access": asked.access})
-    return nodes, rules
+    return nodes, rules + values(options, "device_cgroup_rule", parse.device_rule)
 
 
 def _expand(asked: parse.Device, host: Host) -> list[tuple[str, str]]:

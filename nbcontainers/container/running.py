@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from nbcontainers.container import defaults, mounts, names, networking, parse, spec, store, users
+from nbcontainers.container import (
+    attaching,
+    defaults,
+    mounting,
+    mounts,
+    names,
+    networking,
+    parse,
+    service,
+    spec,
+    store,
+    users,
+)
 from nbcontainers.container.container import Container, Kept
 from nbcontainers.container.host import this_host
-from nbcontainers.container.options import RunOptions, check_names, texts, value
+from nbcontainers.container.options import RunOptions, bad, check_names, texts, value
+from nbcontainers.container.selection import each
 from nbcontainers.container.session import Session, Streams, to_sys
 from nbcontainers.engine import Engine
 from nbcontainers.errors import CreateFailed, InvalidArgument, InvalidState
@@ -34,6 +48,7 @@ class Made(NamedTuple):
 def run(
     engine: Engine, image: str, command: Sequence[str], options: RunOptions, streams: Streams, *, raise_error: bool
 ) -> Container:
+    streams = _streams(options, streams)
     made = _make(engine, image, command, options, streams)
     try:
         session = _open(made, attach=not options.get("detach"), fresh=True, streams=streams)
@@ -49,17 +64,36 @@ def run(
     return _result(made, ended, kept, session.last_words, raise_error=raise_error)
 
 
+def _streams(options: RunOptions, streams: Streams) -> Streams:
+    """What `-a`, --detach-keys and --sig-proxy make of them."""
+    names = texts("attach", options.get("attach"))
+    if names and options.get("detach"):
+        raise bad("attach", "a container that is left alone has no streams of ours; leave -a or -d out")
+    streams = streams.only([name.lower() for name in names]) if names else streams
+    keys = detach_keys(options.get("detach_keys")) if options.get("tty") else b""
+    return streams._replace(keys=keys, proxy=options.get("sig_proxy", True))
+
+
+def detach_keys(given: str | None) -> bytes:
+    """Of --detach-keys, or ctrl-p and ctrl-q. Raises InvalidArgument."""
+    try:
+        return parse.key_codes(defaults.DETACH_KEYS if given is None else given)
+    except ValueError as error:
+        raise bad("detach_keys", str(error)) from None
+
+
 def create(engine: Engine, image: str, command: Sequence[str], options: RunOptions) -> Container:
     return _make(engine, image, command, options, Streams()).container
 
 
 def start(container: Container, streams: Streams, *, attach: bool, raise_error: bool) -> Container:
-    """Start what was created or has ended. Raises InvalidState while it runs."""
+    """Start what was created or has ended; one that runs is fine, and may be attached to."""
     streams.check()
-    status = container.status
+    status, name = container.status, container.name
+    if status == "running":
+        return attaching.attach(container, streams, raise_error=raise_error) if attach else container
     if status not in ("created", "exited"):
-        hint = "type system prune to tidy it up first" if status == "dead" else ""
-        raise InvalidState(f"cannot start container {container.name}: it is {status}", hint=hint, status=status)
+        raise InvalidState(f"cannot start container {name}: it is {status}", hint=_START[status](name), status=status)
     made = Made(container, dict(container.record))
     with _open(made, attach=attach, fresh=False, streams=streams) as session:
         try:
@@ -67,6 +101,23 @@ def start(container: Container, streams: Streams, *, attach: bool, raise_error: 
         except CreateFailed as error:
             return _not_started(error, made, raise_error=raise_error)
     return _result(made, ended, kept, session.last_words, raise_error=raise_error)
+
+
+def start_all(
+    containers: Sequence[Container], streams: Streams, *, attach: bool, raise_error: bool
+) -> Container | list[Container]:
+    """One gives its handle, several a list; only one can be attached to."""
+    if attach and len(containers) > 1:
+        raise bad("attach", f"{len(containers)} containers cannot be attached to at once; start them without it")
+    started = each(containers, lambda one: start(one, streams, attach=attach, raise_error=raise_error))
+    return started[0] if len(started) == 1 else started
+
+
+_START: dict[str, Callable[[str], str]] = {
+    "paused": lambda name: f"container unpause {name} lets it go on",
+    "restarting": lambda name: f"it starts by itself; container restart {name} does it at once",
+    "dead": lambda name: "type system prune to tidy it up first",
+}
 
 
 def _make(engine: Engine, image: str, command: Sequence[str], options: RunOptions, streams: Streams) -> Made:
@@ -85,8 +136,9 @@ def _write(engine: Engine, image: str, command: Sequence[str], options: RunOptio
     found = images.resolve(engine, image)
     config: Mapping[str, Any] = found.config.get("config") or {}
     id, host = store.new_id(), this_host(engine.rootless)
-    volumes = f"{engine.root}/volumes"
-    asked = mounts.asked(options, config.get("Volumes") or (), volumes, id, host)
+    volumes, others = f"{engine.root}/volumes", mounting.of_others(engine, options)
+    asked = mounts.asked(options, config.get("Volumes") or (), volumes, id, host, others=others)
+    asked = mounting.placed(engine, id, asked)
     spec.arguments(options, command, config)
     net = networking.plan(engine, options, config, id)
     options = {**options, "network": [net.namespace]}
@@ -106,12 +158,32 @@ def _write(engine: Engine, image: str, command: Sequence[str], options: RunOptio
         document["process"]["consoleSize"] = streams.console_size()
     if name and options.get("replace"):
         _replace(engine, name)
-    for mounted in asked:
-        if mounted.volume:
-            store.make_volume(engine, mounted.volume)
-    steps = [*rootfs.prepare(engine, found, engine.containers / id), *net.steps]
-    store.create(engine, record, document, steps, _texts(document, net, record))
+    with mounting.prepared(engine, asked), _cidfile(options, id):
+        own = mounting.steps(engine, id, asked, identity)
+        steps = [*rootfs.prepare(engine, found, engine.containers / id), *own, *net.steps]
+        store.create(engine, record, document, steps, _texts(document, net, record))
+    store.happened(engine, record, "create")
     return Made(Container(engine, id), record)
+
+
+@contextmanager
+def _cidfile(options: RunOptions, id: str) -> Iterator[None]:
+    """--cidfile: there while the container is being made, and kept if it was."""
+    if not (path := options.get("cidfile")):
+        yield
+        return
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        hint = f"remove it, or name another: rm {path}" if isinstance(error, FileExistsError) else ""
+        raise InvalidArgument(f"--cidfile {path}: {error.strerror}", hint=hint, option="cidfile") from None
+    try:
+        with os.fdopen(file, "w") as content:
+            content.write(id)
+        yield
+    except BaseException:
+        os.unlink(path)
+        raise
 
 
 def _free_name(engine: Engine, options: RunOptions) -> str:
@@ -160,9 +232,11 @@ def _record(
         "tty": bool(options.get("tty")),
         "stop_signal": spec.stop_signal(options, basis.image),
         "stop_timeout": defaults.STOP_TIMEOUT if timeout is None else timeout,
+        **service.record(options, basis.image),
         "hostname": document.get("hostname", ""),
         "volumes": [m.volume for m in basis.mounts if m.volume and not m.anonymous],
         "anonymous_volumes": [m.volume for m in basis.mounts if m.anonymous],
+        "mounts": [m.record for m in basis.mounts],
         "layers": layers,
         "client": os.getpid(),
     }
@@ -214,6 +288,8 @@ def _follow(session: Session, made: Made) -> tuple[dict[str, Any], tuple[bytes, 
     session.on_start = started
     try:
         ended = session.wait()
+        if session.left:
+            return ended, None
         log, metrics = (read_to_end(opened.pop(0)) for _ in range(2)) if opened else (b"", b"")
     finally:
         for descriptor in opened:

@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import IO, Any, NamedTuple
 
 from nbcontainers.errors import Error, InvalidArgument, LauncherDied
@@ -35,7 +35,7 @@ class Streams(NamedTuple):
     """Where a program's input comes from and its output goes.
 
     `tick` is called at least ten times a second; `window` gives (rows, columns) of the user's terminal when they are
-    new, else None.
+    new, else None. `keys`, typed one after the other, leave the program alone; so does an interrupt without `proxy`.
     """
 
     stdin: Source | None = None
@@ -43,6 +43,8 @@ class Streams(NamedTuple):
     stderr: Sink | None = None
     tick: Callable[[], object] | None = None
     window: Callable[[], tuple[int, int] | None] | None = None
+    keys: bytes = b""
+    proxy: bool = True
 
     def console_size(self) -> dict[str, int]:
         """`process.consoleSize` of the runtime-spec: the user's terminal's, or the one of a VT100."""
@@ -58,6 +60,14 @@ class Streams(NamedTuple):
             if not (sink is None or callable(sink)):
                 hint = "give a function that takes bytes, such as a list's append"
                 raise InvalidArgument(f"{name}={sink!r} cannot be called", hint=hint)
+
+    def only(self, names: Collection[str]) -> Streams:
+        """With `run -a`: what is not among stdin, stdout, stderr is not ours."""
+        return self._replace(
+            stdin=self.stdin if "stdin" in names else None,
+            stdout=self.stdout if "stdout" in names else _drop,
+            stderr=self.stderr if "stderr" in names else _drop,
+        )
 
     def unheard(self) -> Streams:
         """The same without output: what a program writes before it is left alone is in its log."""
@@ -94,11 +104,12 @@ class Session:
             protocol.STDERR: streams.stderr or to_sys("stderr"),
         }
         self.frames = protocol.Frames()
-        self.input = Input(streams.stdin)
+        self.input = Input(streams.stdin, streams.keys)
         self.outgoing = bytearray()
         self.started: Document = {}
         self.ended: Document | None = None
-        self.closed = False
+        self.left = False
+        """Whether we went, and the program goes on."""
         self.last_words = b""
         """The end of what came on stderr."""
 
@@ -115,15 +126,19 @@ class Session:
         return self.started
 
     def wait(self) -> Document:
-        """Until the end; returns the exit record.
+        """Until the end; returns the exit record, which is empty where we `left` before.
 
         An interrupt is passed on: SIGINT first, then SIGTERM, then SIGKILL, a step at a time or with each further
-        interrupt; then KeyboardInterrupt goes on. Raises what the monitor reported, LauncherDied if it vanished.
+        interrupt; then KeyboardInterrupt goes on. Without `Streams.proxy` it leaves the program alone. Raises what the
+        monitor reported, LauncherDied if it vanished.
         """
         try:
             return self._until_end(None)
         except KeyboardInterrupt:
-            self._stop()
+            if self.streams.proxy:
+                self._stop()
+            else:
+                self.detach()
             raise
 
     def end(self) -> None:
@@ -135,10 +150,22 @@ class Session:
         except (TimeoutError, Error):
             return  # its monitor hears that we are gone, and does the same
 
+    def accompany(self) -> Document:
+        """`wait` for a program that is not ours to end: an interrupt is passed on as it is, and waiting goes on."""
+        while True:
+            try:
+                return self._until_end(None)
+            except KeyboardInterrupt as interrupt:
+                if not self.streams.proxy:
+                    self.detach()
+                    raise
+                self.signal(interrupt.args[0] if interrupt.args else signal.SIGINT)
+
     def detach(self) -> None:
         """Leave the program running without us."""
         self.send(protocol.DETACH)
         self._flush()
+        self.left = True
 
     def signal(self, number: int) -> None:
         self.send(protocol.KILL, json.dumps({"signal": int(number)}).encode())
@@ -155,11 +182,11 @@ class Session:
         self.sinks[protocol.STDERR](f"[nbcontainers] {text}\n".encode())
 
     def _until_end(self, deadline: float | None) -> Document:
-        while self.ended is None:
+        while self.ended is None and not self.left:
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError
             self._step(deadline)
-        return self.ended
+        return self.ended or {}
 
     def _step(self, deadline: float | None) -> None:
         """One turn of the loop: wait, move bytes both ways, act on whole frames."""
@@ -241,9 +268,16 @@ class Session:
 
 
 class Input:
-    """What goes to a program's stdin: bytes, text, or a file that is read when it has something."""
+    """What goes to a program's stdin: bytes, text, or a file that is read when it has something.
 
-    def __init__(self, source: Source | None) -> None:
+    `ends`: whether its end is the program's end of input too. `keys` typed on a file leave the program alone.
+    """
+
+    def __init__(self, source: Source | None, keys: bytes = b"") -> None:
+        self.ends = True
+        self.keys = keys
+        self.typed = 0
+        """How many of the keys have come."""
         self.data = memoryview(b"")
         self.file = -1
         self.open = source is not None
@@ -281,11 +315,31 @@ class Input:
             return
         except OSError:  # EIO: a terminal that hung up
             data = b""
-        self._give(session, data)
+        given = self._without_keys(data) if self.keys else data
+        if given or not data:
+            self._give(session, given)
+        if self.keys and self.typed == len(self.keys):
+            session.detach()
+
+    def _without_keys(self, data: bytes) -> bytes:
+        """What is input: keys held back until it is clear what they mean."""
+        given = bytearray()
+        for letter in data:
+            if letter != self.keys[self.typed]:
+                given += self.keys[: self.typed]
+                self.typed = 0
+            if letter == self.keys[self.typed]:
+                self.typed += 1
+            else:
+                given.append(letter)
+            if self.typed == len(self.keys):
+                break
+        return bytes(given)
 
     def _give(self, session: Session, data: bytes) -> None:
         if data:
             session.send(protocol.STDIN, data)
         else:
-            session.send(protocol.CLOSE_STDIN)
+            if self.ends:
+                session.send(protocol.CLOSE_STDIN)
             self.open = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from nbcontainers.advice import Advice, advise
 from nbcontainers.container import defaults, parse, resources, security
 from nbcontainers.container.host import Host
 from nbcontainers.container.mounts import Mounted
@@ -49,7 +50,7 @@ def build(options: RunOptions, command: Sequence[str], basis: Basis) -> Config:
     masked, readonly = security.masks(options, policy, basis.host)
     linux: dict[str, Any] = {
         "namespaces": _namespaces(options, basis.netns),
-        "cgroupsPath": f"/nbcontainers/{basis.id}",
+        "cgroupsPath": f"{value(options, 'cgroup_parent', parse.cgroup_parent) or '/nbcontainers'}/{basis.id}",
         "resources": limits,
         "devices": nodes,
         "maskedPaths": masked,
@@ -69,6 +70,8 @@ def build(options: RunOptions, command: Sequence[str], basis: Basis) -> Config:
     }
     if not _shares(options, "uts"):
         config["hostname"] = hostname(options, basis.id)
+        if domain := value(options, "domainname", parse.hostname):
+            config["domainname"] = domain
     return config
 
 
@@ -124,7 +127,10 @@ def stop_signal(options: RunOptions, image: Mapping[str, Any]) -> int:
 
 def labels(options: RunOptions, image: Mapping[str, Any]) -> dict[str, str]:
     """The image's labels and --label, which win."""
-    return {**(image.get("Labels") or {}), **dict(values(options, "label", parse.pair))}
+    given = dict(values(options, "label", parse.pair))
+    for lines in values(options, "label_file", parse.label_file):
+        given = dict(lines) | given
+    return {**(image.get("Labels") or {}), **given}
 
 
 def _process(
@@ -144,7 +150,18 @@ def _process(
         "capabilities": security.sets(options, identity.uid, granted),
         "rlimits": resources.rlimits(options, basis.host),
         "noNewPrivileges": policy.no_new_privileges,
+        **_oom_score(options, basis.host),
     }
+
+
+def _oom_score(options: RunOptions, host: Host) -> dict[str, int]:
+    """`process.oomScoreAdj`; below its own nobody gets without CAP_SYS_RESOURCE: proc_pid_oom_score_adj(5)."""
+    asked = value(options, "oom_score_adj", parse.oom_score)
+    if asked is None:
+        return {}
+    if asked < host.oom_score_adj and not host.raises_limits:
+        advise(Advice(f"--oom-score-adj {asked}: without CAP_SYS_RESOURCE it becomes our own, {host.oom_score_adj}"))
+    return {"oomScoreAdj": asked if host.raises_limits else max(asked, host.oom_score_adj)}
 
 
 def _shares(options: RunOptions, name: str) -> bool:
@@ -156,6 +173,8 @@ def _shares(options: RunOptions, name: str) -> bool:
 
 def _namespaces(options: RunOptions, netns: str) -> list[dict[str, str]]:
     shared = {name for name in ("pid", "ipc", "uts", "network") if _shares(options, name)}
+    if value(options, "cgroupns", parse.namespace) == "host":
+        shared.add("cgroup")
     joined = {"network": {"path": netns}} if netns else {}
     return [{"type": kind, **joined.get(kind, {})} for kind in defaults.NAMESPACES if kind not in shared]
 
@@ -242,4 +261,5 @@ def _propagates(mounted: Sequence[Mounted]) -> bool:
 
 def _annotations(options: RunOptions, image: Mapping[str, Any]) -> dict[str, str]:
     """Labels are only shown, never acted upon; they are text whatever an image says (CVE-2026-53488)."""
-    return {str(key): str(text) for key, text in labels(options, image).items()}
+    given = dict(values(options, "annotation", parse.pair))
+    return {str(key): str(text) for key, text in (labels(options, image) | given).items()}

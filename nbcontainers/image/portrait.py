@@ -18,7 +18,7 @@ from nbcontainers.image import listing
 from nbcontainers.image.image import Image, of_descriptor
 from nbcontainers.image.store import short
 from nbcontainers.oci.image import MANIFEST, descriptor
-from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, amount, plain
+from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, amount, plain, stored
 
 _BASE = "org.opencontainers.image.base"
 _BLUE, _GREY = "var(--jp-brand-color1, #4493f8)", "#8b949e"
@@ -108,7 +108,7 @@ def _facts(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _size(image: Image) -> str:
     count, size = len(image.chain_ids), image.size
     layers = f"{count} layer{'s' * (count != 1)}"
-    return f"{amount(size)} in {layers}" if size is not None else layers
+    return f"{amount(size, stored)} in {layers}" if size is not None else layers
 
 
 def _layers(image: Image) -> list[Layer]:
@@ -169,7 +169,7 @@ def _row(layer: Layer, whole: int) -> str:
 
 
 def _known(number: int | None) -> str:
-    return "?" if number is None else amount(number)
+    return "?" if number is None else amount(number, stored)
 
 
 def _cut(line: str) -> str:

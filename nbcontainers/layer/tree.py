@@ -56,8 +56,11 @@ class Tree:
         self._open.clear()
 
     def folder(self, path: bytes, *, make: bool = True) -> int:
-        """A descriptor of the folder, which stays ours. FileNotFoundError if it is missing and not to be made."""
-        descriptor = self._open.get(path)
+        """A descriptor of the folder, which stays ours. FileNotFoundError if it is missing and not to be made.
+
+        It is good while no 200 other folders are asked for: those that were not used for longest are closed.
+        """
+        descriptor = self._used(path)
         if descriptor is not None:
             return descriptor
         descriptor = self._step(path)
@@ -69,14 +72,21 @@ class Tree:
                     raise
                 descriptor = self._make(path)
         if len(self._open) >= _OPEN_FOLDERS:
-            self.close()
+            os.close(self._open.pop(next(iter(self._open))))
         self._open[path] = descriptor
+        return descriptor
+
+    def _used(self, path: bytes) -> int | None:
+        """The descriptor if it is open; it is now the last one to be closed."""
+        descriptor = self._open.pop(path, None)
+        if descriptor is not None:
+            self._open[path] = descriptor
         return descriptor
 
     def _step(self, path: bytes) -> int | None:
         """From the folder above, if that is open; None if there is no folder of that name (but a link, perhaps)."""
         above, _, name = path.rpartition(b"/")
-        parent = self._open.get(above) if above else self.root
+        parent = self._used(above) if above else self.root
         if parent is None or not name:
             return None
         try:

@@ -17,7 +17,7 @@ class Files:
     """`folder` lasts: the bundle, container.json, recipe.json, log, metrics, exit.json. `state` lives while it runs.
 
     Of container.json the monitor reads: `name`, `remove` (--rm), `interactive` (keep stdin open), `stop_signal`
-    (number), `stop_timeout` (seconds), `anonymous_volumes` (names, removed with it) and `log` ({"max_size": bytes}).
+    (number), `stop_timeout` (seconds), `anonymous_volumes` (names, removed with it) and `log` (see `log.open_log`).
     """
 
     def __init__(self, root: str, run: str, id: str) -> None:

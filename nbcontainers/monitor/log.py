@@ -3,27 +3,40 @@
 A record is at most one line of output and 16 KiB. A line that came in pieces is as many records, of which only the
 last ends in a newline. Output that is not UTF-8 is kept: such a byte becomes the escape of a lone surrogate, which
 `.encode("utf-8", "surrogateescape")` turns back (PEP 383).
+
+On disk: `log` is written to; when it is full it becomes `log.1`, what was that becomes `log.2`, and so on, `max_file`
+files in all. A file keeps its inode while it moves, and a record is never cut in two by a rotation. So whoever reads
+opens `log`, then `log.1`, … and drops an inode met twice; whoever follows reads the file they have open to its end,
+then those that are newer: the `log.N` below it, the last of which is `log`.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii
+from typing import Any
 
 from nbcontainers.monitor.files import rfc3339
 
-#: Two files of this size are kept: `log`, and `log.1` with what came before.
-MAX_SIZE = 16 << 20
+#: As long as nobody asks for more, that is all a chatty container can take of the disk.
+MAX_SIZE, MAX_FILE = 16 << 20, 2
 _MAX_RECORD = 16 << 10
 
 
 class Log:
     """Appends to `path`, and starts anew when it is full. A full disk loses records, never the container: `lost`."""
 
-    def __init__(self, path: str, max_size: int = MAX_SIZE, incomplete: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        max_size: int = MAX_SIZE,
+        incomplete: dict[str, str] | None = None,
+        max_file: int = MAX_FILE,
+    ) -> None:
         self.path = path
-        self.max_size = max_size
+        self.max_size, self.max_file = max_size, max_file
         self.lost = 0
         self._incomplete = {name: bytes.fromhex(text) for name, text in (incomplete or {}).items()}
         self._open()
@@ -47,7 +60,10 @@ class Log:
             return
         tail = f',"stream":"{stream}","time":"{rfc3339(time.time_ns())}"}}\n'
         lines = _pieces(data.decode("utf-8", "surrogateescape"))
-        self._append("".join([f'{{"log":{encode_basestring_ascii(line)}{tail}' for line in lines]).encode())
+        records = [f'{{"log":{encode_basestring_ascii(line)}{tail}' for line in lines]
+        whole = "".join(records).encode()
+        for part in [whole] if self._size + len(whole) <= self.max_size else map(str.encode, records):
+            self._append(part)
 
     def _append(self, records: bytes) -> None:
         try:
@@ -60,14 +76,34 @@ class Log:
     def _rotate(self) -> None:
         full = self._file
         if os.path.exists(self.path):  # not after a rotation that found no room for a new file
-            os.rename(self.path, f"{self.path}.1")
+            self._shift()
         self._open()
         os.close(full)
+
+    def _shift(self) -> None:
+        """Make room for a new file: each goes one on, the oldest one away."""
+        if self.max_file == 1:
+            os.unlink(self.path)
+            return
+        for number in range(self.max_file - 2, 0, -1):
+            try:
+                os.rename(f"{self.path}.{number}", f"{self.path}.{number + 1}")
+            except FileNotFoundError:
+                continue
+        os.rename(self.path, f"{self.path}.1")
 
     def close(self) -> None:
         for stream in list(self._incomplete):
             self.write(stream, b"", last=True)
         os.close(self._file)
+
+
+def open_log(folder: str, settings: Mapping[str, Any], incomplete: dict[str, str] | None = None) -> Log | None:
+    """The log that `settings` (`log` of container.json: driver, max_size in bytes, max_file) ask for; None for none."""
+    if settings.get("driver") == "none":
+        return None
+    sizes = settings.get("max_size") or MAX_SIZE, settings.get("max_file") or MAX_FILE
+    return Log(f"{folder}/log", sizes[0], incomplete, sizes[1])
 
 
 def _pieces(text: str) -> list[str]:

@@ -18,10 +18,10 @@ from nbcontainers.cgroups.cgroup import Cgroup
 from nbcontainers.cgroups.detect import from_path
 from nbcontainers.cgroups.layout import layout
 from nbcontainers.errors import InvalidState
-from nbcontainers.linux import mounts, namespaces, process, tree
-from nbcontainers.monitor import ending, leftovers, recipe
+from nbcontainers.linux import flock, mounts, namespaces, process, tree
+from nbcontainers.monitor import between, ending, leftovers, recipe, restart
 from nbcontainers.monitor.files import Document, Files, as_error, replace
-from nbcontainers.monitor.log import MAX_SIZE, Log
+from nbcontainers.monitor.log import open_log
 from nbcontainers.monitor.peers import Peer
 from nbcontainers.monitor.running import Running, Start
 from nbcontainers.monitor.sampling import open_metrics
@@ -44,13 +44,15 @@ def run(channel: int, root: str, run: str, id: str, attach: bool = True, fresh: 
         files.read("recipe.json")["steps"],
     )
     cgroup = from_path(config["linux"].get("cgroupsPath"), id, rootless=namespaces.in_user_namespace())
-    claim(files, cgroup)
-    try:
-        running = begin(files, settings, config, steps, cgroup)
-    except BaseException as error:
-        give_up(files, settings, steps, error, remove=fresh or bool(settings.get("remove")))
-        raise
+    with flock.folder_held(files.folder, shared=True):  # nobody has its files mounted to copy into them
+        claim(files, cgroup)
+        try:
+            running = begin(files, settings, config, steps, cgroup)
+        except BaseException as error:
+            give_up(files, settings, steps, error, remove=fresh or bool(settings.get("remove")))
+            raise
     running.greet(Peer(channel, owner=attach))
+    running.begin()
     running.follow()
 
 
@@ -97,20 +99,27 @@ def claim(files: Files, cgroup: Cgroup) -> None:
 
 def begin(files: Files, settings: Document, config: Document, steps: list[Step], cgroup: Cgroup) -> Running:
     """Recipe, streams, cgroup, create, start. On failure everything but the recipe and the run folder is undone."""
-    kept = recipe.perform(steps)
+    return begin_run(files, settings, config, steps, cgroup, recipe.perform(steps))
+
+
+def begin_run(
+    files: Files, settings: Document, config: Document, steps: list[Step], cgroup: Cgroup, kept: recipe.Kept,
+    history: restart.History | None = None,
+) -> Running:  # fmt: skip
+    """`begin` where the recipe is done already: the first run, or one more."""
     streams = Stdio(interactive=bool(settings.get("interactive")), console=bool(config["process"].get("terminal")))
     started_ns = time.time_ns()
     try:
         created = start(files, config, streams, cgroup)
         _drop_last_end(files)
-        log = Log(f"{files.folder}/log", (settings.get("log") or {}).get("max_size") or MAX_SIZE)
+        log = open_log(files.folder, settings.get("log") or {})
         os.close(open_metrics(f"{files.folder}/metrics"))
     except BaseException:
         streams.close()
         ending.remove_cgroup(cgroup)
         raise
     facts = Start(created.pid, created.pidfd, started_ns, time.monotonic(), created.limits, created.warnings)
-    return Running(files, config, settings, steps, cgroup, streams, log, facts, kept)
+    return Running(files, config, settings, steps, cgroup, streams, log, facts, kept, history)
 
 
 def start(files: Files, config: Document, streams: Stdio, cgroup: Cgroup) -> Created:
@@ -153,4 +162,7 @@ def give_up(files: Files, settings: Document, steps: list[Step], error: BaseExce
 
 def resume(state: dict[str, Any]) -> None:
     """Go on with a container after the monitor slept: `settle` says how. Called in a fresh interpreter."""
-    Running.wake(state).follow()
+    if "next" in state:
+        between.wake(state)
+    else:
+        Running.wake(state).follow()

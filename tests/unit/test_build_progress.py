@@ -48,7 +48,7 @@ def test_lines_bear_the_state_of_their_instruction() -> None:
     assert "|   two\n" in shown
     assert "one" not in shown
     done = progress(step("running"), step("done", seconds=1.5, size=2048, entries=4, files=3))
-    assert "✓ 2 | RUN make <x>   # 1.5 s · 3 files, 2 KiB" in card.text(done)
+    assert "✓ 2 | RUN make <x>   # 1.5 s · 3 files, 2.05 kB" in card.text(done)
     assert (done.done, done.count) == (1, 3)
 
 
@@ -143,7 +143,7 @@ def test_a_pull_is_told_while_it_lasts() -> None:
     layers = [{"digest": "sha256:1", "size": 2048}]
     one = progress({"event": "image", "verb": "pull", "reference": "base:1", "layers": layers})
     one.feed({"event": "layer", "digest": "sha256:1", "state": "downloading", "bytes": 1024})
-    assert "pulling base:1 · 1 KiB of 2 KiB" in card.heading(one)
+    assert "pulling base:1 · 1.02 kB of 2.05 kB" in card.heading(one)
     one.feed({"event": "done", "digest": "sha256:2"})
     assert "pulling" not in card.heading(one)
 

@@ -213,3 +213,59 @@ def test_detaching(monitor):
     session.channel.close()
     playing.thread.join(5)
     assert playing.got == [(b"D", b"")]
+
+
+def test_keys_typed_on_a_terminal_leave_the_program_alone(monitor):
+    it = monitor(lambda it, connection: it.read(protocol.DETACH))
+    reading, writing = os.pipe()
+    os.write(writing, b"ls\x10x\x10\x10\x11never")
+    with it.session(stdin=reading, keys=b"\x10\x11") as session:
+        assert session.wait() == {}
+        assert session.left
+    os.close(reading)
+    os.close(writing)
+    it.thread.join(5)
+    assert b"".join(payload for kind, payload in it.got if kind == protocol.STDIN) == b"ls\x10x\x10"
+    assert it.got[-1][0] == protocol.DETACH
+
+
+def test_an_interrupt_without_proxy_leaves_the_program_alone(monitor):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    it = monitor(lambda it, connection: it.read(protocol.DETACH))
+    with it.session(tick=interrupt, proxy=False) as session, pytest.raises(KeyboardInterrupt):
+        session.wait()
+    it.thread.join(5)
+    assert [kind for kind, _ in it.got] == [protocol.DETACH]
+
+
+def test_who_only_accompanies_a_program_passes_interrupts_on_and_stays(monitor):
+    def script(it, connection):
+        connection.sendall(STARTED)
+        it.read(protocol.KILL)
+        connection.sendall(ended(3))
+
+    signals = iter([KeyboardInterrupt(15)])
+
+    def interrupt():
+        if error := next(signals, None):
+            raise error
+
+    it = monitor(script)
+    with it.session(tick=interrupt) as session:
+        assert session.accompany()["exit_code"] == 3
+    assert it.got == [(protocol.KILL, b'{"signal": 15}')]
+
+
+def test_the_end_of_our_input_need_not_be_the_end_of_the_programs(monitor):
+    def script(it, connection):
+        it.read(protocol.STDIN)
+        connection.sendall(STARTED + ended())
+
+    it = monitor(script)
+    with it.session(stdin=b"a line\n") as session:
+        session.input.ends = False
+        session.wait()
+    it.thread.join(5)
+    assert it.got == [(protocol.STDIN, b"a line\n")]

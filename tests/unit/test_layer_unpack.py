@@ -210,6 +210,14 @@ def test_hard_links(box: Path) -> None:
     assert {path.stat().st_ino for path in map(found.joinpath, ("d/a", "b", "c", "e"))} == {(found / "b").stat().st_ino}
 
 
+def test_hard_links_between_more_folders_than_are_kept_open(box: Path) -> None:
+    """Finding the target must not close the folder that the link is made in."""
+    for count in range(508, 518):
+        folders = [t.file(f"d{number}/a", str(number).encode()) for number in range(count)]
+        found = unpack(box, *folders, t.hardlink("new/b", "d0/a"), t.hardlink("d1/b", "d2/a"))
+        assert ((found / "new/b").read_bytes(), (found / "d1/b").read_bytes()) == (b"0", b"2"), count
+
+
 @pytest.mark.parametrize("target", ["missing", "../../canary", "../outside", "d", "", "self"])
 def test_hard_links_to_nothing(box: Path, target: str) -> None:
     message = refused(box, t.folder("d"), t.hardlink("self", target or "."))

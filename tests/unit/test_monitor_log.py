@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nbcontainers.monitor.log import Log, cut_off
+from nbcontainers.monitor.log import Log, cut_off, open_log
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -71,6 +71,46 @@ def test_two_files_of_bounded_size_are_kept(tmp_path: Path) -> None:
     first = int(joined.split()[1])
     assert joined == b"".join(f"line {number}\n".encode() for number in range(first, 1000))
     assert not (tmp_path / "log.2").exists()
+
+
+@pytest.mark.parametrize("max_file", [1, 2, 3, 5])
+def test_as_many_files_as_asked_for_and_no_line_lost_or_doubled(tmp_path: Path, max_file: int) -> None:
+    log = open_log(str(tmp_path), {"max_size": 5_000, "max_file": max_file})
+    assert log
+    for number in range(0, 900, 3):
+        log.write("stdout", b"".join(f"line {number + more}\n".encode() for more in range(3)))
+    log.close()
+    names = ["log", *(f"log.{number}" for number in range(1, max_file))]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    assert all(0 < os.path.getsize(tmp_path / name) <= 5_000 for name in names)
+    joined = b"".join(content(tmp_path / name) for name in reversed(names))
+    first = int(joined.split()[1])
+    assert joined == b"".join(f"line {number}\n".encode() for number in range(first, 900))
+
+
+def test_much_at_once_keeps_to_the_size(tmp_path: Path) -> None:
+    log = Log(str(tmp_path / "log"), 1_000, max_file=4)
+    log.write("stdout", b"".join(b"%d\n" % number for number in range(1000)))
+    log.close()
+    assert [os.path.getsize(tmp_path / name) <= 1_000 for name in ("log", "log.1", "log.2", "log.3")] == [True] * 4
+    assert content(tmp_path / "log").endswith(b"999\n")
+
+
+def test_a_reader_that_follows_by_inode_misses_nothing(tmp_path: Path) -> None:
+    log = Log(str(tmp_path / "log"), 2_000, max_file=3)
+    with open(tmp_path / "log", "rb") as file:
+        for number in range(30):
+            log.write("stdout", b"line %d\n" % number)
+        ours = file.read()
+    assert os.stat(tmp_path / "log").st_ino != os.stat(tmp_path / "log.1").st_ino
+    rest = b"".join((tmp_path / name).read_bytes() for name in ("log.1", "log"))
+    assert (ours + rest.removeprefix(ours)).count(b"\n") == 30
+    log.close()
+
+
+def test_no_log_is_kept_where_none_is_wanted(tmp_path: Path) -> None:
+    assert open_log(str(tmp_path), {"driver": "none"}) is None
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_loses_records_not_the_container() -> None:
