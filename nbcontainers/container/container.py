@@ -94,8 +94,8 @@ class Container:
 
     @property
     def status(self) -> str:
-        """`created`, `running`, `paused`, `exited`, `restarting` (its policy starts it again in a moment), or `dead`: its
-        monitor was killed (`system prune` tidies up)."""
+        """`created`, `running`, `paused`, `stopping` (its program has ended, its monitor tidies), `exited`, `restarting`
+        (its policy starts it again in a moment), or `dead`: its monitor was killed (`system prune` tidies up)."""
         return "exited" if self.kept else status(self.engine, self.id)
 
     @property
@@ -415,6 +415,8 @@ def status(engine: Engine, id: str) -> str:
         return "restarting"
     if ended:
         return "exited"
+    if state and store.alive(monitor):
+        return "stopping"
     if store.alive(monitor) or not (state or monitor):
         return "created"
     return "dead" if not store.read(engine, id, "exit.json") else "exited"  # it may just have written it

@@ -17,7 +17,7 @@ from nbcontainers.errors import InvalidArgument
 Record = Mapping[str, Any]
 Test = Callable[[Container, Record], bool]
 
-STATES = ("created", "running", "paused", "restarting", "exited", "dead")
+STATES = ("created", "running", "paused", "stopping", "restarting", "exited", "dead")
 HEALTH = ("starting", "healthy", "unhealthy", "none")
 _ALL_MUST_HOLD = ("label", "label!", "until")
 

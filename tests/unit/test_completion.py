@@ -78,7 +78,7 @@ def test_a_later_line_of_a_cell_completes(shell: InteractiveShell) -> None:
 
 
 def test_options_and_nothing_of_python(shell: InteractiveShell) -> None:
-    assert complete(shell, "%container run --memory-s") == ["%container run --memory-swap"]
+    assert complete(shell, "%container run --memory-res") == ["%container run --memory-reservation"]
     found = complete(shell, "%container run -d --")
     assert "%container run -d --name" in found
     assert all(text.startswith("%container run -d --") for text in found)
@@ -136,8 +136,8 @@ def test_a_command_is_left_alone(shell: InteractiveShell) -> None:
 
 
 def test_a_continued_line(shell: InteractiveShell) -> None:
-    text = "%container run -d \\\n   --memory-s"
-    assert complete(shell, text) == ["%container run -d \\\n   --memory-swap"]
+    text = "%container run -d \\\n   --memory-res"
+    assert complete(shell, text) == ["%container run -d \\\n   --memory-reservation"]
 
 
 def test_an_unknown_verb_offers_nothing(shell: InteractiveShell) -> None:
