@@ -31,7 +31,7 @@ from nbcontainers.dockerfile.source import Source
 from nbcontainers.dockerfile.stages import Input, Planned
 from nbcontainers.engine import Engine
 from nbcontainers.errors import BuildError, Error, NotFound
-from nbcontainers.image import kept, layout, lease, removal, rootfs, scratch, store, wanted
+from nbcontainers.image import kept, layout, lease, removal, rootfs, scratch, store, wanted, work
 from nbcontainers.image.image import Image
 from nbcontainers.image.kept import Kept
 from nbcontainers.launcher import client
@@ -45,6 +45,7 @@ _CHILDREN = (
     "nbcontainers.image.making",
     "nbcontainers.builder.copying",
     "nbcontainers.builder.mounting",
+    "isal.isal_zlib",  # a millisecond or two of every layer
 )
 """What processes of the launcher need; imported there once."""
 FAILED = "localhost/failed-build:latest"
@@ -122,7 +123,7 @@ class Build:
         self.settings = Settings(request.options, request.secrets, request.agents)
 
     def run(self, names: Sequence[str]) -> Image:
-        client.preload(*_CHILDREN)
+        client.preload(*(path for path in work.codec_paths() if "," not in path), *_CHILDREN)
         self._announce()
         for planned in self.plan.stages:
             self._find_images(planned)
