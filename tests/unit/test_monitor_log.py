@@ -102,7 +102,12 @@ def test_who_follows_through_many_rotations_misses_and_doubles_nothing(tmp_path:
     log = open_log(str(tmp_path), {"max_size": 2_000, "max_file": 120})
     assert log
     tail, seen = Tail(log.path), []
-    writing = threading.Thread(target=lambda: [log.write("stdout", b"line %d\n" % n) for n in range(2500)])
+
+    def write() -> None:
+        for n in range(2500):
+            log.write("stdout", b"line %d\n" % n)
+
+    writing = threading.Thread(target=write)
     writing.start()
     seen += tail.first()
     while writing.is_alive():
