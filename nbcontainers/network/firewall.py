@@ -43,6 +43,8 @@ from nbcontainers.network.nftables import (
 )  # fmt: skip
 
 TABLE = "nbcontainers"
+LOOPBACK6 = "::1"
+"""What is sent to it never leaves the host, whatever a rule says: `forwarder` carries it."""
 
 _PREROUTING, _FORWARD, _OUTPUT, _POSTROUTING = 0, 2, 3, 4
 _CHAINS = (
@@ -162,6 +164,8 @@ def publish(forwards: Sequence[Forward]) -> None:
 def _by_set(forwards: Sequence[Forward]) -> Entries:
     found: Entries = {}
     for one in forwards:
+        if one.host == LOOPBACK6:
+            continue
         for name, element in ((one.map, one.element), one.loop):
             if element not in found.setdefault(name, []):
                 found[name].append(element)

@@ -220,9 +220,22 @@ def test_ipv6(machine: Machine) -> None:
     address = six.addresses["six"][1]
     assert ask(address, 80).startswith("web ")
     assert ask("2001:db8::1", 8080).startswith("web ")
+    assert ask("::1", 8080) == f"web {network.inspect('six')[0]['IPAM']['Config'][1]['Gateway']}"
     assert client(ASK, address, 80, network="six").startswith("web ")
     wanted = f"{address[:-1]}abc"
     assert wanted in sh("ip addr show eth0", network="six", ip6=wanted)
+
+
+def test_the_loopback_of_ipv6(ours: Any) -> None:
+    """Also where the container has IPv4 alone; the process that carries it goes with the container."""
+    web = serve("web", publish=["[::1]:8080:80", "[::1]:7001:7000/udp"])
+    gateway = network.inspect("nbcontainers")[0]["IPAM"]["Config"][0]["Gateway"]
+    assert ask("::1", 8080) == f"web {gateway}"
+    with pytest.raises(ConnectionRefusedError):
+        ask("127.0.0.1", 8080)
+    (carrier,) = json.loads(Path(ours.run, web.id, "network.json").read_text())["processes"]
+    web.rm(force=True)
+    assert not Path(f"/proc/{carrier['pid']}").exists()
 
 
 def test_addresses_asked_for(ours: Any) -> None:
