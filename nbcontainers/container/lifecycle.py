@@ -212,15 +212,16 @@ def _stopping(container: Container, timeout: int | None, signal: int | None) -> 
             if container.status == "paused":
                 _thaw(container)
             _send(init, number)
+            store.happened(container.engine, record, "kill", signal=number)
             deadline = 0.0 if drops(state["pid"], number) else deadline
         yield name
         if runs and not _ended(init, max(0.0, deadline - time.monotonic()) * 1000):
             _send(init, signals.SIGKILL)
             _thaw(container)
+            store.happened(container.engine, record, "kill", signal=int(signals.SIGKILL))
         if monitor >= 0:
             _ended(monitor, _PATIENCE * 1000)
-    if runs:
-        store.happened(container.engine, record, "stop")
+            store.happened(container.engine, record, "stop")
     yield name
 
 
