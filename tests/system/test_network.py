@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from nbcontainers import container, network, system
+from nbcontainers import container, network, system, volume
 from nbcontainers.errors import CreateFailed, Error, InvalidArgument, InvalidState, NameInUse, NotFound
 from nbcontainers.monitor.files import Files
 from nbcontainers.network import foreign
@@ -441,16 +441,18 @@ def test_names_are_answered_by_a_monitor_that_sleeps(ours: Any) -> None:
 
 
 def test_rounds_of_create_kill_and_remove(ours: Any) -> None:
-    """Seeded; 1,000 rounds with NBCONTAINERS_ROUNDS=1000."""
+    """Networks, ports and volumes. Seeded; 1,000 rounds with NBCONTAINERS_ROUNDS=1000."""
     from random import Random
 
     random = Random(5)
-    names = [network.create(f"net{number}").name for number in range(3)]
+    names = [network.create(f"net{number}", ipv6=number == 0).name for number in range(3)]
+    mounts = Path("/proc/self/mountinfo").read_text()
     for _ in range(int(os.environ.get("NBCONTAINERS_ROUNDS", "15"))):
         port = f"{random.randint(8000, 8003)}:80"
         chosen = random.sample(names, random.randint(1, 2))
+        kept = random.choice([f"vol{random.randint(0, 3)}:/data", "/data"])
         try:
-            made = container.run("mini", "sleep", "60", network=chosen, publish=port, detach=True)
+            made = container.run("mini", "sleep", "60", network=chosen, publish=port, detach=True, volume=kept)
         except CreateFailed as error:
             assert "is taken by container" in str(error)  # noqa: PT017
             made = None
@@ -461,9 +463,17 @@ def test_rounds_of_create_kill_and_remove(ours: Any) -> None:
         assert made is None or made.id
     system.prune(containers=True)
     for row in container.ps(all=True):
-        container.rm(str(row["id"]), force=True)
+        container.rm(str(row["id"]), force=True, volumes=True)
     assert network.prune()
     assert networked.settled(set()) == set()
+    assert list(Path(ours.root).glob("networks/*/leases/*")) == []
+    assert [name for name in os.listdir(ours.run) if len(name) == 64] == []
+    assert Path("/proc/self/mountinfo").read_text() == mounts
+    assert {str(row["name"]) for row in volume.ls(filter=["anonymous=false"])} <= {
+        f"vol{number}" for number in range(4)
+    }
+    volume.prune(all=True)
+    assert list(volume.ls()) == []
 
 
 def _end(engine: Any, id: str, how: str, names: list[str]) -> None:
