@@ -102,6 +102,7 @@ def update(engine: Engine, why: str = "") -> Generator[list[Descriptor]]:
             document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
             with moved.recording(engine, before, manifests, why):
                 write(engine, engine.images / "index.json", [encode(document)])
+            moved.tell(engine, before, manifests, why)
 
 
 def make(engine: Engine) -> None:
