@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nbcontainers.container import endpoints, health, listing, selection, store
+from nbcontainers.container import endpoints, health, listing, selection, store, usage
 from nbcontainers.container.container import Container
 from nbcontainers.engine import Engine
 from nbcontainers.errors import NotFound
-from nbcontainers.monitor import restart
 
 Document = dict[str, Any]
 _NEVER = "0001-01-01T00:00:00Z"
@@ -53,7 +52,7 @@ def inspect(container: Container, *, size: bool = False) -> Document:
         "Path": words[0] if words else "",
         "Args": words[1:],
         "State": _state(container),
-        "RestartCount": _restarts(container),
+        "RestartCount": usage.restarts(container),
         "Image": record.get("image_digest", ""),
         "ImageName": record["image"],
         "LogPath": f"{folder}/log",
@@ -94,12 +93,6 @@ def _state(container: Container) -> Document:
             "Log": [{name: one[key] for name, key in _CHECK.items()} for one in well.get("log", ())],
         }  # fmt: skip
     return found
-
-
-def _restarts(container: Container) -> int:
-    """How often its restart policy started it again since somebody did."""
-    ended = container.ended.get("restart_count")
-    return int(ended or store.state(container.engine, container.id, restart.COUNT).get("restarts", 0))
 
 
 def _config(record: Mapping[str, Any], process: Mapping[str, Any]) -> Document:
