@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -480,7 +481,8 @@ def _end(engine: Any, id: str, how: str, names: list[str]) -> None:
     if how == "rm":
         container.rm(id, force=True)
     elif how == "kill":
-        container.kill(id)
+        with contextlib.suppress(InvalidState):  # it is stopping already
+            container.kill(id)
     elif how == "disconnect":
         try:
             network.disconnect(names[0], id)
