@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from nbcontainers import container, network, system, volume
-from nbcontainers.errors import CreateFailed, Error, InvalidArgument, InvalidState, NameInUse, NotFound
+from nbcontainers.errors import CreateFailed, Error, HostNotCapable, InvalidArgument, InvalidState, NameInUse, NotFound
 from nbcontainers.monitor.files import Files
 from nbcontainers.network import foreign
 from tests import networked
@@ -225,6 +225,23 @@ def test_ipv6(machine: Machine) -> None:
     assert client(ASK, address, 80, network="six").startswith("web ")
     wanted = f"{address[:-1]}abc"
     assert wanted in sh("ip addr show eth0", network="six", ip6=wanted)
+
+
+def test_ipv6_where_the_host_has_it_off(ours: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Switched off for every interface it is switched on for ours; a kernel without it is told."""
+    for name in ("all", "default"):
+        Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1")
+    network.create("six", ipv6=True)
+    six = serve("web", network="six")
+    assert ask(six.addresses["six"][1], 80).startswith("web ")
+    from nbcontainers.network import creation
+
+    monkeypatch.setattr(creation, "_IPV6", "/nowhere")
+    with pytest.raises(HostNotCapable, match="this kernel has no IPv6"):
+        creation.create(
+            str(ours.root), "bad", driver="bridge", subnets=[], gateways=[], ranges=[], ipv6=True, internal=False,
+            parent="", mode="", mtu=0, labels={},
+        )  # fmt: skip
 
 
 def test_the_loopback_of_ipv6(ours: Any) -> None:
