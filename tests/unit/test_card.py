@@ -116,7 +116,7 @@ class Checker(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         assert tag in {"div", "span", "b", "code", "table", "tbody", "tr", "td"}
-        assert {name for name, _ in attributes} <= {"style", "title", "aria-hidden"}
+        assert {name for name, _ in attributes} <= {"style", "title", "aria-hidden", "class"}
         self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
