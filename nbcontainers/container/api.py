@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from nbcontainers.container import parse
 from nbcontainers.container.container import Container, find
+from nbcontainers.container.defaults import DETACH_KEYS
 from nbcontainers.container.options import (
     RUNNING,
     Condition,
@@ -127,7 +128,7 @@ def start(
     attach: Annotated[bool, Option("-a", help="show its output and wait for its end")] = False,
     interactive: Annotated[bool, Option("-i", help="give it our input")] = False,
     sig_proxy: SigProxy = True,
-    detach_keys: DetachKeys | None = None,
+    detach_keys: DetachKeys = DETACH_KEYS,
     stdin: Source | None = None,
     stdout: Sink | None = None,
     stderr: Sink | None = None,
@@ -152,7 +153,7 @@ def attach(
     *,
     no_stdin: Annotated[bool, Option(help="only its output")] = False,
     sig_proxy: SigProxy = True,
-    detach_keys: DetachKeys | None = None,
+    detach_keys: DetachKeys = DETACH_KEYS,
     stdin: Source | None = None,
     stdout: Sink | None = None,
     stderr: Sink | None = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -111,8 +110,7 @@ def add(fds: list[int], place: dict[str, Any], file: str) -> Layer:
         finally:
             os.close(root)
         _refuse_archive(folder / "fs", file)
-        (folder / "layer.json").write_text(json.dumps(facts))
-        making.take_place(engine, folder, diff_id.rpartition(":")[2])
+        making.take_place(engine, folder, diff_id.rpartition(":")[2], facts)
     return {"descriptor": descriptor(LAYER_BY_CODEC.get(kind, LAYER), *stored), "diff_id": diff_id}
 
 

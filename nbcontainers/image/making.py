@@ -7,7 +7,6 @@ the next sweep removes.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -93,8 +92,7 @@ def _add(
             facts = layer.finish(below) | {"diff_id": made.diff_id}
         finally:
             os.close(root)
-        (folder / "layer.json").write_text(json.dumps(facts))
-        take_place(engine, folder, chain_ids([*diff_ids, made.diff_id])[-1].rpartition(":")[2])
+        take_place(engine, folder, chain_ids([*diff_ids, made.diff_id])[-1].rpartition(":")[2], facts)
     digest, size = made.stored
     facts = made.facts
     return {
@@ -116,10 +114,10 @@ def partial(snapshots: Path) -> Generator[Path]:
         yield folder
 
 
-def take_place(engine: Engine, folder: Path, chain_id: str) -> None:
+def take_place(engine: Engine, folder: Path, chain_id: str, facts: dict[str, Any]) -> None:
     """Become the snapshot of that ChainID, unless it is there already."""
     place = engine.snapshots / chain_id
     with ExitStack() as stack:
         if hold(stack, engine.snapshots, chain_id):
-            folder.rename(place)
+            snapshot.publish(folder, place, facts)
         lease.claim(engine, [place])

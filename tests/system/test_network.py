@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from nbcontainers import container, network, system
-from nbcontainers.errors import CreateFailed, Error, InvalidArgument, InvalidState, NameInUse, NotFound
+from nbcontainers import container, network, system, volume
+from nbcontainers.errors import CreateFailed, Error, HostNotCapable, InvalidArgument, InvalidState, NameInUse, NotFound
 from nbcontainers.monitor.files import Files
 from nbcontainers.network import foreign
 from tests import networked
@@ -220,9 +221,39 @@ def test_ipv6(machine: Machine) -> None:
     address = six.addresses["six"][1]
     assert ask(address, 80).startswith("web ")
     assert ask("2001:db8::1", 8080).startswith("web ")
+    assert ask("::1", 8080) == f"web {network.inspect('six')[0]['IPAM']['Config'][1]['Gateway']}"
     assert client(ASK, address, 80, network="six").startswith("web ")
     wanted = f"{address[:-1]}abc"
     assert wanted in sh("ip addr show eth0", network="six", ip6=wanted)
+
+
+def test_ipv6_where_the_host_has_it_off(ours: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Switched off for every interface it is switched on for ours; a kernel without it is told."""
+    for name in ("all", "default"):
+        Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1")
+    network.create("six", ipv6=True)
+    six = serve("web", network="six")
+    assert ask(six.addresses["six"][1], 80).startswith("web ")
+    from nbcontainers.network import creation
+
+    monkeypatch.setattr(creation, "_IPV6", "/nowhere")
+    with pytest.raises(HostNotCapable, match="this kernel has no IPv6"):
+        creation.create(
+            str(ours.root), "bad", driver="bridge", subnets=[], gateways=[], ranges=[], ipv6=True, internal=False,
+            parent="", mode="", mtu=0, labels={},
+        )  # fmt: skip
+
+
+def test_the_loopback_of_ipv6(ours: Any) -> None:
+    """Also where the container has IPv4 alone; the process that carries it goes with the container."""
+    web = serve("web", publish=["[::1]:8080:80", "[::1]:7001:7000/udp"])
+    gateway = network.inspect("nbcontainers")[0]["IPAM"]["Config"][0]["Gateway"]
+    assert ask("::1", 8080) == f"web {gateway}"
+    with pytest.raises(ConnectionRefusedError):
+        ask("127.0.0.1", 8080)
+    (carrier,) = json.loads(Path(ours.run, web.id, "network.json").read_text())["processes"]
+    web.rm(force=True)
+    assert not Path(f"/proc/{carrier['pid']}").exists()
 
 
 def test_addresses_asked_for(ours: Any) -> None:
@@ -428,16 +459,18 @@ def test_names_are_answered_by_a_monitor_that_sleeps(ours: Any) -> None:
 
 
 def test_rounds_of_create_kill_and_remove(ours: Any) -> None:
-    """Seeded; 1,000 rounds with NBCONTAINERS_ROUNDS=1000."""
+    """Networks, ports and volumes. Seeded; 1,000 rounds with NBCONTAINERS_ROUNDS=1000."""
     from random import Random
 
     random = Random(5)
-    names = [network.create(f"net{number}").name for number in range(3)]
+    names = [network.create(f"net{number}", ipv6=number == 0).name for number in range(3)]
+    mounts = Path("/proc/self/mountinfo").read_text()
     for _ in range(int(os.environ.get("NBCONTAINERS_ROUNDS", "15"))):
         port = f"{random.randint(8000, 8003)}:80"
         chosen = random.sample(names, random.randint(1, 2))
+        kept = random.choice([f"vol{random.randint(0, 3)}:/data", "/data"])
         try:
-            made = container.run("mini", "sleep", "60", network=chosen, publish=port, detach=True)
+            made = container.run("mini", "sleep", "60", network=chosen, publish=port, detach=True, volume=kept)
         except CreateFailed as error:
             assert "is taken by container" in str(error)  # noqa: PT017
             made = None
@@ -448,16 +481,25 @@ def test_rounds_of_create_kill_and_remove(ours: Any) -> None:
         assert made is None or made.id
     system.prune(containers=True)
     for row in container.ps(all=True):
-        container.rm(str(row["id"]), force=True)
+        container.rm(str(row["id"]), force=True, volumes=True)
     assert network.prune()
     assert networked.settled(set()) == set()
+    assert list(Path(ours.root).glob("networks/*/leases/*")) == []
+    assert [name for name in os.listdir(ours.run) if len(name) == 64] == []
+    assert Path("/proc/self/mountinfo").read_text() == mounts
+    assert {str(row["name"]) for row in volume.ls(filter=["anonymous=false"])} <= {
+        f"vol{number}" for number in range(4)
+    }
+    volume.prune(all=True)
+    assert list(volume.ls()) == []
 
 
 def _end(engine: Any, id: str, how: str, names: list[str]) -> None:
     if how == "rm":
         container.rm(id, force=True)
     elif how == "kill":
-        container.kill(id)
+        with contextlib.suppress(InvalidState):  # it is stopping already
+            container.kill(id)
     elif how == "disconnect":
         try:
             network.disconnect(names[0], id)
