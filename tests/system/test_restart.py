@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from nbcontainers.container import store
+from nbcontainers.container import api, store
 from nbcontainers.engine import Engine
 from nbcontainers.launcher import client
 from nbcontainers.monitor import events, protocol, restart
@@ -145,6 +145,28 @@ def test_one_that_cannot_be_started_again_ends_and_says_why(engine: Engine) -> N
     found = ended(engine, id)
     assert (found["exit_code"], found["reason"]) == (127, "error")
     assert "sh" in found["error"]["message"]
+
+
+def test_after_the_machine_s_start_those_that_should_run_are_started(engine: Engine, tmp_path: Path) -> None:
+    """As a unit of systemd does it, and podman-restart.service."""
+    name = tmp_path.name
+    for policy in ("no", "on-failure", "always", "unless-stopped"):
+        api.run("mini", "sleep", "1000", name=f"{name}.{policy}", restart=policy, detach=True, label={"boot": name})
+    api.run(
+        "mini", "sleep", "1000", name=f"{name}.stopped", restart="unless-stopped", detach=True, label={"boot": name}
+    )
+    api.stop(f"{name}.stopped", time=0)
+    for row in api.ps(filter=[f"label=boot={name}"]):  # power off
+        monitor = store.state(engine, row["id"], "monitor.json")
+        os.kill(monitor["pid"], signal.SIGKILL)
+        wait_for(lambda monitor=monitor: not store.alive(monitor))
+    system.prune()
+    assert len(api.ps(filter=[f"label=boot={name}"])) == 0
+    api.start(all=True, filter=[f"label=boot={name}", "should-start-on-boot=true"])
+    running = {row["name"].rpartition(".")[2] for row in api.ps(filter=[f"label=boot={name}"])}
+    assert running == {"always", "unless-stopped"}
+    chosen = api.ps(all=True, filter=[f"label=boot={name}", "restart-policy=unless-stopped"])
+    assert {row["name"].rpartition(".")[2] for row in chosen} == {"unless-stopped", "stopped"}
 
 
 def test_a_terminated_monitor_does_not_start_it_again(engine: Engine) -> None:
