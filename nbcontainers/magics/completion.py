@@ -106,6 +106,9 @@ class Matcher:
         elif parameter.complete == "path":
             yield from _paths(typed)
             yield from _starting(typed, _named("volume")) if parameter.name == "volume" else ()
+        elif parameter.complete == "copy":
+            yield from _starting(typed, ((f"{name}:", kind) for name, kind in _containers()))
+            yield from _paths(typed)
         elif parameter.complete == "transport":
             yield from _of_transports(typed)
             yield from _starting(typed, _named("image"))
@@ -189,7 +192,7 @@ def _containers() -> Found:
 
 
 def _volumes() -> Found:
-    return [(name, "volume") for name in _folder("volumes")]
+    return [(name, "volume") for name in _folder("volumes") if not name.startswith(".")]
 
 
 def _networks() -> Found:

@@ -97,6 +97,8 @@ def test_what_stands_beside_a_word_is_its_type(shell: InteractiveShell, stored: 
     assert kinds(shell, "%container ru")["run"] == "verb"
     assert kinds(shell, "%container run ap") == {"app:1": "image"}
     assert kinds(shell, "%container kill -s QU") == {"QUIT": "signal"}
+    assert kinds(shell, "%container cp we") == {"web:": "container"}
+    assert kinds(shell, "%volume rm da") == {"data": "volume"}
 
 
 def test_registries_repositories_and_transports(shell: InteractiveShell, stored: Engine, tmp_path: Path) -> None:
