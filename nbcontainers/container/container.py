@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from nbcontainers.container import store
-from nbcontainers.engine import Engine
+from nbcontainers.engine import Engine, default_engine
 from nbcontainers.errors import InvalidArgument, NotFound
 
 if TYPE_CHECKING:
@@ -390,6 +390,11 @@ class Container:
             return card(self).bundle()
         except NotFound:
             return {"text/plain": repr(self)}
+
+
+def get(container: str | Container, *, engine: Engine | None = None) -> Container:
+    """The handle of a container, whoever started it: by its name, its id or the beginning of that. Raises NotFound."""
+    return find(engine or default_engine(), container)
 
 
 def find(engine: Engine, container: str | Container) -> Container:
