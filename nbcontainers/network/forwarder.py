@@ -31,6 +31,7 @@ def start(files: Files, pairs: Sequence[tuple[Forward, socket.socket]]) -> None:
     """Carry what comes in at each socket: a child of the monitor's that dies with it. It is in the container's state."""
     for _, one in pairs:
         if one.type == socket.SOCK_STREAM:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # so that its old connections block no next one
             one.listen(128)
     pid = os.fork()
     if pid == 0:

@@ -57,6 +57,19 @@ def test_a_published_port_answers(serve: Any) -> None:
     assert ask("127.0.0.1", reached(web, "8000/tcp")) == f"web {gateway('nbcontainers')}"
 
 
+def test_it_starts_again_where_connections_were(serve: Any) -> None:
+    """TIME_WAIT of the port is no reason to be refused it."""
+    first = serve("web", publish="127.0.0.1::8000")
+    port = reached(first, "8000/tcp")
+    assert ask("127.0.0.1", port)
+    first.rm(force=True)
+    again = serve("again", publish=f"127.0.0.1:{port}:8000")
+    assert ask("127.0.0.1", port).startswith("again ")
+    again.stop(0)
+    again.start()
+    wait_for(lambda: not ask_in_vain(port))
+
+
 def test_udp_too(serve: Any) -> None:
     clock = serve("clock", 7000, ECHO, publish="127.0.0.1::7000/udp")
     assert ask("127.0.0.1", reached(clock, "7000/udp"), udp=True) == f"clock {gateway('nbcontainers')}"
