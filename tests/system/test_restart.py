@@ -14,6 +14,7 @@ import pytest
 
 from nbcontainers.container import api, store
 from nbcontainers.engine import Engine
+from nbcontainers.errors import InvalidState
 from nbcontainers.launcher import client
 from nbcontainers.monitor import events, protocol, restart
 from nbcontainers.system import api as system
@@ -173,3 +174,22 @@ def test_a_terminated_monitor_does_not_start_it_again(engine: Engine) -> None:
     id, monitor = background(engine, "sleep", "1000", record=ALWAYS)
     os.kill(monitor, signal.SIGTERM)
     assert ended(engine, id)["stopped"] is True
+
+
+def test_a_log_of_its_own_size_or_none(engine: Engine, tmp_path: Path) -> None:
+    script = "n=0; while [ $n -lt 600 ]; do echo line $n; n=$((n+1)); done"
+    seen: list[bytes] = []
+    options = ["max-size=10k", "max-file=3"]
+    with api.run("mini", "sh", "-c", script, name=tmp_path.name, log_opt=options, stdout=seen.append) as one:
+        folder = engine.containers / one.id
+        assert sorted(path.name for path in folder.glob("log*")) == ["log", "log.1", "log.2"]
+        assert all(path.stat().st_size <= 10_240 for path in folder.glob("log*"))
+        found = str(api.logs(one)).splitlines()
+        assert found == [f"line {n}" for n in range(600 - len(found), 600)]
+        assert len(found) > 250
+    seen.clear()
+    with api.run("mini", "echo", "hi", name=tmp_path.name, log_driver="none", stdout=seen.append) as one:
+        assert b"".join(seen) == b"hi\n"
+        assert list((engine.containers / one.id).glob("log*")) == []
+        with pytest.raises(InvalidState, match="--log-driver none"):
+            api.logs(one)
