@@ -156,7 +156,8 @@ def _bindings(record: Mapping[str, Any]) -> Document:
     """As asked for: a port of 0 was left to us."""
     found: Document = {}
     for port in record.get("ports") or ():
-        bound = {"HostIp": port["host"], "HostPort": str(port["host_port"] or "")}
+        first, last = port["first"], port["last"]
+        bound = {"HostIp": port["host"], "HostPort": f"{first}-{last}" if first < last else str(first or "")}
         found.setdefault(f"{port['target']}/{port['protocol']}", []).append(bound)
     return found
 
