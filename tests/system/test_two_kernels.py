@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 import urllib.request
 from collections.abc import Iterator
 
 import pytest
 
+from nbcontainers.container import api as container
 from nbcontainers.engine import Engine
+from nbcontainers.errors import NotFound
 from nbcontainers.linux import process
 from nbcontainers.network import api as network
 from nbcontainers.network import store as networks
@@ -23,15 +26,27 @@ URL = f"http://127.0.0.1:{PORT}/hostname"
 
 @pytest.fixture
 def own_network() -> Iterator[None]:
-    """Root's networks are made in a namespace of the test; an ordinary user can change nobody's."""
+    """Root's networks are made in a namespace of the test; an ordinary user can change nobody's. `web` goes with it."""
     with own_host() if os.geteuid() == 0 else contextlib.nullcontext():
         yield
+        with contextlib.suppress(NotFound):
+            container.rm("web", force=True)
+        network.prune()
 
 
 def launchers(kernel: int) -> list[int]:
     """The processes that a kernel started."""
     with open(f"/proc/{kernel}/task/{kernel}/children") as file:
         return [int(pid) for pid in file.read().split()]
+
+
+def fetched() -> bytes:
+    """What the service says, once it listens."""
+    for _ in range(100):
+        with contextlib.suppress(OSError):
+            return bytes(urllib.request.urlopen(URL, timeout=5).read())
+        time.sleep(0.05)
+    raise AssertionError(f"{URL} does not answer")
 
 
 @pytest.mark.slow
@@ -41,13 +56,13 @@ def test_a_service_outlives_its_kernel_and_is_found_by_another(own_network: None
         f"web = %container run -d --name web --network {networks.DEFAULT} -p {PORT}:80 mini httpd -f -v -p 80 -h /etc"
     )
     assert not made.error, made.traceback
-    before = urllib.request.urlopen(URL, timeout=5).read()
+    before = fetched()
     kernel = first.manager.provisioner.process
     started = launchers(kernel.pid)
     first.client.stop_channels()
     kernel.kill()
     wait_for(lambda: not any(process.alive(one, None) for one in started))
-    assert urllib.request.urlopen(URL, timeout=5).read() == before
+    assert fetched() == before
     kernel.wait()
     first.manager.cleanup_resources()
 
@@ -74,7 +89,6 @@ def test_a_service_outlives_its_kernel_and_is_found_by_another(own_network: None
     finally:
         removed = second.run("%container rm -f web")
         second.close()
-        network.prune()
     assert not removed.error, removed.traceback
     with pytest.raises(OSError):
         urllib.request.urlopen(URL, timeout=1)
