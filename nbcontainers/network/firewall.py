@@ -34,6 +34,7 @@ from nbcontainers.network.nftables import (
     connection,
     dnat,
     elements,
+    generation,
     lookup,
     masquerade,
     meta,
@@ -135,13 +136,23 @@ def admit(bridge: str, *, internal: bool) -> None:
 
 
 def dismiss(bridge: str, *, internal: bool) -> None:
-    """Forget a bridge. The table goes with the last one."""
+    """Forget a bridge. The table goes with the last one, if nobody brings another meanwhile."""
     socket = _netfilter()
     _delete(socket, {"same": [_pair(bridge)], "internal" if internal else "bridges": [interface(bridge)]})
-    if not elements(socket, TABLE, "same"):
-        batch = Batch(TABLE)
-        batch.delete_table()
-        _attempt(batch, socket, errno.ENOENT)
+    batch = Batch(TABLE)
+    batch.delete_table()
+    for _ in range(_TRIES):
+        seen = generation(socket)
+        if elements(socket, TABLE, "same"):
+            return
+        try:
+            batch.commit(socket, seen)
+            return
+        except OSError as error:
+            if error.errno == errno.ENOENT:  # it has gone already
+                return
+            if error.errno != errno.ERESTART:
+                raise
 
 
 def publish(forwards: Sequence[Forward]) -> None:

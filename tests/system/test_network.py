@@ -504,7 +504,8 @@ def _end(engine: Any, id: str, how: str, names: list[str]) -> None:
         try:
             network.disconnect(names[0], id)
         except InvalidState:
-            network.connect(names[0], id)
+            with contextlib.suppress(InvalidState):  # it is ending already
+                network.connect(names[0], id)
     else:
         os.kill(json.loads(Path(engine.run, id, "monitor.json").read_text())["pid"], signal.SIGKILL)
 
