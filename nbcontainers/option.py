@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 
 @dataclass(frozen=True, init=False)
@@ -52,6 +52,9 @@ class Argument:
     help: str = ""
     complete: str = ""
 
+
+Unasked = Annotated[bool, Option("-f", help="as Docker's: nothing is asked in any case")]
+"""`--force` of the prune verbs: a notebook's cell cannot answer, so none of them asks."""
 
 _UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 

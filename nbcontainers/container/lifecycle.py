@@ -139,11 +139,10 @@ def kill(container: Container, signal: str | int = "KILL") -> str:
         number = parse.signal(signal)
     except ValueError as error:
         raise bad("signal", str(error)) from None
-    record, state = container.record, store.state(container.engine, container.id)
-    ends = number in (signals.SIGKILL, record.get("stop_signal"))
-    with _descriptor(state) as init:
-        if ends:
-            restart.hold(_run_folder(container))
+    record = container.record
+    if ends := number in (signals.SIGKILL, record.get("stop_signal")):
+        restart.hold(_run_folder(container))  # before the look: its next run may be about to begin
+    with _descriptor(store.state(container.engine, container.id)) as init:
         if init < 0 or not _send(init, number):
             if container.status == "restarting" and ends:
                 return str(record["name"])
@@ -198,7 +197,9 @@ def _number(signal: str | int) -> int:
 
 def _stopping(container: Container, timeout: int | None, signal: int | None) -> Iterator[str]:
     """Two steps: the signal is sent, and the end is waited for. Yields the name after each."""
-    record, state = container.record, store.state(container.engine, container.id)
+    record = container.record
+    restart.hold(_run_folder(container))  # before the look: its next run may be about to begin
+    state = store.state(container.engine, container.id)
     name = str(record["name"])
     seconds = record.get("stop_timeout", defaults.STOP_TIMEOUT) if timeout is None else timeout
     number = signal or record.get("stop_signal", signals.SIGTERM)
@@ -207,21 +208,20 @@ def _stopping(container: Container, timeout: int | None, signal: int | None) -> 
         _descriptor(state) as init,
         _descriptor(store.state(container.engine, container.id, "monitor.json")) as monitor,
     ):
-        if monitor >= 0:
-            restart.hold(_run_folder(container))
         if runs := init >= 0:
             if container.status == "paused":
                 _thaw(container)
             _send(init, number)
+            store.happened(container.engine, record, "kill", signal=number)
             deadline = 0.0 if drops(state["pid"], number) else deadline
         yield name
         if runs and not _ended(init, max(0.0, deadline - time.monotonic()) * 1000):
             _send(init, signals.SIGKILL)
             _thaw(container)
+            store.happened(container.engine, record, "kill", signal=int(signals.SIGKILL))
         if monitor >= 0:
             _ended(monitor, _PATIENCE * 1000)
-    if runs:
-        store.happened(container.engine, record, "stop")
+            store.happened(container.engine, record, "stop")
     yield name
 
 
@@ -241,7 +241,9 @@ def _restarting(container: Container, timeout: int | None, signal: int | None) -
     name, before = container.name, store.state(container.engine, container.id)
     channel = _told_to_restart(container, timeout, signal) if store.alive(before) else None
     if channel is None:
-        yield from _stopping(container, timeout, signal)
+        stopping = _stopping(container, timeout, signal)
+        yield next(stopping)
+        next(stopping)
         running.start(container, Streams(), attach=False, raise_error=True)
     else:
         yield name
@@ -263,15 +265,17 @@ def _told_to_restart(container: Container, timeout: int | None, signal: int | No
 
 
 def _until_new(container: Container, before: dict[str, int], channel: Channel) -> None:
-    """Until the next run has begun. Raises CreateFailed where it could not, InvalidState where there is none."""
-    for _ in channel.frames():  # to its end, or the end of its monitor
+    """Until the next run has begun, as its monitor says. Raises what it failed with, InvalidState where there is none."""
+    for _ in channel.frames():  # to the end of the one before
         pass
     while True:
-        state = store.state(container.engine, container.id)
-        if state and state["pid"] != before["pid"]:
-            return
-        if not store.alive(store.state(container.engine, container.id, "monitor.json")):
+        try:
+            with client.attach(container.engine.run, container.id) as channel:
+                frame = channel.receive()
+        except InvalidState:
             break
+        if frame and frame[0] == protocol.STARTED and json.loads(frame[1])["pid"] != before["pid"]:
+            return
         time.sleep(_PAUSE_S)
     error = container.ended.get("error")
     raise Error.from_json(error) if error else not_running(container.name, container.status)

@@ -8,7 +8,8 @@ from ipaddress import ip_interface, ip_network
 from typing import Any
 
 from nbcontainers.errors import HostNotCapable
-from nbcontainers.network import firewall, rtnetlink, store
+from nbcontainers.network import firewall, foreign, rtnetlink, store
+from nbcontainers.network.namespace import switch_ipv6
 from nbcontainers.network.netlink import Socket
 
 Record = dict[str, Any]
@@ -34,7 +35,7 @@ def ensure(root: str, network: Record) -> tuple[int, list[str]]:
         return found, []
     with store.locked(root):
         index = rtnetlink.index(network["bridge"]) or _make(network, store.folder(root, network["name"]))
-        return index, [] if network["internal"] else forward(network)
+        return index, [] if network["internal"] else [*forward(network), *foreign.notes(network["bridge"])]
 
 
 def _make(network: Record, folder: str) -> int:
@@ -47,7 +48,10 @@ def _make(network: Record, folder: str) -> int:
             socket.request([rtnetlink.new_bridge(bridge, mac(network["subnets"][0]["gateway"]), size)])
             index = rtnetlink.index(bridge)
             try:
-                quiet = [] if any(one.version == 6 for one in addresses) else [rtnetlink.quiet(index)]
+                ipv6 = any(one.version == 6 for one in addresses)
+                if ipv6:
+                    switch_ipv6(bridge, on=True)  # a host may have it off for new interfaces
+                quiet = [] if ipv6 else [rtnetlink.quiet(index)]
                 here = [rtnetlink.new_address(index, one) for one in addresses]
                 socket.request(
                     [

@@ -20,6 +20,7 @@ ACCEPT, DROP = 1, 0
 _SUBSYSTEM = 10
 (_NEWTABLE, _GETTABLE, _DELTABLE, _NEWCHAIN, _GETCHAIN, _DELCHAIN, _NEWRULE, _GETRULE, _DELRULE, _NEWSET, _GETSET,
  _DELSET, _NEWSETELEM, _GETSETELEM, _DELSETELEM) = range(15)  # fmt: skip
+_GETGEN = 16
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _MAP = 0x8
 _CHUNK = 300
@@ -113,10 +114,14 @@ class Batch:
         for part in _parts(name, [one._replace(data=b"") for one in elements], self.table):
             self.add(_DELSETELEM, 0, part, doing=f"delete element inet {self.table} {name}")
 
-    def commit(self, socket: netlink.Socket) -> None:
-        """All or nothing. Raises OSError for the first message the kernel refused."""
+    def commit(self, socket: netlink.Socket, generation: int | None = None) -> None:
+        """All or nothing. Raises OSError for the first message the kernel refused.
+
+        With a `generation` nothing, and ERESTART, if anybody has committed anything since: nfnetlink.c.
+        """
         begin = struct.pack(">BBH", 0, 0, _SUBSYSTEM)
-        socket.request([Message(_BATCH_BEGIN, 0, begin, "nftables"), *self.messages,
+        since = b"" if generation is None else attribute(1, _be32(generation))
+        socket.request([Message(_BATCH_BEGIN, 0, begin + since, "nftables"), *self.messages,
                         Message(_BATCH_END, 0, begin, "nftables")])  # fmt: skip
 
 
@@ -150,6 +155,12 @@ def _element(one: Element) -> list[bytes]:
     return found + ([nested(2, attribute(1, one.data))] if one.data else [])
 
 
+def generation(socket: netlink.Socket) -> int:
+    """How many transactions there have been, of anybody."""
+    parts = dict(netlink.attributes(socket.ask(_SUBSYSTEM << 8 | _GETGEN, _family(0))[4:]))
+    return int.from_bytes(parts[1], "big")
+
+
 def elements(socket: netlink.Socket, table: str, name: str) -> list[Element]:
     """What a set holds; nothing where the table or the set is not there."""
     body = _family(INET) + attribute(1, table) + attribute(2, name)
@@ -163,6 +174,35 @@ def elements(socket: netlink.Socket, table: str, name: str) -> list[Element]:
         if error.errno != errno.ENOENT:
             raise
     return found
+
+
+class Hooked(NamedTuple):
+    """A base chain of anybody's: its family's number, and netfilter's of its hook and of its policy."""
+
+    family: int
+    table: str
+    name: str
+    hook: int
+    policy: int
+
+
+def chains(socket: netlink.Socket) -> list[Hooked]:
+    """Every base chain of every table."""
+    found = []
+    for content in socket.dump(_SUBSYSTEM << 8 | _GETCHAIN, _family(0)):
+        parts = dict(netlink.attributes(content[4:]))
+        if 4 not in parts:
+            continue
+        hook = dict(netlink.attributes(parts[4])).get(1, b"")
+        table, name = (parts[kind].rstrip(b"\0").decode(errors="replace") for kind in (1, 3))
+        policy = int.from_bytes(parts[5], "big") if 5 in parts else ACCEPT
+        found.append(Hooked(content[0], table, name, int.from_bytes(hook, "big"), policy))
+    return found
+
+
+def rules(socket: netlink.Socket, family: int, table: str) -> bytes:
+    """The rules of a table as the kernel says them, for a search in them."""
+    return b"".join(socket.dump(_SUBSYSTEM << 8 | _GETRULE, _family(family) + attribute(1, table)))
 
 
 def _read(parts: dict[int, bytes]) -> Element:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -109,6 +108,8 @@ def sweep(root: str, run: str) -> list[str]:
 
 def outside() -> str:
     """The program that leads outside; "" where there is none, or it may not make an interface."""
+    import shutil  # only an ordinary user's first container needs it
+
     if not os.access(_TUN, os.R_OK | os.W_OK):
         return ""
     return shutil.which("pasta") or shutil.which("slirp4netns") or ""

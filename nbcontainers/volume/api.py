@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from nbcontainers.engine import Engine, default_engine
 from nbcontainers.errors import InvalidArgument
-from nbcontainers.option import Argument, Option
+from nbcontainers.option import Argument, Option, Unasked
 from nbcontainers.volume.volume import Volume, name_of
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def prune(
     *,
     all: Annotated[bool, Option("-a", help="those with a name of their own, too")] = False,
     filter: Filter = None,
-    force: Annotated[bool, Option("-f", help="as Docker's: nothing is asked in any case")] = False,
+    force: Unasked = False,
     engine: Engine | None = None,
 ) -> Table:
     """Remove the anonymous volumes that no container names; with -a all that no container names."""

@@ -77,12 +77,15 @@ def _labelled(labels: Mapping[str, str], value: str) -> bool:
 
 
 def inspect(engine: Engine, volume: str | Volume) -> Row:
-    """volume.json, where the files are, the containers by name, and the size. Raises NotFound."""
+    """In Docker's words: volume.json, and where the files are; besides, the containers by name and the size in bytes."""
     root, name = str(engine.root), name_of(volume)
     record = store.read(root, name)
-    users = [container for _, container in store.users(root).get(name, ())]
-    size = sizes(engine, [name])[name]
-    return {**record, "mountpoint": store.data(root, name), "scope": "local", "containers": users, "size": size}
+    return {
+        "Name": name, "Driver": record["driver"], "Mountpoint": store.data(root, name), "CreatedAt": record["created"],
+        "Labels": record["labels"], "Options": record["options"], "Scope": "local", "Anonymous": record["anonymous"],
+        "Containers": [container for _, container in store.users(root).get(name, ())],
+        "Size": sizes(engine, [name])[name],
+    }  # fmt: skip
 
 
 def sizes(engine: Engine, names: Sequence[str]) -> dict[str, int]:

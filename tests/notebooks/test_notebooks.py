@@ -67,6 +67,18 @@ def test_the_images_notebook_needs_no_registry(tmp_path: Path) -> None:
         assert promise in done.stdout
 
 
+@pytest.mark.limits
+def test_the_build_notebook_shows_what_it_promises() -> None:
+    command = [sys.executable, ROOT / "notebooks/show.py", ROOT / "notebooks/build.ipynb"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    for promise in (
+        "2 of 3 steps cached", "2 dishes", "Hello Ada", "5000050000", "✗ 3 | RUN wc -l /data/answers",
+        "1 of 2 steps cached", "SecretsUsedInArgOrEnv", "ls: /run/secrets: No such file", "boil it",
+    ):  # fmt: skip
+        assert promise in done.stdout, promise
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_notebook_is_stored_without_outputs(path: Path) -> None:
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]

@@ -105,7 +105,7 @@ def test_one_in_use_stays_and_so_do_those_beside_it(engine: Engine) -> None:
         api.rm("free", "used", force=True, engine=engine)
     assert "container rm old web" in caught.value.hint
     assert store.names(str(engine.root)) == ["free", "used"]
-    assert api.inspect("used", engine=engine)[0]["containers"] == ["old", "web"]
+    assert api.inspect("used", engine=engine)[0]["Containers"] == ["old", "web"]
 
 
 def test_prune_takes_the_anonymous_ones_and_with_all_every_one(engine: Engine) -> None:
