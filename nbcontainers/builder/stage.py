@@ -104,7 +104,7 @@ class Stage:
             orders, inputs = self.sources.order(done, now)
             result, key, known = self._files(name, done, now, inputs, lambda: self._copy(orders, now, link=done.link))
         elif isinstance(done, i.Workdir):
-            owner = self.sources.id(state.user, now) if state.user else None
+            owner = self.sources.maker(state.user, now)
             order = new_order(made=[state.workdir], owner=owner)
             place = replace(done, path=state.workdir)
             result, key, known = self._files(name, place, now, {"owner": str(owner)}, lambda: self._copy(order, now))

@@ -34,6 +34,7 @@ from nbcontainers.network.nftables import (
     connection,
     dnat,
     elements,
+    generation,
     lookup,
     masquerade,
     meta,
@@ -71,7 +72,7 @@ _FAMILIES = ((_IPV4, 4, 12, 4), (_IPV6, 6, 8, 16))
 """netfilter's number, the version, where the source's address is in the header, its size; the destination's follows."""
 _ESTABLISHED_RELATED, _DST_NAT = 0x2 | 0x4, 0x20
 _NUMBERS = {"tcp": sockets.IPPROTO_TCP, "udp": sockets.IPPROTO_UDP}
-
+_TRIES = 10
 
 Entries = dict[str, list[Element]]
 """By set."""
@@ -135,32 +136,42 @@ def admit(bridge: str, *, internal: bool) -> None:
 
 
 def dismiss(bridge: str, *, internal: bool) -> None:
-    """Forget a bridge. The table goes with the last one."""
+    """Forget a bridge. The table goes with the last one, if nobody brings another meanwhile."""
     socket = _netfilter()
     _delete(socket, {"same": [_pair(bridge)], "internal" if internal else "bridges": [interface(bridge)]})
-    if not elements(socket, TABLE, "same"):
-        batch = Batch(TABLE)
-        batch.delete_table()
-        _attempt(batch, socket, errno.ENOENT)
+    batch = Batch(TABLE)
+    batch.delete_table()
+    for _ in range(_TRIES):
+        seen = generation(socket)
+        if elements(socket, TABLE, "same"):
+            return
+        try:
+            batch.commit(socket, seen)
+            return
+        except OSError as error:
+            if error.errno == errno.ENOENT:  # it has gone already
+                return
+            if error.errno != errno.ERESTART:
+                raise
 
 
 def publish(forwards: Sequence[Forward]) -> None:
-    """Lead ports of the host to containers. An entry that is there is a dead container's, and gives way."""
+    """Lead ports of the host to containers. An entry that is there is a dead container's, and gives way.
+
+    It may go by itself between the look and the deletion, and so may the table with the last bridge: then once more.
+    """
     wanted = _by_set(forwards)
     socket = _netfilter()
     batch = Batch(TABLE)
-    _add(batch, wanted)
-    try:
-        batch.commit(socket)
-    except OSError as error:
-        if error.errno == errno.ENOENT:
-            batch = rules()
-        elif error.errno in (errno.EBUSY, errno.EEXIST):
-            batch = _clearing(socket, wanted)
-        else:
-            raise
+    for left in reversed(range(_TRIES)):
         _add(batch, wanted)
-        batch.commit(socket)
+        try:
+            batch.commit(socket)
+            return
+        except OSError as error:
+            if not left or error.errno not in (errno.ENOENT, errno.EBUSY, errno.EEXIST):
+                raise
+            batch = rules() if error.errno == errno.ENOENT else _clearing(socket, wanted)
 
 
 def _by_set(forwards: Sequence[Forward]) -> Entries:

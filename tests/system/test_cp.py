@@ -8,8 +8,9 @@ import socket
 import subprocess
 import sys
 import tarfile
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,26 @@ def test_there_and_back(state: str, tmp_path: Path) -> None:
             container.start()
         assert sh(container, "cat /root/d/sub/more /data/d/file; stat -c %u:%g:%a /data/d/file") == "moreone0:0:640\n"
         container.rm(force=True, volumes=True)
+
+
+def test_between_two_runs(tmp_path: Path) -> None:
+    """A container that waits to be started again by its policy has its files mounted already."""
+    (tmp_path / "go").write_text("on")
+    script = "if test -e /data/go && test -e /go; then sleep 1000; fi; exit 1"
+    options: dict[str, Any] = {"restart": "always", "network": "none", "volume": ["/data"]}
+    with api.run("mini", "sh", "-c", script, detach=True, **options) as container:
+        wait_for(lambda: container.status == "restarting")
+        container.cp(tmp_path / "go", ":/data/")
+        container.cp(tmp_path / "go", ":/go")
+        wait_for(lambda: container.status == "running" and "sleep" in str(container.top()))
+        container.rm(force=True, volumes=True)
+
+
+def wait_for(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_owners(box: Container, tmp_path: Path) -> None:

@@ -255,3 +255,26 @@ def test_a_program_gives_a_way_outside(
     assert b"default via" in b"".join(heard)
     assert b"cannot reach the outside" not in b"".join(heard)
     close_launcher()
+
+
+def test_rounds_of_create_kill_and_remove(serve: Any, engine: Any) -> None:
+    """Seeded; more with NBCONTAINERS_ROUNDS. The namespace goes with the last of them, however that ended."""
+    from random import Random
+
+    random = Random(5)
+    names = [network.create(f"net{number}").name for number in range(2)]
+    made: list[Container] = []
+    for _ in range(int(os.environ.get("NBCONTAINERS_ROUNDS", "8"))):
+        chosen = random.sample(names, random.randint(1, 2))
+        made.append(container.run("mini", "sleep", "60", network=chosen, publish="127.0.0.1::80", detach=True))
+        for victim in random.sample(made, random.randint(0, min(2, len(made)))):
+            if random.random() < 0.5 and victim.running:
+                os.kill(json.loads(Path(engine.run, victim.id, "monitor.json").read_text())["pid"], signal.SIGKILL)
+            else:
+                made.remove(victim)
+                victim.rm(force=True)
+    system.prune()
+    for one in made:
+        one.rm(force=True)
+    assert list(Path(engine.root).glob("networks/*/leases/*")) == []
+    assert not Path(engine.run, ".host").exists()
