@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nbcontainers.builder import shared
 from nbcontainers.builder.copying import Order
 from nbcontainers.builder.files import Files, Result
+from nbcontainers.builder.progress import left_on_screen
 from nbcontainers.builder.result import readable
 from nbcontainers.builder.running import Cancelled, Failed
 from nbcontainers.builder.sources import Sources, new_order
@@ -246,7 +247,7 @@ class _Words:
         self._tell(text)
 
     def last(self) -> list[str]:
-        return [plain(line.rstrip("\r")[:400]) for line in self._end.splitlines() if line.strip()][-_LAST_LINES:]
+        return [plain(line[:400]) for line in left_on_screen(self._end) if line.strip()][-_LAST_LINES:]
 
 
 def moment(epoch: int | None) -> str:
