@@ -21,6 +21,7 @@ from nbcontainers.container import api, health, logfile, store, waiting
 from nbcontainers.container.container import Container
 from nbcontainers.engine import Engine
 from nbcontainers.errors import Error, InvalidArgument, InvalidState, NameInUse, NotFound
+from nbcontainers.network import api as network
 from nbcontainers.system import api as system
 from tests.monitored import wait_for
 
@@ -150,6 +151,20 @@ def test_rename(name: str, engine: Engine) -> None:
     wait_for(lambda: container.removed)
     assert not {f"{name}-a", f"{name}-b"} & set(store.names(engine)), "the name that it had at its end is given back"
     assert system.events(filter=[f"container={container.id}", "event=die"])[0]["name"] == f"{name}-b"
+
+
+@pytest.mark.as_root
+def test_others_on_the_network_find_it_by_its_new_name(ours: Engine) -> None:
+    network.create("lab", subnet="10.77.0.0/24")
+    server = serve("a", "exec httpd -f -p 80 -h /etc", network=["lab"], network_alias=["kept"])
+    asking = serve("b", "sleep 100", network=["lab"])
+    out = bytearray()
+    server.rename("new")
+    for host in ("new", "kept"):
+        asking.exec("wget", "-q", "-O", "-", f"http://{host}/hostname", stdout=out.extend)
+    assert out.decode().split() == [server.short_id] * 2
+    with pytest.raises(Error, match="exec of wget"):
+        asking.exec("wget", "-q", "-O", "-", "http://a/hostname", stdout=out.extend, stderr=out.extend)
 
 
 # -- update ------------------------------------------------------------------------------------------------------------
