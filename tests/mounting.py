@@ -2,7 +2,7 @@
 
 tests/system/volumes.txt holds it, one case a line: `OPTIONS  SCRIPT  OUTPUT`, `refused` where no container was made.
 `HOST` is a folder of the host with `dir/inside`, `file` and nothing else, `VOLUME` a name that is new in each case.
-`python -m tests.mounting` (as root) makes it anew; a line that ends in `! WHY` is ours and differs, and is kept.
+`python -m tests.mounting` (as root) makes it anew, `check 10` asks Docker about every tenth line; a line that ends in `! WHY` is ours and differs, and is kept.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -111,26 +111,40 @@ def stocked(place: Path) -> Path:
 
 
 def main() -> None:
-    """Docker's own answers."""
-    from tests.bench import programs
-
+    """Write Docker's own answers down; `check` and a step: compare every so many cases with the table instead."""
+    if sys.argv[1:2] == ["check"]:
+        chosen = [case for case in read() if not case.why][:: int(sys.argv[2])]
+        for case, output in zip(chosen, of_docker([case[:2] for case in chosen]), strict=True):
+            assert output == case.output, (case, output)
+        print(f"Docker agrees {len(chosen)} times")
+        return
     old = {(case.options, case.script): case for case in read()} if TABLE.exists() else {}
     lines = ["# Written by Docker (python -m tests.mounting): options, script, what it printed."]
+    for (options, script), output in zip(CASES, of_docker(CASES), strict=True):
+        known = old.get((options, script))
+        kept = f"{known.output} ! {known.why}" if known and known.why else output
+        lines.append(f"{options}\t{script}\t{kept}")
+    TABLE.write_text("\n".join(lines) + "\n")
+
+
+def of_docker(cases: Sequence[tuple[str, str]]) -> list[str]:
+    """What the cases print in containers of Docker's."""
+    from tests.bench import programs
+
     with tempfile.TemporaryDirectory(prefix="nbc-v-", dir="/var/tmp") as name:
         with programs.docker(Path(name, "docker"), None) as client:
-            subprocess.run([*client, "load", "-q", "-i", str(stocked(Path(name, "image.tar")))], check=True)
+            load = [*client, "load", "-q", "-i", str(stocked(Path(name, "image.tar")))]
+            subprocess.run(load, check=True, stdout=subprocess.DEVNULL)
 
             def run(options: list[str], script: str) -> tuple[int, str]:
                 words = [*client, "run", "--rm", "--network", "none", *options, "stocked:1", "/bin/sh", "-c", script]
                 done = subprocess.run(words, capture_output=True, text=True, check=False)
                 return done.returncode, done.stdout
 
-            for number, (options, script) in enumerate(CASES):
-                known = old.get((options, script))
-                output = outcome(run, options, script, make_host(Path(name, f"host{number}")), number)
-                kept = f"{known.output} ! {known.why}" if known and known.why else output
-                lines.append(f"{options}\t{script}\t{kept}")
-    TABLE.write_text("\n".join(lines) + "\n")
+            return [
+                outcome(run, options, script, make_host(Path(name, f"host{number}")), number)
+                for number, (options, script) in enumerate(cases)
+            ]
 
 
 if __name__ == "__main__":

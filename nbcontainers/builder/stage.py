@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nbcontainers.builder import shared
 from nbcontainers.builder.copying import Order
 from nbcontainers.builder.files import Files, Result
+from nbcontainers.builder.progress import left_on_screen
 from nbcontainers.builder.result import readable
 from nbcontainers.builder.running import Cancelled, Failed
 from nbcontainers.builder.sources import Sources, new_order
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from nbcontainers.builder.building import Build
 
 _LAST_LINES = 20
+_UNREACHED = (
+    "name resolution", "Could not resolve", "could not be resolved", "Network is unreachable", "No route to host",
+    "unable to resolve", "bad address",
+)  # fmt: skip
 OUTPUT = "the end of its output"
 """What an error's message says before the lines that a command wrote last."""
 Step = i.Instruction
@@ -194,6 +199,7 @@ class Stage:
         self, ended: Mapping[str, Any], one: i.Run, source: Source, last: Sequence[str], now: Result
     ) -> BuildError:
         what, why, advice = failure.cause(ended)
+        advice = advice or self._unreached(one, last)
         shown = "".join(f"\n  {line}" for line in last)
         name = self.build.offer(now)
         hint = f"container run -it --rm {name} opens a shell in the files as they were before it"
@@ -205,6 +211,15 @@ class Stage:
         error.message += f"\n{OUTPUT}:{shown}" if shown else "\nit wrote nothing"
         error.details |= {"exit_code": ended.get("exit_code"), "output": list(last), "image": name}
         return error
+
+    def _unreached(self, one: i.Run, last: Sequence[str]) -> str:
+        """What to do where the command found no network; "" where it says nothing of that kind."""
+        networks = (one.network, *texts("network", self.build.request.options.get("network")))
+        if "host" in networks or not any(words in line for line in last for words in _UNREACHED):
+            return ""
+        if "none" in networks:
+            return "it ran without a network, as --network=none says"
+        return "it reached no network: --network host gives RUN this machine's own"
 
     # -- COPY, ADD, WORKDIR ------------------------------------------------------------------------------------------
 
@@ -256,7 +271,7 @@ class _Words:
         self._tell(text)
 
     def last(self) -> list[str]:
-        return [plain(line.rstrip("\r")[:400]) for line in self._end.splitlines() if line.strip()][-_LAST_LINES:]
+        return [plain(line[:400]) for line in left_on_screen(self._end) if line.strip()][-_LAST_LINES:]
 
 
 def moment(epoch: int | None) -> str:

@@ -50,7 +50,8 @@ class Host:
 
     @staticmethod
     def notes(args: Arguments) -> list[str]:
-        if _record(args["run"]).get("outside"):
+        others = set(os.listdir(f"{args['run']}/.host/users")) - {args["id"]}
+        if others or _record(args["run"]).get("outside"):  # the first one has said it
             return []
         return [
             "the container cannot reach the outside; slirp4netns (apt install slirp4netns) or pasta (apt install passt) "

@@ -53,6 +53,11 @@ def test_what_was_to_run_does_not_hinder_a_look(kernel: Kernel) -> None:
     assert kernel.run("%container run --rm -q failed-build ls /here").text() == "/here\n"
 
 
+def test_a_command_without_a_network_is_told_so(kernel: Kernel) -> None:
+    cell = kernel.run("%%image build --network none -\nFROM mini\nRUN wget -q -O- http://nowhere.invalid")
+    assert "it ran without a network, as --network=none says; %container run" in cell.traceback
+
+
 def test_warnings_and_what_is_left_out(kernel: Kernel) -> None:
     cell = kernel.run("%%image build -t nbc-cell -\nFROM mini as a\nRUN true\nFROM mini\nCMD true")
     shown = cell.shown()[-1]
