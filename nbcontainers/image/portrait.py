@@ -184,7 +184,10 @@ def _safe(words: str) -> str:
 WIDE = "width: 860px; max-width: 100%;"
 _CODE = f"font-family: {MONOSPACE}; font-size: 12px; background: none; overflow-wrap: anywhere;"
 _LABEL = "display: inline-block; min-width: 52px; padding-right: 8px; opacity: .75;"
-_TABLE = f"table-layout: auto; border-collapse: collapse; border: 0; border-color: {BORDER}; margin: 3px 0 0; font-size: 12px; width: 100%;"
+_TABLE = (
+    f"table-layout: auto; border-collapse: collapse; border: 0; border-color: {BORDER}; margin: 3px 0 0; "
+    "font-size: 12px; width: 100%;"
+)
 _CELL = (
     "padding: 1px 12px 1px 0; border: 0; line-height: 1.35; text-align: left; vertical-align: middle; background: none;"
 )
