@@ -52,7 +52,6 @@ def run(channel: int, root: str, run: str, id: str, attach: bool = True, fresh: 
             give_up(files, settings, steps, error, remove=fresh or bool(settings.get("remove")))
             raise
     running.greet(Peer(channel, owner=attach))
-    running.begin()
     running.follow()
 
 
