@@ -105,7 +105,8 @@ def _add(
     facts = made.facts
     return {
         "descriptor": descriptor(LAYER_BY_CODEC[codec], digest, size), "diff_id": made.diff_id,
-        "entries": facts["entries"], "files": facts["files"], "size": facts["size"], "left_out": facts["left_out"], "notes": facts["notes"],
+        "entries": facts["entries"], "files": facts["files"], "size": facts["size"],
+        "left_out": facts["left_out"], "notes": facts["notes"],
     }  # fmt: skip
 
 

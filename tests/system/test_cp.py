@@ -58,6 +58,7 @@ def test_the_table_of_docker_cp(box: Container, tmp_path: Path, way: str) -> Non
     """tests/system/cp.txt was written by Docker: `python -m tests.copying`."""
     cases = copying.read()
     assert len(cases) >= 200
+    cases = cases if ROOT else cases[::4]
 
     def within(script: str) -> str:
         return sh(box, f"mkdir -p /w; cd /w; {script}")
@@ -302,7 +303,7 @@ def test_a_container_that_exchanges_folders_and_links_wins_nothing(canary: Canar
     script = FLIP.replace("CANARY", repr(str(canary.folder)))
     (tmp_path / "new").write_text("new")
     with inside.running("host", sys.executable, "-c", script, tmpfs=["/flip"]) as container:
-        for number in range(100):
+        for number in range(40):
             for source, destination in (
                 (tmp_path / "new", ":/flip/real/new"),
                 (":/flip/real/.", tmp_path / f"out{number}"),

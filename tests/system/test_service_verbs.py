@@ -96,7 +96,12 @@ def test_one_that_fails_does_not_keep_an_order_from_the_others(name: str) -> Non
     with pytest.raises(NotFound, match="no container 'nothing'"):
         api.rm(running, "nothing")
     assert running.status == "exited"
-    for wrong, words in (((), "no container was named"), ((running,), "and --all was given")):
+    again = serve(f"{name}-c", "trap '' TERM; while :; do sleep 0.05; done")
+    running.rm()
+    with pytest.raises(NotFound):
+        api.stop(running, again, time=0)
+    assert again.status == "exited"
+    for wrong, words in (((), "no container was named"), ((again,), "and --all was given")):
         with pytest.raises(InvalidArgument, match=words):
             api.rm(*wrong, all=bool(wrong))
 
