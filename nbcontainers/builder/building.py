@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from nbcontainers.builder import context as contexts
-from nbcontainers.builder import result, shared, squash
+from nbcontainers.builder import result, squash
 from nbcontainers.builder.context import Context
 from nbcontainers.builder.files import Blob, Files, Result
 from nbcontainers.builder.running import Cancelled, Runner, Settings
+from nbcontainers.builder.shared import Cache
 from nbcontainers.builder.stage import Stage, moment
 from nbcontainers.container.committing import oci_type
 from nbcontainers.container.options import RunOptions
@@ -58,7 +59,7 @@ Tell = Callable[[dict[str, Any]], None]
 class Request:
     """What is asked for. `context` is a folder, a mapping of files, or "" for none; `contexts` are named ones.
 
-    `cache_from`, `cache_to`: folders of shared.py. `allow`: network.host, security.insecure; `agents`: sockets of SSH agents by id.
+    `cache_from`, `cache_to`: places of shared.py. `allow`: network.host, security.insecure; `agents`: sockets of SSH agents by id.
     `platform` "" is this machine's; `epoch` that of SOURCE_DATE_EPOCH, if it is set; `options` are those of every RUN.
     """
 
@@ -80,8 +81,8 @@ class Request:
     options: RunOptions = field(default_factory=lambda: RunOptions())
     allow: Sequence[str] = ()
     agents: Mapping[str, str] = field(default_factory=dict)
-    cache_from: Sequence[Path] = ()
-    cache_to: Sequence[Path] = ()
+    cache_from: Sequence[Cache] = ()
+    cache_to: Sequence[Cache] = ()
     squash: bool = False
     epoch: int | None = None
 
@@ -128,6 +129,8 @@ class Build:
     def run(self, names: Sequence[str]) -> Image:
         client.preload(*(path for path in work.codec_paths() if "," not in path), *_CHILDREN)
         self._announce()
+        for cache in self.request.cache_from:
+            cache.load(self.engine)
         for planned in self.plan.stages:
             self._find_images(planned)
         try:
@@ -137,8 +140,8 @@ class Build:
         except BaseException:
             removal.sweep(self.engine)
             raise
-        for folder in self.request.cache_to:
-            shared.write(self.engine, folder, self.done.items())
+        for cache in self.request.cache_to:
+            cache.write(self.engine, self.done.items())
         end = self.results[self.plan.target]
         image = result.put(self, squash.squashed(self, end) if self.request.squash else end, names)
         self.tell({"event": "built", "digest": image.digest, "id": image.id, "names": list(names)})

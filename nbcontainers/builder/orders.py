@@ -48,8 +48,8 @@ def build(
             platform=platform, build_args=arguments, labels=pairs("label", label),
             annotations=pairs("annotation", annotation), no_cache=no_cache, no_cache_filter=_texts(no_cache_filter),
             pull="newer" if pull else "missing", secrets=secrets(_given(secret), os.environ), options=_options(run),
-            cache_from=[shared.check("cache-from", one, must_be=True) for one in _texts(cache_from)],
-            cache_to=[shared.check("cache-to", one, must_be=False) for one in _texts(cache_to)], allow=_allowed(allow),
+            cache_from=[shared.parse("cache-from", one, must_be=True) for one in _texts(cache_from)],
+            cache_to=[shared.parse("cache-to", one, must_be=False) for one in _texts(cache_to)], allow=_allowed(allow),
             agents=agents(_texts(ssh), os.environ),
             squash=squash, epoch=building.epoch(arguments),
         )  # fmt: skip

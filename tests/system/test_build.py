@@ -20,7 +20,7 @@ import pytest
 from nbcontainers.builder import api as builder
 from nbcontainers.container import api as containers
 from nbcontainers.engine import Engine
-from nbcontainers.errors import BuildError, InvalidArgument
+from nbcontainers.errors import BuildError, ImageError, InvalidArgument
 from nbcontainers.image import api, kept
 from nbcontainers.image.image import Image
 from tests.served import served
@@ -140,6 +140,26 @@ def test_steps_travel_in_a_folder(context: Path, tmp_path: Path) -> None:
     builder.prune()
     with pytest.raises(InvalidArgument, match="no such folder"):
         build(text, context, cache_from=[str(tmp_path / "nothing")])
+
+
+@pytest.mark.slow
+def test_steps_travel_by_a_registry(context: Path, tmp_path: Path) -> None:
+    from tests.registries import docker_registry
+
+    text = "FROM mini\nRUN echo 1 > /one\nCOPY a /a\nRUN true\n"
+    with docker_registry(tmp_path / "registry") as registry:
+        where = f"type=registry,ref={registry.host}/cache:main"
+        first = build(text, context, cache_to=[where], cache_from=[where])
+        api.rm(first.id)
+        builder.prune()
+        events: Events = []
+        assert build(text, context, cache_from=[where], progress=events.append).digest == first.digest
+        assert states(events) == ["cached"] * 3
+        api.push(first.id, f"{registry.host}/cache:image")
+        with pytest.raises(ImageError, match="no cache of a build"):
+            build(text, context, cache_from=[where.replace("main", "image")])
+    with pytest.raises(InvalidArgument, match="is not known"):
+        build(text, context, cache_to=["type=gha"])
 
 
 def _row_of_builds() -> dict[str, Any]:
