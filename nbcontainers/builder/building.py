@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nbcontainers.builder import context as contexts
-from nbcontainers.builder import result, shared
+from nbcontainers.builder import result, shared, squash
 from nbcontainers.builder.context import Context
 from nbcontainers.builder.files import Blob, Files, Result
 from nbcontainers.builder.running import Cancelled, Runner, Settings
@@ -82,6 +82,7 @@ class Request:
     agents: Mapping[str, str] = field(default_factory=dict)
     cache_from: Sequence[Path] = ()
     cache_to: Sequence[Path] = ()
+    squash: bool = False
     epoch: int | None = None
 
 
@@ -138,7 +139,8 @@ class Build:
             raise
         for folder in self.request.cache_to:
             shared.write(self.engine, folder, self.done.items())
-        image = result.put(self, self.results[self.plan.target], names)
+        end = self.results[self.plan.target]
+        image = result.put(self, squash.squashed(self, end) if self.request.squash else end, names)
         self.tell({"event": "built", "digest": image.digest, "id": image.id, "names": list(names)})
         return image
 
@@ -207,7 +209,8 @@ class Build:
         if base.kind == stages.STAGE:
             before = self.results[base.stage]
             now = state.begin(before.state.scope, before.state.config, before.state.author)
-            found = Result(now, before.files, before.key, before.history, before.created, before.machine, before.base)
+            found = Result(now, before.files, before.key, before.history, before.created, before.machine, before.base,
+                           before.below)  # fmt: skip
             return found, self._triggers(before.state.config, base.name)
         scope = variables.Scope(self.plan.globals, self.request.build_args, escape=self.file.escape)
         if base.kind in (stages.EMPTY, stages.CONTEXT):
@@ -224,7 +227,7 @@ class Build:
             state.begin(scope, settings, config.get("author") or ""), files, self._key(image.id),
             tuple(config.get("history") or ()), config.get("created") or "",
             {name: config[name] for name in ("os", "architecture", "variant") if name in config},
-            (image.reference or base.name, image.digest),
+            (image.reference or base.name, image.digest), len(files.diff_ids),
         )  # fmt: skip
         return found, self._triggers(settings, base.name)
 

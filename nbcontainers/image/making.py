@@ -17,7 +17,7 @@ from typing import Any, TypedDict
 from nbcontainers.engine import Engine
 from nbcontainers.image import layout, lease, snapshot, work
 from nbcontainers.image.unpacking import hold
-from nbcontainers.layer.changes import Change, changes
+from nbcontainers.layer.changes import Change, changes, joined
 from nbcontainers.layer.lower import opened
 from nbcontainers.layer.make import make
 from nbcontainers.layer.unpack import Layer, squashes
@@ -73,6 +73,14 @@ def add(
         places = [os.fsencode(path.strip("/")) for path in skip]
         found = changes(top, below, userxattr=here.rootless, skip=places)
         return _add(here, found, below, diff_ids, codec, epoch)
+
+
+def join(place: dict[str, Any], layers: list[str], base: list[str], diff_ids: list[str], epoch: int | None) -> Added:
+    """`layers` (folders, top first) as one, on top of `base`, which are `diff_ids`; in the launcher's child."""
+    here = work.at(place)
+    with ExitStack() as stack:
+        below = opened(stack, base)
+        return _add(here, joined(opened(stack, layers), below), below, diff_ids, "gzip", epoch)
 
 
 def _add(

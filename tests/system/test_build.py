@@ -460,6 +460,26 @@ def test_what_changes_while_it_is_copied_is_not_kept_for_what_it_was(
     assert said(build(text, context), "cat", "/b") == "alpha\n"
 
 
+def test_squash(context: Path) -> None:
+    build("FROM mini\nRUN mkdir /b /c; echo 1 > /b/1; echo 2 > /b/2; echo 3 > /c/3; ln -s b /l\n", tag=["nbc-squash"])
+    text = (
+        "FROM nbc-squash\nRUN echo x > /x; rm /b/1; rm -r /c; mkdir /c; echo 4 > /c/4\nCOPY a d /y/\n"
+        "RUN rm /x /y/a; chmod 700 /b; rm /l; mkdir /l; echo 5 > /l/5; ln /c/4 /c/5; chown 3:4 /y/b\n"
+    )
+    try:
+        image, plain = build(text, context, squash=True), build(text, context)
+        assert len(plain.layers) == len(image.layers) + 2
+        files = "find b c l y -type f -exec stat -c '%n %h' {} + | sort; cat b/* c/* l/* y/b"
+        look = ("sh", "-c", f"cd /; find b c l y -exec stat -c '%n %A %u %g' {{}} + | sort; ls /; {files}")
+        assert said(image, *look) == said(plain, *look)
+        assert image.config["config"] == plain.config["config"]
+        assert sum(not one.get("empty_layer") for one in image.config["history"]) == len(image.layers)
+        assert build(text, context, squash=True).digest == image.digest
+        api.verify(image.id)
+    finally:
+        api.rm("nbc-squash", force=True)
+
+
 def test_what_is_allowed(context: Path) -> None:
     text = "FROM mini\nRUN --security=insecure grep CapEff /proc/self/status > /caps\nRUN --network=host ls /sys/class/net > /net\n"
     image = build(text, allow=["security.insecure", "network.host"])

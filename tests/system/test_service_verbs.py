@@ -96,7 +96,12 @@ def test_one_that_fails_does_not_keep_an_order_from_the_others(name: str) -> Non
     with pytest.raises(NotFound, match="no container 'nothing'"):
         api.rm(running, "nothing")
     assert running.status == "exited"
-    for wrong, words in (((), "no container was named"), ((running,), "and --all was given")):
+    again = serve(f"{name}-c", "trap '' TERM; while :; do sleep 0.05; done")
+    running.rm()
+    with pytest.raises(NotFound):
+        api.stop(running, again, time=0)
+    assert again.status == "exited"
+    for wrong, words in (((), "no container was named"), ((again,), "and --all was given")):
         with pytest.raises(InvalidArgument, match=words):
             api.rm(*wrong, all=bool(wrong))
 
@@ -409,7 +414,10 @@ def test_events_are_told_as_they_come(name: str) -> None:
     told = [line.split()[2] for line in seen.decode().splitlines()]
     assert told == ["create", "start", "die", "destroy"]
     assert f"container die {container.id} (exit_code=3, image=mini, name={name}" in seen.decode()
-    rows = system.events(filter=[f"container={name}", "event=die"], since="1m")
+    going = serve(name, rm=True)
+    going.rm(force=True)
+    assert actions(going)[-2:] == ["die", "destroy"], "its monitor and we say it once"
+    rows = system.events(filter=[f"container={container.id}", "event=die"], since="1m")
     assert (rows[0]["attributes"]["exit_code"], rows[0]["name"]) == ("3", name)
     with pytest.raises(InvalidArgument, match="'colour=red' is no filter"):
         system.events(filter=["colour=red"])
