@@ -310,7 +310,7 @@ def remove(container: Container, *, force: bool, volumes: bool) -> str:
     _end(container)
     if not container.removed:
         store.remove(container.engine, container.id, anonymous_volumes=volumes or bool(record.get("remove")))
-    store.happened(container.engine, record, "destroy")
+        store.happened(container.engine, record, "destroy")  # else its monitor, which removed it, has said so
     return name
 
 

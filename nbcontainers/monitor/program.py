@@ -19,7 +19,7 @@ from nbcontainers.cgroups.detect import from_path
 from nbcontainers.cgroups.layout import layout
 from nbcontainers.errors import InvalidState
 from nbcontainers.linux import flock, mounts, namespaces, process, tree
-from nbcontainers.monitor import between, ending, leftovers, recipe, restart
+from nbcontainers.monitor import between, checks, ending, leftovers, recipe, restart
 from nbcontainers.monitor.files import Document, Files, as_error, replace
 from nbcontainers.monitor.log import open_log
 from nbcontainers.monitor.peers import Peer
@@ -113,6 +113,7 @@ def begin_run(
         _drop_last_end(files)
         log = open_log(files.folder, settings.get("log") or {})
         os.close(open_metrics(f"{files.folder}/metrics"))
+        checks.reset(files, settings)
     except BaseException:
         streams.close()
         ending.remove_cgroup(cgroup)

@@ -199,6 +199,14 @@ def test_what_cannot_be_copied_is_said(box: Container, tmp_path: Path) -> None:
     assert sh(box, "ls /s/in") == ""
 
 
+def test_what_the_kernel_refuses_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with inside.running(network="none", volume=[f"{tmp_path}:/data:ro"]) as container:
+        with pytest.raises(Error, match=r"file could not be copied to .*:/data/new: Read-only file system") as caught:
+            container.cp(tmp_path / "file", ":/data/new")
+        assert "read-only mount" in caught.value.hint
+
+
 def test_between_containers(box: Container) -> None:
     with api.create("mini", "cat", "/copy/f", network="none") as other:
         sh(box, "mkdir /c; echo between > /c/f")
