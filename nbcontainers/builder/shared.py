@@ -18,7 +18,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import ImageError, InvalidArgument
@@ -27,7 +27,7 @@ from nbcontainers.image.kept import Kept
 from nbcontainers.layer.codec import pieces
 from nbcontainers.oci import digest
 from nbcontainers.oci import reference as references
-from nbcontainers.oci.image import MANIFEST, Descriptor, descriptor, encode
+from nbcontainers.oci.image import MANIFEST, descriptor, encode
 from nbcontainers.oci.reference import Reference
 from nbcontainers.registry import settings
 from nbcontainers.registry.repository import Repository
@@ -139,7 +139,7 @@ class Registry:
             if not (there := repository.head(_tag(self.reference))):
                 return
             _, content = repository.manifest(there["digest"])
-            config: Descriptor = json.loads(content).get("config") or {}
+            config: Any = json.loads(content).get("config") or {}
             if config.get("mediaType") != CONFIG_TYPE or config["size"] > _LARGEST:
                 hint = "give the name that --cache-to was given"
                 raise ImageError(f"{self.reference} is an image and no cache of a build", hint=hint)
