@@ -331,8 +331,8 @@ def test_keys_leave_a_terminal_and_it_can_be_come_back_to(name: str) -> None:
     assert container.status == "running"
 
 
-def terminal(command: list[str], types: str, until: str, keys: str = "\x10\x11") -> str:
-    """A program on a terminal of its own: what it showed when it had ended after `keys`."""
+def terminal(command: list[str], types: str, until: str, keys: str = "\x10\x11", status: int = 0) -> str:
+    """A program on a terminal of its own: what it showed when it had ended after `keys`, with `status`."""
     pid, master = pty.fork()
     if pid == 0:
         os.execv(command[0], command)
@@ -350,8 +350,8 @@ def terminal(command: list[str], types: str, until: str, keys: str = "\x10\x11")
         pass
     finally:
         os.close(master)
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0, shown
+    _, ended = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(ended) == status, shown
     return shown.decode()
 
 
@@ -479,6 +479,14 @@ def test_top_and_stats_have_dockers_columns(name: str) -> None:
     assert (row["net_received"], row["net_sent"]) == (0, 0)
     frame = api.stats(container).to_pandas()
     assert {"cpu", "cpu_host", "memory", "memory_part", "net_received", "io_read_bytes", "pids"} <= set(frame.columns)
+
+
+def test_stats_go_on_in_a_terminal(name: str) -> None:
+    serve(name)
+    shown = terminal([sys.executable, "-m", "nbcontainers", "stats", name], "", "\x1b[H\x1b[J", keys="\x03", status=130)
+    assert name in shown
+    once = subprocess.run([sys.executable, "-m", "nbcontainers", "stats", name], capture_output=True, check=True)
+    assert once.stdout.count(name.encode()) == 1
 
 
 # -- options of run and exec -------------------------------------------------------------------------------------------
