@@ -7,6 +7,7 @@ Order within a file: data, owner, mode, attributes, times; a folder gets its own
 from __future__ import annotations
 
 import os
+import posixpath
 import stat
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from nbcontainers.linux import inroot
 
 _NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIECE = 1 << 24
+_MOST_LINKS = 40
 
 
 class Rights(NamedTuple):
@@ -140,6 +142,8 @@ class Putter:
             return target
         try:
             found = inroot.open_path(self.root, target)
+        except FileNotFoundError:
+            return self._end_of(target)
         except OSError:
             return target
         try:
@@ -147,6 +151,17 @@ class Putter:
         finally:
             os.close(found)
         return real if real.strip("/") else target
+
+    def _end_of(self, target: str) -> str:
+        """Where a link leads that leads to nothing yet: there the file is made, with the folders on the way."""
+        for _ in range(_MOST_LINKS):
+            parent, name = self._place(target)
+            try:
+                link = os.readlink(name, dir_fd=parent)
+            except OSError:  # it is none: there it ends
+                return target
+            target = posixpath.normpath(posixpath.join("/", posixpath.dirname(target), link))
+        raise BuildError(f"too many links on the way to {target}", hint="copy it to another path")
 
     def _there(self, target: str) -> os.stat_result | None:
         parent, name = self._place(target)
