@@ -117,7 +117,7 @@ class Build:
             contexts=request.contexts,
         )  # fmt: skip
         self.results: dict[int, Result] = {}
-        self.images: dict[str, Image] = {}
+        self.images: dict[Input, Image] = {}
         self.done: dict[str, Kept] = {}
         self.made: dict[str, Kept] = {}
         self._turns: dict[str, threading.Lock] = {}
@@ -217,10 +217,11 @@ class Build:
             return found, self._triggers(before.state.config, base.name)
         scope = variables.Scope(self.plan.globals, self.request.build_args, escape=self.file.escape)
         if base.kind in (stages.EMPTY, stages.CONTEXT):
-            machine = dict(zip(("os", "architecture", "variant"), self.platform.split("/"), strict=False))
+            platform = base.platform or self.platform
+            machine = dict(zip(("os", "architecture", "variant"), platform.split("/"), strict=False))
             empty = Result(state.begin(scope, None), Files(), self._key("scratch"), machine=machine)
             return empty, self._copy_all(planned) if base.kind == stages.CONTEXT else []
-        image = self.images[base.name]
+        image = self.images[base]
         config = image.config
         settings: dict[str, Any] = dict(config.get("config") or {})
         if not any(line.startswith("PATH=") for line in settings.get("Env") or []):
@@ -254,23 +255,23 @@ class Build:
         """Every image the stage needs, pulled if it is not here. BuildError with the line that names it."""
         base = self.origin(planned.base)
         self._tell_base(planned, "running")
-        self._find(planned.stage.from_, base, planned.stage.from_.image, planned.from_.platform)
+        self._find(planned.stage.from_, base, planned.stage.from_.image)
         self._tell_base(planned, "done", base)
         for one, name in stages.references(planned.stage.instructions):
             if name in planned.inputs:
-                self._find(one, self.origin(planned.inputs[name]), name, "")
+                self._find(one, self.origin(planned.inputs[name]), name)
 
-    def _find(self, by: Instruction, origin: Input, written: str, platform: str) -> None:
-        if origin.kind != stages.IMAGE or origin.name in self.images:
+    def _find(self, by: Instruction, origin: Input, written: str) -> None:
+        if origin.kind != stages.IMAGE or origin in self.images:
             return
         try:
-            self.images[origin.name] = self._image(origin.name, platform)
+            self.images[origin] = self._image(origin.name, origin.platform)
         except Error as error:
             raise self._not_found(by, written, error.message, error.hint) from None
 
     def _tell_base(self, planned: Planned, state: str, base: Input | None = None) -> None:
         """The step that FROM is; `base` when it is there."""
-        stage, image = planned.stage, self.images.get(base.name) if base and base.kind == stages.IMAGE else None
+        stage, image = planned.stage, self.images.get(base) if base else None
         self.tell({
             "event": "step", "id": f"{stage.index}.from", "stage": stage.label, "lines": list(stage.from_.node.lines),
             "state": state, "text": stage.from_.node.text.strip(), "note": _told(image) if image else "",
@@ -302,7 +303,7 @@ class Build:
 
     def files_of(self, one: Input) -> Files:
         """The files of a stage or an image."""
-        return self.results[one.stage].files if one.kind == stages.STAGE else self._files(self.images[one.name])
+        return self.results[one.stage].files if one.kind == stages.STAGE else self._files(self.images[one])
 
     def lowers(self, files: Files) -> list[str]:
         """The unpacked layers, top first; [] of none."""

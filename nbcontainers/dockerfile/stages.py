@@ -23,11 +23,15 @@ STAGE, IMAGE, CONTEXT, EMPTY = "stage", "image", "context", "scratch"
 
 @dataclass(frozen=True)
 class Input:
-    """Where files come from: `kind` is stage, image, context or scratch; `stage` is an index, -1 for the others."""
+    """Where files come from: `kind` is stage, image, context or scratch; `stage` is an index, -1 for the others.
+
+    `platform` is what FROM --platform asks of an image, "" for that of the build.
+    """
 
     kind: str
     name: str
     stage: int = -1
+    platform: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,21 +110,22 @@ def _planned(file: Dockerfile, stage: Stage, known: Globals, contexts: Collectio
     if stage.name and (context := _context(stage.name, contexts)):
         base = Input(CONTEXT, context)
         return Planned(stage, from_, base, {context: base}, True)
-    base = _base(file, stage, from_.image, contexts)
+    base = _base(file, stage, from_, contexts)
     inputs = {base.name: base} if base.kind == CONTEXT else {}
     for one, name in references(stage.instructions):
         inputs[name] = _input(file, one, name, contexts)
     return Planned(stage, from_, base, inputs)
 
 
-def _base(file: Dockerfile, stage: Stage, image: str, contexts: Collection[str]) -> Input:
+def _base(file: Dockerfile, stage: Stage, from_: From, contexts: Collection[str]) -> Input:
     """What FROM means: an earlier stage, `scratch`, a context, or an image."""
+    image, platform = from_.image, from_.platform
     if context := _context(image, contexts):
         return Input(CONTEXT, context)
     for other in reversed(file.stages[: stage.index]):
         if other.name and other.name == image.lower():
             return Input(STAGE, other.name, other.index)
-    return Input(EMPTY, image) if image == SCRATCH else Input(IMAGE, image)
+    return Input(EMPTY if image == SCRATCH else IMAGE, image, platform=platform)
 
 
 def _input(file: Dockerfile, one: Instruction, name: str, contexts: Collection[str]) -> Input:

@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -83,3 +84,18 @@ def test_an_interrupt_ends_all(build: Build, monkeypatch: pytest.MonkeyPatch) ->
         build._build_stages()
     assert len(ended) <= 4
     assert not [one for one in threading.enumerate() if one.name.startswith("build")]
+
+
+def test_one_image_for_two_platforms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def image(self: Build, name: str, platform: str) -> Any:
+        asked.append((name, platform))
+        return SimpleNamespace(layers=[], size=None)
+
+    monkeypatch.setattr(Build, "_image", image)
+    text = b"FROM --platform=linux/arm64 a AS one\nFROM a AS two\nCOPY --from=one x y\nCOPY --from=a x y\n"
+    build = Build(Engine(tmp_path / "root", tmp_path / "run", False).prepare(), Request(text), ExitStack(), lambda _: None)  # fmt: skip
+    for planned in build.plan.stages:
+        build._find_images(planned)
+    assert asked == [("a", "linux/arm64"), ("a", "")]
