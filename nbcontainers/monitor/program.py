@@ -11,10 +11,12 @@ import errno
 import os
 import signal
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from nbcontainers.cgroups.cgroup import Cgroup
+from nbcontainers.cgroups.cgroup import PARENT, Cgroup
 from nbcontainers.cgroups.detect import from_path
 from nbcontainers.cgroups.layout import layout
 from nbcontainers.errors import InvalidState
@@ -27,31 +29,77 @@ from nbcontainers.monitor.running import Running, Start
 from nbcontainers.monitor.sampling import open_metrics
 from nbcontainers.monitor.stdio import Stdio
 from nbcontainers.monitor.steps import Step
+from nbcontainers.runtime.ahead import Ahead, split
 from nbcontainers.runtime.create import Created, create
 
 
-def run(channel: int, root: str, run: str, id: str, attach: bool = True, fresh: bool = False) -> None:
+def run(
+    channel: int, root: str, run: str, id: str, attach: bool = True, fresh: bool = False,
+    prepared: Prepared | None = None, wish: Callable[..., None] = lambda **_: None,
+) -> None:  # fmt: skip
     """The whole life of a monitor: a target of `launcher.client.spawn`.
 
     `attach`: the client follows the output, and its death ends the container; otherwise it hears S or F, no more.
-    `fresh`: the container was made for this very start, so it goes again if it cannot be started.
+    `fresh`: the container was made for this very start, so it goes again if it cannot be started. `prepared` is what
+    `prepare` returned, `wish` has it called for the next container; it is to be called once.
     """
     become_monitor()
+    if prepared is None:
+        enter_mounts()
     files = Files(root, run, id)
     settings, config, steps = (
         files.read("container.json"),
         files.read("config.json"),
         files.read("recipe.json")["steps"],
     )
-    cgroup = from_path(config["linux"].get("cgroupsPath"), id, rootless=namespaces.in_user_namespace())
-    claim(files, cgroup)
-    try:
-        running = begin(files, settings, config, steps, cgroup)
-    except BaseException as error:
-        give_up(files, settings, steps, error, remove=fresh or bool(settings.get("remove")))
-        raise
+    ahead = prepared.ahead_of(id, config) if prepared else None
+    cgroup = ahead.cgroup if ahead else cgroup_of(config, id)
+    with ExitStack() as undo:
+        if ahead:
+            undo.callback(ending.remove_cgroup, cgroup)
+        claim(files, cgroup)
+        try:
+            running = begin(files, settings, config, steps, cgroup, ahead)
+        except BaseException as error:
+            give_up(files, settings, steps, error, remove=fresh or bool(settings.get("remove")))
+            raise
+        undo.pop_all()
     running.greet(Peer(channel, owner=attach))
+    parts = None if ahead else split(config)
+    wish(**({"common": parts[0], "cache": f"{root}/cache"} if parts else {}))
     running.follow()
+
+
+class Prepared:
+    """A monitor that waits beside a container that was begun ahead. `name` is that container's id."""
+
+    def __init__(self, common: Document, cache: str) -> None:
+        self.name = os.urandom(32).hex()
+        self.ahead = Ahead(common, cgroup_of({}, self.name), Path(cache))
+
+    def ahead_of(self, id: str, config: Document) -> Ahead | None:
+        """The beginning of this very container; one that does not fit goes."""
+        path = (config.get("linux") or {}).get("cgroupsPath")
+        if id == self.name and path == f"/{PARENT}/{id}" and self.ahead.fits(config):
+            return self.ahead
+        self.ahead.discard()
+        return None
+
+    def discard(self) -> None:
+        self.ahead.discard()
+
+
+def prepare(common: Document, cache: str) -> Prepared:
+    """Called in a process that the launcher keeps for the next request: what `run` wished for."""
+    os.umask(0o022)
+    os.dup2(0, 2)
+    enter_mounts()
+    return Prepared(common, cache)
+
+
+def cgroup_of(config: Document, id: str) -> Cgroup:
+    """Where `config` wants the container `id`; not made yet."""
+    return from_path((config.get("linux") or {}).get("cgroupsPath"), id, rootless=namespaces.in_user_namespace())
 
 
 def ready() -> None:
@@ -60,12 +108,16 @@ def ready() -> None:
 
 
 def become_monitor() -> None:
-    """A session of our own, the reaper of what the container leaves, and mounts that never show on the host."""
+    """A session of our own, and the reaper of what the container leaves."""
     os.setsid()
     os.umask(0o022)
     os.dup2(0, 2)  # the launcher's stderr belongs to its client
     process.set_subreaper()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def enter_mounts() -> None:
+    """Mounts that never show on the host."""
     namespaces.unshare(namespaces.CLONE_NEWNS)
     mounts.make_slave()
 
@@ -95,13 +147,15 @@ def claim(files: Files, cgroup: Cgroup) -> None:
     raise InvalidState(f"container {files.id[:12]} is already running", hint="container ps shows it")
 
 
-def begin(files: Files, settings: Document, config: Document, steps: list[Step], cgroup: Cgroup) -> Running:
+def begin(
+    files: Files, settings: Document, config: Document, steps: list[Step], cgroup: Cgroup, ahead: Ahead | None
+) -> Running:
     """Recipe, streams, cgroup, create, start. On failure everything but the recipe and the run folder is undone."""
     kept = recipe.perform(steps)
     streams = Stdio(interactive=bool(settings.get("interactive")), console=bool(config["process"].get("terminal")))
     started_ns = time.time_ns()
     try:
-        created = start(files, config, streams, cgroup)
+        created = start(files, config, streams, cgroup, ahead)
         _drop_last_end(files)
         log = open_log(files.folder, settings.get("log") or {})
         os.close(open_metrics(f"{files.folder}/metrics"))
@@ -113,7 +167,7 @@ def begin(files: Files, settings: Document, config: Document, steps: list[Step],
     return Running(files, config, settings, steps, cgroup, streams, log, facts, kept)
 
 
-def start(files: Files, config: Document, streams: Stdio, cgroup: Cgroup) -> Created:
+def start(files: Files, config: Document, streams: Stdio, cgroup: Cgroup, ahead: Ahead | None) -> Created:
     """Create and start the container. Raises CreateFailed."""
     created = create(
         config,
@@ -126,6 +180,7 @@ def start(files: Files, config: Document, streams: Stdio, cgroup: Cgroup) -> Cre
         die_with_parent=True,
         cache=Path(files.root, "cache"),
         at_once=True,
+        ahead=ahead,
     )
     try:
         created.start()
