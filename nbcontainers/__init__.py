@@ -36,7 +36,7 @@ OBJECTS = ("container", "image", "builder", "volume", "network", "system")
 SHORTCUTS = {
     **{verb: ("container", verb) for verb in (
         "run", "ps", "exec", "logs", "rm", "stop", "kill", "start", "create", "wait", "top", "stats", "attach",
-        "restart", "pause", "unpause", "rename", "port", "cp", "commit", "diff", "export", "inspect",
+        "restart", "pause", "unpause", "rename", "update", "port", "cp", "commit", "diff", "export", "inspect",
     )},
     **{verb: ("image", verb) for verb in (
         "pull", "push", "build", "save", "load", "import", "tag", "history", "login", "logout",

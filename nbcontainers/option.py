@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 
 @dataclass(frozen=True, init=False)
@@ -53,6 +53,9 @@ class Argument:
     complete: str = ""
 
 
+Unasked = Annotated[bool, Option("-f", help="as Docker's: nothing is asked in any case")]
+"""`--force` of the prune verbs: a notebook's cell cannot answer, so none of them asks."""
+
 _UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
@@ -82,7 +85,7 @@ def duration(text: str | float) -> float:
     import re
 
     parts = re.fullmatch(
-        r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?(?:(\d+(?:\.\d+)?)ms)?", text
+        r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?!s))?(?:(\d+(?:\.\d+)?)(?:s|$))?(?:(\d+(?:\.\d+)?)ms)?", text
     )
     if not text or not parts:
         raise ValueError(f"{text!r} is no duration; write 10s, 500ms or 1m30s")

@@ -1,6 +1,6 @@
 """Rows that show themselves: text as Docker prints it, HTML for a notebook, a DataFrame on request.
 
-    Table([{"name": "web", "size": 7340032}], [Column("name"), Column("size", format=bytes_)])
+    Table([{"name": "web", "size": 7340032}], [Column("name"), Column("size", format=stored)])
 
 A row holds raw values (bytes as int, times as datetime, RFC 3339 text or seconds since the epoch, durations as
 seconds); only the view is rounded and coloured. No repr raises, whatever a row holds.
@@ -57,7 +57,7 @@ def few(value: object) -> str:
 
 
 def bytes_(value: object) -> str:
-    """Powers of 1024 under their IEC names, four digits: `42MiB`, `1.25GiB`."""
+    """Memory: powers of 1024 under their IEC names, four digits: `42MiB`, `1.25GiB`."""
     if not isinstance(value, (int, float)):
         return text(value)
     number, units = float(value), iter(("B", "KiB", "MiB", "GiB", "TiB", "PiB"))
@@ -67,10 +67,21 @@ def bytes_(value: object) -> str:
     return f"{number:.4g}{unit}"
 
 
-def amount(number: float) -> str:
+def stored(value: object) -> str:
+    """What lies on a disk or travels: powers of 1000, three digits, as Docker and Podman have them: `7.65MB`, `231kB`."""
+    if not isinstance(value, (int, float)):
+        return text(value)
+    number, units = float(value), iter(("B", "kB", "MB", "GB", "TB", "PB"))
+    unit = next(units)
+    while abs(number) >= 999.5 and (larger := next(units, None)):
+        number, unit = number / 1000, larger
+    return f"{number:.3g}{unit}" if abs(number) < 999.5 else f"{number:.0f}{unit}"
+
+
+def amount(number: float, form: Callable[[object], str] = bytes_) -> str:
     """Bytes with a space before the unit, for reading rather than for columns."""
-    shown = bytes_(number)
-    return f"{shown.rstrip('BKMGTPi')} {shown.lstrip('0123456789.-')}"
+    shown = form(number)
+    return f"{shown.rstrip('BkKMGTPi')} {shown.lstrip('0123456789.-')}"
 
 
 def duration(value: object) -> str:
@@ -163,7 +174,7 @@ class Column:
     @property
     def right(self) -> bool:
         """Whether a notebook lines it up on the right, as numbers are."""
-        return self.format in (bytes_, percent, duration)
+        return self.format in (bytes_, stored, percent, duration)
 
     def show(self, row: Row) -> str:
         """The value's text in one line; an unprintable value is shown as its type, never raised."""
@@ -242,7 +253,7 @@ class Table(Sequence[Row]):
                 frame[column.name] = pandas.to_datetime(pandas.Series(map(moment, frame[column.name])), utc=True)
             elif column.format is duration:
                 frame[column.name] = pandas.to_timedelta(frame[column.name], unit="s")
-            elif column.format is bytes_ and frame[column.name].hasnans:
+            elif column.format in (bytes_, stored) and frame[column.name].hasnans:
                 frame[column.name] = frame[column.name].astype("Int64")
         return frame
 

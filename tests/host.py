@@ -60,7 +60,9 @@ def cgroups() -> set[str]:
         for name in folders:
             path = os.path.join(top, name)
             ours = "process_api" not in path if ALONE else "/nbcontainers/" in path and not inhabited(path)
-            if ours and not kept_ready(path) and not path.endswith("/nbcontainers"):  # the parent stays for the next container
+            if (
+                ours and not kept_ready(path) and not path.endswith("/nbcontainers")
+            ):  # the parent stays for the next container
                 found.add(path)
     return found
 

@@ -15,6 +15,7 @@ from nbcontainers.engine import Engine
 from nbcontainers.errors import Error
 from nbcontainers.launcher import client
 from nbcontainers.launcher.channel import Channel
+from nbcontainers.monitor import restart
 from nbcontainers.monitor.files import rfc3339
 from tests import peers
 
@@ -98,7 +99,8 @@ def background(engine: Engine, *command: str, record: dict[str, Any] | None = No
 
 
 def end(engine: Engine, id: str, number: int = 9) -> dict[str, Any]:
-    """Kill a container and wait until its monitor has finished; returns exit.json."""
+    """Kill a container for good and wait until its monitor has finished; returns exit.json."""
+    restart.hold(f"{engine.run}/{id}")
     state, monitor = store.state(engine, id), store.state(engine, id, "monitor.json")
     if store.alive(state):
         os.kill(state["pid"], number)

@@ -13,9 +13,17 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
+from nbcontainers import container
+from nbcontainers.container.container import Container
 from nbcontainers.linux import namespaces
 from tests import host, peers
+from tests.monitored import wait_for
+
+#: The host's own, which the image `host` has at that place too.
+PYTHON = "/usr/bin/python3"
 
 #: TEST-NET-3 (RFC 5737): nobody's, here or anywhere.
 HOST, MACHINE, SUBNET = "203.0.113.1", "203.0.113.2", "203.0.113.0/24"
@@ -144,3 +152,23 @@ def settled(wanted: set[str], seconds: float = _PATIENCE_S) -> set[str]:
     while (found := traces()) != wanted and time.monotonic() < deadline:
         time.sleep(0.01)
     return found
+
+
+def serve(name: str, port: int = 80, program: str = SERVE, **options: Any) -> Container:
+    """A container that says `NAME CLIENT` to everybody who connects."""
+    made = container.run("host", PYTHON, "-c", program, str(port), name, name=name, detach=True, **options)
+    wait_for(lambda: b"ready" in bytes(Path(made.engine.containers, made.id, "log").read_bytes()))
+    return made
+
+
+def client(program: str, *words: object, **options: Any) -> str:
+    """What a Python program writes in a container that goes again."""
+    heard: list[bytes] = []
+    container.run("host", PYTHON, "-c", program, *map(str, words), rm=True, stdout=heard.append, **options)
+    return b"".join(heard).decode().strip()
+
+
+def sh(line: str, image: str = "mini", **options: Any) -> str:
+    heard: list[bytes] = []
+    container.run(image, "sh", "-c", line, rm=True, stdout=heard.append, **options)
+    return b"".join(heard).decode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from nbcontainers.engine import Engine, default_engine
-from nbcontainers.option import Option, duration
+from nbcontainers.option import Option, Unasked, duration
 
 if TYPE_CHECKING:
     from nbcontainers.table import Table
@@ -26,6 +26,7 @@ def prune(
     unused_for: Annotated[
         float, Option(help="only steps that were not used for so long, as 24h", metavar="TIME", parse=duration)
     ] = 0.0,
+    force: Unasked = False,
     engine: Engine | None = None,
 ) -> Table:
     """Remove what builds keep for the next ones.

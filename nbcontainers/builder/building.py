@@ -26,7 +26,7 @@ from nbcontainers.container.options import RunOptions
 from nbcontainers.dockerfile import dockerfile, lint, stages, state, value, variables
 from nbcontainers.dockerfile import key as keys
 from nbcontainers.dockerfile.dockerfile import Dockerfile
-from nbcontainers.dockerfile.instructions import Arg, Instruction
+from nbcontainers.dockerfile.instructions import Arg, Copy, Instruction
 from nbcontainers.dockerfile.source import Source
 from nbcontainers.dockerfile.stages import Input, Planned
 from nbcontainers.engine import Engine
@@ -203,9 +203,10 @@ class Build:
             found = Result(now, before.files, before.key, before.history, before.created, before.machine, before.base)
             return found, self._triggers(before.state.config, base.name)
         scope = variables.Scope(self.plan.globals, self.request.build_args, escape=self.file.escape)
-        if base.kind == stages.EMPTY:
+        if base.kind in (stages.EMPTY, stages.CONTEXT):
             machine = dict(zip(("os", "architecture", "variant"), self.platform.split("/"), strict=False))
-            return Result(state.begin(scope, None), Files(), self._key("scratch"), machine=machine), []
+            empty = Result(state.begin(scope, None), Files(), self._key("scratch"), machine=machine)
+            return empty, self._copy_all(planned) if base.kind == stages.CONTEXT else []
         image = self.images[base.name]
         config = image.config
         settings: dict[str, Any] = dict(config.get("config") or {})
@@ -219,6 +220,11 @@ class Build:
             (image.reference or base.name, image.digest),
         )  # fmt: skip
         return found, self._triggers(settings, base.name)
+
+    def _copy_all(self, planned: Planned) -> list[tuple[Any, Source]]:
+        """A folder as a base is all of its files."""
+        node = planned.stage.from_.node
+        return [(Copy(node, sources=("/",), destination="/", from_=planned.base.name), self.file.source)]
 
     def _key(self, base: str) -> str:
         """The base's key. Layers made with SOURCE_DATE_EPOCH are others than those without."""
@@ -234,9 +240,6 @@ class Build:
     def _find_images(self, planned: Planned) -> None:
         """Every image the stage needs, pulled if it is not here. BuildError with the line that names it."""
         base = self.origin(planned.base)
-        if base.kind == stages.CONTEXT:
-            message, hint = f"the context {base.name} cannot be a base yet", "COPY --from it instead"
-            raise self._not_found(planned.stage.from_, base.name, message, hint)
         self._find(planned.stage.from_, base, planned.stage.from_.image, planned.from_.platform)
         for one, name in stages.references(planned.stage.instructions):
             if name in planned.inputs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from nbcontainers.builder.progress import Progress, Step
-from nbcontainers.table import BORDER, BOX, HEAD, MONOSPACE, amount, duration, plain
+from nbcontainers.table import BORDER, BOX, HEAD, MONOSPACE, amount, duration, plain, stored
 
 _BLUE, _GREEN = "var(--jp-brand-color1, #4493f8)", "var(--jp-success-color1, #2da44e)"
 _AMBER, _RED, _GREY = "var(--jp-warn-color1, #d68f00)", "var(--jp-error-color1, #e5484d)", "#8b949e"
@@ -48,7 +48,7 @@ def says(step: Step) -> str:
         else []
     )
     if step.entries:
-        parts.append(f"{step.entries} files, {amount(step.size)}")
+        parts.append(f"{step.entries} files, {amount(step.size, stored)}")
     if step.state in ("failed", "cancelled"):
         parts.insert(0, step.state)
     return " · ".join(parts)

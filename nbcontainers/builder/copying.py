@@ -142,16 +142,7 @@ def _unpack(path: str, putter: Putter, order: Order, scratch: str, *, rootless: 
     folder = f"{scratch}/unpacked"
     snapshot.discard([folder])
     os.mkdir(folder, 0o755)
-    root = os.open(folder, _FOLDER)
-    try:
-        layer = Layer(root, userxattr=rootless, squash=squashes())
-        with open(path, "rb") as file:
-            layer.extract(codec.chunks(file))
-        layer.finish([])
-    except ImageError as error:
-        raise ImageError(f"the archive {os.path.basename(path)} cannot be unpacked: {error.message}") from None
-    finally:
-        os.close(root)
+    _extract(path, folder, userxattr=rootless, squash=squashes())
     inside = Root(folder)
     rights = putter.rights if order["owner"] else putter.rights._replace(owner=None)
     unpacker = Putter(putter.root, putter.path, rights)
@@ -160,6 +151,20 @@ def _unpack(path: str, putter: Putter, order: Order, scratch: str, *, rootless: 
     finally:
         unpacker.close()
         inside.close()
+
+
+def _extract(path: str, folder: str, *, userxattr: bool, squash: bool) -> None:
+    """As tar does: names that mean something in a layer are names like all others."""
+    root = os.open(folder, _FOLDER)
+    try:
+        layer = Layer(root, userxattr=userxattr, squash=squash, whiteouts=False)
+        with open(path, "rb") as file:
+            layer.extract(codec.chunks(file))
+        layer.finish([])
+    except ImageError as error:
+        raise ImageError(f"the archive {os.path.basename(path)} cannot be unpacked: {error.message}") from None
+    finally:
+        os.close(root)
 
 
 def finish(
@@ -178,6 +183,12 @@ def gather(place: dict[str, Any], order: Order, scratch: str) -> None:
     """What an order says, copied to `scratch`/upper for a mount to show."""
     os.umask(0)
     _put_all(order, f"{scratch}/upper", scratch, rootless=work.at(place).rootless)
+
+
+def unpack(path: str, folder: str) -> None:
+    """An archive's files into a folder of the host, all of them ours. ImageError for what is no archive."""
+    os.umask(0)
+    _extract(path, folder, userxattr=True, squash=True)
 
 
 def extract(place: dict[str, Any], lowers: list[str], folder: str, scratch: str) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from nbcontainers.builder import building, shared
-from nbcontainers.builder import context as contexts
 from nbcontainers.builder import output as outputting
 from nbcontainers.builder.building import Request
+from nbcontainers.builder.opening import Opener
 from nbcontainers.builder.running import agents, secrets
 from nbcontainers.container.options import RunOptions, check_names
 from nbcontainers.engine import Engine
@@ -35,24 +36,24 @@ def build(
     """`image build`, its options as they were given."""
     outputs = [outputting.parse(text) for text in _texts(output)]
     outputting.check(outputs)
-    folder = _folder(context, context_from)
-    text, name, path = _dockerfile(folder, file, dockerfile)
     arguments = _arguments(build_arg)
-    more = pairs("build-context", build_context)
-    for named, place in more.items():
-        if isinstance(place, str) and not place.startswith(building.AS_IMAGE):
-            contexts.of_folder(named, place)
-    request = Request(
-        text, name, path, folder, more, tags=_texts(tag), target=target,
-        platform=platform, build_args=arguments, labels=pairs("label", label),
-        annotations=pairs("annotation", annotation), no_cache=no_cache, no_cache_filter=_texts(no_cache_filter),
-        pull="newer" if pull else "missing", secrets=secrets(_given(secret), os.environ), options=_options(run),
-        cache_from=[shared.check("cache-from", one, must_be=True) for one in _texts(cache_from)],
-        cache_to=[shared.check("cache-to", one, must_be=False) for one in _texts(cache_to)], allow=_allowed(allow),
-        agents=agents(_texts(ssh), os.environ),
-        epoch=building.epoch(arguments),
-    )  # fmt: skip
-    image = building.build(engine, request, tell)
+    with ExitStack() as stack:
+        opener = Opener(engine, stack, tell)
+        folder, given = _opened(opener, context, context_from, from_input=dockerfile is None and not file)
+        text, name, path = _dockerfile(folder, file, dockerfile, given)
+        named = pairs("build-context", build_context).items()
+        more = {name: opener.named(name, place) if isinstance(place, str) else place for name, place in named}
+        request = Request(
+            text, name, path, folder, more, tags=_texts(tag), target=target,
+            platform=platform, build_args=arguments, labels=pairs("label", label),
+            annotations=pairs("annotation", annotation), no_cache=no_cache, no_cache_filter=_texts(no_cache_filter),
+            pull="newer" if pull else "missing", secrets=secrets(_given(secret), os.environ), options=_options(run),
+            cache_from=[shared.check("cache-from", one, must_be=True) for one in _texts(cache_from)],
+            cache_to=[shared.check("cache-to", one, must_be=False) for one in _texts(cache_to)], allow=_allowed(allow),
+            agents=agents(_texts(ssh), os.environ),
+            epoch=building.epoch(arguments),
+        )  # fmt: skip
+        image = building.build(engine, request, tell)
     for one in outputs:
         outputting.write(image, one)
     if iidfile:
@@ -60,17 +61,19 @@ def build(
     return image
 
 
-def _folder(context: Any, context_from: Any) -> str | Mapping[str, Any]:
+def _opened(
+    opener: Opener, context: Any, context_from: Any, *, from_input: bool
+) -> tuple[str | Mapping[str, Any], bytes | None]:
+    """The context, a folder, "" or files in memory; and the Dockerfile, where that was given in its place."""
     given = context_from or context
     if isinstance(context_from, str) and context_from:
         raise InvalidArgument("--context-from is for notebooks, where variables are", hint="give a folder as CONTEXT")
-    if isinstance(given, Mapping):
-        return given
-    text = os.fspath(given)
-    return "" if text == "-" else contexts.of_folder("context", text).path
+    return (given, None) if isinstance(given, Mapping) else opener.main(os.fspath(given), reads_input=from_input)
 
 
-def _dockerfile(context: str | Mapping[str, Any], file: str, text: str | None) -> tuple[bytes, str, str]:
+def _dockerfile(
+    context: str | Mapping[str, Any], file: str, text: str | None, given: bytes | None
+) -> tuple[bytes, str, str]:
     """The Dockerfile's bytes, what errors call it, and its path, "" for one that has none."""
     if text is not None:
         if file:
@@ -78,6 +81,8 @@ def _dockerfile(context: str | Mapping[str, Any], file: str, text: str | None) -
         return text.encode("utf-8", "surrogateescape"), "Dockerfile", ""
     if file == "-":
         return sys.stdin.buffer.read(_LARGEST), "Dockerfile", ""
+    if given is not None and not file:
+        return given, "Dockerfile", ""
     if isinstance(context, Mapping):
         if (file or "Dockerfile") not in context:
             raise InvalidArgument(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nbcontainers.engine import Engine
 from nbcontainers.image import kept, removal, scratch, work
-from nbcontainers.table import Column, Row, Table, bytes_, since
+from nbcontainers.table import Column, Row, Table, since, stored
 
 
 def listing(engine: Engine) -> Table:
@@ -19,7 +19,7 @@ def listing(engine: Engine) -> Table:
         row["used"] = time.time() - row.pop("used_at")
     columns = [
         Column("what", "STEP", _cut),
-        Column("size", format=bytes_),
+        Column("size", format=stored),
         Column("created", format=since),
         Column("key"),
     ]
@@ -51,7 +51,7 @@ def prune(engine: Engine, *, unused: float, mounts: bool) -> Table:
     rows: list[Row] = [{"what": "steps", "count": len(going), "bytes": gone["bytes"]}]
     if mounts:
         rows.append({"what": "cache mounts", "count": len(_remove_mounts(engine)), "bytes": None})
-    return Table(rows, [Column("what"), Column("count"), Column("bytes", "RECLAIMED", bytes_)])
+    return Table(rows, [Column("what"), Column("count"), Column("bytes", "RECLAIMED", stored)])
 
 
 def _remove_mounts(engine: Engine) -> list[Path]:

@@ -17,19 +17,13 @@ from nbcontainers.errors import BuildError
 from nbcontainers.version import VERSION
 
 URLS = ("http://", "https://")
-_GIT = ("git://", "git@", "ssh://")
 _TIMEOUT_S = 30
 _PIECE = 1 << 18
 
 
 def is_remote(source: str) -> bool:
-    """Whether ADD fetches it. BuildError for git, which is not there yet."""
-    is_url = source.startswith(URLS)
-    if source.startswith(_GIT) or (is_url and urlsplit(source).path.endswith(".git")):
-        raise BuildError(
-            f"{source}: git repositories are not there yet", hint="clone it in a RUN, or into the context before"
-        )
-    return is_url
+    """Whether ADD fetches it; git repositories are builder/git.py's."""
+    return source.startswith(URLS)
 
 
 def fetch(url: str, folder: Path, checksum: str, destination: str, check: Callable[[], None]) -> str:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from nbcontainers.builder import pretence
 from nbcontainers.container import networking, spec, store, users
 from nbcontainers.container.host import this_host
 from nbcontainers.container.mounts import Mounted
@@ -106,12 +107,17 @@ class Runner:
         net = networking.plan(engine, options, image, id)
         options = {**options, "network": [net.namespace]}
         identity = users.resolve(state.user, below)
+        host = this_host(engine.rootless)
+        if host.one_id and pretence.has_apt(below):
+            parts.apt()
         folder = store.folder(engine, id)
         files = {where: f"{folder}/{path}" for where, path in store.FILES.items()}
-        basis = spec.Basis(id, image, identity, this_host(engine.rootless), parts.mounts, files, netns=net.path)
+        basis = spec.Basis(id, image, identity, host, parts.mounts, files, netns=net.path)
         argv = list(one.argv(state.shell))
         document = spec.build(options, argv, basis)
         document["process"]["env"] = self._environment(state, identity.home, parts)
+        if host.one_id and (profile := document["linux"].get("seccomp")):
+            document["linux"]["seccomp"] = pretence.profile(profile)
         overlay = {
             "lower": below, "upper": f"{place}/upper", "work": f"{place}/work", "target": f"{folder}/rootfs",
             "userxattr": engine.rootless, "options": VOLATILE if engine.rootless else f"{VOLATILE},{PLAIN}",
@@ -136,7 +142,7 @@ class Runner:
         return options
 
     def _environment(self, state: State, home: str, parts: _Parts) -> list[str]:
-        found = {"PATH": PATH, "HOME": home, **state.scope.environment(), **parts.variables}
+        found = {"PATH": PATH, "HOME": home, **parts.defaults, **state.scope.environment(), **parts.variables}
         return [f"{name}={text}" for name, text in found.items()]
 
     def _follow(
@@ -179,6 +185,7 @@ class _Parts:
         self.mounts: list[Mounted] = []
         self.steps: list[dict[str, Any]] = []
         self.variables: dict[str, str] = {}
+        self.defaults: dict[str, str] = {}
         self.files: dict[str, str] = {}
         self._secrets: Path | None = None
         self._agents = 0
@@ -199,6 +206,11 @@ class _Parts:
         file.write_bytes(body.encode("utf-8", "surrogateescape"))
         file.chmod(0o755)
         self._bind(str(folder), PIPES, read_only=True)
+
+    def apt(self) -> None:
+        """apt's configuration for a namespace of one id."""
+        self._bind(pretence.apt_conf(self.place / "mounts"), pretence.APT, read_only=True)
+        self.defaults["APT_CONFIG"] = pretence.APT
 
     def _shown(self, number: int, mount: Mount, target: str) -> None:
         here = self._shown_at(number, self.runner.shown(mount, self.stack), mount.source, read_only=mount.read_only)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbcontainers.builder import git
 from nbcontainers.builder.context import Context
 from nbcontainers.builder.copying import Order
 from nbcontainers.builder.copying import Source as From
@@ -58,21 +60,33 @@ class Sources:
         return order, inputs | {"from": files.digest}
 
     def _fetched(self, one: i.Add, order: Order, inputs: dict[str, str]) -> tuple[Order, dict[str, str]]:
-        """URLs, each fetched into a folder of the build."""
+        """URLs and repositories, each fetched into a folder of the build."""
         digests = []
         order["unpack"] = bool(one.unpack)
         for path in one.sources:
-            if not is_remote(path):
+            if not is_remote(path) and not git.parse(path):
                 raise BuildError(
                     f"{path} stands beside a URL", hint="write one ADD for URLs and one for the context's files"
                 )
             folder = self.build.folder()
+            if repository := git.parse(path):
+                digests.append(self._cloned(one, repository, folder, order))
+                continue
             name = fetch(path, folder, one.checksum, order["destination"], self.build.check)
             root = Context("a URL", str(folder))
             matches = select(root.root(), pattern.escape(name))
             order["sources"].append(_source(root=root.path, matches=[_listed(match) for match in matches]))
             digests.append(root.digest(matches))
         return order, inputs | {"remote": " ".join(digests)}
+
+    def _cloned(self, one: i.Add, repository: git.Repository, folder: Path, order: Order) -> str:
+        """A repository's files are copied as a folder's are; its key is the commit."""
+        keep = one.keep_git_dir if repository.keep is None else repository.keep
+        repository = repository._replace(checksum=one.checksum or repository.checksum)
+        place, commit = git.checkout(repository, folder, keep=keep, check=self.build.check)
+        matches = select(Root(place), "/", exclude=one.exclude)
+        order["sources"].append(_source(root=place, matches=[_listed(match) for match in matches]))
+        return f"{commit} {repository.folder} {keep} {repository.submodules}"
 
     def _selected(self, one: i.Copy, root: Root) -> list[Match]:
         found: list[Match] = []
@@ -139,7 +153,7 @@ class Sources:
 
 
 def _has_remote(one: i.Add) -> bool:
-    return len([path for path in one.sources if is_remote(path)]) > 0  # all of them are looked at
+    return any(is_remote(path) or git.parse(path) for path in one.sources)
 
 
 def new_order(

@@ -118,6 +118,9 @@ class Stage:
             self.build.done[key] = found
             return found, key, True
         added: Added = make()
+        if added["left_out"]:
+            message = f"{added['left_out']} files cannot be in a layer: {'; '.join(added['notes'])}"
+            self.build.tell({"event": "warning", "rule": "LeftOut", "message": message, "lines": list(one.node.lines)})
         below = [] if isinstance(one, i.Copy) and one.link else list(now.files.diff_ids)
         result: Kept = {
             "created": self.build.moment(), "descriptor": added["descriptor"], "diff_id": added["diff_id"],

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-_RESTART = "restart policies are not there yet"
-_HEALTH = "health checks are not there yet"
-_LOG = "there is one kind of log, and it is always kept: container logs"
 _RUN = {
     "--gpus": "GPUs are not there yet; --device gives a container a device of the host",
-    "--restart": _RESTART, "--health-cmd": _HEALTH, "--health-interval": _HEALTH, "--health-retries": _HEALTH,
-    "--health-timeout": _HEALTH, "--health-start-period": _HEALTH, "--health-start-interval": _HEALTH,
-    "--no-healthcheck": _HEALTH, "--log-driver": _LOG, "--log-opt": _LOG,
     "--link": "containers of one network find each other by name: --network NAME",
-    "--volumes-from": "name the volumes with -v", "--runtime": "there is one runtime, our own; others run our bundles",
+    "--runtime": "there is one runtime, our own; others run our bundles",
 }  # fmt: skip
 _LATER = frozenset(
     "--blkio-weight-device --cpu-rt-period --cpu-rt-runtime --disable-content-trust --isolation --kernel-memory "
-    "--link-local-ip --mac-address --storage-opt --userns --volume-driver".split()
+    "--storage-opt --userns --volume-driver".split()
 )
 
 

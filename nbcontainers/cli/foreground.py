@@ -25,14 +25,32 @@ def run(verb: Verb, call: Call) -> int:
     pulling = _pulling(call)
     if verb.accepts("on_pull"):
         options["on_pull"] = pulling
-    with _terminal(options, wanted=not detached) as terminal, _hang_ups(), pulling:
-        if (options.get("interactive") or "stdin" in options.get("attach", ())) and not detached:
+    tty, ours = _streams(verb, call, detached=detached)
+    with _terminal(tty=tty, interactive=ours) as terminal, _hang_ups(), pulling:
+        if ours:
             options["stdin"] = _STDIN
         if terminal is not None:
             options["window"] = terminal.window
         sys.stdout.flush()
         result = verb.function(*call.arguments, **options, stdout=_writer(_STDOUT), stderr=_writer(_STDERR))
     return _status(verb, result, detached=detached)
+
+
+def _streams(verb: Verb, call: Call, *, detached: bool) -> tuple[bool, bool]:
+    """(whether the program has a terminal, whether our stdin goes to it): the container says it of one that was made."""
+    if detached:
+        return False, False
+    if verb.name in ("attach", "start") and len(call.arguments) == 1:
+        from nbcontainers.container.container import find
+        from nbcontainers.engine import default_engine
+
+        record = find(default_engine(), call.arguments[0]).record
+        attached = verb.name == "attach" or bool(call.options.get("attach") or call.options.get("interactive"))
+        reads = bool(call.options.get("interactive")) if verb.name == "start" else not call.options.get("no_stdin")
+        return bool(record["tty"]) and attached, reads and bool(record["interactive"])
+    given = call.options.get("attach")
+    named = given if isinstance(given, list) else ()
+    return bool(call.options.get("tty")), bool(call.options.get("interactive")) or "stdin" in named
 
 
 def _pulling(call: Call) -> transfer.Late:
@@ -43,16 +61,17 @@ def _pulling(call: Call) -> transfer.Late:
 def _status(verb: Verb, result: Any, *, detached: bool) -> int:
     """The exit status; where the program goes on without us its id (`run -d`) or name (`start`) is printed."""
     status = getattr(result, "exit_code", None)
-    if status is None and hasattr(result, "id"):
-        print(result.id if detached else result.name)
+    for one in result if isinstance(result, list) else [result]:
+        if status is None and hasattr(one, "id") and verb.name != "attach":
+            print(one.id if detached else one.name)
     return status or 0
 
 
-def _terminal(options: dict[str, Any], *, wanted: bool) -> Any:
+def _terminal(*, tty: bool, interactive: bool) -> Any:
     """The terminal of `-t`: raw for a program that reads it too (-i), only measured for one that does not."""
-    if not options.get("tty") or not wanted:
+    if not tty:
         return nullcontext()
-    if options.get("interactive"):
+    if interactive:
         return Terminal(_STDIN)
     return Terminal(_STDOUT, raw=False) if os.isatty(_STDOUT) else nullcontext()
 
@@ -71,7 +90,7 @@ def _hang_ups() -> Iterator[None]:
     """SIGTERM and SIGHUP to us stop the program as ^C does, and restore the terminal."""
 
     def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(number)  # for `attach`, which passes on what came
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:

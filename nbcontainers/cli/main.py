@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -23,7 +24,11 @@ from nbcontainers.version import VERSION
 
 PROGRAM = "nbcontainers"
 FORMAT = Parameter(
-    "format", VALUE, ("--format",), metavar="table|json", help="How results are printed", choices=("table", "json")
+    "format",
+    VALUE,
+    ("--format",),
+    metavar="table|json|TEMPLATE",
+    help="How results are printed; a Go template as Docker's",
 )
 QUIET = Parameter("quiet", FLAG, ("--quiet", "-q"), help="Print only the ids")
 _NOT_RUN, _FAILED, _INTERRUPTED = 125, 1, 130
@@ -91,7 +96,7 @@ def _asked_help(words: list[str]) -> str:
 
 
 def _carry_out(verb: Verb, typed: str, words: list[str]) -> int:
-    parser = Parser(typed, verb.parameters, [] if verb.accepts("tick") else [FORMAT, QUIET])
+    parser = Parser(typed, verb.parameters, _face(verb))
     call = parser.parse(words)
     if call.help:
         return _print(help.of_verb(verb, typed, parser.face))
@@ -110,7 +115,21 @@ def _carry_out(verb: Verb, typed: str, words: list[str]) -> int:
         result = transfer.run(verb, call, quiet=quiet)
     else:
         result = verb.function(*call.arguments, **call.options)
-    return _print(shown(result, as_json=call.face.get("format") == "json", quiet=quiet))
+    return _print(_formatted(result, call.face.get("format") or "table", quiet=quiet))
+
+
+def _face(verb: Verb) -> list[Parameter]:
+    if verb.accepts("tick"):
+        return []
+    return [replace(FORMAT, flags=("--format", "-f")) if verb.name == "inspect" else FORMAT, QUIET]
+
+
+def _formatted(result: Any, form: str, *, quiet: bool) -> str:
+    if form in ("table", "json") or result is None:
+        return shown(result, as_json=form == "json", quiet=quiet)
+    from nbcontainers.cli import template
+
+    return template.render(result, form)
 
 
 def _print(text: str) -> int:

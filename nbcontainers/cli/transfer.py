@@ -21,7 +21,7 @@ from nbcontainers.cli.parser import Call
 from nbcontainers.cli.verbs import Verb
 from nbcontainers.image import card
 from nbcontainers.image.progress import Event, Layer, Progress
-from nbcontainers.table import amount, pad, plain, width
+from nbcontainers.table import amount, pad, plain, stored, width
 
 APPEARS = 0.3
 """Seconds before anything but the summary is shown."""
@@ -223,7 +223,7 @@ def cut(line: str, columns: int) -> str:
 
 def _begun(progress: Progress, event: Event) -> str:
     layers = event.get("layers") or []
-    size = amount(sum(one.get("size") or 0 for one in layers))
+    size = amount(sum(one.get("size") or 0 for one in layers), stored)
     return f"{progress.doing} {event.get('reference') or progress.name}: {len(layers)} layer{'s' * (len(layers) != 1)}, {size}"
 
 

@@ -8,7 +8,8 @@ if TYPE_CHECKING:
 
 
 _VERBS = frozenset(
-    "commit create diff exec_ export inspect kill logs ls port ps rm run start stats stop top wait".split()
+    "attach commit cp create diff exec_ export inspect kill logs ls pause port prune ps rename restart "
+    "rm run start stats stop top unpause update wait".split()
 )  # a list of our own: asking api for it here would import it for every submodule's name, in a circle
 
 

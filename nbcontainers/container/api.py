@@ -9,8 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from nbcontainers.container import parse
-from nbcontainers.container.container import Container, find, find_all
-from nbcontainers.container.options import RunOptions
+from nbcontainers.container.container import Container, find
+from nbcontainers.container.options import (
+    CONDITIONS,
+    RUNNING,
+    DetachKeys,
+    Found,
+    Listing,
+    LogOptions,
+    RunOptions,
+    SigProxy,
+    UpdateOptions,
+    Which,
+)
 from nbcontainers.engine import Engine, default_engine
 from nbcontainers.option import Argument, Option
 
@@ -24,7 +35,9 @@ if TYPE_CHECKING:
     from nbcontainers.table import Table
 
 __all__ = [
+    "attach",
     "commit",
+    "cp",
     "create",
     "diff",
     "exec_",
@@ -33,14 +46,20 @@ __all__ = [
     "kill",
     "logs",
     "ls",
+    "pause",
     "port",
+    "prune",
     "ps",
+    "rename",
+    "restart",
     "rm",
     "run",
     "start",
     "stats",
     "stop",
     "top",
+    "unpause",
+    "update",
     "wait",
 ]
 
@@ -49,11 +68,10 @@ Word = Annotated[str, Argument("COMMAND", "the program and its arguments; the im
 One = Annotated[str | Container, Argument("CONTAINER", "name, id or its beginning", complete="container")]
 Many = Annotated[str | Container, Argument("CONTAINER", "names, ids or their beginnings", complete="container")]
 
-All = Annotated[bool, Option("-a", help="those that don't run, too")]
-Filter = Annotated[list[str] | None, Option("-f", help="name=, id=, label=, status=, image=", metavar="KEY=VALUE")]
-Last = Annotated[int, Option("-n", help="the newest of all", metavar="N")]
-NoTrunc = Annotated[bool, Option(help="whole ids and commands")]
-Size = Annotated[bool, Option("-s", help="what each has written")]
+Time = Annotated[
+    int | None,
+    Option("-t", "--timeout", help="seconds until it is killed (10)", metavar="SECONDS", parse=parse.seconds),
+]
 
 
 def run(
@@ -101,10 +119,36 @@ def create(image: Image, *command: Word, engine: Engine | None = None, **options
 
 
 def start(
-    container: One,
-    *,
+    *containers: Many,
     attach: Annotated[bool, Option("-a", help="show its output and wait for its end")] = False,
     interactive: Annotated[bool, Option("-i", help="give it our input")] = False,
+    sig_proxy: SigProxy = True,
+    detach_keys: DetachKeys | None = None,
+    stdin: Source | None = None,
+    stdout: Sink | None = None,
+    stderr: Sink | None = None,
+    tick: Callable[[], object] | None = None,
+    window: Callable[[], tuple[int, int] | None] | None = None,
+    raise_error: bool = True,
+    engine: Engine | None = None,
+    **which: Unpack[Found],
+) -> Container | list[Container]:
+    """Start containers that were created or have ended; those that run are fine. Several give a list."""
+    from nbcontainers.container import running, selection
+    from nbcontainers.container.session import Streams
+
+    handles = selection.chosen(engine or default_engine(), containers, which, ("created", "exited"))
+    keys = running.detach_keys(detach_keys)
+    streams = Streams(stdin, stdout, stderr, tick, window, keys, sig_proxy)
+    return running.start_all(handles, streams, attach=attach or interactive, raise_error=raise_error)
+
+
+def attach(
+    container: One,
+    *,
+    no_stdin: Annotated[bool, Option(help="only its output")] = False,
+    sig_proxy: SigProxy = True,
+    detach_keys: DetachKeys | None = None,
     stdin: Source | None = None,
     stdout: Sink | None = None,
     stderr: Sink | None = None,
@@ -113,48 +157,40 @@ def start(
     raise_error: bool = True,
     engine: Engine | None = None,
 ) -> Container:
-    """Start a container that was created or has ended."""
-    from nbcontainers.container import running
+    """Follow a running container: its output from now on, our input, its end. Leaving it does not end it.
+
+    ctrl-p ctrl-q leaves it in a terminal, the stop button in a notebook. What it wrote before is in its log.
+    """
+    from nbcontainers.container import attaching, running
     from nbcontainers.container.session import Streams
 
-    handle = find(engine or default_engine(), container)
-    streams = Streams(stdin, stdout, stderr, tick, window)
-    return running.start(handle, streams, attach=attach or interactive, raise_error=raise_error)
+    keys = running.detach_keys(detach_keys)
+    streams = Streams(None if no_stdin else stdin, stdout, stderr, tick, window, keys, sig_proxy)
+    return attaching.attach(find(engine or default_engine(), container), streams, raise_error=raise_error)
 
 
-def ps(
-    *,
-    all: All = False,
-    filter: Filter = None,
-    last: Last = 0,
-    no_trunc: NoTrunc = False,
-    size: Size = False,
-    engine: Engine | None = None,
-) -> Table:
+def ps(*, engine: Engine | None = None, **options: Unpack[Listing]) -> Table:
     """List containers: those that run, or all."""
     from nbcontainers.container import listing
 
-    return listing.ps(engine or default_engine(), everything=all, filters=filter, last=last, whole=no_trunc, size=size)
+    return listing.ps(engine or default_engine(), options)
 
 
-def ls(
-    *,
-    all: All = False,
-    filter: Filter = None,
-    last: Last = 0,
-    no_trunc: NoTrunc = False,
-    size: Size = False,
-    engine: Engine | None = None,
-) -> Table:
+def ls(*, engine: Engine | None = None, **options: Unpack[Listing]) -> Table:
     """List containers, as `ps` does."""
-    return ps(all=all, filter=filter, last=last, no_trunc=no_trunc, size=size, engine=engine)
+    return ps(engine=engine, **options)
 
 
-def inspect(*containers: Many, engine: Engine | None = None) -> list[dict[str, Any]]:
-    """Everything known of containers: how they were made, how they are, the limits in force, what they used."""
-    from nbcontainers.container import listing
+def inspect(
+    *containers: Many,
+    latest: Annotated[bool, Option("-l", help="the container that was made last")] = False,
+    size: Annotated[bool, Option("-s", help="what each has written, too")] = False,
+    engine: Engine | None = None,
+) -> list[dict[str, Any]]:
+    """Everything known of containers, in Docker's words: how they were made, how they are, and what they used."""
+    from nbcontainers.container import inspection
 
-    return listing.inspect_all(engine or default_engine(), needed(containers))
+    return inspection.inspect_all(engine or default_engine(), containers, latest=latest, size=size)
 
 
 def rm(
@@ -162,19 +198,45 @@ def rm(
     force: Annotated[bool, Option("-f", help="kill it first if it runs")] = False,
     volumes: Annotated[bool, Option("-v", help="its anonymous volumes too")] = False,
     engine: Engine | None = None,
+    **which: Unpack[Which],
 ) -> list[str]:
     """Remove containers; returns their names."""
-    from nbcontainers.container import lifecycle
+    from nbcontainers.container import lifecycle, selection
 
-    handles = find_all(engine or default_engine(), needed(containers))
-    return [lifecycle.remove(handle, force=force, volumes=volumes) for handle in handles]
+    handles = selection.chosen(engine or default_engine(), containers, which)
+    return selection.each(handles, lambda one: lifecycle.remove(one, force=force, volumes=volumes))
 
 
-def wait(*containers: Many, engine: Engine | None = None) -> list[int]:
-    """Wait until containers have ended; returns their exit statuses."""
-    from nbcontainers.container import lifecycle
+def prune(
+    *,
+    filter: Annotated[
+        list[str] | None, Option(help="only those: until=24h, label=KEY=VALUE, …", metavar="KEY=VALUE")
+    ] = None,
+    engine: Engine | None = None,
+) -> Table:
+    """Remove every container that does not run; rows say which, and the room that comes back."""
+    from nbcontainers.container import pruning
 
-    return [lifecycle.wait(handle) for handle in find_all(engine or default_engine(), needed(containers))]
+    return pruning.prune(engine or default_engine(), filter)
+
+
+def wait(
+    *containers: Many,
+    condition: Annotated[
+        str,
+        Option(
+            help="stopped (the default), running, healthy, removed, next-exit, …", metavar="CONDITION",
+            choices=CONDITIONS,
+        ),
+    ] = "stopped",
+    latest: Annotated[bool, Option("-l", help="for the container that was made last")] = False,
+    engine: Engine | None = None,
+) -> list[int]:  # fmt: skip
+    """Wait until containers have ended; returns their exit statuses. With --condition until they are so (-1)."""
+    from nbcontainers.container import selection, waiting
+
+    handles = selection.chosen(engine or default_engine(), containers, {"latest": latest})
+    return [waiting.wait(handle, condition) for handle in handles]
 
 
 def kill(
@@ -183,51 +245,104 @@ def kill(
         str | int, Option("-s", help="what to send (KILL)", metavar="SIGNAL", complete="signal", parse=parse.signal)
     ] = "KILL",
     engine: Engine | None = None,
+    **which: Unpack[Which],
 ) -> list[str]:
     """Send a signal to the first process of containers; returns their names."""
-    from nbcontainers.container import lifecycle
+    from nbcontainers.container import lifecycle, selection
 
-    handles = find_all(engine or default_engine(), needed(containers))
-    return [lifecycle.kill(handle, signal) for handle in handles]
+    handles = selection.chosen(engine or default_engine(), containers, which, RUNNING)
+    return selection.each(handles, lambda one: lifecycle.kill(one, signal))
 
 
 def stop(
     *containers: Many,
-    time: Annotated[
-        int | None,
-        Option("-t", "--timeout", help="seconds until it is killed (10)", metavar="SECONDS", parse=parse.seconds),
+    time: Time = None,
+    signal: Annotated[
+        str | int | None, Option("-s", help="what to send first", metavar="SIGNAL", complete="signal")
     ] = None,
     engine: Engine | None = None,
+    **which: Unpack[Which],
 ) -> list[str]:
-    """End containers: their stop signal, and after a time SIGKILL; returns their names."""
-    from nbcontainers.container import lifecycle
+    """End containers, all at once: their stop signal, and after a time SIGKILL; returns their names."""
+    from nbcontainers.container import lifecycle, selection
 
-    handles = find_all(engine or default_engine(), needed(containers))
-    return [lifecycle.stop(handle, time) for handle in handles]
+    return lifecycle.stop(selection.chosen(engine or default_engine(), containers, which, RUNNING), time, signal)
+
+
+def restart(
+    *containers: Many,
+    time: Time = None,
+    signal: Annotated[
+        str | int | None, Option("-s", help="what to send first", metavar="SIGNAL", complete="signal")
+    ] = None,
+    running: Annotated[bool, Option(help="every container that runs")] = False,
+    engine: Engine | None = None,
+    **which: Unpack[Which],
+) -> list[str]:
+    """Stop containers and start them again; those that don't run are started. Returns their names."""
+    from nbcontainers.container import lifecycle, selection
+
+    asked: Which = {**which, "all": True} if running else which
+    handles = selection.chosen(engine or default_engine(), containers, asked, RUNNING if running else ())
+    return lifecycle.restart_all(handles, time, signal)
+
+
+def pause(*containers: Many, engine: Engine | None = None, **which: Unpack[Which]) -> list[str]:
+    """Hold every process of containers still until `unpause`; returns their names."""
+    from nbcontainers.container import pausing, selection
+
+    return selection.each(selection.chosen(engine or default_engine(), containers, which, ("running",)), pausing.pause)
+
+
+def unpause(*containers: Many, engine: Engine | None = None, **which: Unpack[Which]) -> list[str]:
+    """Let paused containers go on; returns their names."""
+    from nbcontainers.container import pausing, selection
+
+    return selection.each(selection.chosen(engine or default_engine(), containers, which, ("paused",)), pausing.unpause)
+
+
+def rename(
+    container: One,
+    name: Annotated[str, Argument("NAME", "what it is called from now on")],
+    *,
+    engine: Engine | None = None,
+) -> Container:
+    """Give a container another name, also while it runs. Raises NameInUse."""
+    from nbcontainers.container import renaming
+
+    handle = find(engine or default_engine(), container)
+    renaming.rename(handle, name)
+    return handle
+
+
+def update(*containers: Many, engine: Engine | None = None, **options: Unpack[UpdateOptions]) -> list[str]:
+    """Change the limits of containers, at once where they run, and for later starts; returns their names.
+
+    Each limit is read back from the kernel. One below what is in use is an error, and then nothing was changed.
+    """
+    from nbcontainers.container import selection, updating
+
+    handles = selection.chosen(engine or default_engine(), containers, {})
+    return selection.each(handles, lambda one: updating.update(one, options))
 
 
 def logs(
-    container: One,
-    *,
-    follow: Annotated[bool, Option("-f", help="go on until it ends")] = False,
-    tail: Annotated[int | str, Option("-n", help="the last lines only", metavar="N|all")] = "all",
-    since: Annotated[str, Option(help="from a time or 10m ago on", metavar="TIME")] = "",
-    until: Annotated[str, Option(help="up to a time or 10m ago", metavar="TIME")] = "",
-    timestamps: Annotated[bool, Option("-t", help="when each line came")] = False,
+    *containers: Many,
     stdout: Sink | None = None,
     stderr: Sink | None = None,
     tick: Callable[[], object] | None = None,
     engine: Engine | None = None,
+    **options: Unpack[LogOptions],
 ) -> Log | None:
-    """What a container has written; with -f also what it goes on to write, as it comes."""
-    from nbcontainers.container import log
+    """What containers have written; with -f also what they go on to write, as it comes.
 
-    handle = find(engine or default_engine(), container)
-    chosen = log.Choice.parse(tail=tail, since=since, until=until, timestamps=timestamps)
-    if not follow and stdout is None:
-        return log.read(handle, chosen)
-    log.stream(handle, chosen, stdout, stderr, tick, follow=follow)
-    return None
+    Of several containers each line says whose it is. `.to_pandas()` makes a table of it.
+    """
+    from nbcontainers.container import log, selection
+
+    handles = selection.chosen(engine or default_engine(), containers, {"latest": options.get("latest", False)})
+    streamed = bool(options.get("follow")) or stdout is not None
+    return log.logs(handles, options, log.Sinks(stdout, stderr, tick) if streamed else None)
 
 
 def exec_(
@@ -237,9 +352,13 @@ def exec_(
     tty: Annotated[bool, Option("-t", help="give it a terminal")] = False,
     detach: Annotated[bool, Option("-d", help="leave it running in the background")] = False,
     env: Annotated[list[str] | dict[str, str] | None, Option("-e", help="set a variable", metavar="NAME=VALUE")] = None,
+    env_file: Annotated[
+        list[str] | None, Option(help="read variables from a file", metavar="FILE", complete="path")
+    ] = None,
     workdir: Annotated[str, Option("-w", help="the working directory", metavar="DIR", parse=parse.path)] = "",
     user: Annotated[str, Option("-u", help="user of the image: name or uid, and group", metavar="USER[:GROUP]")] = "",
     privileged: Annotated[bool, Option(help="every capability the container's runtime can give")] = False,
+    detach_keys: DetachKeys | None = None,
     stdin: Source | None = None,
     stdout: Sink | None = None,
     stderr: Sink | None = None,
@@ -253,14 +372,15 @@ def exec_(
     Raises InvalidState where the container does not run, ContainerFailed for a status other than 0, CreateFailed (126,
     127) for a command that cannot be executed.
     """
-    from nbcontainers.container import execution
+    from nbcontainers.container import execution, running
     from nbcontainers.container.session import Streams
 
     request = execution.Request(
-        tuple(command), interactive=interactive, tty=tty, detach=detach, env=env, workdir=workdir, user=user,
-        privileged=privileged,
+        tuple(command), interactive=interactive, tty=tty, detach=detach, env=env, env_file=env_file or (),
+        workdir=workdir, user=user, privileged=privileged,
     )  # fmt: skip
-    streams = Streams(stdin, stdout, stderr, tick, window)
+    keys = running.detach_keys(detach_keys) if tty else b""
+    streams = Streams(stdin, stdout, stderr, tick, window, keys)
     return execution.run(find(engine or default_engine(), container), request, streams, raise_error=raise_error)
 
 
@@ -276,25 +396,33 @@ def port(
     return endpoints.port(find(engine or default_engine(), container), private)
 
 
-def top(container: One, *, engine: Engine | None = None) -> Table:
+def top(
+    container: One,
+    *columns: Annotated[str, Argument("COLUMN", "what to show: user pid ppid hpid state time rss args …")],
+    engine: Engine | None = None,
+) -> Table:
     """The processes of a container, with their pids inside and on the host."""
     from nbcontainers.container import processes
 
-    return processes.top(find(engine or default_engine(), container))
+    return processes.top(find(engine or default_engine(), container), columns)
 
 
 def stats(
     *containers: Many,
     all: Annotated[bool, Option("-a", help="those that have ended, too")] = False,
-    no_stream: Annotated[bool, Option(help="one look and no more, which is all there is yet")] = False,
+    latest: Annotated[bool, Option("-l", help="of the container that was made last")] = False,
+    no_stream: Annotated[bool, Option(help="one look and no more, as without it")] = False,
     engine: Engine | None = None,
 ) -> Table:
-    """What containers use now: processors (100 % is one), memory against its limit, disk, processes."""
-    from nbcontainers.container import listing
+    """What containers use now: processors, memory against its limit, network, disk, processes.
+
+    Memory is without the files that the kernel could drop, as in `docker stats`. `.metrics()` of a handle has all samples.
+    """
+    from nbcontainers.container import selection, statistics
 
     here = engine or default_engine()
-    handles = find_all(here, containers) if containers else listing.handles(here, everything=all)
-    return listing.stats(handles)
+    which: Which = {"latest": latest} if containers or latest else {"all": True}
+    return statistics.stats(selection.chosen(here, containers, which, () if all or latest else RUNNING))
 
 
 def diff(container: One, *, engine: Engine | None = None) -> Table:
@@ -331,6 +459,28 @@ def commit(
     return committing.commit(handle, reference, author=author, message=message, changes=changes, pause=not no_pause)
 
 
+def cp(
+    source: Annotated[Any, Argument("SOURCE", "CONTAINER:PATH, a path of this machine, or - for a tar", complete="copy")],
+    destination: Annotated[Any, Argument("DESTINATION", "the same", complete="copy")],
+    *,
+    archive: Annotated[bool, Option("-a", help="keep owners, set-user-ID bits and file capabilities")] = False,
+    follow_link: Annotated[bool, Option("-L", help="copy what a link at SOURCE leads to")] = False,
+    engine: Engine | None = None,
+) -> None:
+    """Copy files between a container and this machine, or between two containers; it may run or not.
+
+    A folder goes into a destination that is a folder, `folder/.` only what is in it; a destination that is not there
+    becomes the copy. What comes here is ours, what goes in is root's, unless -a. `-` is a tar on the standard input or
+    output, with owners. Links of the container lead nowhere but inside it. In Python a side may also be a path object or
+    a pair (container, path).
+
+    Raises NotFound, InvalidArgument where source and destination do not go together.
+    """
+    from nbcontainers.container import copying
+
+    copying.cp(engine or default_engine(), source, destination, archive=archive, follow_link=follow_link)
+
+
 def export(
     container: One,
     *,
@@ -346,11 +496,3 @@ def export(
     from nbcontainers.container import exporting
 
     exporting.export(find(engine or default_engine(), container), output)
-
-
-def needed(containers: tuple[str | Container, ...]) -> tuple[str | Container, ...]:
-    if not containers:
-        from nbcontainers.errors import InvalidArgument
-
-        raise InvalidArgument("no container was named", hint="type its name or id; container ps -a shows them")
-    return containers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from nbcontainers.container import store
 from nbcontainers.engine import Engine
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from nbcontainers.container.log import Log
     from nbcontainers.container.metrics import Plot
+    from nbcontainers.container.options import LogOptions, UpdateOptions
     from nbcontainers.container.session import Sink, Source
     from nbcontainers.image.image import Image
     from nbcontainers.table import Table
@@ -93,12 +94,13 @@ class Container:
 
     @property
     def status(self) -> str:
-        """`created`, `running`, `paused`, `exited`, or `dead`: its monitor was killed (`system prune` tidies up)."""
+        """`created`, `running`, `paused`, `exited`, `restarting` (its policy starts it again in a moment), or `dead`: its
+        monitor was killed (`system prune` tidies up)."""
         return "exited" if self.kept else status(self.engine, self.id)
 
     @property
     def running(self) -> bool:
-        return self.status in ("running", "paused")
+        return self.status in ("running", "paused", "restarting")
 
     @property
     def pid(self) -> int | None:
@@ -157,7 +159,9 @@ class Container:
 
     @property
     def started_at(self) -> str | None:
-        return self.ended.get("started_at") or store.state(self.engine, self.id).get("started_at")
+        from nbcontainers.container.usage import started_at
+
+        return started_at(self)
 
     @property
     def finished_at(self) -> str | None:
@@ -242,11 +246,11 @@ class Container:
 
     # -- verbs -----------------------------------------------------------------------------------------------------
 
-    def logs(self, *, tail: int | str = "all", since: str = "", until: str = "", timestamps: bool = False) -> Log:
+    def logs(self, **options: Unpack[LogOptions]) -> Log:
+        """What it wrote so far; with `tail`, `since`, `until` and `timestamps` as for `container logs`."""
         from nbcontainers.container import log
 
-        choice = log.Choice.parse(tail=tail, since=since, until=until, timestamps=timestamps)
-        return log.read(self, choice)
+        return log.read(self, log.Choice.parse(options))
 
     def start(self, **options: Any) -> Self:
         from nbcontainers.container import api
@@ -254,16 +258,55 @@ class Container:
         api.start(self, **options)
         return self
 
-    def wait(self, timeout: float | None = None) -> int:
-        """Until it has ended; returns its exit status. Raises TimeoutError."""
-        from nbcontainers.container.lifecycle import wait
+    def attach(self, **options: Any) -> Self:
+        """Follow it to its end, or until interrupted: `container attach`."""
+        from nbcontainers.container import api
 
-        return wait(self, timeout)
+        api.attach(self, **options)
+        return self
+
+    def wait(self, timeout: float | None = None, condition: str = "stopped") -> int:
+        """Until it has ended; returns its exit status. Raises TimeoutError."""
+        from nbcontainers.container.waiting import wait
+
+        return wait(self, condition, timeout)
 
     def stop(self, timeout: int | None = None) -> Self:
         from nbcontainers.container import api
 
         api.stop(self, time=timeout)
+        return self
+
+    def restart(self, timeout: int | None = None) -> Self:
+        from nbcontainers.container import api
+
+        api.restart(self, time=timeout)
+        return self
+
+    def pause(self) -> Self:
+        """Hold every process of it still."""
+        from nbcontainers.container import api
+
+        api.pause(self)
+        return self
+
+    def unpause(self) -> Self:
+        from nbcontainers.container import api
+
+        api.unpause(self)
+        return self
+
+    def rename(self, name: str) -> Self:
+        from nbcontainers.container import api
+
+        api.rename(self, name)
+        return self
+
+    def update(self, **options: Unpack[UpdateOptions]) -> Self:
+        """Change its limits: `container update`."""
+        from nbcontainers.container import api
+
+        api.update(self, **options)
         return self
 
     def kill(self, signal: str | int = "KILL") -> Self:
@@ -301,16 +344,23 @@ class Container:
 
         return api.commit(self, reference, **options)
 
+    def cp(self, source: Any, destination: Any, **options: Any) -> None:
+        """Copy files in or out: `container cp`. `:/path` is a path in this container; a pair names another."""
+        from nbcontainers.container import api
+
+        ends = [(self, one[1:]) if isinstance(one, str) and one.startswith(":") else one for one in (source, destination)]
+        api.cp(*ends, engine=self.engine, **options)
+
     def export(self, output: str) -> None:
         """Its files as one tar: `container export`."""
         from nbcontainers.container import api
 
         api.export(self, output=output)
 
-    def top(self) -> Table:
+    def top(self, *columns: str) -> Table:
         from nbcontainers.container import api
 
-        return api.top(self)
+        return api.top(self, *columns)
 
     def stats(self) -> Table:
         from nbcontainers.container import api
@@ -358,9 +408,11 @@ def status(engine: Engine, id: str) -> str:
     state = store.state(engine, id)
     if store.alive(state):
         return _living(engine, id, state)
-    if store.read(engine, id, "exit.json"):
+    ended, monitor = store.read(engine, id, "exit.json"), store.state(engine, id, "monitor.json")
+    if ended.get("restarting") and store.alive(monitor):
+        return "restarting"
+    if ended:
         return "exited"
-    monitor = store.state(engine, id, "monitor.json")
     if store.alive(monitor) or not (state or monitor):
         return "created"
     return "dead" if not store.read(engine, id, "exit.json") else "exited"  # it may just have written it

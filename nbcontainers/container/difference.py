@@ -8,7 +8,7 @@ from typing import Any
 
 from nbcontainers.container import parts as roots
 from nbcontainers.container.container import Container
-from nbcontainers.table import Column, Table, bytes_
+from nbcontainers.table import Column, Table, stored
 
 
 def diff(container: Container) -> Table:
@@ -19,7 +19,7 @@ def diff(container: Container) -> Table:
     with roots.present(container):
         found = call("nbcontainers.container.difference:look", parts=roots.of(container))
     rows = [{"kind": kind, "path": path, "size": size} for kind, path, size in found]
-    return Table(rows, [Column("kind"), Column("path"), Column("size", format=bytes_)])
+    return Table(rows, [Column("kind"), Column("path"), Column("size", format=stored)])
 
 
 def look(parts: roots.Parts) -> list[tuple[str, str, int]]:

@@ -11,6 +11,7 @@ from nbcontainers.container import defaults, parse, security, store, users
 from nbcontainers.container.container import Container
 from nbcontainers.container.host import this_host
 from nbcontainers.container.options import RunOptions, check_words, value, values
+from nbcontainers.container.pausing import not_running
 from nbcontainers.container.session import Session, Streams
 from nbcontainers.errors import ContainerFailed, CreateFailed, InvalidArgument, InvalidState
 from nbcontainers.launcher import client
@@ -27,6 +28,7 @@ class Request:
     tty: bool = False
     detach: bool = False
     env: Sequence[str] | Mapping[str, str] | None = None
+    env_file: Sequence[str] = ()
     workdir: str = ""
     user: str = ""
     privileged: bool = False
@@ -53,7 +55,7 @@ def run(container: Container, request: Request, streams: Streams, *, raise_error
     check_words(request.command)
     streams.check()
     if (status := container.status) != "running":
-        hint = f"type container start {name} first" if status in ("created", "exited") else ""
+        hint = not_running(name, status).hint
         raise InvalidState(f"cannot exec in container {name}: it is {status}", hint=hint, status=status)
     process = document(container, record, request)
     if request.tty:
@@ -72,6 +74,8 @@ def run(container: Container, request: Request, streams: Streams, *, raise_error
                 session.detach()
                 return Executed(name, request.command, None, time.monotonic() - started)
             ended = session.wait()
+            if session.left:
+                return Executed(name, request.command, None, time.monotonic() - started)
         except CreateFailed as error:
             return _not_started(error, container, request, started, raise_error=raise_error)
     done = Executed(name, request.command, ended["exit_code"], time.monotonic() - started)
@@ -94,6 +98,9 @@ def document(container: Container, record: Mapping[str, Any], request: Request) 
         process["user"] |= {"additionalGids": list(identity.groups)} if identity.groups else {}
         environment["HOME"] = identity.home
     options: RunOptions = {"env": request.env or (), "privileged": request.privileged}  # type: ignore[typeddict-item]
+    options["env_file"] = list(request.env_file)
+    for variables in values(options, "env_file", parse.environment_file):
+        environment.update(variables)
     environment.update(variable for variable in values(options, "env", parse.environment) if variable)
     process["env"] = [f"{key}={text}" for key, text in environment.items()]
     if request.workdir:

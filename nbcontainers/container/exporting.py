@@ -27,5 +27,4 @@ def write(fds: list[int], parts: roots.Parts) -> dict[str, Any]:
     from nbcontainers.layer.pack import Packer
 
     packer = Packer()
-    found = roots.whole(parts, lambda path: packer.leave_out(path, "the folder may not be read"))
-    return packer.write(found, fds[0])
+    return packer.write(roots.whole(parts, packer.unreadable), fds[0])

@@ -136,7 +136,8 @@ def this_host(rootless: bool) -> Host:
 
 
 def _program(name: str) -> bool:
-    return any(os.access(f"{folder}/{name}", os.X_OK) for folder in ("/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin"))
+    """Whether exec finds it, as the one that calls newuidmap does (linux/idmap.py)."""
+    return any(os.access(f"{folder}/{name}", os.X_OK) for folder in os.get_exec_path())
 
 
 def _static(path: str) -> bool:

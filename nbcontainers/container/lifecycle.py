@@ -8,20 +8,25 @@ import os
 import select
 import signal as signals
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from nbcontainers.container import defaults, parse, store
 from nbcontainers.container.container import Container
 from nbcontainers.container.options import bad
-from nbcontainers.errors import InvalidState, NotFound
+from nbcontainers.container.pausing import not_running
+from nbcontainers.container.selection import each
+from nbcontainers.errors import Error, InvalidState, NotFound
 from nbcontainers.launcher import client
+from nbcontainers.launcher.channel import Channel
 from nbcontainers.linux import process
-from nbcontainers.monitor import protocol
+from nbcontainers.monitor import protocol, restart
 from nbcontainers.monitor.stop import drops
 
 _PATIENCE = 10.0
 """Seconds for the monitor's own tidying after the program's end."""
+_PAUSE_S = 0.01
 
 
 def wait(container: Container, timeout: float | None = None) -> int:
@@ -68,8 +73,8 @@ def _told(container: Container, deadline: float | None) -> int | None:
                 raise _too_late(container) from None
             if frame is None:
                 return None
-            if frame[0] == protocol.EXIT:
-                return int(json.loads(frame[1])["exit_code"])
+            if frame[0] == protocol.EXIT and (code := _final(json.loads(frame[1]))) is not None:
+                return code
 
 
 def _too_late(container: Container) -> TimeoutError:
@@ -90,7 +95,12 @@ def _exit_code(folder: int) -> int | None:
     except FileNotFoundError:
         return None
     with os.fdopen(file, "rb") as content:
-        return int(json.load(content)["exit_code"])
+        return _final(json.load(content))
+
+
+def _final(record: Mapping[str, Any]) -> int | None:
+    """The exit status, unless its policy starts it again."""
+    return None if record.get("restarting") else int(record["exit_code"])
 
 
 @contextmanager
@@ -121,21 +131,30 @@ def _slice(deadline: float | None) -> float:
 
 
 def kill(container: Container, signal: str | int = "KILL") -> str:
-    """Send a signal to pid 1; returns the container's name. Raises InvalidState where it does not run."""
+    """Send a signal to pid 1; returns the container's name. Raises InvalidState where it does not run.
+
+    One that is meant to end it keeps its restart policy from starting it again.
+    """
     try:
         number = parse.signal(signal)
     except ValueError as error:
         raise bad("signal", str(error)) from None
-    name = container.name
-    state = store.state(container.engine, container.id)
-    with _descriptor(state) as init:
+    record = container.record
+    if ends := number in (signals.SIGKILL, record.get("stop_signal")):
+        restart.hold(_run_folder(container))  # before the look: its next run may be about to begin
+    with _descriptor(store.state(container.engine, container.id)) as init:
         if init < 0 or not _send(init, number):
-            raise InvalidState(
-                f"container {name} is not running", hint="container ps -a shows how it is", status=container.status
-            )
+            if container.status == "restarting" and ends:
+                return str(record["name"])
+            raise not_running(str(record["name"]), container.status)
     if number == signals.SIGKILL:
         _thaw(container)
-    return name
+    store.happened(container.engine, record, "kill", signal=number)
+    return str(record["name"])
+
+
+def _run_folder(container: Container) -> str:
+    return f"{container.engine.run}/{container.id}"
 
 
 def _send(pidfd: int, number: int) -> bool:
@@ -160,35 +179,108 @@ def _thaw(container: Container) -> None:
                 raise
 
 
-def stop(container: Container, timeout: int | None = None) -> str:
-    """The stop signal, and SIGKILL after `timeout` seconds; returns when all is tidied. One that has ended is fine."""
+def stop(containers: Iterable[Container], timeout: int | None = None, signal: str | int | None = None) -> list[str]:
+    """The stop signal to all of them, and SIGKILL to what still runs after `timeout` seconds; returns their names when
+    all is tidied. One that has ended is fine."""
+    number = None if signal is None else _number(signal)
+    going = [_stopping(container, timeout, number) for container in containers]
+    each(going, lambda one: next(one))
+    return each(going, lambda one: next(one))
+
+
+def _number(signal: str | int) -> int:
+    try:
+        return parse.signal(signal)
+    except ValueError as error:
+        raise bad("signal", str(error)) from None
+
+
+def _stopping(container: Container, timeout: int | None, signal: int | None) -> Iterator[str]:
+    """Two steps: the signal is sent, and the end is waited for. Yields the name after each."""
     record = container.record
+    restart.hold(_run_folder(container))  # before the look: its next run may be about to begin
+    state = store.state(container.engine, container.id)
     name = str(record["name"])
     seconds = record.get("stop_timeout", defaults.STOP_TIMEOUT) if timeout is None else timeout
-    state = store.state(container.engine, container.id)
+    number = signal or record.get("stop_signal", signals.SIGTERM)
+    deadline, runs = time.monotonic() + seconds, False
     with (
         _descriptor(state) as init,
         _descriptor(store.state(container.engine, container.id, "monitor.json")) as monitor,
     ):
-        if init >= 0:
+        if runs := init >= 0:
             if container.status == "paused":
                 _thaw(container)
-            number = record.get("stop_signal", signals.SIGTERM)
             _send(init, number)
-            in_vain = drops(state["pid"], number)
-            if not _ended(init, 0 if in_vain else seconds * 1000):
-                _send(init, signals.SIGKILL)
-                _thaw(container)
+            deadline = 0.0 if drops(state["pid"], number) else deadline
+        yield name
+        if runs and not _ended(init, max(0.0, deadline - time.monotonic()) * 1000):
+            _send(init, signals.SIGKILL)
+            _thaw(container)
         if monitor >= 0:
             _ended(monitor, _PATIENCE * 1000)
-    return name
+    if runs:
+        store.happened(container.engine, record, "stop")
+    yield name
+
+
+def restart_all(containers: Sequence[Container], timeout: int | None, signal: str | int | None) -> list[str]:
+    """Stop those that run, and start all of them; returns their names."""
+    number = None if signal is None else _number(signal)
+    going = [_restarting(container, timeout, number) for container in containers]
+    each(going, lambda one: next(one))
+    return each(going, lambda one: next(one))
+
+
+def _restarting(container: Container, timeout: int | None, signal: int | None) -> Iterator[str]:
+    """Two steps, as `_stopping`: a running one is told to its monitor, which keeps its addresses and ports."""
+    from nbcontainers.container import running
+    from nbcontainers.container.session import Streams
+
+    name, before = container.name, store.state(container.engine, container.id)
+    channel = _told_to_restart(container, timeout, signal) if store.alive(before) else None
+    if channel is None:
+        yield from _stopping(container, timeout, signal)
+        running.start(container, Streams(), attach=False, raise_error=True)
+    else:
+        yield name
+        with channel:
+            _until_new(container, before, channel)
+    store.happened(container.engine, container.record, "restart")
+    yield name
+
+
+def _told_to_restart(container: Container, timeout: int | None, signal: int | None) -> Channel | None:
+    """The channel to its monitor; None where that does not listen."""
+    try:
+        channel = client.attach(container.engine.run, container.id)
+    except InvalidState:
+        return None
+    order = {"stop": True, "again": True, "signal": signal, "timeout": timeout}
+    channel.socket.sendall(protocol.frame(protocol.KILL, json.dumps(order).encode()))
+    return channel
+
+
+def _until_new(container: Container, before: dict[str, int], channel: Channel) -> None:
+    """Until the next run has begun. Raises CreateFailed where it could not, InvalidState where there is none."""
+    for _ in channel.frames():  # to its end, or the end of its monitor
+        pass
+    while True:
+        state = store.state(container.engine, container.id)
+        if state and state["pid"] != before["pid"]:
+            return
+        if not store.alive(store.state(container.engine, container.id, "monitor.json")):
+            break
+        time.sleep(_PAUSE_S)
+    error = container.ended.get("error")
+    raise Error.from_json(error) if error else not_running(container.name, container.status)
 
 
 def remove(container: Container, *, force: bool, volumes: bool) -> str:
     """Take a container away; returns its name. With `force` it is killed first."""
     record = container.record
     name, status = str(record["name"]), container.status
-    if status in ("running", "paused") and not force:
+    if status in ("running", "paused", "restarting") and not force:
         raise InvalidState(
             f"container {name} is {status}",
             hint=f"type container stop {name} first, or container rm -f {name}",
@@ -197,6 +289,7 @@ def remove(container: Container, *, force: bool, volumes: bool) -> str:
     _end(container)
     if not container.removed:
         store.remove(container.engine, container.id, anonymous_volumes=volumes or bool(record.get("remove")))
+    store.happened(container.engine, record, "destroy")
     return name
 
 

@@ -1,14 +1,15 @@
-"""What a container wrote: one JSON line a record, `{"log", "stream", "time"}`, in its folder's `log`."""
+"""What containers have written: one JSON line a record, `{"log", "stream", "time"}`, in the `log` of each folder."""
 
 from __future__ import annotations
 
+import heapq
 import json
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from nbcontainers.container import store
+from nbcontainers.container import logfile, store
 from nbcontainers.container.container import Container
 from nbcontainers.container.session import Sink, to_sys
 from nbcontainers.errors import InvalidArgument
@@ -16,7 +17,13 @@ from nbcontainers.errors import InvalidArgument
 if TYPE_CHECKING:
     import pandas
 
-_PAUSE = 0.1
+    from nbcontainers.container.options import LogOptions
+
+SHOWN_LINES = 1000
+"""A notebook shows so many, the last ones."""
+_PAUSE_S = 0.1
+_PIECE = 1 << 16
+_OVER = ("exited", "dead", "created")
 Line = dict[str, str]
 
 
@@ -27,26 +34,39 @@ class Choice(NamedTuple):
     since: str = ""
     until: str = ""
     timestamps: bool = False
+    names: bool = False
 
     @classmethod
-    def parse(cls, *, tail: int | str, since: str, until: str, timestamps: bool) -> Self:
+    def parse(cls, options: LogOptions) -> Self:
         """From Docker's words. Raises InvalidArgument."""
+        tail = options.get("tail", "all")
         if tail != "all" and not str(tail).isdecimal():
             raise InvalidArgument(
                 f"--tail: {tail!r} is no number of lines", hint="write a number, or all", option="tail"
             )
-        last = None if tail == "all" else int(tail)
-        return cls(last, moment(since, "since"), moment(until, "until"), timestamps)
+        since, until = (moment(options.get(name, ""), name) for name in ("since", "until"))
+        show = bool(options.get("timestamps")), bool(options.get("names"))
+        return cls(None if tail == "all" else int(tail), since, until, *show)
 
     def wants(self, line: Line) -> bool:
         return (not self.since or line["time"] >= self.since) and (not self.until or line["time"] < self.until)
 
+    @property
+    def reach(self) -> int | None:
+        """How many lines from the end hold all that is wanted; None if only the whole log does."""
+        return None if self.until else self.tail
 
-def moment(text: str, option: str) -> str:
+    @property
+    def over(self) -> bool:
+        """Whether nothing that comes now is wanted any more."""
+        return bool(self.until) and moment(str(time.time()), "until") >= self.until
+
+
+def moment(text: Any, option: str) -> str:
     """`10m` (ago), Unix seconds or an RFC 3339 time as text in UTC, cut to what log records have."""
+    text = str(text)
     if not text:
         return ""
-    text = str(text)
     from datetime import UTC, datetime, timedelta
 
     from nbcontainers.option import duration
@@ -66,85 +86,134 @@ def moment(text: str, option: str) -> str:
 
 
 class Log(Sequence[Line]):
-    """The records of a log; as text it is what the container wrote."""
+    """The records of a log; as text it is what the container wrote. Kept as they are on the disk: a million fit.
 
-    def __init__(self, lines: list[Line], *, timestamps: bool = False) -> None:
-        self.lines = lines
+    `names` says of several containers whose record each is.
+    """
+
+    def __init__(self, records: Sequence[bytes], names: Sequence[str] = (), *, timestamps: bool = False) -> None:
+        self.records = records
+        self.names = names
         self.timestamps = timestamps
 
     def __len__(self) -> int:
-        return len(self.lines)
+        return len(self.records)
 
     def __getitem__(self, index: Any) -> Any:
-        return Log(self.lines[index], timestamps=self.timestamps) if isinstance(index, slice) else self.lines[index]
+        if isinstance(index, slice):
+            return Log(self.records[index], self.names[index], timestamps=self.timestamps)
+        line: Line = json.loads(self.records[index])
+        return {**line, "container": self.names[index]} if self.names else line
+
+    def __iter__(self) -> Iterator[Line]:
+        return (self[at] for at in range(len(self)))
 
     @property
     def stdout(self) -> str:
-        return "".join(line["log"] for line in self.lines if line["stream"] == "stdout")
+        return "".join(line["log"] for line in self if line["stream"] == "stdout")
 
     @property
     def stderr(self) -> str:
-        return "".join(line["log"] for line in self.lines if line["stream"] == "stderr")
+        return "".join(line["log"] for line in self if line["stream"] == "stderr")
 
     def __str__(self) -> str:
-        return "".join(shown(line, timestamps=self.timestamps) for line in self.lines).removesuffix("\n")
+        return "".join(shown(line, timestamps=self.timestamps) for line in self).removesuffix("\n")
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        """The end of a long one: all of it would make a notebook unusable."""
+        left = len(self) - SHOWN_LINES
+        if left <= 0:
+            return str(self)
+        return f"… {left} lines before these; --tail N shows more, str() and to_pandas() have all\n{self[left:]}"
 
     def __contains__(self, text: object) -> bool:
         return str(text) in str(self)
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Columns `time` (datetime, UTC), `stream` (stdout, stderr) and `log`, the line without its end."""
+        """Columns `time` (datetime, UTC), `stream` (stdout, stderr) and `log`, the line without its end; of several
+        containers also `container`."""
         import pandas
 
-        frame = pandas.DataFrame(self.lines, columns=["time", "stream", "log"])
+        columns = ["time", *(["container"] if self.names else []), "stream", "log"]
+        frame = pandas.DataFrame(([line[name] for name in columns] for line in self), columns=columns)
         frame["time"] = pandas.to_datetime(frame["time"], utc=True)
         frame["log"] = frame["log"].str.removesuffix("\n")
         return frame
 
 
 def shown(line: Line, *, timestamps: bool) -> str:
-    return f"{line['time']} {line['log']}" if timestamps else line["log"]
+    when, whose = f"{line['time']} " if timestamps else "", f"{line['container']} | " if "container" in line else ""
+    return f"{whose}{when}{line['log']}"
+
+
+def logs(containers: Sequence[Container], options: LogOptions, sinks: Sinks | None) -> Log | None:
+    """The log of one or several containers; with `sinks` it is written there, and with --follow what comes, too."""
+    choice = Choice.parse(options)
+    if choice.names or len(containers) > 1:
+        choice = choice._replace(names=True)
+    if sinks is None:
+        return read_all(containers, choice)
+    if options.get("follow"):
+        follow(containers, choice, sinks)
+    else:
+        sinks.write(_records(containers, choice), choice)
+    return None
 
 
 def read(container: Container, choice: Choice) -> Log:
-    """What was written so far."""
-    return chosen(container.kept.log if container.kept else b"".join(_files(container)), choice)
+    """What one container has written so far."""
+    return read_all([container], choice)
 
 
-def chosen(data: bytes, choice: Choice) -> Log:
-    lines = [line for line in records(data) if choice.wants(line)]
-    if choice.tail is not None:
-        lines = lines[len(lines) - _tail_length(lines, choice.tail) :]
-    return Log(lines, timestamps=choice.timestamps)
+def read_all(containers: Sequence[Container], choice: Choice) -> Log:
+    """What containers have written so far, in the order of time."""
+    found = list(_records(containers, choice))
+    names = [name for _, name in found] if choice.names else ()
+    return Log([record for record, _ in found], names, timestamps=choice.timestamps)
 
 
-def _files(container: Container) -> Iterator[bytes]:
-    """The log that was full, if there is one, and the present one."""
+def _records(containers: Sequence[Container], choice: Choice) -> Iterable[tuple[bytes, str]]:
+    """(record, name of its container), in the order of time."""
+    return _merged([(wanted(_lines(one, choice), choice), one.name if choice.names else "") for one in containers])
+
+
+def _merged(several: Sequence[tuple[Iterable[bytes], str]]) -> Iterable[tuple[bytes, str]]:
+    named = [zip(records, repeat(name)) for records, name in several]
+    return named[0] if len(named) == 1 else heapq.merge(*named, key=lambda pair: json.loads(pair[0])["time"])
+
+
+def _lines(container: Container, choice: Choice) -> Iterable[bytes]:
+    if container.kept:
+        return container.kept.log[: container.kept.log.rfind(b"\n") + 1].splitlines(keepends=True)
     path = f"{store.folder(container.engine, container.id)}/log"
-    for name in (f"{path}.1", path):
-        try:
-            with open(name, "rb") as file:
-                yield file.read()
-        except FileNotFoundError:
-            store.read(container.engine, container.id, "container.json")  # NotFound, if that is why
+    store.read(container.engine, container.id, "container.json")  # NotFound, if there will be no file for that reason
+    return logfile.lines(path) if choice.reach is None else logfile.last(path, choice.reach)
 
 
-def records(data: bytes) -> Iterator[Line]:
-    """The whole records in `data`; the end of one being written is left out."""
-    for line in data[: data.rfind(b"\n") + 1].splitlines():
+def wanted(records: Iterable[bytes], choice: Choice) -> Iterable[bytes]:
+    """Those of `records` that were chosen."""
+    found = _within(records, choice)
+    if choice.tail is None:
+        return found
+    every = list(found)
+    return every[len(every) - _tail_length(every, choice.tail) :]
+
+
+def _within(records: Iterable[bytes], choice: Choice) -> Iterator[bytes]:
+    for record in records:
         try:
-            yield json.loads(line)
+            line = json.loads(record)
         except ValueError:  # cut by a killed monitor
             continue
+        if choice.wants(line):
+            yield record
 
 
-def _tail_length(lines: list[Line], count: int) -> int:
+def _tail_length(records: Sequence[bytes], count: int) -> int:
     """How many records make the last `count` lines: a record without a line end goes on in the next."""
     taken = found = 0
-    for line in reversed(lines):
-        if line["log"].endswith("\n") or not taken:
+    for record in reversed(records):
+        if json.loads(record)["log"].endswith("\n") or not taken:
             found += 1
         if found > count:
             break
@@ -152,72 +221,47 @@ def _tail_length(lines: list[Line], count: int) -> int:
     return taken
 
 
-class Sinks(NamedTuple):
-    """Where a log is written out to."""
+class Sinks:
+    """Where a log is written out to, in pieces: a call for each of a million lines would take its time."""
 
-    stdout: Sink
-    stderr: Sink
-    tick: Callable[[], object] | None = None
+    def __init__(self, stdout: Sink | None, stderr: Sink | None, tick: Callable[[], object] | None = None) -> None:
+        self.sinks = {"stdout": stdout or to_sys("stdout"), "stderr": stderr or to_sys("stderr")}
+        self.tick = tick
+        self.stream, self.size = "stdout", 0
+        self.waiting: list[str] = []
 
-    def write(self, lines: Sequence[Line], *, timestamps: bool) -> None:
-        for line in lines:
-            text = shown(line, timestamps=timestamps).encode("utf-8", "surrogateescape")
-            (self.stderr if line["stream"] == "stderr" else self.stdout)(text)
+    def write(self, records: Iterable[tuple[bytes, str]], choice: Choice) -> None:
+        for record, name in records:
+            line: Line = json.loads(record)
+            if line["stream"] != self.stream or self.size > _PIECE:
+                self._empty()
+                self.stream = line["stream"]
+            text = shown({**line, "container": name} if choice.names else line, timestamps=choice.timestamps)
+            self.waiting.append(text)
+            self.size += len(text)
+        self._empty()
+        if self.tick:
+            self.tick()
 
-
-def stream(
-    container: Container,
-    choice: Choice,
-    stdout: Sink | None,
-    stderr: Sink | None,
-    tick: Callable[[], object] | None,
-    *,
-    follow: bool,
-) -> None:
-    """Write the log out, and with `follow` what comes until the container ends."""
-    sinks = Sinks(stdout or to_sys("stdout"), stderr or to_sys("stderr"), tick)
-    if not follow or container.kept:
-        sinks.write(read(container, choice), timestamps=choice.timestamps)
-        return
-    tail = Tail(f"{store.folder(container.engine, container.id)}/log")
-    sinks.write(chosen(tail.before() + tail.read(), choice), timestamps=choice.timestamps)
-    ended = False
-    while not ended:
-        ended = container.removed or container.status in ("exited", "dead", "created")  # asked before the last reading
-        lines = [line for line in records(tail.read()) if choice.wants(line)]
-        sinks.write(lines, timestamps=choice.timestamps)
-        if tick:
-            tick()
-        if not ended:
-            time.sleep(_PAUSE)
+    def _empty(self) -> None:
+        if text := "".join(self.waiting):
+            self.sinks[self.stream](text.encode("utf-8", "surrogateescape"))
+        self.waiting.clear()
+        self.size = 0
 
 
-class Tail:
-    """The end of a growing log, also when it is full and a new one takes its place."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.file: IO[bytes] | None = None
-        self.left = b""
-
-    def before(self) -> bytes:
-        """The log that was full before this one."""
-        try:
-            with open(f"{self.path}.1", "rb") as file:
-                return file.read()
-        except FileNotFoundError:
-            return b""
-
-    def read(self) -> bytes:
-        """The whole records that are new."""
-        data = self.left + (self.file.read() if self.file else b"")
-        try:
-            status = os.stat(self.path)
-            if self.file is None or status.st_ino != os.fstat(self.file.fileno()).st_ino:
-                self.file = open(self.path, "rb")  # noqa: SIM115 - the old one is closed with its last reference
-                data += self.file.read()
-        except FileNotFoundError:
-            pass
-        end = data.rfind(b"\n") + 1
-        self.left = data[end:]
-        return data[:end]
+def follow(containers: Sequence[Container], choice: Choice, sinks: Sinks) -> None:
+    """Write the logs out, and what comes until every container has ended, or the time of --until is over."""
+    names = {container: container.name if choice.names else "" for container in containers}
+    tails = {one: logfile.Tail(f"{store.folder(one.engine, one.id)}/log") for one in containers if not one.kept}
+    begun = [(tails[one].first(choice.reach) if one in tails else _lines(one, choice), one) for one in containers]
+    sinks.write(_merged([(wanted(records, choice), names[one]) for records, one in begun]), choice)
+    while tails and not choice.over:
+        ended = [one for one in tails if one.removed or one.status in _OVER]  # asked before the last reading
+        for container, tail in tails.items():
+            records = _within(tail.read(), choice)
+            sinks.write(((record, names[container]) for record in records), choice)
+        for container in ended:
+            del tails[container]
+        if tails:
+            time.sleep(_PAUSE_S)

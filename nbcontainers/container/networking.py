@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nbcontainers.container import parse, store
-from nbcontainers.container.options import RunOptions, bad, value, values
+from nbcontainers.container.options import RunOptions, bad, values
 from nbcontainers.engine import Engine
-from nbcontainers.errors import HostNotCapable, InvalidArgument
 from nbcontainers.launcher import client
 from nbcontainers.network import hosts, ports
 from nbcontainers.network import store as networks
+from nbcontainers.network import wish as wanted
 
 Record = dict[str, Any]
 Step = dict[str, Any]
@@ -23,6 +22,9 @@ VARIABLE = "NBCONTAINERS_NETWORK"
 _ALIASES = {"bridge": networks.DEFAULT, "default": networks.DEFAULT, "private": networks.DEFAULT, "": networks.DEFAULT}
 _NETWORK = "nbcontainers.network"
 _DNS = {("tcp", 53), ("udp", 53)}
+_ONE_NETWORKS = {"ip": "ip", "ip6": "ip6", "mac_address": "mac", "link_local_ip": "link_local"}
+"""Options that mean one network, and what they are in a wish."""
+_PUBLISHER = {False: ("publish", "Publish"), True: ("rootless", "Forwards")}
 
 
 class Plan(NamedTuple):
@@ -44,7 +46,8 @@ class Plan(NamedTuple):
 def plan(engine: Engine, options: RunOptions, image: Mapping[str, Any], id: str) -> Plan:
     """Raises InvalidArgument, NotFound, HostNotCapable for what can never work; nothing is made."""
     published = _ports(options, image)
-    named = _named(engine, options, published)
+    asked = _asked(engine, options, published)
+    named = list(asked)
     mode = _mode(named)
     record: Record = {
         "network": ",".join(named), "networks": [], "ports": [one._asdict() for one in published],
@@ -57,12 +60,13 @@ def plan(engine: Engine, options: RunOptions, image: Mapping[str, Any], id: str)
         return _shared(engine, named[0], record, id)
     if mode != "own":
         return Plan(mode, record, [])
-    if engine.rootless:
-        return _rootless(engine, options, named, record, id)
-    found = [_network(engine, options, name) for name in named]
+    wishes = [_wish(options, name, asked[name], alone=len(named) == 1) for name in named]
+    found = [_network(engine, one) for one in wishes]
     _check_ports(published, found)
-    record["networks"] = [_wish(options, one, named) for one in found]
-    client.preload(*(f"{_NETWORK}.{name}" for name in ("attach", "resolver", "publish")))
+    record["networks"] = [
+        wanted.check(one, network) if network["subnets"] else one for one, network in zip(wishes, found, strict=True)
+    ]
+    client.preload(*(f"{_NETWORK}.{name}" for name in ("attach", "resolver", _PUBLISHER[engine.rootless][0])))
     path = f"{engine.run}/{id}/netns"
     return Plan("own", record, _steps(engine, id, path, record, found, image), path)
 
@@ -72,11 +76,13 @@ def default(engine: Engine) -> str:
     return os.environ.get(VARIABLE) or ("none" if engine.rootless else networks.DEFAULT)
 
 
-def _named(engine: Engine, options: RunOptions, published: Sequence[ports.Port]) -> list[str]:
-    asked = values(options, "network", parse.network_name) or [default(engine)]
+def _asked(engine: Engine, options: RunOptions, published: Sequence[ports.Port]) -> dict[str, Record]:
+    """By name of a network what was written after it: `--network lab:ip=10.77.0.5,alias=db`."""
+    texts = values(options, "network", parse.network_name) or [default(engine)]
     if engine.rootless and published and not options.get("network") and VARIABLE not in os.environ:
-        asked = [networks.DEFAULT]  # a port needs a network of the container's own
-    return list(dict.fromkeys(_ALIASES.get(name, name) for name in asked))
+        texts = [networks.DEFAULT]  # a port needs a network of the container's own
+    asked = (wanted.parse(text) for text in texts)
+    return {_ALIASES.get(name, name): rest for name, rest in asked}
 
 
 def _mode(named: Sequence[str]) -> str:
@@ -95,7 +101,7 @@ def _check_mode(options: RunOptions, mode: str, published: Sequence[ports.Port])
              "container": "ports belong to the container whose network it shares"}[mode]  # fmt: skip
     if published:
         raise bad("publish", f"{words}; leave -p out, or name a network, as --network {networks.DEFAULT}")
-    for name in ("ip", "ip6", "network_alias"):
+    for name in (*_ONE_NETWORKS, "network_alias"):
         if options.get(name):
             raise bad(name, f"{words}; name a network, as --network {networks.DEFAULT}")
 
@@ -121,39 +127,14 @@ def _shared(engine: Engine, named: str, record: Record, id: str) -> Plan:
     return Plan("container", record, [{"step": f"{_NETWORK}.namespace:Shared", "args": args}], path, other)
 
 
-def _network(engine: Engine, options: RunOptions, name: str) -> Record:
+def _network(engine: Engine, wish: Record) -> Record:
     """The network's record. The default one may not be there yet: the first container makes it."""
+    name = wish["network"]
     if name == networks.DEFAULT and name not in networks.names(str(engine.root)):
-        if not (options.get("ip") or options.get("ip6")):
+        if not any(wish[key] for key in ("ip", "ip6", "mac", "link_local", "interface")):
             return {"name": name, "driver": "bridge", "internal": False, "subnets": []}
         return dict(client.call("nbcontainers.network.creation:find", root=str(engine.root), name=name))
     return networks.read(str(engine.root), name)
-
-
-def _rootless(engine: Engine, options: RunOptions, named: Sequence[str], record: Record, id: str) -> Plan:
-    """A network namespace of its own; ports by our forwarder, the outside by slirp4netns(1) where there is one."""
-    if list(named) != [networks.DEFAULT]:
-        raise HostNotCapable(
-            f"--network {', '.join(named)}: an ordinary user's containers have no networks in common",
-            hint=f"type --network {networks.DEFAULT}, host or none, or run it as root",
-        )
-    for name in ("ip", "ip6", "network_alias"):
-        if options.get(name):
-            raise HostNotCapable(
-                f"--{name.replace('_', '-')}: an ordinary user's containers have no networks in common",
-                hint="leave it out, or run it as root",
-            )
-    path = f"{engine.run}/{id}/netns"
-    where = {"root": str(engine.root), "run": str(engine.run), "id": id, "path": path}
-    program = shutil.which("slirp4netns") if os.access("/dev/net/tun", os.R_OK | os.W_OK) else None
-    kind = {"step": f"{_NETWORK}.rootless:Closed", "args": where}
-    if program:
-        kind = {"step": f"{_NETWORK}.rootless:Outside", "args": {**where, "program": program}}
-    steps: list[Step] = [{"step": f"{_NETWORK}.namespace:Namespace", "args": {"path": path}}, kind]
-    if record["ports"]:
-        steps.append({"step": f"{_NETWORK}.rootless:Forwards", "args": {**where, "ports": record["ports"]}})
-    client.preload(f"{_NETWORK}.namespace", f"{_NETWORK}.rootless")
-    return Plan("own", record, steps, path)
 
 
 def _check_ports(published: Sequence[ports.Port], found: Sequence[Record]) -> None:
@@ -165,35 +146,26 @@ def _check_ports(published: Sequence[ports.Port], found: Sequence[Record]) -> No
         )
 
 
-def _wish(options: RunOptions, network: Record, named: Sequence[str]) -> Record:
-    """The entry of container.json for one network."""
-    wish: Record = {"network": network["name"], "aliases": values(options, "network_alias", parse.hostname)}
-    for name, version in (("ip", 4), ("ip6", 6)):
-        address = value(options, name, parse.address)
-        wish[name] = address or ""
-        if not address:
+def _wish(options: RunOptions, name: str, rest: Record, *, alone: bool) -> Record:
+    """The entry of container.json for one network, unchecked: --ip and the like, and what --network says itself."""
+    wish = {**wanted.empty(name), **rest}
+    aliases = [*values(options, "network_alias", parse.hostname), *wish["aliases"]]
+    wish["aliases"] = list(dict.fromkeys(_hostname(alias) for alias in aliases))
+    for option, key in _ONE_NETWORKS.items():
+        if not options.get(option):
             continue
-        if len(named) > 1:
-            raise bad(name, f"{address} can belong to one network only; name one --network, and connect the others")
-        _check_address(name, address, version, network)
+        if not alone:
+            raise bad(option, f"it can belong to one network only; write it there, as --network {name}:{key}=…")
+        given = options[option]  # type: ignore[literal-required]
+        wish[key] = [given] if key == "link_local" and isinstance(given, str) else given
     return wish
 
 
-def _check_address(option: str, address: str, version: int, network: Record) -> None:
-    from ipaddress import ip_address, ip_network
-
-    from nbcontainers.network import subnet
-
-    if ip_address(address).version != version:
-        raise bad(option, f"{address} is of the other family; write it as --{'ip6' if version == 4 else 'ip'}")
-    inside = [ip_network(one["subnet"]) for one in network["subnets"]]
-    matching = next((one for one in inside if one.version == version), None)
-    if matching is None:
-        raise InvalidArgument(
-            f"--{option}: network {network['name']} has no IPv{version}",
-            hint="make one that has: network create --ipv6 NAME", option=option,
-        )  # fmt: skip
-    subnet.check(matching, ip_address(address), f"--{option}")
+def _hostname(text: str) -> str:
+    try:
+        return parse.hostname(text)
+    except ValueError as error:
+        raise bad("network", str(error)) from None
 
 
 def _steps(
@@ -202,13 +174,15 @@ def _steps(
     where = {"root": str(engine.root), "run": str(engine.run), "id": id}
     ipv6 = any(":" in one["subnet"] for network in found for one in network["subnets"])
     steps = [
+        *([{"step": f"{_NETWORK}.userhost:Host", "args": where}] if engine.rootless else []),
         {"step": f"{_NETWORK}.namespace:Namespace", "args": {"path": path, "ipv6": ipv6}},
         {"step": f"{_NETWORK}.attach:Attach", "args": {**where, "path": path}},
     ]
     if resolves(record, image):
         steps.append({"step": f"{_NETWORK}.resolver:Resolve", "args": {**where, "path": path}})
     if record["ports"]:
-        steps.append({"step": f"{_NETWORK}.publish:Publish", "args": {**where, "ports": record["ports"]}})
+        publisher = ":".join(_PUBLISHER[engine.rootless])
+        steps.append({"step": f"{_NETWORK}.{publisher}", "args": {**where, "ports": record["ports"]}})
     return steps
 
 
@@ -226,8 +200,7 @@ def texts(chosen: Plan, record: Record, name: str) -> dict[str, str]:
         return {"/etc/hosts": (_host_file("/etc/hosts") or hosts.LOCALHOST) + listed, "/etc/resolv.conf": resolver}
     if chosen.mode == "own":
         kinds = {step["step"].rpartition(":")[2] for step in chosen.steps}
-        servers = ["10.0.2.3"] if "Outside" in kinds and not record["dns"] else []
-        resolver = hosts.resolv_conf(record, own_resolver="Resolve" in kinds, servers=servers)
+        resolver = hosts.resolv_conf(record, own_resolver="Resolve" in kinds)
         return {"/etc/hosts": hosts.text(record, {}), "/etc/resolv.conf": resolver}
     resolver = hosts.resolv_conf(record, own_resolver=False) if record["dns"] else ""
     return {"/etc/hosts": f"{hosts.text(record, {})}127.0.1.1\t{name}\n", "/etc/resolv.conf": resolver}

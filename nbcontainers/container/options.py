@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, TypedDict, TypeVar
 
-from nbcontainers.container import parse
+from nbcontainers.container import parse, policies
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.option import Option
 
@@ -89,13 +89,49 @@ class RunOptions(TypedDict, total=False):
         str | int, Option(help="what `stop` sends first (TERM)", metavar="SIGNAL", complete="signal")
     ]
     stop_timeout: Annotated[int, Option(help="seconds until `stop` kills (10)", metavar="SECONDS", parse=parse.seconds)]
+    restart: Annotated[
+        str, Option(help="start it again: no, on-failure[:n], always or unless-stopped", metavar="POLICY")
+    ]
+    health_cmd: Annotated[
+        str | Texts,
+        Option(help="a command that fails when the container is unwell; none for no check", metavar="COMMAND"),
+    ]
+    health_interval: Annotated[
+        float | str, Option(help="from one check to the next (30s)", metavar="TIME", parse=policies.check_time)
+    ]
+    health_timeout: Annotated[
+        float | str,
+        Option(help="when a check is killed and has failed (30s)", metavar="TIME", parse=policies.check_time),
+    ]
+    health_retries: Annotated[
+        int, Option(help="how many failures in a row make it unhealthy (3)", metavar="N", parse=policies.retries)
+    ]
+    health_start_period: Annotated[
+        float | str,
+        Option(help="how long failures don't count at first (0s)", metavar="TIME", parse=policies.check_time),
+    ]
+    health_start_interval: Annotated[
+        float | str, Option(help="from check to check in that time (5s)", metavar="TIME", parse=policies.check_time)
+    ]
+    health_on_failure: Annotated[
+        str, Option(help="what to do when it is unhealthy (none)", metavar="ACTION", choices=policies.ON_FAILURE)
+    ]
+    no_healthcheck: Annotated[bool, Option(help="leave out the image's health check")]
+    log_driver: Annotated[
+        str, Option(help="json-file, or none to keep nothing", metavar="DRIVER", choices=policies.LOG_DRIVERS)
+    ]
+    log_opt: Annotated[Pairs, Option(help="max-size=10m (16m), max-file=3 (2)", metavar="NAME=VALUE")]
 
     volume: Annotated[
-        Texts,
-        Option("-v", help="mount a host folder or a named volume", metavar="SOURCE:TARGET[:ro]", complete="path"),
+        Texts | Mapping[Any, Any],
+        Option("-v", help="mount a host folder or a named volume", metavar="SOURCE:TARGET[:ro,U,…]", complete="path"),
     ]
     mount: Annotated[
-        Texts, Option(help="mount, with every key", metavar="type=bind|volume|tmpfs,source=…,target=…", complete="path")
+        Texts,
+        Option(help="mount, with every key", metavar="type=bind|volume|tmpfs|image,source=…,target=…", complete="path"),
+    ]
+    volumes_from: Annotated[
+        Texts, Option(help="mount what another container has", metavar="CONTAINER[:ro]", complete="container")
     ]
     tmpfs: Annotated[Pairs, Option(help="mount an empty file system in memory", metavar="TARGET[:size=64m,…]")]
     read_only: Annotated[bool, Option(help="make the root file system read-only")]
@@ -149,7 +185,7 @@ class RunOptions(TypedDict, total=False):
     network: Annotated[
         Texts,
         Option(
-            "--net", help="a network, none, host or container:NAME (nbcontainers; none for an ordinary user)",
+            "--net", help="a network, as NAME[:ip=…,alias=…,mac=…], none, host or container:NAME (none for an ordinary user)",
             metavar="NETWORK", complete="network",
         ),
     ]  # fmt: skip
@@ -160,6 +196,8 @@ class RunOptions(TypedDict, total=False):
     expose: Annotated[Texts, Option(help="one more port for -P", metavar="PORT[/udp]")]
     ip: Annotated[str, Option(help="the container's address in its network", metavar="ADDRESS", parse=parse.address)]
     ip6: Annotated[str, Option(help="the same of IPv6", metavar="ADDRESS", parse=parse.address)]
+    mac_address: Annotated[str, Option(help="the hardware address in its network", metavar="ADDRESS")]
+    link_local_ip: Annotated[Texts, Option(help="one more address, link-local", metavar="ADDRESS")]
     network_alias: Annotated[Texts, Option(help="one more name for others on its networks", metavar="NAME")]
     dns: Annotated[Texts, Option(help="a name server to ask in place of the host's", metavar="ADDRESS")]
     dns_search: Annotated[Texts, Option(help="a domain to look short names up in; . for none", metavar="DOMAIN")]
@@ -187,8 +225,25 @@ class UpdateOptions(TypedDict, total=False):
     blkio_weight: BlkioWeight
 
 
+CONDITIONS = (
+    "stopped", "exited", "not-running", "next-exit", "removed", "created", "running", "paused", "restarting", "healthy",
+    "unhealthy",
+)  # fmt: skip
+"""What `wait` can wait for."""
+RUNNING = ("running", "paused", "restarting")
+"""The states `--all` of a verb means that ends containers."""
+
+
+class Found(TypedDict, total=False):
+    """Containers that are found rather than named, for a verb with a -a of its own."""
+
+    all: Annotated[bool, Option(help="every container the verb can be used on")]
+    latest: Annotated[bool, Option("-l", help="the one that was made last")]
+    filter: Annotated[Texts, Option(help="those that pass: name=, label=, status=, …", metavar="KEY=VALUE")]
+
+
 class Which(TypedDict, total=False):
-    """Containers that are found rather than named."""
+    """The same for the others."""
 
     all: Annotated[bool, Option("-a", help="every container the verb can be used on")]
     latest: Annotated[bool, Option("-l", help="the one that was made last")]

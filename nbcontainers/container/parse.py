@@ -333,11 +333,12 @@ def network(value: str) -> str:
 
 
 def network_name(value: str) -> str:
-    """`none`, `host`, `container:NAME` or the name of a network."""
+    """`none`, `host`, `container:NAME` or the name of a network; what may follow a name is read by `network.wish`."""
     name = value.removeprefix("container:")
     if not name and name != value:
         raise ValueError(f"{value!r} names no container; write container:NAME")
-    if not all(letter.isalnum() or letter in "_.-" for letter in name) or not name.isascii():
+    plain = name if name != value or "=" not in name else name.partition(":")[0]
+    if not all(letter.isalnum() or letter in "_.-=," for letter in plain) or not name.isascii():
         raise ValueError(f"{value!r} is no name of a network; write one of network ls, none, host or container:NAME")
     return value
 

@@ -3,40 +3,73 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from nbcontainers.container import store
+from nbcontainers.container import store, users
 from nbcontainers.container.container import Container
-from nbcontainers.errors import InvalidState
-from nbcontainers.table import Column, Table, age, bytes_, duration
+from nbcontainers.container.pausing import not_running
+from nbcontainers.errors import ImageError, InvalidArgument
+from nbcontainers.table import Column, Row, Table, age, bytes_, duration
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+#: By the word podman has for each: the column that shows it.
+_COLUMNS = {
+    "user": Column("user"),
+    "uid": Column("uid", "UID"),
+    "huser": Column("host_uid", "HOST UID"),
+    "pid": Column("pid", "PID"),
+    "ppid": Column("ppid", "PPID"),
+    "hpid": Column("host_pid", "HOST PID"),
+    "hppid": Column("host_ppid", "HOST PPID"),
+    "state": Column("state", "S"),
+    "nlwp": Column("threads"),
+    "time": Column("cpu_s", "TIME", duration),
+    "rss": Column("rss_bytes", "RSS", bytes_),
+    "vsz": Column("vsz_bytes", "VSZ", bytes_),
+    "etime": Column("elapsed_s", "ELAPSED", age),
+    "comm": Column("comm", "NAME"),
+    "args": Column("command"),
+}
+_DEFAULT = ("user", "pid", "ppid", "hpid", "state", "nlwp", "time", "rss", "etime", "args")
 
 
-def top(container: Container) -> Table:
-    """Rows: pid (inside), host_pid, parent (host), user (the uid as the host sees it), state, threads, cpu_s, rss_bytes,
-    elapsed_s and command. Raises InvalidState where it does not run.
+def top(container: Container, words: Sequence[str] = ()) -> Table:
+    """Rows: user, uid, pid, ppid (as the container sees them; the user by its own passwd), host_uid, host_pid,
+    host_ppid, state, threads, cpu_s, rss_bytes, vsz_bytes, elapsed_s, comm and command. `words` choose what is shown.
+
+    Raises InvalidState where it does not run, InvalidArgument for words that name no column.
     """
+    columns = _chosen(words)
     state = store.state(container.engine, container.id)
     if not store.alive(state):
-        raise InvalidState(
-            f"container {container.name} is not running", hint="type container ps -a", status=container.status
+        raise not_running(container.name, container.status)
+    seen = _Seen(state["pid"], _names(container))
+    rows = [row for pid in pids(state) if (row := seen.row(pid))]
+    inside = {row["host_pid"]: row["pid"] for row in rows}
+    for row in rows:
+        row["ppid"] = inside.get(row["host_ppid"], 0)
+    return Table(sorted(rows, key=lambda row: int(row["host_pid"])), columns)
+
+
+def _chosen(words: Sequence[str]) -> list[Column]:
+    wanted = [name for word in words for name in word.lower().split(",") if name]
+    if unknown := [name for name in wanted if name not in _COLUMNS]:
+        raise InvalidArgument(
+            f"top: {unknown[0]!r} is no column", hint=f"write some of {', '.join(_COLUMNS)}", option="columns"
         )
-    rows = [row for pid in pids(state) if (row := _row(pid))]
-    columns = [
-        Column("pid", "PID"),
-        Column("host_pid", "HOST PID"),
-        Column("parent", "HOST PPID"),
-        Column("user", "UID"),
-        Column("state", "S"),
-        Column("threads"),
-        Column("cpu_s", "TIME", duration),
-        Column("rss_bytes", "RSS", bytes_),
-        Column("elapsed_s", "ELAPSED", age),
-        Column("command"),
-    ]
-    return Table(sorted(rows, key=lambda row: row["host_pid"]), columns)
+    return [_COLUMNS[name] for name in wanted or _DEFAULT]
+
+
+def _names(container: Container) -> Mapping[int, str]:
+    """Users by their ids, as the container's own /etc/passwd has them; it may hold anything, or be gone."""
+    layers = [f"{store.folder(container.engine, container.id)}/upper", *container.record.get("layers", ())]
+    try:
+        return users.names(layers)
+    except (ImageError, OSError):
+        return {}
 
 
 def pids(state: dict[str, Any]) -> list[int]:
@@ -62,28 +95,48 @@ def _namespace(pid: int) -> str:
         return ""
 
 
-def _row(pid: int) -> dict[str, Any] | None:
-    """proc_pid_stat(5), proc_pid_status(5), proc_pid_cmdline(5); None if it has just ended."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
-            status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = file.read().rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "replace")
+class _Seen:
+    """Processes as a container sees them: its first process `init` tells how ids are mapped."""
+
+    def __init__(self, init: int, names: Mapping[int, str]) -> None:
+        self.names = names
+        self.inside = _inside(init)
         with open("/proc/uptime", "rb") as file:
-            uptime = float(file.read().split()[0])
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return {
-        "pid": int(status.get("NSpid", str(pid)).split()[-1]),
-        "host_pid": pid,
-        "parent": int(fields[1]),
-        "user": int(status["Uid"].split()[1]),
-        "state": fields[0].decode(),
-        "threads": int(fields[17]),
-        "cpu_s": (int(fields[11]) + int(fields[12])) / _TICKS,
-        "rss_bytes": int(fields[21]) * os.sysconf("SC_PAGE_SIZE"),
-        "elapsed_s": uptime - int(fields[19]) / _TICKS,
-        "command": words or f"[{status.get('Name', '')}]",
-    }
+            self.uptime = float(file.read().split()[0])
+
+    def row(self, pid: int) -> Row | None:
+        """proc_pid_stat(5), proc_pid_status(5), proc_pid_cmdline(5); None if it has just ended."""
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+            with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+                status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                words = file.read().rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "replace")
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        host_uid = int(status["Uid"].split()[1])
+        uid = self.inside(host_uid)
+        return {
+            "user": self.names.get(uid, str(uid)), "uid": uid, "host_uid": host_uid,
+            "pid": int(status.get("NSpid", str(pid)).split()[-1]), "host_pid": pid, "host_ppid": int(fields[1]),
+            "state": fields[0].decode(), "threads": int(fields[17]),
+            "cpu_s": (int(fields[11]) + int(fields[12])) / _TICKS,
+            "rss_bytes": int(fields[21]) * _PAGE, "vsz_bytes": int(fields[20]),
+            "elapsed_s": max(0.0, self.uptime - int(fields[19]) / _TICKS),
+            "comm": status.get("Name", ""), "command": words or f"[{status.get('Name', '')}]",
+        }  # fmt: skip
+
+
+def _inside(init: int) -> Callable[[int], int]:
+    """From our uids to those of the user namespace of a process (user_namespaces(7), uid_map)."""
+    try:
+        with open(f"/proc/{init}/uid_map", "rb") as file:
+            ranges = [tuple(map(int, line.split())) for line in file]
+    except OSError:
+        ranges = []
+
+    def found(uid: int) -> int:
+        return next((first + uid - ours for first, ours, count in ranges if ours <= uid < ours + count), uid)
+
+    return found

@@ -20,10 +20,14 @@ _THROTTLES = {
 
 def resources(options: RunOptions, host: Host) -> dict[str, Any]:
     """`linux.resources` without the device rules. Only what was asked for, and the limit of processes."""
+    found = {"pids": {"limit": defaults.PIDS_LIMIT}} if host.limits_processes else {}
+    return {**found, **asked(options, host)}
+
+
+def asked(options: RunOptions, host: Host) -> dict[str, Any]:
+    """Only what was asked for."""
     limit = value(options, "pids_limit", parse.pids)
-    found: dict[str, Any] = {}
-    if limit is not None or host.limits_processes:
-        found["pids"] = {"limit": defaults.PIDS_LIMIT if limit is None else limit}
+    found: dict[str, Any] = {} if limit is None else {"pids": {"limit": limit}}
     for key, part in (
         ("memory", _memory(options, host)),
         ("cpu", _cpu(options, host)),

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from nbcontainers.container import defaults, mounts, names, networking, parse, spec, store, users
+from nbcontainers.container import (
+    attaching,
+    defaults,
+    mounting,
+    mounts,
+    names,
+    networking,
+    parse,
+    service,
+    spec,
+    store,
+    users,
+)
 from nbcontainers.container.container import Container, Kept
 from nbcontainers.container.host import this_host
 from nbcontainers.container.options import RunOptions, bad, check_names, texts, value
+from nbcontainers.container.selection import each
 from nbcontainers.container.session import Session, Streams, to_sys
 from nbcontainers.engine import Engine
 from nbcontainers.errors import CreateFailed, InvalidArgument, InvalidState
@@ -80,12 +93,13 @@ def create(engine: Engine, image: str, command: Sequence[str], options: RunOptio
 
 
 def start(container: Container, streams: Streams, *, attach: bool, raise_error: bool) -> Container:
-    """Start what was created or has ended. Raises InvalidState while it runs."""
+    """Start what was created or has ended; one that runs is fine, and may be attached to."""
     streams.check()
-    status = container.status
+    status, name = container.status, container.name
+    if status == "running":
+        return attaching.attach(container, streams, raise_error=raise_error) if attach else container
     if status not in ("created", "exited"):
-        hint = "type system prune to tidy it up first" if status == "dead" else ""
-        raise InvalidState(f"cannot start container {container.name}: it is {status}", hint=hint, status=status)
+        raise InvalidState(f"cannot start container {name}: it is {status}", hint=_START[status](name), status=status)
     made = Made(container, dict(container.record))
     with _open(made, attach=attach, fresh=False, streams=streams) as session:
         try:
@@ -93,6 +107,23 @@ def start(container: Container, streams: Streams, *, attach: bool, raise_error: 
         except CreateFailed as error:
             return _not_started(error, made, raise_error=raise_error)
     return _result(made, ended, kept, session.last_words, raise_error=raise_error)
+
+
+def start_all(
+    containers: Sequence[Container], streams: Streams, *, attach: bool, raise_error: bool
+) -> Container | list[Container]:
+    """One gives its handle, several a list; only one can be attached to."""
+    if attach and len(containers) > 1:
+        raise bad("attach", f"{len(containers)} containers cannot be attached to at once; start them without it")
+    started = each(containers, lambda one: start(one, streams, attach=attach, raise_error=raise_error))
+    return started[0] if len(started) == 1 else started
+
+
+_START: dict[str, Callable[[str], str]] = {
+    "paused": lambda name: f"container unpause {name} lets it go on",
+    "restarting": lambda name: f"it starts by itself; container restart {name} does it at once",
+    "dead": lambda name: "type system prune to tidy it up first",
+}
 
 
 def _make(
@@ -106,17 +137,16 @@ def _make(
         return _write(engine, image, command, options, streams, id or store.new_id())
 
 
-def _write(
-    engine: Engine, image: str, command: Sequence[str], options: RunOptions, streams: Streams, id: str
-) -> Made:
+def _write(engine: Engine, image: str, command: Sequence[str], options: RunOptions, streams: Streams, id: str) -> Made:
     check_names(options)
     streams.check()
     name = _free_name(engine, options)
     found = images.resolve(engine, image)
     config: Mapping[str, Any] = found.config.get("config") or {}
     host = this_host(engine.rootless)
-    volumes = f"{engine.root}/volumes"
-    asked = mounts.asked(options, config.get("Volumes") or (), volumes, id, host)
+    volumes, others = f"{engine.root}/volumes", mounting.of_others(engine, options)
+    asked = mounts.asked(options, config.get("Volumes") or (), volumes, id, host, others=others)
+    asked = mounting.placed(engine, id, asked)
     spec.arguments(options, command, config)
     net = networking.plan(engine, options, config, id)
     options = {**options, "network": [net.namespace]}
@@ -136,12 +166,11 @@ def _write(
         document["process"]["consoleSize"] = streams.console_size()
     if name and options.get("replace"):
         _replace(engine, name)
-    for mounted in asked:
-        if mounted.volume:
-            store.make_volume(engine, mounted.volume)
-    steps = [*rootfs.prepare(engine, found, engine.containers / id), *net.steps]
-    with _cidfile(options, id):
+    with mounting.prepared(engine, asked), _cidfile(options, id):
+        own = mounting.steps(engine, id, asked, identity)
+        steps = [*rootfs.prepare(engine, found, engine.containers / id), *own, *net.steps]
         store.create(engine, record, document, steps, _texts(document, net, record))
+    store.happened(engine, record, "create")
     return Made(Container(engine, id), record)
 
 
@@ -211,9 +240,11 @@ def _record(
         "tty": bool(options.get("tty")),
         "stop_signal": spec.stop_signal(options, basis.image),
         "stop_timeout": defaults.STOP_TIMEOUT if timeout is None else timeout,
+        **service.record(options, basis.image),
         "hostname": document.get("hostname", ""),
         "volumes": [m.volume for m in basis.mounts if m.volume and not m.anonymous],
         "anonymous_volumes": [m.volume for m in basis.mounts if m.anonymous],
+        "mounts": [m.record for m in basis.mounts],
         "layers": layers,
         "client": os.getpid(),
     }
@@ -225,13 +256,11 @@ def _texts(document: spec.Config, net: networking.Plan, record: dict[str, Any]) 
     return {"/etc/hostname": f"{name}\n", **networking.texts(net, record, name)}
 
 
-def _open(
-    made: Made, *, attach: bool, fresh: bool, streams: Streams, ready: client.Ready | None = None
-) -> Session:
+def _open(made: Made, *, attach: bool, fresh: bool, streams: Streams, ready: client.Ready | None = None) -> Session:
     """Have the launcher fork the monitor; the session to it. A `fresh` container goes again if it cannot start."""
     engine, id = made.container.engine, made.container.id
-    where = {"root": str(engine.root), "run": str(engine.run), "id": id}
-    channel = client.spawn(MONITOR, ready=ready, **where, attach=attach, fresh=fresh)
+    root, run = str(engine.root), str(engine.run)
+    channel = client.spawn(MONITOR, ready=ready, root=root, run=run, id=id, attach=attach, fresh=fresh)
     return Session(channel, streams if attach else streams.unheard())
 
 

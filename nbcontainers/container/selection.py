@@ -8,10 +8,11 @@ from typing import TypeVar
 from nbcontainers.container import store
 from nbcontainers.container.container import Container, find_all
 from nbcontainers.container.filtering import Filters, Record
-from nbcontainers.container.options import Which
+from nbcontainers.container.options import Found, Which
 from nbcontainers.engine import Engine
 from nbcontainers.errors import Error, InvalidArgument, NotFound
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -29,7 +30,7 @@ def known(engine: Engine) -> list[tuple[Container, Record]]:
 
 
 def chosen(
-    engine: Engine, named: Sequence[str | Container], which: Which, among: Collection[str] = ()
+    engine: Engine, named: Sequence[str | Container], which: Which | Found, among: Collection[str] = ()
 ) -> list[Container]:
     """The containers that are meant. `among` are the states --all and --filter look among; all states without it.
 
@@ -48,7 +49,7 @@ def chosen(
     return list(dict.fromkeys(find_all(engine, named)))
 
 
-def _found(engine: Engine, which: Which, among: Collection[str]) -> list[Container]:
+def _found(engine: Engine, which: Which | Found, among: Collection[str]) -> list[Container]:
     filters = Filters(engine, which.get("filter"))
     found = [container for container, record in known(engine) if filters.passes(container, record)]
     if which.get("latest"):
@@ -58,12 +59,12 @@ def _found(engine: Engine, which: Which, among: Collection[str]) -> list[Contain
     return [container for container in found if not among or container.status in among]
 
 
-def each(containers: Iterable[Container], verb: Callable[[Container], T]) -> list[T]:
-    """The verb on each of them. One that fails does not keep it from the others; then its error is raised at the end."""
+def each(several: Iterable[S], verb: Callable[[S], T]) -> list[T]:
+    """The verb on each of them. One that fails does not keep it from the others; its error is raised at the end."""
     done, failed = [], []
-    for container in containers:
+    for one in several:
         try:
-            done.append(verb(container))
+            done.append(verb(one))
         except Error as error:
             failed.append(error)
     raise_all(failed)

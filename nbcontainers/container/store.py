@@ -12,7 +12,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
@@ -20,6 +21,7 @@ from nbcontainers.container.names import check_name, random_name
 from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument, InvalidState, NameInUse, NotFound
 from nbcontainers.linux import process, tree
+from nbcontainers.monitor import events
 from nbcontainers.monitor.files import replace, write
 
 FILES = {"/etc/hostname": "etc/hostname", "/etc/hosts": "etc/hosts", "/etc/resolv.conf": "etc/resolv.conf"}
@@ -110,7 +112,7 @@ def _take_name(engine: Engine, record: Record, *, made_up: bool) -> None:
     raise NameInUse(f"no free name was found in 100 attempts near {record['name']!r}", hint="give one with --name")
 
 
-def _drop_name(engine: Engine, name: str, id: str) -> None:
+def drop_name(engine: Engine, name: str, id: str) -> None:
     """Give the name back if it is still this container's."""
     path = f"{engine.root}/names/{name}"
     try:
@@ -128,14 +130,16 @@ def owner_of(engine: Engine, name: str) -> str | None:
         return None
     if os.path.isdir(folder(engine, id)):
         return id
-    _drop_name(engine, name, id)
+    drop_name(engine, name, id)
     return None
 
 
-def name_in_use(name: str, id: str) -> NameInUse:
+def name_in_use(name: str, id: str, *, replace: bool = True) -> NameInUse:
+    """`replace`: whether the verb has that option."""
+    hint = "add --replace to remove that one first, or type" if replace else "choose another, or type"
     return NameInUse(
         f"the name {name!r} is in use by container {id[:12]}",
-        hint=f"add --replace to remove that one first, or type container rm -f {name}",
+        hint=f"{hint} container rm -f {name}",
         name=name, id=id,
     )  # fmt: skip
 
@@ -171,6 +175,40 @@ def names(engine: Engine) -> list[str]:
     return os.listdir(f"{engine.root}/names")
 
 
+def take_name(engine: Engine, id: str, name: str) -> None:
+    """One more name for a container. Raises NameInUse."""
+    try:
+        os.symlink(id, f"{engine.root}/names/{name}")
+    except FileExistsError:
+        if owner := owner_of(engine, name):
+            raise name_in_use(name, owner, replace=False) from None
+        os.symlink(id, f"{engine.root}/names/{name}")
+
+
+@contextmanager
+def changed(engine: Engine, id: str) -> Iterator[Record]:
+    """container.json to read and change; it is written where the block ends without an error. One process at a time."""
+    path = folder(engine, id)
+    try:
+        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise _removed(id) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        record = read(engine, id, "container.json")
+        yield record
+        replace(f"{path}/container.json", record)
+    finally:
+        os.close(lock)
+
+
+def happened(engine: Engine, record: Mapping[str, Any], action: str, **attributes: object) -> None:
+    """Write into the engine's events what was done with a container."""
+    events.record(
+        engine.root, "container", action, record["id"], image=record["image"], name=record["name"], **attributes
+    )
+
+
 def read(engine: Engine, id: str, name: str) -> Record:
     """One of the container's json files. Raises NotFound if the container is gone; {} if the file is not there yet."""
     path = f"{folder(engine, id)}/{name}"
@@ -179,8 +217,12 @@ def read(engine: Engine, id: str, name: str) -> Record:
             return json.load(file)  # type: ignore[no-any-return]
     except FileNotFoundError:
         if not os.path.isdir(folder(engine, id)):
-            raise NotFound(f"container {id[:12]} was removed", hint="container ps -a shows those there are") from None
+            raise _removed(id) from None
         return {}
+
+
+def _removed(id: str) -> NotFound:
+    return NotFound(f"container {id[:12]} was removed", hint="container ps -a shows those there are")
 
 
 def state(engine: Engine, id: str, name: str = "state.json") -> Record:
@@ -230,13 +272,3 @@ def remove_here(root: str, run: str, id: str, *, anonymous_volumes: bool) -> lis
     if not anonymous_volumes:
         settings["anonymous_volumes"] = []
     return failed + ending.remove_container(files, settings)
-
-
-def make_volume(engine: Engine, name: str) -> None:
-    """The folder of a named volume, if it is not there yet."""
-    os.makedirs(f"{engine.root}/volumes/{name}", 0o700, exist_ok=True)
-    try:
-        os.mkdir(f"{engine.root}/volumes/{name}/_data")
-    except FileExistsError:
-        return
-    os.chmod(f"{engine.root}/volumes/{name}/_data", 0o755)

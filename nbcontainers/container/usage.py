@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nbcontainers.cgroups import stats
 from nbcontainers.cgroups.detect import open_record
 from nbcontainers.container import store
+from nbcontainers.monitor.files import rfc3339
 
 if TYPE_CHECKING:
     from nbcontainers.cgroups.stats import Sample
@@ -50,6 +51,14 @@ def elapsed(container: Container) -> float | None:
     import time
 
     return max(0.0, time.time() - found[0].time_ns / 1e9)
+
+
+def started_at(container: Container) -> str | None:
+    """RFC 3339; of one that runs the time of its first sample, which is taken right after its start."""
+    if ended := container.ended:
+        return ended.get("started_at")
+    found = samples(container) if container.running else []
+    return rfc3339(found[0].time_ns) if found else None
 
 
 def facts(container: Container) -> Facts:

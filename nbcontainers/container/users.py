@@ -95,6 +95,14 @@ def look_up(text: str, layers: Sequence[str], extra: Sequence[str] = (), image: 
     return Identity(found.uid, gid, unique, found.home, found.name)
 
 
+def names(layers: Sequence[str]) -> dict[int, str]:
+    """The image's names of uids; the first of several counts. Raises ImageError."""
+    found: dict[int, str] = {}
+    for user in _users(layers):
+        found.setdefault(user.uid, user.name)
+    return found
+
+
 def _user(name: str, users: list[_User], image: str) -> _User:
     number = _number(name, "user")
     if number is not None:

@@ -100,11 +100,13 @@ def _needed(file: Dockerfile, target: int, known: Globals, contexts: Collection[
 def _planned(file: Dockerfile, stage: Stage, known: Globals, contexts: Collection[str]) -> Planned:
     from_, _ = variables.of_from(stage.from_, known, file.source, file.escape)
     if stage.name and stage.name in contexts:
-        return Planned(stage, from_, Input(CONTEXT, stage.name), {})
-    inputs = {}
+        base = Input(CONTEXT, stage.name)
+        return Planned(stage, from_, base, {stage.name: base})
+    base = _base(file, stage, from_.image, contexts)
+    inputs = {base.name: base} if base.kind == CONTEXT else {}
     for one, name in references(stage.instructions):
         inputs[name] = _input(file, one, name, contexts)
-    return Planned(stage, from_, _base(file, stage, from_.image, contexts), inputs)
+    return Planned(stage, from_, base, inputs)
 
 
 def _base(file: Dockerfile, stage: Stage, image: str, contexts: Collection[str]) -> Input:

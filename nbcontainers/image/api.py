@@ -13,7 +13,7 @@ from nbcontainers.engine import Engine, default_engine
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.image import options
 from nbcontainers.image.image import Image
-from nbcontainers.option import Option
+from nbcontainers.option import Option, Unasked
 
 if TYPE_CHECKING:
     from nbcontainers.image.progress import Listener
@@ -232,7 +232,7 @@ def ls(
     *,
     all_: Annotated[bool, Option("-a", help="also those without a name")] = False,
     filter: options.Filter = (),
-    digests: Annotated[bool, Option(help="the manifest's digest too")] = False,
+    digests: Annotated[bool, Option(help="also what each name means at its registry")] = False,
     no_trunc: Annotated[bool, Option(help="ids and digests as long as they are")] = False,
     engine: Engine | None = None,
 ) -> Table:
@@ -342,6 +342,7 @@ def prune(
     all_: Annotated[bool, Option("-a", help="all images without a container, not only those without a name")] = False,
     filter: options.PruneFilter = (),
     dry_run: Annotated[bool, Option(help="only show what would go")] = False,
+    force: Unasked = False,
     engine: Engine | None = None,
 ) -> Table:
     """Remove images that nobody needs, and what they alone need; one row for each, with the bytes that gives back.

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from html import escape
 
 from nbcontainers.image.progress import Layer, Progress
-from nbcontainers.table import BORDER, BOX, HEAD, MONOSPACE, amount, duration, plain
+from nbcontainers.table import BORDER, BOX, HEAD, MONOSPACE, amount, duration, plain, stored
 
 _BLUE, _GREEN = "var(--jp-brand-color1, #4493f8)", "var(--jp-success-color1, #2da44e)"
 _AMBER, _RED, _GREY = "var(--jp-warn-color1, #d68f00)", "var(--jp-error-color1, #e5484d)", "#8b949e"
@@ -46,9 +46,9 @@ def heading(progress: Progress) -> str:
 def totals(progress: Progress) -> Iterator[str]:
     """What is said of the whole while it works."""
     if progress.to_travel:
-        yield f"{amount(progress.travelled)} of {amount(progress.to_travel)}"
+        yield f"{amount(progress.travelled, stored)} of {amount(progress.to_travel, stored)}"
     if progress.travelled and progress.part < 1:
-        yield f"{amount(progress.speed)}/s"
+        yield f"{amount(progress.speed, stored)}/s"
     if (left := progress.left) is not None:
         yield f"{duration(max(1, round(left)))} left"
     elif seconds := int(progress.elapsed):
@@ -66,7 +66,7 @@ def facts(progress: Progress) -> Iterator[tuple[str, str]]:
         counts = ", ".join(f"{number} {label}" for number, label in progress.counts())
         yield "layers", f"{len(progress.layers)}: {counts}"
     if progress.travelled:
-        yield "bytes", f"{amount(progress.travelled)}, {amount(progress.speed)}/s"
+        yield "bytes", f"{amount(progress.travelled, stored)}, {amount(progress.speed, stored)}/s"
 
 
 def line_of(layer: Layer) -> str:
@@ -77,7 +77,7 @@ def line_of(layer: Layer) -> str:
 def detail(layer: Layer) -> str:
     """How far the layer is, and its note."""
     at_work = layer.bytes and not layer.settled
-    size = f"{amount(layer.bytes)} of {amount(layer.size)}" if at_work else amount(layer.size)
+    size = f"{amount(layer.bytes, stored)} of {amount(layer.size, stored)}" if at_work else amount(layer.size, stored)
     return " · ".join(part for part in (size, layer.note) if part)
 
 

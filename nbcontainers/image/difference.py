@@ -16,7 +16,7 @@ from nbcontainers.image import lease, work
 from nbcontainers.image.image import Image
 from nbcontainers.layer import holes, lower, xattrs
 from nbcontainers.layer.lower import Found
-from nbcontainers.table import Column, Table, bytes_
+from nbcontainers.table import Column, Table, stored
 
 
 def diff(one: Image, other: Image) -> Table:
@@ -31,7 +31,7 @@ def diff(one: Image, other: Image) -> Table:
         found = work.call("difference:look", one=folders[0], other=folders[1])
     rows = [{"kind": kind, "path": path, "before": before, "after": after} for kind, path, before, after in found]
     return Table(rows, [
-        Column("kind"), Column("path"), Column("before", format=bytes_), Column("after", format=bytes_),
+        Column("kind"), Column("path"), Column("before", format=stored), Column("after", format=stored),
     ])  # fmt: skip
 
 

@@ -129,6 +129,16 @@ def origin(notes: dict[str, str], repository: str) -> dict[str, str]:
     return {ORIGIN_NOTE: " ".join(list(dict.fromkeys([repository, *known]))[:_ORIGINS])}
 
 
+def digests_of(one: Descriptor) -> set[str]:
+    """What a registry may call the image: its manifest, and the index it was chosen from."""
+    return {one["digest"], one.get("annotations", {}).get(INDEX_NOTE, "")} - {""}
+
+
+def known_as(one: Descriptor) -> str:
+    """What its tag meant at the registry when it came: the index it was chosen from, or its manifest."""
+    return str(one.get("annotations", {}).get(INDEX_NOTE) or one["digest"])
+
+
 EMBEDDED = ("localhost/host:latest", "localhost/mini:latest")
 """Names that always mean our own images: no archive may take their place."""
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import Error, InvalidArgument
-from nbcontainers.image import moved, snapshot
+from nbcontainers.image import layout, moved, snapshot
 from nbcontainers.image.image import MINI, Image
 from nbcontainers.image.store import images, resolve, short
 from nbcontainers.oci.reference import parse
-from nbcontainers.table import Column, Row, Table, bytes_, digest, since, text, timestamp
+from nbcontainers.table import Column, Row, Table, digest, since, stored, text, timestamp
 
 FIRST_USE = "made at its first use"
 _FILTERS = "write dangling=true, label=KEY[=VALUE], before=IMAGE, since=IMAGE or reference=PATTERN"
@@ -27,7 +27,10 @@ def table(
     digests: bool = False,
     whole: bool = False,
 ) -> Table:
-    """Rows: repository, tag, reference, digest, id, created, size, content_size. Only named images without `all_`."""
+    """Rows: repository, tag, reference, digest, id, created, size, content_size. Only named images without `all_`.
+
+    The digest is what the name meant at its registry: an index's, if the image was chosen from one, else its manifest's.
+    """
     tests = [_test(engine, one) for one in filters]
     all_ = all_ or any(one.partition("=")[0] == "dangling" for one in filters)
     known = [image for image in images(engine) if image.reference or all_]
@@ -39,7 +42,7 @@ def table(
     shown = text if whole else digest
     columns = [
         Column("repository"), Column("tag"), *([Column("digest", format=shown)] if digests else []),
-        Column("id", "IMAGE ID", shown), Column("created", format=since), Column("size", format=bytes_),
+        Column("id", "IMAGE ID", shown), Column("created", format=since), Column("size", format=stored),
     ]  # fmt: skip
     return Table(wanted, columns)
 
@@ -97,7 +100,8 @@ def _empty(reference: str) -> Row:
 
 def _row(image: Image) -> Row:
     """A damaged image keeps its row, so that it can be removed."""
-    row = _empty(image.reference) | {"digest": image.digest}
+    one = layout.read_index(image.engine).names.get(image.reference)
+    row = _empty(image.reference) | {"digest": layout.known_as(one) if one else image.digest}
     try:
         row |= {
             "id": image.id, "created": image.created, "size": None if image.is_host else image.size,
@@ -134,7 +138,9 @@ def details(image: Image) -> dict[str, Any]:
 
 
 def _repository_digests(image: Image) -> list[str]:
-    return sorted({f"{parse(name).repository}@{image.digest}" for name in image.names})
+    """What each name meant at its registry: the index that the image was chosen from, as Docker has it, or its manifest."""
+    known = layout.read_index(image.engine).names
+    return sorted({f"{parse(name).repository}@{layout.known_as(known[name])}" for name in image.names if name in known})
 
 
 def _folders(image: Image) -> dict[str, str]:
@@ -151,7 +157,7 @@ def history(image: Image, *, whole: bool = False) -> Table:
     rows = [{"id": "<missing>" if number else image.id, **step} for number, step in enumerate(steps)]
     columns = [
         Column("id", "IMAGE", text if whole else _short), Column("created", format=since),
-        Column("created_by", "CREATED BY", text if whole else cut), Column("size", format=bytes_), Column("comment"),
+        Column("created_by", "CREATED BY", text if whole else cut), Column("size", format=stored), Column("comment"),
     ]  # fmt: skip
     return Table(rows, columns)
 

@@ -64,7 +64,11 @@ Password = Annotated[
 Pairs = Sequence[str] | Mapping[str, Any]
 Context = Annotated[
     str | Mapping[str, Any],
-    Argument("CONTEXT", "the folder COPY takes from (the current one); - is none", complete="path"),
+    Argument(
+        "CONTEXT",
+        "what COPY takes from: a folder (this one), tar, URL or git repository; - is the input, or none",
+        complete="path",
+    ),
 ]
 Tags = Annotated[Sequence[str], Option("-t", help="the image's name; may be given again", metavar="NAME[:TAG]")]
 Dockerfile = Annotated[
@@ -74,7 +78,11 @@ Arguments = Annotated[
     Pairs, Option(help="the value of an ARG; NAME alone takes our own variable's", metavar="NAME=VALUE")
 ]
 Contexts = Annotated[
-    Pairs, Option(help="one more context, for COPY --from=NAME", metavar="NAME=FOLDER|docker-image://IMAGE")
+    Pairs,
+    Option(
+        help="one more for FROM NAME or COPY --from=NAME; docker-image:// and oci-layout:// as well",
+        metavar="NAME=WHAT",
+    ),
 ]
 ContextFrom = Annotated[
     str | Mapping[str, Any],

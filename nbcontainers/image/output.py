@@ -8,7 +8,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +35,57 @@ def archive(path: str) -> Generator[Any]:
             with open(target, "wb") as file:
                 yield file
             return
-        partial = _beside(target)
-        try:
-            with open(partial, "xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
+        with _unnamed(target.parent) or _named(target) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            _give_name(file, target)
+
+
+def _unnamed(folder: Path) -> Any:
+    """A file without a name: nothing is left of it whatever happens. None where the file system has no such thing."""
+    try:
+        return open(os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666), "wb")
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            raise
+        return None
+
+
+@contextmanager
+def _named(target: Path) -> Generator[Any]:
+    partial = _beside(target)
+    try:
+        with open(partial, "xb") as file:
+            yield file
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _give_name(file: Any, target: Path) -> None:
+    """The name, at once and in place of what has it: link(2) does not replace, so then by way of another name."""
+    if isinstance(file.name, str):
+        os.replace(file.name, target)
+        return
+    if not os.path.lexists(target):
+        with suppress(FileExistsError):
+            _link(file, target)
+            return
+    partial = _beside(target)
+    _link(file, partial)
+    try:
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _link(file: Any, path: Path) -> None:
+    """open(2), O_TMPFILE: through /proc, as linkat(2) needs no privilege then. A folder's descriptor makes Python use it."""
+    above = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.link(f"/proc/self/fd/{file.fileno()}", path.name, src_dir_fd=above, dst_dir_fd=above)
+    finally:
+        os.close(above)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from nbcontainers.image.listing import has_label, made
 from nbcontainers.image.usage import Part, Usage
 from nbcontainers.oci.image import Descriptor
 from nbcontainers.option import duration
-from nbcontainers.table import Column, Row, Table, bytes_, digest, few, since, timestamp
+from nbcontainers.table import Column, Row, Table, digest, few, since, stored, timestamp
 
 Test = Callable[[Image], bool]
 _FILTERS = "write until=24h, until=2026-01-31, label=KEY, label=KEY=VALUE, label!=KEY or label!=KEY=VALUE"
@@ -91,7 +91,7 @@ def _rows(usage: Usage, going: set[str]) -> list[Row]:
 def _table(rows: list[Row]) -> Table:
     columns = [
         Column("reference", "IMAGE", few), Column("id", "IMAGE ID", digest), Column("created", format=since),
-        Column("bytes", "RECLAIMED", bytes_),
+        Column("bytes", "RECLAIMED", stored),
     ]  # fmt: skip
     return Table(rows, columns)
 

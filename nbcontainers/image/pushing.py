@@ -1,13 +1,12 @@
 """`image push`: an image of the store to a registry, byte for byte.
 
 Blobs first, several at a time, each only if the registry lacks it: it is asked (HEAD), then told of a repository of
-its own that has it (mount), and only then sent. The config and the manifest come last: nobody sees half an image.
+its own that has it (mount), and only then sent. The manifest comes last: nobody sees half an image.
 All of it is waiting and sendfile(2), so it is done by threads of the client's own process.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -18,6 +17,7 @@ from nbcontainers.errors import ImageError, InvalidArgument, NotFound
 from nbcontainers.image import layout, lease
 from nbcontainers.image.image import Image
 from nbcontainers.image.progress import Listener
+from nbcontainers.image.source import at_once
 from nbcontainers.image.store import resolve
 from nbcontainers.image.transfer import Report
 from nbcontainers.oci import reference as references
@@ -27,7 +27,6 @@ from nbcontainers.oci.reference import Reference
 if TYPE_CHECKING:
     from nbcontainers.registry.repository import Repository
 
-_AT_ONCE = 6
 _TELL_S = 0.1
 
 
@@ -89,8 +88,7 @@ def _send(engine: Engine, image: Image, to: Reference, tls_verify: bool | None, 
         content = layout.read_blob(engine, image.descriptor)
         with Repository(to, settings.load(engine), push=True, tls_verify=tls_verify) as target:
             origins = _origins(engine, to)
-            _Sender(engine, target, report, origins).all(layers, _at_once(to))
-            _Sender(engine, target, Report(None), origins).send(image.manifest["config"])
+            _Sender(engine, target, report, origins).all([*layers, image.manifest["config"]], at_once(to.domain))
             digest = target.put_manifest(content, image.manifest.get("mediaType", MANIFEST), to.digest or to.tag)
         _remember(engine, image, to)
     report(event="done", digest=digest)
@@ -141,13 +139,6 @@ def _check_blobs(engine: Engine, blobs: Sequence[Descriptor], what: str) -> None
             raise ImageError(
                 f"blob {one['digest']} of {what} is damaged", hint="%image rm -f, then pull or load it again"
             )
-
-
-def _at_once(to: Reference) -> int:
-    """Layers at the same time. A registry on this machine shares our processors: the largest layer is to have one."""
-    from nbcontainers.registry.settings import is_loopback
-
-    return min(os.cpu_count() or 1, _AT_ONCE) if is_loopback(to.domain) else _AT_ONCE
 
 
 class _Sender:

@@ -12,11 +12,11 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from nbcontainers.engine import Engine
-from nbcontainers.errors import InvalidArgument, RegistryError
+from nbcontainers.errors import ImageError, InvalidArgument, RegistryError
 from nbcontainers.image import layout, moved, versions
 from nbcontainers.image.store import resolve, short
 from nbcontainers.oci import reference as references
-from nbcontainers.oci.image import Descriptor
+from nbcontainers.oci.image import INDEXES, REF_NAME, Descriptor, read_document, read_index
 from nbcontainers.oci.reference import LOCAL, Reference
 from nbcontainers.table import Column, Row, Table, digest, since
 
@@ -39,7 +39,7 @@ def tags(
         here = {name.rpartition(":")[2]: one for name, one in _names(engine, reference).items()}
         rows: list[Row] = [
             {"tag": one.name, "kind": one.kind, "moves": one.moves, "version": one.version, "variant": one.variant,
-             "fixed": one.fixed, "local": known_as(here[one.name]) if one.name in here else None} for one in found
+             "fixed": one.fixed, "local": layout.known_as(here[one.name]) if one.name in here else None} for one in found
         ]  # fmt: skip
         if digests:
             _add_digests(engine, repository, rows)
@@ -53,7 +53,7 @@ def _add_digests(engine: Engine, repository: Repository, rows: list[Row]) -> Non
     names: dict[str, list[str]] = {}
     own = f"{repository.reference.repository}:"
     for name, one in layout.read_index(engine).names.items():
-        for known in digests_of(one):
+        for known in layout.digests_of(one):
             names.setdefault(known, []).append(name.removeprefix(own) if name.startswith(own) else short(name))
     answers = heads([(repository, row["tag"]) for row in rows])
     for row, answer in zip(rows, answers, strict=True):
@@ -74,14 +74,16 @@ def search(engine: Engine, text: str, pattern: str, *, limit: int, tls_verify: b
 
 def outdated(engine: Engine, asked: Sequence[str], *, tls_verify: bool | None) -> Table:
     """Whether the tags here still mean the same at their registries."""
-    index = layout.read_index(engine)
-    names = _asked(engine, asked) if asked else sorted(name for name in index.names if is_remote(name))
+    known = layout.read_index(engine).names
+    names = _asked(engine, asked) if asked else sorted(name for name in known if is_remote(name))
     with ExitStack() as stack:
         repositories: dict[str, Repository] = {}
         for one in map(references.parse, names):
             if one.repository not in repositories:
                 repositories[one.repository] = stack.enter_context(_open(engine, one, tls_verify))
         answers = heads([(repositories[one.repository], one.tag) for one in map(references.parse, names)])
+        _note_indexes(engine, repositories, dict(zip(names, answers, strict=True)))
+    index = layout.read_index(engine)
     rows = [_compared(engine, name, index.names[name], answer) for name, answer in zip(names, answers, strict=True)]
     columns = [
         Column("reference", "IMAGE", short), Column("state"), Column("local", "HERE", digest),
@@ -90,26 +92,45 @@ def outdated(engine: Engine, asked: Sequence[str], *, tls_verify: bool | None) -
     return Table(rows, columns + [Column("why")] * any(row["why"] for row in rows))
 
 
+def _note_indexes(
+    engine: Engine, repositories: dict[str, Repository], answers: dict[str, Descriptor | RegistryError | None]
+) -> None:
+    """An image out of an archive does not know its index: where a tag means one, it is read, once, for whether it lists us."""
+    found: dict[str, str] = {}
+    for name, one in layout.read_index(engine).names.items():
+        there = answers.get(name)
+        if not there or isinstance(there, RegistryError) or there.get("mediaType") not in INDEXES:
+            continue
+        if layout.INDEX_NOTE not in one.get("annotations", {}):
+            if _lists(repositories[references.parse(name).repository], there["digest"], one["digest"]):
+                found[name] = there["digest"]
+    if found:
+        with layout.update(engine) as manifests:
+            for one in manifests:
+                notes = one.get("annotations", {})
+                if digest := found.get(notes.get(REF_NAME, "")):
+                    one["annotations"] = notes | {layout.INDEX_NOTE: digest}
+
+
+def _lists(repository: Repository, index: str, digest: str) -> bool:
+    """Whether an index at the registry has a manifest; what cannot be read does not."""
+    try:
+        content = repository.manifest(index)[1]
+        return any(one["digest"] == digest for one in read_index(read_document(content, index), index))
+    except (RegistryError, ImageError):
+        return False
+
+
 def _compared(engine: Engine, name: str, local: Descriptor, answer: Descriptor | RegistryError | None) -> Row:
     history = moved.read(engine, name)
-    row: Row = {"reference": name, "local": known_as(local), "remote": None, "why": ""}
+    row: Row = {"reference": name, "local": layout.known_as(local), "remote": None, "why": ""}
     row["since"] = next((one["when"] for one in history if one["current"]), None)
     if isinstance(answer, RegistryError):
         return row | {"state": UNREACHABLE, "why": answer.message}
     if answer is None:
         return row | {"state": GONE}
     there = answer["digest"]
-    return row | {"state": UP_TO_DATE if there in digests_of(local) else MOVED, "remote": there}
-
-
-def digests_of(one: Descriptor) -> set[str]:
-    """What a registry may call the image: its manifest, and the index it was chosen from."""
-    return {one["digest"], one.get("annotations", {}).get(layout.INDEX_NOTE, "")} - {""}
-
-
-def known_as(one: Descriptor) -> str:
-    """What its tag meant at the registry when it came: the index it was chosen from, or its manifest."""
-    return str(one.get("annotations", {}).get(layout.INDEX_NOTE) or one["digest"])
+    return row | {"state": UP_TO_DATE if there in layout.digests_of(local) else MOVED, "remote": there}
 
 
 def is_remote(name: str) -> bool:

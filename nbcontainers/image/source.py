@@ -34,7 +34,14 @@ def open_source(where: Where) -> tuple[Source, Manner]:
     if "layout" in where:
         return Layout(Path(where["layout"])), Manner(at_once=2)
     settings = where["settings"]
-    return repository(where), Manner(_AT_ONCE, settings["tries"], settings["backoff"])
+    return repository(where), Manner(at_once(where["registry"][0]), settings["tries"], settings["backoff"])
+
+
+def at_once(domain: str) -> int:
+    """Blobs to or from a registry at the same time. One on this machine shares our processors: the largest is to have one."""
+    from nbcontainers.registry.settings import is_loopback
+
+    return min(os.cpu_count() or 1, _AT_ONCE) if is_loopback(domain) else _AT_ONCE
 
 
 def of_registry(engine: Engine, reference: Reference, tls_verify: bool | None) -> Where:

@@ -17,7 +17,7 @@ from nbcontainers.image.image import Image
 from nbcontainers.image.store import short
 from nbcontainers.layer.changes import changes, total
 from nbcontainers.layer.lower import opened
-from nbcontainers.table import Column, Row, Table, bytes_, few
+from nbcontainers.table import Column, Row, Table, few, stored
 
 
 @dataclass
@@ -43,7 +43,7 @@ def tree(images: Sequence[Image], *, unpack: bool) -> Table:
         rows = [_row(node, drawn, images[0]) for root in roots for node, drawn in _drawn(root, "", "")]
         _count(rows, images)
     return Table(rows, [
-        Column("layer"), Column("created_by", "CREATED BY", listing.cut), Column("size", format=bytes_),
+        Column("layer"), Column("created_by", "CREATED BY", listing.cut), Column("size", format=stored),
         Column("added", "+"), Column("changed", "~"), Column("removed", "-"), Column("images", format=few),
     ])  # fmt: skip
 

@@ -15,7 +15,7 @@ from nbcontainers.engine import Engine
 from nbcontainers.errors import Error
 from nbcontainers.image import kept, layout, removal, snapshot, store
 from nbcontainers.image.image import Image, of_descriptor
-from nbcontainers.table import Column, Row, Table, bytes_, digest, since
+from nbcontainers.table import Column, Row, Table, digest, since, stored
 
 
 class Part(NamedTuple):
@@ -105,8 +105,8 @@ def images(engine: Engine) -> Table:
     rows.sort(key=lambda row: (-row["unique"], row["reference"]))
     columns = [
         Column("repository"), Column("tag"), Column("id", "IMAGE ID", digest), Column("created", format=since),
-        Column("size", format=bytes_), Column("content_size", format=bytes_), Column("shared", "SHARED SIZE", bytes_),
-        Column("unique", "UNIQUE SIZE", bytes_), Column("containers"),
+        Column("size", format=stored), Column("content_size", format=stored), Column("shared", "SHARED SIZE", stored),
+        Column("unique", "UNIQUE SIZE", stored), Column("containers"),
     ]  # fmt: skip
     return Table(rows, columns)
 
@@ -145,7 +145,7 @@ def layers(engine: Engine) -> Table:
             row["used_by"] += [store.short(name) for name in image.names] or [image.id[7:19]]
     rows = sorted(found.values(), key=lambda row: (-(row["size"] or 0), row["chain_id"]))
     columns = [
-        Column("digest", "LAYER", digest), Column("size", format=bytes_), Column("content_size", format=bytes_),
+        Column("digest", "LAYER", digest), Column("size", format=stored), Column("content_size", format=stored),
         Column("images"), Column("used_by"),
     ]  # fmt: skip
     return Table(rows, columns)

@@ -41,9 +41,11 @@ Records = dict[bytes, bytes]
 
 class Packer:
     """`pieces` gives the tar; then `facts` holds its `entries`, `size` (bytes of files), and what was `left_out`: a
-    count, with the first paths and reasons in `notes`. `epoch`: no file is newer (seconds; SOURCE_DATE_EPOCH)."""
+    count, with the first paths and reasons in `notes`. `epoch`: no file is newer (seconds; SOURCE_DATE_EPOCH). A tar
+    that is no `layer` may hold any name."""
 
-    def __init__(self, epoch: int | None = None) -> None:
+    def __init__(self, epoch: int | None = None, *, layer: bool = True) -> None:
+        self._layer = layer
         self._latest = None if epoch is None else epoch * 1_000_000_000
         self._links: dict[tuple[int, int], bytes] = {}
         self.facts: dict[str, Any] = {"entries": 0, "size": 0, "left_out": 0, "notes": []}
@@ -84,6 +86,10 @@ class Packer:
             return self._regular(change)
         return self._other(change)
 
+    def unreadable(self, path: bytes) -> None:
+        """A folder that may not be read."""
+        self.leave_out(path, "the folder may not be read")
+
     def leave_out(self, path: bytes, reason: str) -> None:
         """Count something that is not in the tar."""
         self.facts["left_out"] += 1
@@ -94,7 +100,7 @@ class Packer:
         """Why no tar can hold it; "" usually."""
         if change.kind != "D" and stat.S_IFMT(change.status.st_mode) not in _KINDS:
             return "a socket, which means nothing without its program"
-        if b"/" + _WHITEOUT in b"/" + change.path:
+        if self._layer and b"/" + _WHITEOUT in b"/" + change.path:
             return "in a layer its name would say that a file was deleted"
         return ""
 

@@ -33,15 +33,19 @@ _MOST_KNOWN = 4096
 class Layer:
     """A layer on its way into the folder `root` (a descriptor). First `extract`, then `finish`.
 
-    The umask must be 0. `squash`: all files belong to us, whatever the tar says.
+    The umask must be 0. `squash`: all files belong to us, whatever the tar says. Without `whiteouts` it is an archive like
+    any other, and their names are names.
     """
 
-    def __init__(self, root: int, *, userxattr: bool, squash: bool = False, budget: tar.Budget | None = None) -> None:
+    def __init__(
+        self, root: int, *, userxattr: bool, squash: bool = False, budget: tar.Budget | None = None, whiteouts: bool = True
+    ) -> None:  # fmt: skip
         self._budget = budget or tar.Budget()
         self.tree = Tree(root, self._budget)
         self.tree.implicit[b""] = None
         self._opaque_xattr = lower.OPAQUE[1 if userxattr else 0]
         self._rootless = userxattr
+        self._takes_whiteouts = whiteouts
         self._squash = squash
         self._folders: dict[bytes, tar.Entry] = {}
         self._whiteouts: dict[bytes, None] = {}
@@ -73,7 +77,7 @@ class Layer:
     def _member(self, reader: tar.Reader, entry: tar.Entry, path: bytes) -> None:
         self.facts["entries"] += 1
         above, _, name = path.rpartition(b"/")
-        if name.startswith(_WHITEOUT):
+        if name.startswith(_WHITEOUT) and self._takes_whiteouts:
             self._whiteout(above, name)
         elif entry.type == tar.DIRECTORY:
             self._folder(entry, path, above, name)

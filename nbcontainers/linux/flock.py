@@ -11,7 +11,19 @@ from contextlib import contextmanager
 @contextmanager
 def held(path: str | os.PathLike[str], *, shared: bool = False) -> Iterator[None]:
     """Hold the lock of the file, which is made if need be and stays."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with _held(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), shared):
+        yield
+
+
+@contextmanager
+def folder_held(path: str, *, shared: bool = False) -> Iterator[None]:
+    """The same with the lock of a folder itself, which has to be there."""
+    with _held(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), shared):
+        yield
+
+
+@contextmanager
+def _held(descriptor: int, shared: bool) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield

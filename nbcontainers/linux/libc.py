@@ -9,9 +9,9 @@ from typing import Any
 _libc = ctypes.CDLL(None, use_errno=True)
 
 _X86_64 = {"pivot_root": 155, "capget": 125, "capset": 126, "keyctl": 250, "setns": 308, "execveat": 322, "bpf": 321,
-           "seccomp": 317, "memfd_create": 319}  # fmt: skip
+           "seccomp": 317, "memfd_create": 319, "getsockopt": 55}  # fmt: skip
 _AARCH64 = {"pivot_root": 41, "capget": 90, "capset": 91, "keyctl": 219, "setns": 268, "execveat": 281, "bpf": 280,
-            "seccomp": 277, "memfd_create": 279}  # fmt: skip
+            "seccomp": 277, "memfd_create": 279, "getsockopt": 209}  # fmt: skip
 # From 424 on every architecture uses the same numbers: asm-generic/unistd.h.
 _COMMON = {"open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "pidfd_open": 434,
            "clone3": 435, "close_range": 436, "openat2": 437, "mount_setattr": 442}  # fmt: skip

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from nbcontainers.linux import libc
 
@@ -62,6 +64,27 @@ def unshare(flags: int) -> None:
 def setns(descriptor: int, flags: int = 0) -> None:
     """Join the namespace behind `descriptor`, or those in `flags` of the process behind a pidfd (Linux 5.8)."""
     libc.syscall("setns", descriptor, flags, path=_names(flags) or None)
+
+
+@contextmanager
+def inside_mounts(target: int) -> Iterator[None]:
+    """Within the block we see the mounts of the process behind the pidfd `target`, from the root of its namespace.
+
+    Only for a single thread that opens something there and leaves; the root directory it had is given back.
+    """
+    own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        setns(target, CLONE_NEWNS)
+        try:
+            yield
+        finally:
+            setns(own, CLONE_NEWNS)
+            os.fchdir(root)
+            os.chroot(".")
+    finally:
+        os.close(own)
+        os.close(root)
 
 
 def owner_of_sysctl(name: str) -> str | None:

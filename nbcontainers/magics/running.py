@@ -24,6 +24,8 @@ def program(settings: NBContainers, verb: Verb, call: Call, cell: str | None, ty
         options["rm"] = True  # a notebook is run again and again; the handle keeps log, samples and figures
     if verb.accepts("raise_error"):
         options["raise_error"] = call.face.get("raise_error", settings.raise_error)
+    if verb.name == "attach":
+        options.setdefault("sig_proxy", False)  # the stop button leaves it
     if cell is not None:
         with_body(verb, arguments, options, cell, typed)
     elif options.get("interactive") and verb.accepts("stdin"):
@@ -81,13 +83,13 @@ def defaults(settings: NBContainers, verb: Verb) -> dict[str, Any]:
 
 def with_body(verb: Verb, arguments: list[Any], options: dict[str, Any], cell: str, typed: str) -> None:
     """The body is the input of the command on the line; without one it is a script for the image's shell."""
-    if verb.name not in ("run", "exec"):
+    if verb.name not in ("run", "exec", "attach"):
         raise no_body(typed)
     if not cell.strip():
         raise InvalidArgument(
             f"the body of {typed} is empty", hint=f"write the script below the line, or type {typed[1:]} IMAGE COMMAND"
         )
-    if len(arguments) > 1 or options.get("entrypoint"):
+    if len(arguments) > 1 or options.get("entrypoint") or verb.name == "attach":
         options["stdin"] = cell
     elif options.get("detach"):  # nobody stays to feed its input
         arguments += [_SHELL, "-c", cell]

@@ -10,7 +10,7 @@ from typing import Any
 
 from nbcontainers.cgroups import stats
 from nbcontainers.cgroups.cgroup import Cgroup
-from nbcontainers.errors import Error
+from nbcontainers.errors import Error, NotFound
 from nbcontainers.linux import tree
 from nbcontainers.monitor import recipe
 from nbcontainers.monitor.files import Document, Files, rfc3339
@@ -107,9 +107,7 @@ def remove_container(files: Files, settings: dict[str, Any]) -> list[str]:
 
 def _take_away(files: Files, settings: dict[str, Any]) -> tuple[list[str], list[str]]:
     """A rename takes the whole folder from everybody's sight; `system prune` finds it, should we be killed now."""
-    failed = []
-    for name in settings.get("anonymous_volumes") or ():
-        failed += _remove(f"{files.root}/volumes/{name}")
+    failed = _forget(files) if settings.get("anonymous_volumes") else []
     trash = f"{files.root}/containers/.{files.id}.{os.getpid()}.removed"
     try:
         os.rename(files.folder, trash)
@@ -117,6 +115,14 @@ def _take_away(files: Files, settings: dict[str, Any]) -> tuple[list[str], list[
         pass
     drop_name(files, settings.get("name", ""))
     return failed, [trash]
+
+
+def _forget(files: Files) -> list[str]:
+    """What the container's steps keep for it alone; while its own record still says so."""
+    try:
+        return recipe.forget(files.read("recipe.json")["steps"])
+    except (NotFound, ValueError):
+        return []
 
 
 def discard(trash: Sequence[str]) -> list[str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from nbcontainers.errors import NotFound
 from nbcontainers.linux import process as processes
-from nbcontainers.monitor import ending, protocol
-from nbcontainers.monitor.files import rfc3339
+from nbcontainers.monitor import ending, events, protocol
+from nbcontainers.monitor.files import Files, rfc3339
 from nbcontainers.monitor.peers import Peer
 from nbcontainers.monitor.stdio import Stdio
 from nbcontainers.monitor.stop import Stop
@@ -47,12 +48,30 @@ def run(
     peer = Peer(channel, owner=attach)
     peer.send(protocol.frame(protocol.STARTED, json.dumps({"pid": created.pid}).encode()))
     watch.attach(peer)
+    note = _notes(Files(root, run, id), process["args"], created.pid)
+    note("exec_start")
     watch.until_end()
     _, status = os.waitpid(created.pid, 0)
     watch.drain()
     record = ending.verdict(status, {})
     record |= {"started_at": rfc3339(started_ns), "wall_s": time.monotonic() - started}
+    note("exec_die", exit_code=record["exit_code"])
     watch.deliver(protocol.frame(protocol.EXIT, json.dumps(record).encode()))
+
+
+def _notes(files: Files, command: Sequence[str], pid: int) -> Callable[..., None]:
+    """How to write down what happens to the process; its pid on the host tells it from others."""
+    try:
+        name = files.read("container.json").get("name")
+    except NotFound:  # the container is being removed
+        name = None
+
+    def note(action: str, **more: object) -> None:
+        events.record(
+            files.root, "container", action, files.id, name=name, command=" ".join(command), exec_pid=pid, **more
+        )
+
+    return note
 
 
 def begin(root: str, run: str, id: str, process: dict[str, Any], streams: Stdio) -> Created:

@@ -22,21 +22,57 @@ _MADV_DONTNEED = 4
 
 
 def main(arguments: "list[str]") -> "NoReturn":
-    """`arguments`: descriptors; the file of the CPU time; its units a second; the command to become."""
-    descriptors, cpu, unit, *wake = arguments
+    """`arguments`: descriptors; the file of the CPU time; its units a second; when to act (time.monotonic, or never),
+    the seconds to the next time after that, how many words the command for it has, and those: none means that the
+    whole program is to act; at last the command to become."""
+    descriptors, cpu, unit, due, every, words, *rest = arguments
+    check, wake = rest[: int(words)], rest[int(words) :]
+    told: list[str] = []
     try:
-        wait([int(text) for text in descriptors.split(",")], cpu, int(unit), wake)
+        duty = Duty(float(due), float(every), check) if due else None
+        wait([int(text) for text in descriptors.split(",") if text], cpu, int(unit), wake, duty, told)
     finally:  # whatever went wrong here, the whole program knows how to go on
-        become(wake)
+        become(wake, *told)
 
 
-def wait(descriptors: "list[int]", cpu: str, unit: int, wake: "list[str]") -> None:
-    """Until one of `descriptors` has something, or the container uses the processor again."""
+class Duty:
+    """What is to be done at times: `check` is a command for it; its exit status other than 0 wakes the monitor."""
+
+    def __init__(self, due: float, every: float, check: "list[str]") -> None:
+        self.due, self.every, self.check = due, every, check
+        self.pid = self.pidfd = 0
+
+    def start(self, poll: "select.poll") -> bool:
+        """Start the check. False where there is none: then it is time to wake up."""
+        if not self.check:
+            return False
+        self.pid = posix.posix_spawn("/proc/self/exe", self.check, posix.environ)
+        self.pidfd = posix.pidfd_open(self.pid)
+        poll.register(self.pidfd, select.POLLIN)
+        return True
+
+    def end(self, poll: "select.poll") -> bool:
+        """After the check; False where it changed something."""
+        poll.unregister(self.pidfd)
+        posix.close(self.pidfd)
+        _, status = posix.waitpid(self.pid, 0)
+        self.pid, self.due = 0, time.monotonic() + self.every
+        return not status
+
+    def words(self) -> "list[str]":
+        """What the whole program must know of it."""
+        return [f"due={self.due}", f"check={self.pid}"]
+
+
+def wait(
+    descriptors: "list[int]", cpu: str, unit: int, wake: "list[str]", duty: "Duty | None", told: "list[str]"
+) -> None:
+    """Until one of `descriptors` has something, the container uses the processor again, or a duty wakes us."""
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)
     for number in (_signal.SIGTERM, _signal.SIGINT):
-        _signal.signal(number, lambda *_: become(wake, "stop"))
+        _signal.signal(number, lambda *_: become(wake, *(duty.words() if duty else ()), "stop"))
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGTERM, _signal.SIGINT))
     forget = forgetting()
     before, used = time.monotonic(), cpu_time(cpu)
@@ -44,12 +80,26 @@ def wait(descriptors: "list[int]", cpu: str, unit: int, wake: "list[str]") -> No
     while True:
         for call, function, where in forget:
             call(function, where)
-        if poll.poll(0 if first else LOOK_MS):
+        ready = [found[0] for found in poll.poll(0 if first else patience(duty))]
+        if duty and duty.pid and ready == [duty.pidfd]:
+            going = duty.end(poll)
+        elif duty and not duty.pid and not ready and time.monotonic() >= duty.due:
+            going = duty.start(poll)
+        else:
+            now, used_now = time.monotonic(), cpu_time(cpu)
+            busy = not first and not (duty and duty.pid) and used_now - used > (now - before) * unit * BUSY
+            going, first = not ready and not busy, False
+        if not going:
+            told += duty.words() if duty else []
             return
-        now, used_now = time.monotonic(), cpu_time(cpu)
-        if not first and used_now - used > (now - before) * unit * BUSY:
-            return
-        before, used, first = now, used_now, False
+        before, used = time.monotonic(), cpu_time(cpu)
+
+
+def patience(duty: "Duty | None") -> float:
+    """Milliseconds until the next look."""
+    if duty is None or duty.pid:
+        return LOOK_MS
+    return min(LOOK_MS, max(0.0, (duty.due - time.monotonic()) * 1000 + 1))
 
 
 def become(wake: "list[str]", *more: str) -> "NoReturn":

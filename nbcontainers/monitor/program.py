@@ -12,7 +12,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from nbcontainers.cgroups.cgroup import PARENT, Cgroup
 from nbcontainers.cgroups.detect import from_path
 from nbcontainers.cgroups.layout import layout
 from nbcontainers.errors import InvalidState
-from nbcontainers.linux import mounts, namespaces, process, tree
-from nbcontainers.monitor import ending, leftovers, recipe
+from nbcontainers.linux import flock, mounts, namespaces, process, tree
+from nbcontainers.monitor import between, ending, leftovers, recipe, restart
 from nbcontainers.monitor.files import Document, Files, as_error, replace
 from nbcontainers.monitor.log import open_log
 from nbcontainers.monitor.peers import Peer
@@ -54,19 +54,20 @@ def run(
     )
     ahead = prepared.ahead_of(id, config) if prepared else None
     cgroup = ahead.cgroup if ahead else cgroup_of(config, id)
-    with ExitStack() as undo:
-        if ahead:
-            undo.callback(ending.remove_cgroup, cgroup)
+    with (
+        flock.folder_held(files.folder, shared=True),  # nobody has its files mounted to copy into them
+        ahead.kept_if_used() if ahead else nullcontext(),
+    ):
         claim(files, cgroup)
         try:
             running = begin(files, settings, config, steps, cgroup, ahead)
         except BaseException as error:
             give_up(files, settings, steps, error, remove=fresh or bool(settings.get("remove")))
             raise
-        undo.pop_all()
     running.greet(Peer(channel, owner=attach))
     parts = None if ahead else split(config)
     wish(**({"common": parts[0], "cache": f"{root}/cache"} if parts else {}))
+    running.begin()
     running.follow()
 
 
@@ -151,7 +152,14 @@ def begin(
     files: Files, settings: Document, config: Document, steps: list[Step], cgroup: Cgroup, ahead: Ahead | None
 ) -> Running:
     """Recipe, streams, cgroup, create, start. On failure everything but the recipe and the run folder is undone."""
-    kept = recipe.perform(steps)
+    return begin_run(files, settings, config, steps, cgroup, recipe.perform(steps), ahead=ahead)
+
+
+def begin_run(
+    files: Files, settings: Document, config: Document, steps: list[Step], cgroup: Cgroup, kept: recipe.Kept,
+    history: restart.History | None = None, ahead: Ahead | None = None,
+) -> Running:  # fmt: skip
+    """`begin` where the recipe is done already: the first run, or one more."""
     streams = Stdio(interactive=bool(settings.get("interactive")), console=bool(config["process"].get("terminal")))
     started_ns = time.time_ns()
     try:
@@ -164,7 +172,7 @@ def begin(
         ending.remove_cgroup(cgroup)
         raise
     facts = Start(created.pid, created.pidfd, started_ns, time.monotonic(), created.limits, created.warnings)
-    return Running(files, config, settings, steps, cgroup, streams, log, facts, kept)
+    return Running(files, config, settings, steps, cgroup, streams, log, facts, kept, history)
 
 
 def start(files: Files, config: Document, streams: Stdio, cgroup: Cgroup, ahead: Ahead | None) -> Created:
@@ -208,4 +216,7 @@ def give_up(files: Files, settings: Document, steps: list[Step], error: BaseExce
 
 def resume(state: dict[str, Any]) -> None:
     """Go on with a container after the monitor slept: `settle` says how. Called in a fresh interpreter."""
-    Running.wake(state).follow()
+    if "next" in state:
+        between.wake(state)
+    else:
+        Running.wake(state).follow()

@@ -51,6 +51,13 @@ def notes(steps: Sequence[Step]) -> list[str]:
     return [note for step, tell in zip(steps, said, strict=True) if tell for note in tell(step["args"])]
 
 
+def keep_for_us(kept: Kept, *, inheritable: bool = False) -> None:
+    """Close what steps wanted kept open to the programs we start; `inheritable` before we become another ourselves."""
+    for _, descriptors in kept:
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, inheritable)
+
+
 def release(kept: Kept) -> None:
     """Close what steps wanted kept open, before they are undone: a port is free when its container has ended."""
     for _, descriptors in kept:
@@ -66,6 +73,18 @@ def undo(steps: Sequence[Step]) -> list[str]:
             action(step).undo(step["args"])
         except (OSError, Error) as error:
             failed.append(f"undo of {step['step']}: {error}")
+    return failed
+
+
+def forget(steps: Sequence[Step]) -> list[str]:
+    """The container goes for good, and with it what steps keep for it alone: an anonymous volume."""
+    failed = []
+    for step in steps:
+        try:
+            if drop := getattr(action(step), "forget", None):
+                drop(step["args"])
+        except (OSError, Error) as error:
+            failed.append(f"{step['step']}: {error}")
     return failed
 
 

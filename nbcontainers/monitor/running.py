@@ -12,7 +12,9 @@ from typing import Any, NamedTuple, Self
 from nbcontainers.cgroups import stats
 from nbcontainers.cgroups.cgroup import Cgroup
 from nbcontainers.cgroups.detect import open_record
-from nbcontainers.monitor import ending, protocol, recipe, settle
+from nbcontainers.errors import NotFound
+from nbcontainers.monitor import between, ending, events, health, protocol, recipe, restart, settle
+from nbcontainers.monitor.checks import Checks
 from nbcontainers.monitor.files import Document, Files, as_error, rfc3339
 from nbcontainers.monitor.log import Log, open_log
 from nbcontainers.monitor.peers import Peer
@@ -26,6 +28,8 @@ from nbcontainers.runtime.state import oci_state
 
 SOCKET = "monitor.sock"
 _LISTEN_AFTER_S = 0.03
+#: Who sends one of these wants the container to end, and to stay so.
+_LAST = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGKILL})
 
 
 class Start(NamedTuple):
@@ -44,7 +48,7 @@ class Running:
 
     def __init__(
         self, files: Files, config: Document, settings: Document, steps: list[Step], cgroup: Cgroup,
-        streams: Stdio, log: Log | None, start: Start, kept: recipe.Kept,
+        streams: Stdio, log: Log | None, start: Start, kept: recipe.Kept, history: restart.History | None = None,
     ) -> None:  # fmt: skip
         self.files, self.config, self.settings, self.steps = files, config, settings, steps
         self.cgroup, self.streams, self.log, self.start = cgroup, streams, log, start
@@ -53,10 +57,15 @@ class Running:
         self.cpu = (0.0, 0)
         """When and what the last sample said of CPU time."""
         self.patience = settle.PATIENCE_S
+        self.signalled = False
         self.trash: list[str] = []
         self.own_pids = _own_pid_namespace(config)
         self.watch = Watch(start.pidfd, streams, log)
-        self.stop = Stop(self.watch, settings, cgroup.kill, start.pid if self.own_pids else None)
+        self.stop = Stop(self.watch, settings, cgroup.kill, start.pid if self.own_pids else None, self.thaw)
+        self.history = history or restart.History()
+        self.again = False
+        """Whether it is stopped to be started anew."""
+        self.checks = Checks(self, self.unwell)
         self.watch.on_lost = self.stop.begin
         self.watch.on_signal = self.on_signal
         self.kept = kept
@@ -94,6 +103,15 @@ class Running:
         self.listener.listen(8)
         self.watch.listen(self.listener.fileno(), self.greeting())
 
+    def listen_on(self, descriptor: int | None) -> None:
+        """Go on with the socket of an earlier run or another interpreter; None if there was none yet."""
+        if descriptor is None:
+            self.listen()
+            return
+        os.set_inheritable(descriptor, False)
+        self.listener = socket.socket(fileno=descriptor)
+        self.watch.listen(descriptor, self.greeting())
+
     def _catch_signals(self) -> None:
         """SIGTERM and SIGINT stop the container in order; the event loop hears of them through an eventfd."""
         event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -102,21 +120,60 @@ class Running:
             os.eventfd_read(event)
             self.stop.begin()
 
+        def tell(*_: object) -> None:
+            self.signalled = True
+            os.eventfd_write(event, 1)
+
         for number in settle.SIGNALS:
-            signal.signal(number, lambda *_: os.eventfd_write(event, 1))
+            signal.signal(number, tell)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, settle.SIGNALS)
         self.watch.add(event, 1, told)
 
     def on_signal(self, document: Document) -> None:
-        """K {"signal": n}, or {"stop": true} for the whole order of a stop."""
+        """K {"signal": n}; or {"stop": true} for the whole order of a stop, optionally with `signal` and `timeout`
+        (seconds) of its own, and with `again` to start the container anew afterwards."""
         if document.get("stop"):
-            self.stop.begin()
+            self.again = bool(document.get("again"))
+            self.stop.begin(document.get("signal"), document.get("timeout"))
             return
+        number = document["signal"]
+        if number in _LAST or number == self.stop.signal:
+            restart.hold(self.files.state)
         self.watch.send_signal(document)
-        if document["signal"] == signal.SIGKILL:
+        if number == signal.SIGKILL:
             self.cgroup.kill()
 
+    def thaw(self) -> None:
+        """A paused process hears no signal."""
+        try:
+            if self.cgroup.frozen:
+                self.cgroup.thaw()
+        except OSError:  # it is gone, and the process with it
+            return
+
+    def unwell(self, action: str) -> None:
+        """What --health-on-failure says."""
+        if action == "kill":
+            self.watch.send_signal({"signal": signal.SIGKILL})
+            self.cgroup.kill()
+        elif action in ("restart", "stop"):
+            self.again = action == "restart"
+            self.stop.begin()
+
+    def note(self, action: str, **attributes: object) -> None:
+        """Write down what happened to the container."""
+        settings = self.settings
+        events.record(
+            self.files.root, "container", action, self.files.id,
+            name=settings.get("name"), image=settings.get("image"), **attributes,
+        )  # fmt: skip
+
     # -- the loop --------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Right after the start, when whoever waited for it knows."""
+        self.note("start")
+        self.checks.begin()
 
     def follow(self) -> None:
         """To the end. Should the monitor itself fail, the container goes down in order, and its record says so."""
@@ -125,11 +182,27 @@ class Running:
             self.watch.timers["settle"] = (time.monotonic() + self.patience, self.rest)
             self.watch.until_end()
             record = self.end()
+            if (following := self.following(record)) is not None:
+                between.sleep(self, record, following)  # and returns only where nobody could wake up again
+            self.clean(record)
         except BaseException as error:
             self.fail(error)
             raise
         self.watch.deliver(protocol.frame(protocol.EXIT, json.dumps(record).encode()))
         ending.discard(self.trash)  # a millisecond that nobody needs to wait for
+
+    def following(self, record: Document) -> restart.History | None:
+        """The next run, if there is to be one; from here on signals wait for it."""
+        policy = self.settings.get("restart") or {}
+        if policy and self.history.restarts:
+            record["restart_count"] = self.history.restarts
+        signal.pthread_sigmask(signal.SIG_BLOCK, settle.SIGNALS)
+        if self.again:
+            return restart.History()
+        if self.stop.begun or self.signalled or restart.held(self.files.state):
+            record["stopped"] = True
+            return None
+        return restart.following(policy, self.history, record) if policy else None
 
     def sample(self) -> None:
         if self.sampling is None:
@@ -144,7 +217,8 @@ class Running:
     def rest(self) -> None:
         """Sleep in a small process when nobody is attached and nothing happens; try again later otherwise."""
         quiet = time.monotonic() - self.watch.quiet_since
-        if self.watch.peers or self.stop.begun or self.streams.buffer or quiet < self.patience or self.busy():
+        at_work = self.watch.peers or self.stop.begun or self.streams.buffer or self.checks.pid
+        if at_work or quiet < self.patience or self.busy():
             self.watch.timers["settle"] = (time.monotonic() + self.patience, self.rest)
             return
         settle.sleep(self)
@@ -159,21 +233,40 @@ class Running:
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def end(self) -> Document:
-        """Reap, drain, measure, remove; returns the exit record."""
+        """Reap, drain, measure; returns the exit record."""
         finished_ns, wall_s = time.time_ns(), time.monotonic() - self.start.monotonic
         _, status, rusage = os.wait4(self.start.pid, 0)
+        self.look_again()
+        self.checks.end()
         if not self.own_pids:
             self.kill_the_rest()
         self.watch.drain()
         used = self.measure(rusage)
         record: Document = ending.verdict(status, used) | {
             "started_at": rfc3339(self.start.started_ns), "finished_at": rfc3339(finished_ns), "wall_s": wall_s,
-            "limits": self.start.limits, "usage": used,
+            "limits": self.cgroup.limits or self.start.limits, "usage": used,
         }  # fmt: skip
         if self.log and self.log.lost:
             record["log_records_lost"] = self.log.lost
-        self.clean(record)
+        if record["oom_killed"]:
+            self.note("oom")
+        self.note("die", exit_code=record["exit_code"], signal=record["signal"], wall_s=f"{wall_s:.3f}")
+        if self.settings.get("health"):
+            record["health"] = self.files.read_state(health.FILE)
         return record
+
+    def look_again(self) -> None:
+        """What `container rename` and `container update` changed while it ran."""
+        try:
+            if self._changed("container.json"):
+                self.settings = self.files.read("container.json")
+            if self._changed("config.json"):
+                self.cgroup.limits.update((self.files.read_state("state.json").get("cgroup") or {}).get("limits") or {})
+        except (OSError, NotFound):  # it was removed meanwhile
+            return
+
+    def _changed(self, name: str) -> bool:
+        return os.stat(f"{self.files.folder}/{name}").st_mtime_ns > self.start.started_ns
 
     def measure(self, rusage: Any) -> stats.Usage:
         if self.sampling is None:
@@ -196,6 +289,8 @@ class Running:
         else:
             more, self.trash = ending.withdraw(self.files, self.settings, self.steps, remove=remove)
             failed += more
+            if remove:
+                self.note("destroy")
         if failed:
             record["warnings"] = failed
 
@@ -237,7 +332,7 @@ class Running:
         keep = [self.start.pidfd, *self.streams.outputs]
         keep += [self.streams.stdin] if self.streams.stdin is not None else []
         keep += [self.listener.fileno()] if self.listener else []
-        keep += [descriptor for _, descriptors in self.kept for descriptor in descriptors]
+        recipe.keep_for_us(self.kept, inheritable=True)
         for descriptor in keep:
             os.set_inheritable(descriptor, True)
         return {
@@ -245,7 +340,7 @@ class Running:
             "start": list(self.start), "outputs": list(self.streams.outputs.items()), "stdin": self.streams.stdin,
             "ending": self.streams.ending, "master": self.streams.master, "incomplete": self.log.incomplete if self.log else {},
             "listener": self.listener.fileno() if self.listener else None, "patience": self.patience,
-            "kept": self.kept,
+            "kept": self.kept, "history": self.history,
         }  # fmt: skip
 
     @classmethod
@@ -257,15 +352,18 @@ class Running:
         log = open_log(files.folder, settings.get("log") or {}, state["incomplete"])
         steps = files.read("recipe.json")["steps"]
         start = Start(*state["start"])
-        running = cls(files, config, settings, steps, open_record(state["cgroup"]), streams, log, start, state["kept"])
+        history = restart.History(*state["history"])
+        running = cls(
+            files, config, settings, steps, open_record(state["cgroup"]), streams, log, start, state["kept"], history
+        )
         running.patience = state["patience"]
         if state["listener"] is not None:
-            running.listener = socket.socket(fileno=state["listener"])
-            running.watch.listen(state["listener"], running.greeting())
-        kept = [descriptor for _, descriptors in state["kept"] for descriptor in descriptors]
-        for descriptor in (start.pidfd, *streams.outputs, streams.stdin, state["listener"], *kept):
+            running.listen_on(state["listener"])
+        recipe.keep_for_us(state["kept"])
+        for descriptor in (start.pidfd, *streams.outputs, streams.stdin):
             if descriptor is not None:
                 os.set_inheritable(descriptor, False)
+        running.checks.go_on(state["due"], state["check"])
         return running
 
 

@@ -5,7 +5,7 @@ never done, or died with its mount namespace, is fine. Other nouns bring steps o
 
 `do` may return descriptors, which the monitor keeps open as long as the container runs. A class that also has `serve`
 is given them back, with the monitor's event loop, to answer there for the container. One that has `notes` says what
-it changed on the host besides.
+it changed on the host besides; one that has `forget` removes what lasts as long as the container and no longer.
 """
 
 from __future__ import annotations

@@ -13,24 +13,35 @@ TIMEOUT_S = 10.0
 _KILL_AGAIN_S = 1.0
 
 
-class Stop:
-    """`begin` may be called any number of times; the first call counts."""
+def _nothing() -> None:
+    """For what is never frozen."""
 
-    def __init__(self, watch: Watch, settings: dict[str, Any], kill_all: Callable[[], None], init: int | None) -> None:
+
+class Stop:
+    """`begin` may be called any number of times; the first call counts. `thaw` lets a paused container hear of it."""
+
+    def __init__(
+        self, watch: Watch, settings: dict[str, Any], kill_all: Callable[[], None], init: int | None,
+        thaw: Callable[[], None] = _nothing,
+    ) -> None:  # fmt: skip
         self.watch = watch
         self.signal = int(settings.get("stop_signal") or signal.SIGTERM)
         timeout = settings.get("stop_timeout")
         self.timeout = TIMEOUT_S if timeout is None else float(timeout)
-        self.kill_all = kill_all
+        self.kill_all, self.thaw = kill_all, thaw
         self.init = init
         self.begun = False
 
-    def begin(self) -> None:
+    def begin(self, number: int | None = None, timeout: float | None = None) -> None:
+        """With the container's own signal and seconds to finish, unless others are given."""
         if self.begun:
             return
         self.begun = True
-        wait = 0.0 if self.init is not None and drops(self.init, self.signal) else self.timeout
-        self.watch.send_signal({"signal": self.signal})
+        number = self.signal if number is None else number
+        timeout = self.timeout if timeout is None else timeout
+        wait = 0.0 if self.init is not None and drops(self.init, number) else timeout
+        self.watch.send_signal({"signal": number})
+        self.thaw()
         self.watch.timers["kill"] = (time.monotonic() + wait, self._kill)
 
     def _kill(self) -> None:

@@ -93,13 +93,17 @@ class Watch:
         if self.log:
             self.log.close()
 
-    def deliver(self, frame: bytes) -> None:
-        """The last frame to every peer, and wait until each has taken all of it or has gone."""
+    def deliver(self, frame: bytes, patience: float | None = None) -> None:
+        """The last frame to every peer, and wait until each has taken all of it or has gone; or for so many seconds."""
         self._send(frame)
         self.timers.clear()
         self.on_lost = lambda: None
+        deadline = None if patience is None else time.monotonic() + patience
         while any(peer.outgoing for peer in self.peers):
-            self._dispatch(-1)
+            left = -1 if deadline is None else deadline - time.monotonic()
+            if deadline is not None and left <= 0:
+                return
+            self._dispatch(left)
 
     # -- output ----------------------------------------------------------------------------------------------------
 

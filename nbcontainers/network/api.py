@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from nbcontainers.engine import Engine, default_engine
-from nbcontainers.errors import HostNotCapable, InvalidArgument
+from nbcontainers.errors import InvalidArgument
 from nbcontainers.network.network import Network, name_of
 from nbcontainers.option import Argument, Option
 
@@ -23,6 +23,10 @@ __all__ = ["connect", "create", "disconnect", "inspect", "ls", "prune", "reload"
 One = Annotated[str | Network, Argument("NETWORK", "name of a network", complete="network")]
 Container = Annotated[Any, Argument("CONTAINER", "name, id or its beginning", complete="container")]
 Pairs = list[str] | Mapping[str, str]
+Filter = Annotated[
+    list[str] | str | None,
+    Option("-f", help="only those: name=, id=, label=, driver=, type=, dangling=, until=", metavar="KEY=VALUE"),
+]
 
 
 def create(
@@ -33,6 +37,9 @@ def create(
     ] = "bridge",
     subnet: Annotated[list[str] | str, Option(help="its addresses; chosen without it", metavar="ADDRESS/BITS")] = (),  # type: ignore[assignment]
     gateway: Annotated[list[str] | str, Option(help="the host's address in it (the first)", metavar="ADDRESS")] = (),  # type: ignore[assignment]
+    ip_range: Annotated[
+        list[str] | str, Option(help="give out addresses of this part of it only", metavar="ADDRESS/BITS")
+    ] = (),  # type: ignore[assignment]
     ipv6: Annotated[bool, Option(help="IPv6 too, with a subnet of our choice")] = False,
     internal: Annotated[bool, Option(help="its containers reach each other and nothing else")] = False,
     opt: Annotated[
@@ -48,23 +55,23 @@ def create(
     """
     from nbcontainers.network import request
 
-    here = _rootful(engine)
+    here = engine or default_engine()
     request.create(
-        here, name, driver=driver, subnets=subnet, gateways=gateway, ipv6=ipv6, internal=internal, options=opt,
-        labels=label,
+        here, name, driver=driver, subnets=subnet, gateways=gateway, ranges=ip_range, ipv6=ipv6, internal=internal,
+        options=opt, labels=label,
     )  # fmt: skip
     return Network(here, name)
 
 
-def ls(*, engine: Engine | None = None) -> Table:
+def ls(*, filter: Filter = None, engine: Engine | None = None) -> Table:
     """List the networks, with their subnets and how many containers were made for each."""
     from nbcontainers.network import listing
 
-    return listing.ls(engine or default_engine())
+    return listing.ls(engine or default_engine(), filter)
 
 
 def inspect(*networks: One, engine: Engine | None = None) -> list[dict[str, Any]]:
-    """Everything known of networks, with the addresses of the containers that run on them."""
+    """Everything known of networks, in Docker's words, with the containers that run on them and their cables."""
     from nbcontainers.network import listing
 
     return [listing.inspect(engine or default_engine(), network) for network in _needed(networks)]
@@ -72,16 +79,27 @@ def inspect(*networks: One, engine: Engine | None = None) -> list[dict[str, Any]
 
 def rm(*networks: One, engine: Engine | None = None) -> list[str]:
     """Remove networks no container was made for; returns their names."""
-    here = _rootful(engine)
+    here = engine or default_engine()
     return [_call("remove", here, network=name_of(network)) or name_of(network) for network in _needed(networks)]
 
 
-def prune(*, engine: Engine | None = None) -> list[str]:
+def prune(
+    *,
+    filter: Annotated[
+        list[str] | str | None, Option(help="only those: label=KEY=VALUE, until=24h, …", metavar="KEY=VALUE")
+    ] = None,
+    force: Annotated[bool, Option("-f", help="nothing is asked, with it or without")] = False,
+    engine: Engine | None = None,
+) -> list[str]:
     """Remove every network that no container was made for; returns their names.
 
     Of the default network only the bridge goes, which the next container makes again.
     """
-    return list(_call("prune", _rootful(engine)))
+    from nbcontainers.network import filtering
+
+    filtering.tests(filter)
+    given = [filter] if isinstance(filter, str) else list(filter or ())
+    return list(_call("prune", engine or default_engine(), filters=given))
 
 
 def connect(
@@ -91,13 +109,15 @@ def connect(
     ip: Annotated[str, Option(help="its address there", metavar="ADDRESS")] = "",
     ip6: Annotated[str, Option(help="the same of IPv6", metavar="ADDRESS")] = "",
     alias: Annotated[list[str] | str, Option(help="one more name for it there", metavar="NAME")] = (),  # type: ignore[assignment]
+    mac_address: Annotated[str, Option(help="the hardware address there", metavar="ADDRESS")] = "",
+    link_local_ip: Annotated[list[str] | str, Option(help="one more, link-local address", metavar="ADDRESS")] = (),  # type: ignore[assignment]
     engine: Engine | None = None,
 ) -> list[str]:
     """Put a container on one more network, running or not; returns its addresses there if it runs."""
     from nbcontainers.network import request
 
-    here = _rootful(engine)
-    wish = request.wish(name_of(network), ip, ip6, alias)
+    here = engine or default_engine()
+    wish = request.wish(name_of(network), ip, ip6, alias, mac_address, link_local_ip)
     return list(_call("connect", here, network=name_of(network), id=request.container(here, container), wish=wish))
 
 
@@ -105,7 +125,7 @@ def disconnect(network: One, container: Container, *, engine: Engine | None = No
     """Take a container off a network, running or not."""
     from nbcontainers.network import request
 
-    here = _rootful(engine)
+    here = engine or default_engine()
     _call("disconnect", here, network=name_of(network), id=request.container(here, container))
 
 
@@ -114,22 +134,13 @@ def reload(*, engine: Engine | None = None) -> list[str]:
 
     Other tables are never touched.
     """
-    return list(_call("reload", _rootful(engine)))
+    return list(_call("reload", engine or default_engine()))
 
 
 def _call(name: str, engine: Engine, **arguments: Any) -> Any:
     from nbcontainers.launcher import client
 
     return client.call(f"nbcontainers.network.work:{name}", root=str(engine.root), run=str(engine.run), **arguments)
-
-
-def _rootful(engine: Engine | None) -> Engine:
-    here = engine or default_engine()
-    if here.rootless:
-        raise HostNotCapable(
-            "an ordinary user's containers have no networks yet", hint="use --network host or none, or run it as root"
-        )
-    return here
 
 
 def _needed(networks: tuple[str | Network, ...]) -> tuple[str | Network, ...]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from ipaddress import ip_interface, ip_network
+from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
-from nbcontainers.errors import HostNotCapable, InvalidState
+from nbcontainers.errors import HostNotCapable, InvalidState, NotFound
+from nbcontainers.monitor import events
 from nbcontainers.monitor.files import Files
-from nbcontainers.network import bridge, creation, hosts, ipam, rtnetlink, state
+from nbcontainers.network import bridge, creation, hosts, ipam, rtnetlink, state, store, userhost
 from nbcontainers.network.namespace import inside, switch_ipv6
 from nbcontainers.network.netlink import Message, Socket
 
@@ -24,23 +25,22 @@ class Attach:
     def do(args: Arguments) -> None:
         files = Files(args["root"], args["run"], args["id"])
         settings = files.read("container.json")
-        namespace = os.open(args["path"], os.O_RDONLY | os.O_CLOEXEC)
+        for wish in settings["networks"]:  # where the host's routes are seen, which a new one avoids
+            creation.find(files.root, wish["network"])
         try:
-            for wish in settings["networks"]:
-                join(files, settings, wish, namespace)
+            userhost.there(files.run, lambda: _join_all(files, settings, args["path"]))
             hosts.write(files, settings)
         except BaseException:
             Attach.undo(args)
             raise
-        finally:
-            os.close(namespace)
 
     @staticmethod
     def undo(args: Arguments) -> None:
         """The cables go with the namespace; the addresses are given back."""
         files = Files(args["root"], args["run"], args["id"])
         for name, made in state.read(files)["networks"].items():
-            ipam.give_back(files.root, name, files.id, made["addresses"])
+            if ipam.give_back(files.root, name, files.id, made["addresses"]):
+                _left(files, name)
 
     @staticmethod
     def notes(args: Arguments) -> list[str]:
@@ -53,10 +53,19 @@ class Attach:
         return f"ip link add veth in {args['path']}, its other end in the bridge of {', '.join(names)}"
 
 
+def _join_all(files: Files, settings: Record, path: str) -> None:
+    namespace = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        for wish in settings["networks"]:
+            join(files, settings, wish, namespace)
+    finally:
+        os.close(namespace)
+
+
 def join(files: Files, settings: Record, wish: Record, namespace: int) -> Record:
     """One more network for a container; returns what was made, which is in its state before it is.
 
-    `wish` is an entry of container.json: `network`, `ip`, `ip6`, `aliases`.
+    `wish` is an entry of container.json: see the module of that name.
     """
     network = creation.find(files.root, wish["network"])
     lease = {"container": files.id, "names": names(settings, wish)}
@@ -67,9 +76,9 @@ def join(files: Files, settings: Record, wish: Record, namespace: int) -> Record
     addresses = ipam.take(files.root, files.run, network, lease, wanted)
     try:
         with state.changed(files) as made:
-            entry = _plan(network, addresses, made["networks"])
+            entry = _plan(network, wish, addresses, made["networks"])
             made["networks"][network["name"]] = entry
-            made["notes"] += notes
+            made["notes"] += [] if userhost.of_user(files.run) else notes
         first = _leads_outside(network, made["networks"])
         try:
             if network["driver"] == "bridge":
@@ -82,6 +91,7 @@ def join(files: Files, settings: Record, wish: Record, namespace: int) -> Record
     except BaseException:
         _unmake(files, network["name"], addresses)
         raise
+    events.record(files.root, "network", "connect", network["id"], name=network["name"], container=files.id)
     return entry
 
 
@@ -91,15 +101,22 @@ def names(settings: Record, wish: Record) -> list[str]:
     return list(dict.fromkeys(name.lower() for name in found if name))
 
 
-def _plan(network: Record, addresses: Sequence[str], others: Record) -> Record:
+def _plan(network: Record, wish: Record, addresses: Sequence[str], others: Record) -> Record:
     used = {one["interface"] for one in others.values()}
-    interface = next(name for number in range(len(used) + 1) if (name := f"eth{number}") not in used)
+    if wish.get("interface") in used:
+        raise InvalidState(
+            f"the container has an interface {wish['interface']} already", hint="write another interface_name"
+        )
+    interface = wish.get("interface") or next(
+        name for number in range(len(used) + 1) if (name := f"eth{number}") not in used
+    )
     return {
         "interface": interface,
         "link": f"nbcv{os.urandom(5).hex()}" if network["driver"] == "bridge" else "",
         "addresses": list(addresses),
         "gateways": [] if network["internal"] else [one["gateway"] for one in network["subnets"]],
-        "mac": bridge.mac(addresses[0]).hex(":"),
+        "mac": wish.get("mac") or bridge.mac(addresses[0]).hex(":"),
+        "link_local": wish.get("link_local") or [],
     }
 
 
@@ -137,10 +154,13 @@ def _configure(network: Record, entry: Record, namespace: int, *, default: bool)
         with Socket() as socket:
             index = rtnetlink.index(entry["interface"])
             messages: list[Message] = []
-            if any(":" in address for address in entry["addresses"]):
+            if any(":" in address for address in (*entry["addresses"], *entry["link_local"])):
                 switch_ipv6(entry["interface"], on=True)
             for address, one in zip(entry["addresses"], network["subnets"], strict=True):
                 size = ip_network(one["subnet"]).prefixlen
+                messages.append(rtnetlink.new_address(index, ip_interface(f"{address}/{size}")))
+            for address in entry["link_local"]:
+                size = 16 if ip_address(address).version == 4 else 64
                 messages.append(rtnetlink.new_address(index, ip_interface(f"{address}/{size}")))
             messages.append(rtnetlink.set_up(index))
             if default:
@@ -172,9 +192,18 @@ def leave(files: Files, name: str) -> None:
             with Socket() as socket:
                 rtnetlink.delete_links(socket, [entry["interface"]])
         _unmake(files, name, entry["addresses"])
+        _left(files, name)
         _reroute(files, namespace)
     finally:
         os.close(namespace)
+
+
+def _left(files: Files, name: str) -> None:
+    try:
+        network = store.read(files.root, name)
+    except NotFound:  # its folder was deleted
+        return
+    events.record(files.root, "network", "disconnect", network["id"], name=name, container=files.id)
 
 
 def _reroute(files: Files, namespace: int) -> None:

@@ -8,7 +8,7 @@ from ipaddress import ip_interface, ip_network
 from typing import Any
 
 from nbcontainers.errors import HostNotCapable
-from nbcontainers.network import firewall, rtnetlink, store
+from nbcontainers.network import firewall, foreign, rtnetlink, store
 from nbcontainers.network.netlink import Socket
 
 Record = dict[str, Any]
@@ -34,7 +34,7 @@ def ensure(root: str, network: Record) -> tuple[int, list[str]]:
         return found, []
     with store.locked(root):
         index = rtnetlink.index(network["bridge"]) or _make(network, store.folder(root, network["name"]))
-        return index, [] if network["internal"] else forward(network)
+        return index, [] if network["internal"] else [*forward(network), *foreign.notes(network["bridge"])]
 
 
 def _make(network: Record, folder: str) -> int:

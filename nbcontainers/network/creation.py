@@ -8,22 +8,32 @@ from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
 from typing import Any
 
-from nbcontainers.errors import InvalidArgument, NameInUse, NotFound
+from nbcontainers.errors import HostNotCapable, InvalidArgument, NameInUse, NotFound
+from nbcontainers.linux.namespaces import in_user_namespace
+from nbcontainers.monitor import events
 from nbcontainers.monitor.files import rfc3339
 from nbcontainers.network import bridge, hosts, rtnetlink, store, subnet
 from nbcontainers.network.netlink import Socket
 
 Record = dict[str, Any]
 
+_SLIRP = ip_network("10.0.2.0/24")
+"""What slirp4netns(1) gives to the namespace that it leads outside."""
 _SMALLEST_MTU, _SMALLEST_IPV6_MTU, _LARGEST_MTU = 68, 1280, 65535
 
 
 def create(
-    root: str, name: str, *, driver: str, subnets: Sequence[str], gateways: Sequence[str], ipv6: bool, internal: bool,
-    parent: str, mode: str, mtu: int, labels: dict[str, str],
+    root: str, name: str, *, driver: str, subnets: Sequence[str], gateways: Sequence[str], ranges: Sequence[str],
+    ipv6: bool, internal: bool, parent: str, mode: str, mtu: int, labels: dict[str, str],
 ) -> Record:  # fmt: skip
     """Make a network's record; nothing in the kernel changes. Raises InvalidArgument, NameInUse, HostNotCapable."""
     asked = subnet.pair(subnets, gateways)
+    within = subnet.ranges(asked, ranges)
+    if driver == "macvlan" and in_user_namespace():
+        raise HostNotCapable(
+            "macvlan needs an interface of the host, which an ordinary user may not use",
+            hint="leave -d macvlan out, or run it as root",
+        )
     with store.locked(root):
         if name in store.names(root):
             raise NameInUse(f"there is a network {name!r} already", hint=f"choose another, or type network rm {name}")
@@ -40,10 +50,12 @@ def create(
         id = os.urandom(32).hex()
         record: Record = {
             "id": id, "name": name, "driver": driver, "internal": internal, "bridge": bridge.name(id), "mtu": mtu,
-            "subnets": [{"subnet": str(one), "gateway": str(gateway)} for one, gateway in asked],
+            "subnets": [{"subnet": str(one), "gateway": str(gateway), "range": within.get(str(one), "")}
+                        for one, gateway in asked],
             "parent": parent, "mode": mode, "labels": labels, "created": rfc3339(time.time_ns()),
         }  # fmt: skip
         store.create(root, record)
+    events.record(root, "network", "create", id, name=name)
     return record
 
 
@@ -56,7 +68,7 @@ def find(root: str, name: str) -> Record:
             raise
     try:
         return create(
-            root, name, driver="bridge", subnets=(), gateways=(), ipv6=False, internal=False, parent="", mode="",
+            root, name, driver="bridge", subnets=(), gateways=(), ranges=(), ipv6=False, internal=False, parent="", mode="",
             mtu=0, labels={},
         )  # fmt: skip
     except NameInUse:  # another container was quicker
@@ -94,6 +106,8 @@ def _taken(root: str, socket: Socket) -> Iterator[tuple[subnet.Subnet, str]]:
         interface = links.get(route.link, "")
         if interface not in ours:
             yield route.subnet, f"of interface {interface}" if interface else "in a route of the host"
+    if in_user_namespace():
+        yield _SLIRP, "of slirp4netns"
     for address in hosts.resolvers():
         yield ip_network(address), f"of the host's name server in {hosts.RESOLV_CONF}"
 

@@ -11,6 +11,7 @@ Other tables are never touched. Two engines on one host share the table; each ad
 from __future__ import annotations
 
 import errno
+import os
 import socket as sockets
 import struct
 from collections.abc import Callable, Iterable, Sequence
@@ -107,10 +108,15 @@ def _pair(name: str) -> Element:
     return Element(interface(name).key * 2)
 
 
-@cache
 def _netfilter() -> netlink.Socket:
-    """One socket a process, never closed: close(2) waits until no processor can see any more what anybody deleted,
-    15 ms, which the end of the process may (nf_tables_api.c, nft_rcv_nl_event)."""
+    """The socket of our process and namespace."""
+    return _opened(os.getpid(), os.stat("/proc/thread-self/ns/net").st_ino)
+
+
+@cache
+def _opened(pid: int, namespace: int) -> netlink.Socket:
+    """Never closed: close(2) waits until no processor can see any more what anybody deleted, 15 ms, which the end of
+    the process may (nf_tables_api.c, nft_rcv_nl_event)."""
     return netlink.Socket(netlink.NETFILTER)
 
 

@@ -1,7 +1,7 @@
-"""An ordinary user's published ports: a process with the host's sockets, inside the container's network namespace.
+"""An ordinary user's published ports: a process with the host's sockets, in the namespace of the user's networks.
 
-The sockets are bound where the user may bind them, on the host, and inherited; the process then enters the namespace,
-so what it connects to is the container's. The service sees 127.0.0.1 as its client.
+The sockets are bound where the user may bind them, on the host, and inherited; the process then enters the namespace
+(`userhost`), so what it connects to is the container's address. The service sees the bridge's as its client.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
+from nbcontainers.monitor.files import Files
+from nbcontainers.network import publish, state
 from nbcontainers.network.firewall import Forward
 from nbcontainers.network.relay import Relay
 
@@ -45,11 +47,29 @@ class Loop:
                 handler(events)
 
 
-def run(forwards: list[tuple[Forward, socket.socket]]) -> NoReturn:
+class Target:
+    """Where a port leads now: a container may leave a network and join another while it runs."""
+
+    def __init__(self, files: Files, forward: Forward) -> None:
+        self.files, self.forward = files, forward
+
+    def connect(self, kind: int) -> socket.socket:
+        """A socket of that kind on the way there. Raises OSError where the container has no address for it now."""
+        for one in publish.of(state.read(self.files)):
+            if one._replace(target=self.forward.target) == self.forward:
+                far = socket.socket(
+                    socket.AF_INET6 if ":" in one.target else socket.AF_INET, kind | socket.SOCK_NONBLOCK
+                )
+                far.connect_ex((one.target, one.target_port))
+                return far
+        raise ConnectionRefusedError("the container is on no network that the port could lead to")
+
+
+def run(files: Files, forwards: list[tuple[Forward, socket.socket]]) -> NoReturn:
     """Forward until killed. Called inside the namespace."""
     loop = Loop()
-    udp = [Datagrams(loop, one, listener) for one, listener in forwards if one.protocol == "udp"]
-    streams = [Streams(loop, one, listener) for one, listener in forwards if one.protocol == "tcp"]
+    udp = [Datagrams(loop, Target(files, one), far) for one, far in forwards if one.protocol == "udp"]
+    streams = [Streams(loop, Target(files, one), far) for one, far in forwards if one.protocol == "tcp"]
     while True:
         loop.turn(_SILENT_S if udp else -1)
         for port in udp:
@@ -61,8 +81,8 @@ def run(forwards: list[tuple[Forward, socket.socket]]) -> NoReturn:
 class Streams:
     """One TCP port."""
 
-    def __init__(self, loop: Loop, forward: Forward, listener: socket.socket) -> None:
-        self.loop, self.forward, self.listener = loop, forward, listener
+    def __init__(self, loop: Loop, target: Target, listener: socket.socket) -> None:
+        self.loop, self.target, self.listener = loop, target, listener
         self.connections = 0
         self.full = False
         listener.setblocking(False)
@@ -73,8 +93,11 @@ class Streams:
             near, _address = self.listener.accept()
         except OSError:
             return
-        far = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        far.connect_ex((self.forward.target, self.forward.target_port))
+        try:
+            far = self.target.connect(socket.SOCK_STREAM)
+        except OSError:
+            near.close()
+            return
         self.connections += 1
         Relay(self.loop, near, far, self._done)
         if self.connections >= _MOST_CONNECTIONS:
@@ -93,8 +116,8 @@ class Streams:
 class Datagrams:
     """One UDP port: a socket of its own for every client, so that answers find their way."""
 
-    def __init__(self, loop: Loop, forward: Forward, listener: socket.socket) -> None:
-        self.loop, self.forward, self.listener = loop, forward, listener
+    def __init__(self, loop: Loop, target: Target, listener: socket.socket) -> None:
+        self.loop, self.target, self.listener = loop, target, listener
         self.clients: dict[tuple[str, int], tuple[socket.socket, float]] = {}
         listener.setblocking(False)
         loop.add(listener.fileno(), _IN, self._asked)
@@ -111,8 +134,7 @@ class Datagrams:
     def _meet(self, client: tuple[str, int]) -> socket.socket:
         if len(self.clients) >= _MOST_CLIENTS:
             raise OSError("too many clients")
-        far = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        far.connect((self.forward.target, self.forward.target_port))
+        far = self.target.connect(socket.SOCK_DGRAM)
         self.loop.add(far.fileno(), _IN, lambda _: self._answered(far, client))
         return far
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
 from nbcontainers.monitor.files import Files
@@ -49,9 +48,9 @@ def write(files: Files, settings: Record) -> None:
         os.close(file)
 
 
-def resolv_conf(settings: Record, *, own_resolver: bool, servers: Sequence[str] = ()) -> str:
+def resolv_conf(settings: Record, *, own_resolver: bool) -> str:
     """Our resolver, or where a container answers on port 53 itself, the servers it would ask."""
-    servers = servers or ([RESOLVER] if own_resolver else upstream(settings))
+    servers = [RESOLVER] if own_resolver else upstream(settings)
     search = settings.get("dns_search") or []
     options = settings.get("dns_option") or (["ndots:0"] if own_resolver else [])
     lines = [f"nameserver {address}" for address in servers[:3]]

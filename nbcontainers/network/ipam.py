@@ -15,7 +15,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from nbcontainers.errors import InvalidState, NotFound
-from nbcontainers.monitor.files import Files, write
+from nbcontainers.monitor.files import Files, replace, write
 from nbcontainers.network import store, subnet
 from nbcontainers.network.store import Record
 
@@ -66,7 +66,7 @@ def _take(folder: str, root: str, run: str, entry: Record, lease: Lease, asked: 
             raise _in_use(folder, address, entry, network)
         return _write(folder, address, lease)
     inside = ip_network(entry["subnet"])
-    for candidate in subnet.hosts(inside):
+    for candidate in subnet.hosts(inside, entry.get("range", "")):
         if str(candidate) not in held:
             return _write(folder, str(candidate), lease)
     for address in sorted(held - {entry["gateway"]}):
@@ -126,13 +126,24 @@ def kept(root: str, network: str, container: str, addresses: Sequence[str]) -> l
     return [address for address in addresses if _read(f"{folder}/{address}").get("container") == container]
 
 
-def give_back(root: str, network: str, container: str, addresses: Sequence[str]) -> None:
-    """Those that are still this container's."""
-    for address in kept(root, network, container, addresses):
+def rename(root: str, network: str, container: str, addresses: Sequence[str], before: str, name: str) -> None:
+    """Have the leases that are this container's say `name` in place of the name it had."""
+    with _locked(root, network) as folder:
+        for address in kept(root, network, container, addresses):
+            lease = _read(f"{folder}/{address}")
+            names = [name if one == before else one for one in lease.get("names", ())]
+            replace(f"{folder}/{address}", {**lease, "names": names})
+
+
+def give_back(root: str, network: str, container: str, addresses: Sequence[str]) -> list[str]:
+    """Those that are still this container's; returns them."""
+    ours = kept(root, network, container, addresses)
+    for address in ours:
         try:
             os.unlink(f"{store.folder(root, network)}/leases/{address}")
         except FileNotFoundError:
             continue
+    return ours
 
 
 def leases(root: str, network: str) -> dict[str, Lease]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from nbcontainers.engine import Engine
-from nbcontainers.network import members, store
+from nbcontainers.launcher import client
+from nbcontainers.network import filtering, members, store, topology
 from nbcontainers.network.network import name_of
 from nbcontainers.table import Column, Table, digest
 
@@ -15,18 +17,19 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def ls(engine: Engine) -> Table:
+def ls(engine: Engine, filters: Sequence[str] | str | None) -> Table:
     """Rows: id, name, driver, subnet, containers (how many were made for it), internal; the built-in ones last."""
+    wanted = filtering.tests(filters)
     used = members.users(str(engine.root))
-    rows = [_row(record, len(used.get(record["name"], ()))) for record in _all(engine)]
-    return Table(rows, _COLUMNS)
+    rows = [{**record, "containers": used.get(record["name"], [])} for record in _all(engine)]
+    return Table([_row(row) for row in rows if filtering.passes(row, wanted)], _COLUMNS)
 
 
 def _all(engine: Engine) -> list[dict[str, Any]]:
     root = str(engine.root)
     names = store.names(root)
     found = [store.read(root, name) for name in names]
-    if store.DEFAULT not in names and not engine.rootless:
+    if store.DEFAULT not in names:
         found.insert(0, {"id": "", "name": store.DEFAULT, "driver": "bridge", "internal": False, "subnets": []})
     return found + [_built_in(name) for name in store.BUILT_IN]
 
@@ -35,17 +38,17 @@ def _built_in(name: str) -> dict[str, Any]:
     return {"id": "", "name": name, "driver": name, "internal": name == "none", "subnets": []}
 
 
-def _row(record: dict[str, Any], containers: int) -> dict[str, Any]:
+def _row(record: dict[str, Any]) -> dict[str, Any]:
     return {
-        "id": record["id"], "name": record["name"], "driver": record["driver"], "containers": containers,
-        "subnet": ", ".join(entry["subnet"] for entry in record["subnets"]), "internal": record["internal"],
+        "id": record["id"], "name": record["name"], "driver": record["driver"], "internal": record["internal"],
+        "subnet": ", ".join(entry["subnet"] for entry in record["subnets"]), "containers": len(record["containers"]),
     }  # fmt: skip
 
 
 def inspect(engine: Engine, network: Any) -> dict[str, Any]:
-    """network.json and `containers`: the addresses of each that runs on it. Raises NotFound."""
+    """In Docker's words: see `topology`. Raises NotFound."""
     name = name_of(network)
     if name in store.BUILT_IN:
-        return _built_in(name)
-    record = store.read(str(engine.root), name)
-    return {**record, "containers": members.addresses(str(engine.root), str(engine.run), name)}
+        return topology.document(_built_in(name))
+    root, run = str(engine.root), str(engine.run)
+    return dict(client.call("nbcontainers.network.topology:inspect", root=root, run=run, name=name))

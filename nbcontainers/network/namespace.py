@@ -7,12 +7,14 @@ monitor or a process in it, and with it die its interfaces, addresses and routes
 from __future__ import annotations
 
 import errno
+import json
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
-from nbcontainers.errors import CreateFailed
+from nbcontainers.errors import CreateFailed, Error
 from nbcontainers.linux import mounts, namespaces, process
 from nbcontainers.monitor.files import Files
 from nbcontainers.monitor.steps import unmount
@@ -20,6 +22,7 @@ from nbcontainers.network import netlink, rtnetlink
 
 _LOOPBACK = 1
 """The interface `lo` is the first of every namespace."""
+_MOST_SOCKETS = 8
 
 Arguments = dict[str, Any]
 
@@ -30,7 +33,7 @@ class Namespace:
     @staticmethod
     def do(args: Arguments) -> None:
         if namespaces.in_user_namespace():
-            _in_child(lambda: _make(args))  # there is no way back into the host's, which is not ours
+            in_child(lambda: _make(args))  # there is no way back into the host's, which is not ours
             return
         before = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -81,21 +84,45 @@ def _make(args: Arguments) -> None:
     _hold("/proc/self/ns/net", args["path"])
 
 
-def _in_child(work: Callable[[], None]) -> None:
-    """Do it in a process of its own, which shares our mounts. Raises OSError with what that one met."""
-    pid = os.fork()
-    if pid == 0:
-        code = errno.EIO
+def in_child(work: Callable[[], Any]) -> Any:
+    """Do it in a process of its own, which shares our mounts and may stay where it goes.
+
+    `work` returns what JSON can say, or sockets, which become ours. Raises the OSError or the Error that it met.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        pid = os.fork()
+        if pid == 0:
+            _answer(theirs, work)
+        theirs.close()
+        answer, descriptors, _, _ = socket.recv_fds(ours, 1 << 17, _MOST_SOCKETS)
+        os.waitpid(pid, 0)
+    if not answer:
+        raise OSError(errno.EIO, "a process for the network died")
+    said = json.loads(answer)
+    if "error" in said:
+        raise Error.from_json(said)
+    if "errno" in said:
+        raise OSError(said["errno"], said["words"], said["path"])
+    return [socket.socket(fileno=one) for one in descriptors] or said["result"]
+
+
+def _answer(connection: socket.socket, work: Callable[[], Any]) -> NoReturn:
+    """In the child: do it, say how it went, and end."""
+    try:
+        sockets: list[socket.socket] = []
         try:
-            work()
-            code = 0
+            result = work()
+            if isinstance(result, list) and all(isinstance(one, socket.socket) for one in result):
+                sockets, result = result, []
+            said: dict[str, Any] = {"result": result}
+        except Error as error:
+            said = error.to_json()
         except OSError as error:
-            code = error.errno or errno.EIO
-        finally:
-            os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    if code:
-        raise OSError(abs(code), os.strerror(abs(code)))
+            said = {"errno": error.errno or errno.EIO, "words": error.strerror or str(error), "path": error.filename}
+        socket.send_fds(connection, [json.dumps(said).encode()], [one.fileno() for one in sockets])
+    finally:
+        os._exit(0)
 
 
 def _hold(source: str, path: str) -> None:
@@ -107,10 +134,29 @@ def switch_ipv6(interface: str, *, on: bool) -> None:
     """Whether an interface of our namespace speaks IPv6; `default` is those to come: ip-sysctl.rst, disable_ipv6."""
     try:
         file = os.open(f"/proc/sys/net/ipv6/conf/{interface}/disable_ipv6", os.O_WRONLY | os.O_CLOEXEC)
-    except FileNotFoundError:  # the kernel has no IPv6
-        return
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EROFS):  # no IPv6 in the kernel; inside another engine's container
+            return
+        raise
     os.write(file, b"0" if on else b"1")
     os.close(file)
+
+
+def sockets_in(path: str, make: Callable[[], list[socket.socket]]) -> list[socket.socket]:
+    """Sockets made in the network namespace mounted on `path`; they work from anywhere."""
+    namespace = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if namespaces.in_user_namespace():
+            return list(in_child(lambda: _made_in(namespace, make)))
+        with inside(namespace):
+            return make()
+    finally:
+        os.close(namespace)
+
+
+def _made_in(namespace: int, make: Callable[[], list[socket.socket]]) -> list[socket.socket]:
+    namespaces.setns(namespace, namespaces.CLONE_NEWNET)
+    return make()
 
 
 @contextmanager

@@ -165,6 +165,35 @@ def elements(socket: netlink.Socket, table: str, name: str) -> list[Element]:
     return found
 
 
+class Hooked(NamedTuple):
+    """A base chain of anybody's: its family's number, and netfilter's of its hook and of its policy."""
+
+    family: int
+    table: str
+    name: str
+    hook: int
+    policy: int
+
+
+def chains(socket: netlink.Socket) -> list[Hooked]:
+    """Every base chain of every table."""
+    found = []
+    for content in socket.dump(_SUBSYSTEM << 8 | _GETCHAIN, _family(0)):
+        parts = dict(netlink.attributes(content[4:]))
+        if 4 not in parts:
+            continue
+        hook = dict(netlink.attributes(parts[4])).get(1, b"")
+        table, name = (parts[kind].rstrip(b"\0").decode(errors="replace") for kind in (1, 3))
+        policy = int.from_bytes(parts[5], "big") if 5 in parts else ACCEPT
+        found.append(Hooked(content[0], table, name, int.from_bytes(hook, "big"), policy))
+    return found
+
+
+def rules(socket: netlink.Socket, family: int, table: str) -> bytes:
+    """The rules of a table as the kernel says them, for a search in them."""
+    return b"".join(socket.dump(_SUBSYSTEM << 8 | _GETRULE, _family(family) + attribute(1, table)))
+
+
 def _read(parts: dict[int, bytes]) -> Element:
     values = [dict(netlink.attributes(parts[kind])).get(1, b"") if kind in parts else b"" for kind in (1, 2)]
     return Element(*values)

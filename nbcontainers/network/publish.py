@@ -37,8 +37,7 @@ class Publish:
             forwards = reserve(args["ports"], targets, held, files)
             with state.changed(files) as made:
                 made["ports"] = [one._asdict() for one in forwards]
-            _lead(forwards)
-            _reflect(made["networks"])
+            lead(forwards, made["networks"])
         except BaseException:
             for one in held:
                 one.close()
@@ -60,15 +59,15 @@ class Publish:
         return f"nft add element inet {firewall.TABLE} ports4 {{ {', '.join(words)} }}"
 
 
-def _lead(forwards: Sequence[Forward]) -> None:
+def lead(forwards: Sequence[Forward], networks: dict[str, Any]) -> None:
+    """Redirect what comes for the ports; `networks` are those of the container's state.
+
+    Where br_netfilter shows bridged packets to nftables, a container's own port comes back by the way it went.
+    """
     try:
         firewall.publish(forwards)
     except OSError as error:
         raise bridge.refused(error) from error
-
-
-def _reflect(networks: dict[str, Any]) -> None:
-    """Where br_netfilter shows bridged packets to nftables, a container's own port comes back by the way it went."""
     with Socket() as socket:
         links = [index(one["link"]) for one in networks.values() if one["link"]]
         socket.attempt([reflect(number) for number in links if number])
@@ -176,4 +175,4 @@ def retarget(files: Files) -> None:
         made["ports"] = [one._asdict() for one in after]
         made["waiting"] = [(version, one._asdict()) for version, one in ours if version not in targets]
     firewall.withdraw([one for one in before if one not in after])
-    _lead([one for one in after if one not in before])
+    lead([one for one in after if one not in before], made["networks"])

@@ -10,6 +10,7 @@ from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument, NotFound
 from nbcontainers.launcher import client
 from nbcontainers.network import store, subnet
+from nbcontainers.network import wish as wanted
 
 Pairs = Sequence[str] | Mapping[str, str]
 
@@ -26,8 +27,8 @@ _DIGITS = frozenset("0123456789abcdef")
 
 
 def create(
-    engine: Engine, name: str, *, driver: str, subnets: Sequence[str] | str, gateways: Sequence[str] | str, ipv6: bool,
-    internal: bool, options: Pairs | None, labels: Pairs | None,
+    engine: Engine, name: str, *, driver: str, subnets: Sequence[str] | str, gateways: Sequence[str] | str,
+    ranges: Sequence[str] | str, ipv6: bool, internal: bool, options: Pairs | None, labels: Pairs | None,
 ) -> None:  # fmt: skip
     store.check_name(name)
     if driver in store.BUILT_IN:
@@ -37,11 +38,11 @@ def create(
     if driver not in _DRIVERS:
         raise InvalidArgument(f"--driver: {driver!r} is no kind of network", hint="write bridge or macvlan")
     known = _options(pairs("opt", options), driver)
-    asked = [[text] if isinstance(text, str) else list(text) for text in (subnets, gateways)]
-    subnet.pair(*asked)
+    asked = [[text] if isinstance(text, str) else list(text) for text in (subnets, gateways, ranges)]
+    subnet.ranges(subnet.pair(*asked[:2]), asked[2])
     client.call(
         "nbcontainers.network.creation:create", root=str(engine.root), name=name, driver=driver, subnets=asked[0],
-        gateways=asked[1], ipv6=ipv6, internal=internal, labels=pairs("label", labels), **known,
+        gateways=asked[1], ranges=asked[2], ipv6=ipv6, internal=internal, labels=pairs("label", labels), **known,
     )  # fmt: skip
 
 
@@ -72,14 +73,15 @@ def _options(given: Mapping[str, str], driver: str) -> dict[str, Any]:
     return {"mtu": int(mtu), "parent": found.get("parent", ""), "mode": found.get("mode", "bridge")}
 
 
-def wish(network: str, ip: str, ip6: str, alias: Sequence[str] | str) -> dict[str, Any]:
-    """An entry of container.json."""
+def wish(
+    network: str, ip: str, ip6: str, alias: Sequence[str] | str, mac: str, link_local: Sequence[str] | str
+) -> wanted.Wish:
+    """An entry of container.json; whether the network can give it is seen where it is joined."""
     if network in store.BUILT_IN:
         raise InvalidArgument(f"nothing can be connected to {network}", hint=f"use container run --network {network}")
-    for option, address in (("--ip", ip), ("--ip6", ip6)):
-        if address:
-            subnet.parse_address(option, address)
-    return {"network": network, "ip": ip, "ip6": ip6, "aliases": [alias] if isinstance(alias, str) else list(alias)}
+    aliases, more = ([given] if isinstance(given, str) else list(given) for given in (alias, link_local))
+    found = wanted.empty(network)
+    return {**found, "ip": ip, "ip6": ip6, "aliases": aliases, "mac": wanted.mac(mac), "link_local": more}
 
 
 def container(engine: Engine, given: Any) -> str:

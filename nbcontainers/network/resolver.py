@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from nbcontainers.monitor.files import Files
 from nbcontainers.network import dns, hosts, ipam, state, store
-from nbcontainers.network.namespace import inside
+from nbcontainers.network.namespace import sockets_in
 from nbcontainers.network.relay import Relay
 
 Arguments = dict[str, Any]
@@ -34,12 +34,7 @@ class Resolve:
 
     @staticmethod
     def do(args: Arguments) -> list[int]:
-        namespace = os.open(args["path"], os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            with inside(namespace):
-                return [_bound(socket.SOCK_DGRAM).detach(), _bound(socket.SOCK_STREAM).detach()]
-        finally:
-            os.close(namespace)
+        return [one.detach() for one in sockets_in(args["path"], _listeners)]
 
     @staticmethod
     def undo(args: Arguments) -> None:
@@ -54,6 +49,10 @@ class Resolve:
     @staticmethod
     def describe(args: Arguments) -> str:
         return f"ip netns exec {args['path']} answer DNS on {hosts.RESOLVER}:{PORT}"
+
+
+def _listeners() -> list[socket.socket]:
+    return [_bound(socket.SOCK_DGRAM), _bound(socket.SOCK_STREAM)]
 
 
 def _bound(kind: int) -> socket.socket:

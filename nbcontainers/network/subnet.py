@@ -105,11 +105,16 @@ def check(subnet: Subnet, address: Address, option: str) -> None:
     )  # fmt: skip
 
 
-def hosts(subnet: Subnet) -> Iterator[Address]:
-    """The addresses for containers in order, lazily: an IPv6 subnet has more than can be listed."""
+def hosts(subnet: Subnet, part: str = "") -> Iterator[Address]:
+    """The addresses for containers in order, lazily: an IPv6 subnet has more than can be listed.
+
+    With `part` only those in it, which is a subnet of the subnet.
+    """
     last = int(subnet.broadcast_address) - (1 if subnet.version == 4 else 0)
     kind = type(subnet.network_address)
-    for number in range(int(subnet.network_address) + 1, last + 1):
+    within = ip_network(part) if part else subnet
+    first = max(int(subnet.network_address) + 1, int(within.network_address))
+    for number in range(first, min(last, int(within.broadcast_address)) + 1):
         yield kind(number)
 
 
@@ -123,3 +128,25 @@ def pair(subnets: Sequence[str], gateways: Sequence[str]) -> list[tuple[Subnet, 
         if version not in {one.version for one in parsed}:
             raise InvalidArgument(f"--gateway: {address} has no --subnet", hint="type --subnet with its subnet too")
     return [(one, gateway(one, asked.get(one.version, ""))) for one in parsed]
+
+
+def ranges(pairs: Sequence[tuple[Subnet, Address]], asked: Sequence[str]) -> dict[str, str]:
+    """By subnet the part of it that addresses are given out of. Raises InvalidArgument for one that is in none."""
+    found: dict[str, str] = {}
+    for text in asked:
+        try:
+            part = ip_network(text)
+        except ValueError:
+            hint = "write an address and its bits, as in --ip-range 10.77.0.128/25"
+            raise InvalidArgument(f"--ip-range: {text!r} is no range{_meant(text)}", hint=hint) from None
+        whole = next((one for one, _ in pairs if one.version == part.version and _within(part, one)), None)
+        if whole is None or str(whole) in found:
+            raise InvalidArgument(
+                f"--ip-range: {part} is not the one part of a --subnet", hint="type --subnet with its subnet too"
+            )
+        found[str(whole)] = str(part)
+    return found
+
+
+def _within(part: Subnet, whole: Subnet) -> bool:
+    return part.network_address in whole and part.broadcast_address in whole

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from nbcontainers.errors import InvalidArgument, InvalidState
 from nbcontainers.linux import tree
-from nbcontainers.linux.namespaces import in_user_namespace
+from nbcontainers.monitor import events
 from nbcontainers.monitor.files import Files, replace
-from nbcontainers.network import attach, bridge, creation, firewall, hosts, ipam, members, publish, state, store, subnet
+from nbcontainers.network import (
+    attach,
+    bridge,
+    creation,
+    filtering,
+    firewall,
+    hosts,
+    ipam,
+    members,
+    publish,
+    state,
+    store,
+    userhost,
+)  # fmt: skip
+from nbcontainers.network import wish as wishes
 from nbcontainers.network.rtnetlink import index
 
 Record = dict[str, Any]
@@ -26,20 +41,22 @@ def remove(root: str, run: str, network: str) -> None:
                 f"network {network} is in use by {', '.join(users[:3])}{' and others' if len(users) > 3 else ''}",
                 hint=f"type container rm -f {users[0]}, or network disconnect {network} {users[0]}",
             )
-        _take_down(record)
+        _take_down(run, record)
         store.remove(root, network)
+    events.record(root, "network", "destroy", record["id"], name=network)
 
 
-def _take_down(network: Record) -> bool:
-    return network["driver"] == "bridge" and bridge.remove(network)
+def _take_down(run: str, network: Record) -> bool:
+    return network["driver"] == "bridge" and userhost.enter(run) and bridge.remove(network)
 
 
-def prune(root: str, run: str) -> list[str]:
+def prune(root: str, run: str, filters: Sequence[str] = ()) -> list[str]:
     """Remove every network no container was made for; of the default one only what the kernel has. Returns names."""
     found = []
     used = members.users(root)
+    wanted = filtering.tests(filters)
     for name in store.names(root):
-        if name in used:
+        if name in used or not filtering.passes({**store.read(root, name), "containers": []}, wanted):
             continue
         if name != store.DEFAULT:
             remove(root, run, name)
@@ -53,15 +70,15 @@ def rest(root: str, run: str, name: str) -> bool:
     """Take the bridge of a network away on which nothing runs; the next container makes it again."""
     with store.locked(root):
         network = store.read(root, name)
-        if name in members.joined(root, run) or ipam.leases(root, name) or not index(network["bridge"]):
+        if name in members.joined(root, run) or ipam.leases(root, name) or not userhost.enter(run):
             return False
-        return _take_down(network)
+        return bool(index(network["bridge"])) and _take_down(run, network)
 
 
 def tidy(root: str, run: str) -> list[tuple[str, str]]:
     """What killed monitors and makers of networks left: (what, name) of each thing that went."""
-    found = []
-    if not in_user_namespace():  # an ordinary user's has no bridges
+    found = [("network namespace", f"of {id[:12]}") for id in userhost.sweep(root, run)]
+    if userhost.enter(run):
         found += [("bridge", f"{name} of an engine that is gone") for name in bridge.sweep()]
     for name in store.names(root):
         found += [("address", f"{address} of {name}") for address in ipam.sweep(root, run, name)]
@@ -79,9 +96,7 @@ def connect(root: str, run: str, network: str, id: str, wish: Record) -> list[st
     """Put a container on one more network, at once if it runs; returns its addresses there."""
     files = Files(root, run, id)
     found = creation.find(root, network)
-    for address, version in ((wish["ip"], 4), (wish["ip6"], 6)):
-        if address:
-            _check(address, version, found)
+    wish = wishes.check(wish, found)
     settings = files.read("container.json")
     if "networks" not in settings or settings["network"] in store.BUILT_IN or _shares(settings):
         raise InvalidState(
@@ -91,7 +106,7 @@ def connect(root: str, run: str, network: str, id: str, wish: Record) -> list[st
     if any(one["network"] == network for one in settings["networks"]):
         raise InvalidState(f"container {settings['name']} is on network {network} already", hint="network inspect")
     addresses: list[str] = []
-    if files.monitor_alive():
+    if files.monitor_alive() and userhost.enter(run):
         namespace = attach.open_namespace(files)
         try:
             addresses = attach.join(files, settings, wish, namespace)["addresses"]
@@ -107,17 +122,6 @@ def _shares(settings: Record) -> bool:
     return str(settings.get("network", "")).startswith("container:")
 
 
-def _check(address: str, version: int, network: Record) -> None:
-    option = "--ip" if version == 4 else "--ip6"
-    parsed = subnet.parse_address(option, address)
-    inside = [one for one in (subnet.parse(entry["subnet"]) for entry in network["subnets"]) if one.version == version]
-    if parsed.version != version or not inside:
-        raise InvalidArgument(
-            f"{option}: {address} cannot belong to network {network['name']}", hint="network inspect shows its subnets"
-        )
-    subnet.check(inside[0], parsed, option)
-
-
 def disconnect(root: str, run: str, network: str, id: str) -> None:
     """Take a container off a network, at once if it runs. Raises InvalidState where it is not on it."""
     files = Files(root, run, id)
@@ -127,7 +131,7 @@ def disconnect(root: str, run: str, network: str, id: str) -> None:
         raise InvalidState(
             f"container {settings['name']} is not on network {network}", hint="container inspect shows its networks"
         )
-    if files.monitor_alive():
+    if files.monitor_alive() and userhost.enter(run):
         attach.leave(files, network)
         publish.retarget(files)
         hosts.write(files, settings)
@@ -143,6 +147,8 @@ def _record(files: Files, settings: Record, networks: list[Record]) -> None:
 
 def reload(root: str, run: str) -> list[str]:
     """Put back what somebody flushed: our table, its rules, and the entries of every running container."""
+    if not userhost.enter(run):
+        return []
     with store.locked(root):
         records = {name: store.read(root, name) for name in store.names(root)}
         up = [one for one in records.values() if one["driver"] == "bridge" and index(one["bridge"])]

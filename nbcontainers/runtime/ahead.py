@@ -12,11 +12,12 @@ import array
 import os
 import pickle
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from nbcontainers.linux import memory, mounts, namespaces
+from nbcontainers.linux import mounts, namespaces
 from nbcontainers.runtime import init, rootfs, sync
 from nbcontainers.runtime.create import Created, undo_fork
 from nbcontainers.runtime.middle import close_others
@@ -81,6 +82,15 @@ class Ahead:
             os.close(root)
         return self.created
 
+    @contextmanager
+    def kept_if_used(self) -> Iterator[None]:
+        """Nothing of it stays if what is done inside fails."""
+        try:
+            yield
+        except BaseException:
+            self.cgroup.destroy()  # kills it too
+            raise
+
     def discard(self) -> None:
         """It is not needed."""
         undo_fork(self.created)
@@ -94,7 +104,12 @@ def split(config: Config) -> tuple[Config, Config] | None:
     kinds = {entry["type"] for entry in spaces if not entry.get("path")}
     if len(kinds) < len(spaces) or not kinds >= _NEEDED or "user" in kinds:
         return None
-    if _joins_more(linux.get("resources") or {}) or linux.get("timeOffsets") or any((config.get("hooks") or {}).values()) or process.get("oomScoreAdj") is not None:
+    if (
+        _joins_more(linux.get("resources") or {})
+        or linux.get("timeOffsets")
+        or any((config.get("hooks") or {}).values())
+        or process.get("oomScoreAdj") is not None
+    ):
         return None
     kernels, others = _kernels_first(config.get("mounts") or ())
     devices = linux.get("devices") or []
@@ -155,7 +170,6 @@ def _is_kernels(mount: Mapping[str, Any]) -> bool:
 def _main(plan: Plan, start: init.Start) -> NoReturn:
     """The life of the init that waits; a failure goes to the parent as one packet."""
     try:
-
         close_others({start.sync.fileno(), *start.join_files, *plan.nodes.values()})
         init.enter_namespaces(plan, start)
         init.forget_imports()
@@ -179,7 +193,7 @@ def _await_order(start: init.Start) -> tuple[Plan, int]:
         descriptors.frombytes(data)
     order, tree, *others = descriptors
     with open(order, "rb") as file:
-        plan, start.console = pickle.load(file)  # noqa: S301 - of our parent, over a socket of ours
+        plan, start.console = pickle.load(file)
     start.stdio = (others[0], others[1], others[2])
     plan.trees = dict(zip(plan.trees, others[3:], strict=True))
     return plan, tree

@@ -26,12 +26,13 @@ from nbcontainers.runtime.state import State, load, require
 def exec_process(
     id: str, run: Path, document: Mapping[str, Any], stdio: tuple[int, int, int], *,
     console: bool = False, die_with_parent: bool = False, preserve: int = 0, cache: Path | None = None,
-    at_once: bool = False,
+    at_once: bool = False, reaper: bool = False,
 ) -> Created:  # fmt: skip
     """Make a process in the running container `id` from an OCI process object; `Created.start` executes it.
 
-    Without `capabilities` in `document` it gets init's. `at_once` is that of `create`. Raises InvalidState where the container is not running or is
-    paused, CreateFailed with 125, 126 or 127 otherwise.
+    Without `capabilities` in `document` it gets init's. `at_once` is that of `create`. A `reaper` keeps all that it
+    starts below itself, so that it can be ended as a whole. Raises InvalidState where the container is not running or
+    is paused, CreateFailed with 125, 126 or 127 otherwise.
     """
     state = load(run, id)
     require(state, "running", verb="exec in")
@@ -61,7 +62,7 @@ def exec_process(
         opened.callback(theirs.close)
         for descriptor in start.join_files:
             opened.callback(os.close, descriptor)
-        pid, pidfd = _fork(state, document, security, start, ours, opened)
+        pid, pidfd = _fork(state, document, security, start, ours, opened, reaper=reaper)
     created = Created(pid, pidfd, ours)
     created.told = told
     with contextlib.ExitStack() as undo:
@@ -75,7 +76,7 @@ def exec_process(
 
 def _fork(
     state: State, document: Mapping[str, Any], security: Security, start: init.Start, ours: socket.socket,
-    opened: contextlib.ExitStack,
+    opened: contextlib.ExitStack, *, reaper: bool,
 ) -> tuple[int, int]:  # fmt: skip
     """Clone a child that is born inside."""
     target = process.pidfd_open(state.pid)
@@ -87,8 +88,13 @@ def _fork(
     if not process.alive(state.pid, state.start_time):  # from here on the pidfd holds the right process
         raise InvalidState(f"cannot exec in container {state.id!r}: it has just stopped")
     keep = {target, *start.stdio, *start.join_files, *range(3, 3 + start.preserve)}
-    enter, main = (lambda: _enter(target, flags, document, start)), (lambda: _main(document, security, start))
-    return clone_inside(enter, main, ours, start.sync, cgroup, keep)
+
+    def main() -> NoReturn:
+        if reaper:
+            process.set_subreaper()
+        _main(document, security, start)
+
+    return clone_inside(lambda: _enter(target, flags, document, start), main, ours, start.sync, cgroup, keep)
 
 
 def _foreign(pid: int) -> int:

@@ -5,17 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from nbcontainers.engine import Engine, default_engine
-from nbcontainers.option import Option
+from nbcontainers.option import Option, Unasked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nbcontainers.container.session import Sink
     from nbcontainers.table import Table
 
-__all__ = ["df", "info", "prune"]
+__all__ = ["df", "events", "info", "prune"]
 
 
 def prune(
     *,
     containers: Annotated[bool, Option(help="also remove every container that does not run")] = False,
+    volumes: Annotated[bool, Option(help="also remove the anonymous volumes that no container names")] = False,
+    force: Unasked = False,
     engine: Engine | None = None,
 ) -> Table:
     """Tidy what was left when a notebook, its launcher or a monitor was killed.
@@ -25,14 +30,47 @@ def prune(
     """
     from nbcontainers.system import tidying
 
-    return tidying.prune(engine or default_engine(), containers=containers)
+    return tidying.prune(engine or default_engine(), containers=containers, volumes=volumes)
 
 
-def df(*, engine: Engine | None = None) -> Table:
+def events(
+    *,
+    follow: Annotated[bool, Option("-f", help="go on with what happens, until interrupted")] = False,
+    since: Annotated[str, Option(help="from a time or 10m ago on", metavar="TIME")] = "",
+    until: Annotated[str, Option(help="up to a time or 10m ago", metavar="TIME")] = "",
+    filter: Annotated[
+        list[str] | None,
+        Option(help="container=, image=, network=, volume=, type=, event=, name=", metavar="KEY=VALUE"),
+    ] = None,
+    json: Annotated[bool, Option(help="one JSON object a line")] = False,
+    stdout: Sink | None = None,
+    stderr: Sink | None = None,
+    tick: Callable[[], object] | None = None,
+    engine: Engine | None = None,
+) -> Table | None:
+    """What happened to containers, images, networks and volumes: made, started, died, out of memory, …
+
+    Rows: time, type, action, id, name, attributes. The last few thousand are kept.
+    """
+    from nbcontainers.system import history
+
+    here = engine or default_engine()
+    if not follow and stdout is None:
+        return history.read(here, since, until, filter)
+    going = (lambda: (tick and tick(), True)[1]) if follow else None
+    history.write(here, since, until, filter, stdout, follow=going, as_json=json)
+    return None
+
+
+def df(
+    *,
+    verbose: Annotated[bool, Option("-v", help="one row for each image, container and volume")] = False,
+    engine: Engine | None = None,
+) -> Table:
     """How much room images, containers and volumes take."""
     from nbcontainers.system import usage
 
-    return usage.df(engine or default_engine())
+    return usage.df_of_each(engine or default_engine()) if verbose else usage.df(engine or default_engine())
 
 
 def info(*, engine: Engine | None = None) -> dict[str, Any]:

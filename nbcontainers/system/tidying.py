@@ -21,7 +21,8 @@ from nbcontainers.linux import flock, process, tree
 from nbcontainers.monitor import ending, leftovers
 from nbcontainers.monitor.files import Files
 from nbcontainers.network import work as networks
-from nbcontainers.table import Column, Table, bytes_
+from nbcontainers.table import Column, Table, stored
+from nbcontainers.volume import removal as volume_removal
 
 _YOUNG_S = 10.0
 _HALF_MADE_S = 0.2
@@ -30,7 +31,7 @@ _COLUMNS = [Column("what"), Column("name"), Column("result")]
 Row = dict[str, Any]
 
 
-def prune(engine: Engine, *, containers: bool = False) -> Table:
+def prune(engine: Engine, *, containers: bool = False, volumes: bool = False) -> Table:
     """Tidy everything; one row for each thing that was found.
 
     An ordinary user's pause process goes too when nobody needs it, this process included: not in a notebook that
@@ -40,6 +41,9 @@ def prune(engine: Engine, *, containers: bool = False) -> Table:
     rows: list[Row] = client.call("nbcontainers.system.tidying:tidy", root=str(engine.root), run=str(engine.run))
     if containers:
         rows += _remove_ended(engine)
+    if volumes:
+        found = volume_removal.prune(engine, [], everything=False)
+        rows += [_row("volume", f"{row['name'][:12]}, {stored(row['size'])}") for row in found]
     rows += _sweep_builds(engine)
     rows += _sweep_images(engine)
     rows += _sweep_exchanges(engine)
@@ -64,7 +68,7 @@ def _sweep_images(engine: Engine) -> list[Row]:
 
     found = removal.sweep(engine)
     rows = [_row("layer", f"{found['snapshots']} unpacked")] if found["snapshots"] else []
-    return rows + ([_row("image", f"{found['blobs']} blobs, {bytes_(found['bytes'])}")] if found["blobs"] else [])
+    return rows + ([_row("image", f"{found['blobs']} blobs, {stored(found['bytes'])}")] if found["blobs"] else [])
 
 
 def _sweep_builds(engine: Engine) -> list[Row]:
@@ -93,7 +97,7 @@ def tidy(root: str, run: str) -> list[Row]:
         rows += _tidy_claims(Path(run))
         rows += _tidy_names(root)
         rows += _tidy_cgroups(run)
-        rows += [_row(what, name) for what, name in networks.tidy(root, run)]
+        rows += [_row(what, name) for what, name in (*networks.tidy(root, run), *volume_removal.tidy(root))]
     return rows
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import stat
 from typing import TYPE_CHECKING, Any
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import NotFound
 from nbcontainers.launcher import client
-from nbcontainers.table import Column, Table, bytes_
+from nbcontainers.linux.room import size
+from nbcontainers.table import Column, Table, stored
 
 if TYPE_CHECKING:
     from nbcontainers.container.container import Container
@@ -18,11 +18,9 @@ _COLUMNS = [
     Column("type"),
     Column("total"),
     Column("active"),
-    Column("size", format=bytes_),
-    Column("reclaimable", format=bytes_),
+    Column("size", format=stored),
+    Column("reclaimable", format=stored),
 ]
-
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def df(engine: Engine) -> Table:
@@ -57,11 +55,44 @@ def df(engine: Engine) -> Table:
     )
 
 
+def df_of_each(engine: Engine) -> Table:
+    """One row a thing: type, name, size (bytes it has for itself alone), used_by (names of containers); large ones first."""
+    from nbcontainers.container import store
+    from nbcontainers.container.container import Container
+    from nbcontainers.image.usage import Usage
+    from nbcontainers.image.usage import images as of_images
+    from nbcontainers.volume.store import users
+
+    users_of_images, users_of_volumes = Usage(engine).users, users(str(engine.root))
+    folders = {"containers": str(engine.root / "containers"), "volumes": str(engine.root / "volumes")}
+    found: dict[str, dict[str, int]] = client.call("nbcontainers.system.usage:sizes", folders=folders)
+    rows = [_each("image", row["reference"] or row["digest"][7:19], row["unique"], users_of_images.get(row["digest"], []))
+            for row in of_images(engine)]  # fmt: skip
+    names = {id: _name(Container(engine, id)) for id in store.ids(engine)}
+    rows += [_each("container", names.get(id, id[:12]), taken, []) for id, taken in found["containers"].items()]
+    for name, taken in found["volumes"].items():
+        rows.append(_each("volume", name, taken, [user for _, user in users_of_volumes.get(name, ())]))
+    columns = [Column("type"), Column("name"), Column("size", format=stored), Column("used_by", format=", ".join)]
+    return Table(sorted(rows, key=lambda row: (row["type"], -row["size"], row["name"])), columns)
+
+
+def _each(kind: str, name: str, size: int, used_by: list[str]) -> dict[str, Any]:
+    return {"type": kind, "name": name, "size": size, "used_by": used_by}
+
+
+def _name(container: Container) -> str:
+    try:
+        return container.name
+    except NotFound:  # removed while we looked
+        return container.short_id
+
+
 def _volumes(container: Container) -> list[str]:
     """Names of the volumes it mounts, running or not."""
+    from nbcontainers.volume.store import volumes_of
+
     try:
-        record = container.record
-        return [*(record.get("volumes") or ()), *(record.get("anonymous_volumes") or ())]
+        return volumes_of(container.record)
     except NotFound:  # removed while we looked
         return []
 
@@ -79,64 +110,6 @@ def sizes(folders: dict[str, str]) -> dict[str, dict[str, int]]:
     """In a process of the launcher: by kind, the size of each entry of a folder."""
     found: dict[str, dict[str, int]] = {}
     for kind, path in folders.items():
-        names = os.listdir(path) if os.path.isdir(path) else []
+        names = [name for name in os.listdir(path) if not name.startswith(".")] if os.path.isdir(path) else []
         found[kind] = {name: size(f"{path}/{name}") for name in names}
     return found
-
-
-def size(path: str) -> int:
-    """Bytes a tree takes on its own file system; a file with several links counts once.
-
-    One folder is open at a time, and names are relative to it: a tree can be deeper than a path is long.
-    """
-    top = os.lstat(path)
-    seen, total = {top.st_ino}, top.st_blocks * 512
-    if not stat.S_ISDIR(top.st_mode):
-        return total
-    here = os.open(path, _FOLDER)
-    try:
-        found, folders = _entries(here, top.st_dev, seen)
-        total, way = total + found, [(top.st_ino, folders)]  # the inode of each folder, and what is to be seen in it
-        while way:
-            if way[-1][1]:
-                here, inode = _enter(here, way[-1][1].pop())
-                if inode:
-                    found, folders = _entries(here, top.st_dev, seen)
-                    total += found
-                    way.append((inode, folders))
-                continue
-            way.pop()
-            if way:
-                here, inode = _enter(here, "..")
-                if inode != way[-1][0]:  # somebody moves folders: what lies above is not ours
-                    break
-    finally:
-        os.close(here)
-    return total
-
-
-def _enter(folder: int, name: str) -> tuple[int, int]:
-    """The folder `name` in place of `folder`, and its inode; the same folder and 0 if it has just gone."""
-    try:
-        there = os.open(name, _FOLDER, dir_fd=folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return folder, 0
-    os.close(folder)
-    return there, os.fstat(there).st_ino
-
-
-def _entries(folder: int, device: int, seen: set[int]) -> tuple[int, list[str]]:
-    """Bytes of what is in a folder and was not `seen`, and the names of its folders."""
-    total, folders = 0, []
-    for name in os.listdir(folder):
-        try:
-            status = os.lstat(name, dir_fd=folder)
-        except FileNotFoundError:
-            continue
-        if status.st_dev != device or status.st_ino in seen:
-            continue
-        seen.add(status.st_ino)
-        total += status.st_blocks * 512
-        if stat.S_ISDIR(status.st_mode):
-            folders.append(name)
-    return total, folders

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "nbcontainers"
-HEAVY = ("pandas", "numpy", "matplotlib", "ipywidgets", "pyroute2", "asyncio", "traitlets")
+HEAVY = ("pandas", "numpy", "matplotlib", "ipywidgets", "asyncio", "traitlets")
 TOP = {"pyproject.toml", "nbcontainers", "notebooks", "tests", "binder", "README.md", "LICENSE"}
 
 

@@ -1,13 +1,18 @@
-"""Fixtures of the system tests: images made for a test, and a folder of the host that must not change."""
+"""Fixtures of the system tests: images made for a test, a folder of the host that must not change, a host of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from nbcontainers import container, network
+from tests import networked
+from tests.conftest import close_launcher
 from tests.crafted import Canary, Images
+from tests.networked import Machine
 
 
 @pytest.fixture(scope="module")
@@ -24,3 +29,25 @@ def canary(tmp_path: Path) -> Iterator[Canary]:
     canary = Canary(tmp_path / "canary")
     yield canary
     canary.check()
+
+
+@pytest.fixture
+def ours(fresh_engine: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """An engine on a host of its own. At the end nothing of any network may be left there."""
+    monkeypatch.delenv("NBCONTAINERS_NETWORK")
+    with networked.own_host():
+        close_launcher()
+        yield fresh_engine
+        for row in container.ps(all=True):
+            container.rm(str(row["id"]), force=True)
+        network.prune()
+        assert networked.settled(set()) == set()
+        assert list(Path(fresh_engine.root).glob("networks/*/leases/*")) == []
+        close_launcher()
+
+
+@pytest.fixture
+def machine(ours: Any) -> Iterator[Machine]:
+    machine = Machine()
+    yield machine
+    machine.close()

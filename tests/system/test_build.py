@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ from nbcontainers.engine import Engine
 from nbcontainers.errors import BuildError, InvalidArgument
 from nbcontainers.image import api, kept
 from nbcontainers.image.image import Image
+from tests.served import served
 
 Events = list[dict[str, Any]]
 
@@ -286,7 +288,7 @@ def _found(engine: Engine) -> tuple[str, str, int]:
         ("FROM host\nRUN true\n", ["Dockerfile:1", "host"]),
         ("FROM mini\nRUN --mount=type=bind,source=gone,target=/x true\n", ["Dockerfile:2", "gone"]),
         ("FROM mini\nADD https://127.0.0.1:1/x /x\n", ["Dockerfile:2", "cannot be fetched"]),
-        ("FROM mini\nADD git@host:a/b.git /x\n", ["Dockerfile:2", "git repositories"]),
+        ("FROM mini\nADD file:///nowhere.git /x\n", ["Dockerfile:2", "the repository file:///nowhere.git cannot be fetched"]),
         ("FROM mini\nRUN --security=insecure true\n", ["Dockerfile:2", "--allow security.insecure"]),
         ("FROM mini\nRUN --network=host true\n", ["Dockerfile:2", "--allow network.host"]),
         ("FROM mini\nRUN --mount=type=ssh,required true\n", ["Dockerfile:2", "--ssh default"]),
@@ -377,42 +379,20 @@ def test_the_command_line(context: Path, cli: Any) -> None:
     cli("image", "rm", "nbc-cli")
 
 
-@pytest.fixture
-def server() -> Iterator[str]:
-    """An HTTP server on loopback with one file, an archive."""
-    import http.server
-    import io
-
+def test_add_from_a_url() -> None:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
         archive.addfile(tarfile.TarInfo("inside"), io.BytesIO())
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200 if self.path == "/t.tgz" else 404)
-            self.send_header("Last-Modified", "Sun, 09 Sep 2001 01:46:40 GMT")
-            self.end_headers()
-            self.wfile.write(packed.getvalue())
-
-        def log_message(self, *_: Any) -> None:
-            """Quiet."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as one:
-        thread = threading.Thread(target=one.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{one.server_port}"
-        one.shutdown()
-        thread.join()
-
-
-def test_add_from_a_url(server: str) -> None:
-    image = build(f"FROM mini\nADD {server}/t.tgz /x\nADD --unpack=true {server}/t.tgz /u\nADD {server}/t.tgz /d/\n")
-    assert said(image, "stat", "-c", "%a %u %Y", "/x") == "600 0 1000000000\n"
-    assert said(image, "find", "/u", "/d", "-type", "f").split() == ["/u/inside", "/d/t.tgz"]
-    with pytest.raises(BuildError, match=r"Dockerfile:2.*is sha256:"):
-        build(f"FROM mini\nADD --checksum=sha256:{'0' * 64} {server}/t.tgz /x\n")
-    with pytest.raises(BuildError, match="Not Found"):
-        build(f"FROM mini\nADD {server}/other /x\n")
+    with served({"/t.tgz": packed.getvalue()}) as server:
+        image = build(
+            f"FROM mini\nADD {server}/t.tgz /x\nADD --unpack=true {server}/t.tgz /u\nADD {server}/t.tgz /d/\n"
+        )
+        assert said(image, "stat", "-c", "%a %u %Y", "/x") == "600 0 1000000000\n"
+        assert said(image, "find", "/u", "/d", "-type", "f").split() == ["/u/inside", "/d/t.tgz"]
+        with pytest.raises(BuildError, match=r"Dockerfile:2.*is sha256:"):
+            build(f"FROM mini\nADD --checksum=sha256:{'0' * 64} {server}/t.tgz /x\n")
+        with pytest.raises(BuildError, match="Not Found"):
+            build(f"FROM mini\nADD {server}/other /x\n")
 
 
 def test_outputs(context: Path, tmp_path: Path) -> None:

@@ -208,6 +208,30 @@ def test_a_file_is_there_as_a_whole_or_not_at_all(pair: Engine, tmp_path: Path) 
     assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("a.tar", "before")]
 
 
+def test_killed_it_leaves_nothing(pair: Engine, tmp_path: Path) -> None:
+    """Also kill -9: what is written has no name before it is whole."""
+    old = tmp_path / "old.tar"
+    old.write_bytes(b"an old one")
+    script = """
+import os, signal, sys
+from pathlib import Path
+from nbcontainers.image import output
+with output.archive(sys.argv[1]) as file:
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    for name in ("new.tar", "old.tar"):
+        ended = subprocess.run([sys.executable, "-c", script, str(tmp_path / name)], check=False)
+        assert ended.returncode == -9
+        assert [path.name for path in tmp_path.iterdir()] == ["old.tar"]
+        assert old.read_bytes() == b"an old one"
+    for name in ("new.tar", "old.tar"):
+        api.save("one:1", output=str(tmp_path / name))
+    assert (tmp_path / "new.tar").read_bytes() == old.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.tar", "old.tar"]
+
+
 @pytest.mark.parametrize("verb", ["save", "export"])
 def test_no_room(pair: Engine, tmp_path: Path, verb: str) -> None:
     rootfs.layers(pair, store.resolve(pair, "one:1"))

@@ -16,7 +16,7 @@ from nbcontainers.advice import MovingTag
 from nbcontainers.engine import Engine
 from nbcontainers.errors import Error, InvalidArgument, RegistryError
 from nbcontainers.image import latest, layout
-from nbcontainers.oci.image import MANIFEST, descriptor
+from nbcontainers.oci.image import INDEX, MANIFEST, descriptor, encode
 from tests.registries import DockerRegistry, digest_of, docker_registry, fill, free_port
 from tests.tarballs import END, header
 
@@ -105,6 +105,36 @@ def test_outdated(registry: DockerRegistry, repository: str, fresh_engine: Engin
     assert lost["why"]
     assert "WHY" in repr(image.outdated())
     assert "WHY" not in repr(image.outdated(f"{repository}:1.21"))
+
+
+def test_what_came_by_an_index_is_known_by_it(registry: DockerRegistry, fresh_engine: Engine, tmp_path: Path) -> None:
+    """Also after `save` and `load`, where the archive holds the manifest alone."""
+    manifest = fill(registry, "team/many:both", [END])
+    entry = descriptor(MANIFEST, digest_of(manifest), len(manifest)) | {
+        "platform": {"os": "linux", "architecture": "amd64"}
+    }
+    index = encode({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]})
+    status, _, said = registry.request("PUT", "/v2/team/many/manifests/1", index, {"Content-Type": INDEX})
+    assert status == 201, said
+    name = f"{registry.host}/team/many:1"
+    image.pull(name, platform="linux/amd64")
+    meant = f"{registry.host}/team/many@{digest_of(index)}"
+    assert image.inspect(name)[0]["RepoDigests"] == [meant], "as Docker has it"
+    assert image.inspect(meant)[0]["Id"] == image.inspect(name)[0]["Id"]
+    (row,) = [row for row in image.ls(digests=True) if row["reference"] == name]
+    assert row["digest"] == digest_of(index)
+
+    image.save(name, output=str(tmp_path / "saved.tar"))
+    image.rm(name)
+    image.load(str(tmp_path / "saved.tar"))
+    assert image.inspect(name)[0]["RepoDigests"] != [meant], "nobody has said so yet"
+    for _ in range(2):
+        (row,) = image.outdated(name)
+        assert (row["state"], row["local"], row["remote"]) == ("up to date", digest_of(index), digest_of(index))
+    assert image.inspect(name)[0]["RepoDigests"] == [meant]
+
+    fill(registry, "team/many:1", [END + END])
+    assert image.outdated(name)[0]["state"] == "moved"
 
 
 def test_what_has_no_tags_is_said(registry: DockerRegistry, repository: str, fresh_engine: Engine) -> None:

@@ -10,72 +10,40 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nbcontainers import container, network, system
-from nbcontainers.container.container import Container
 from nbcontainers.errors import CreateFailed, Error, InvalidArgument, InvalidState, NameInUse, NotFound
 from nbcontainers.monitor.files import Files
+from nbcontainers.network import foreign
 from tests import networked
-from tests.conftest import close_launcher
 from tests.monitored import wait_for
-from tests.networked import ASK, ASK_UDP, ECHO, HOST, MACHINE, SERVE, Machine, ask, ip, nft
+from tests.networked import (
+    ASK,
+    ASK_UDP,
+    ECHO,
+    HOST,
+    MACHINE,
+    PYTHON,
+    Machine,
+    ask,
+    client,
+    ip,
+    nft,
+    serve,
+    sh,
+)  # fmt: skip
 
 pytestmark = pytest.mark.as_root
-
-PYTHON = "/usr/bin/python3"
-
-
-@pytest.fixture
-def ours(fresh_engine: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """An engine on a host of its own. At the end nothing of any network may be left there."""
-    monkeypatch.delenv("NBCONTAINERS_NETWORK")
-    with networked.own_host():
-        close_launcher()
-        yield fresh_engine
-        for row in container.ps(all=True):
-            container.rm(str(row["id"]), force=True)
-        network.prune()
-        assert networked.settled(set()) == set()
-        assert list(Path(fresh_engine.root).glob("networks/*/leases/*")) == []
-        close_launcher()
-
-
-@pytest.fixture
-def machine(ours: Any) -> Iterator[Machine]:
-    machine = Machine()
-    yield machine
-    machine.close()
-
-
-def serve(name: str, port: int = 80, program: str = SERVE, **options: Any) -> Container:
-    """A container that says `NAME CLIENT` to everybody who connects."""
-    made = container.run("host", PYTHON, "-c", program, str(port), name, name=name, detach=True, **options)
-    wait_for(lambda: b"ready" in bytes(Path(made.engine.containers, made.id, "log").read_bytes()))
-    return made
-
-
-def client(program: str, *words: object, **options: Any) -> str:
-    """What a Python program writes in a container that goes again."""
-    heard: list[bytes] = []
-    container.run("host", PYTHON, "-c", program, *map(str, words), rm=True, stdout=heard.append, **options)
-    return b"".join(heard).decode().strip()
-
-
-def sh(line: str, image: str = "mini", **options: Any) -> str:
-    heard: list[bytes] = []
-    container.run(image, "sh", "-c", line, rm=True, stdout=heard.append, **options)
-    return b"".join(heard).decode()
 
 
 def test_the_drawing_of_the_course(machine: Machine) -> None:
     """web with -p 8080:80: from another machine, from the host in three ways, from a client by name."""
     web = serve("web", publish="8080:80")
-    gateway = network.inspect("nbcontainers")[0]["subnets"][0]["gateway"]
+    gateway = network.inspect("nbcontainers")[0]["IPAM"]["Config"][0]["Gateway"]
     assert machine.ask(HOST, 8080) == f"web {MACHINE}", "the service sees the client's own address"
     assert ask("127.0.0.1", 8080) == f"web {gateway}"
     assert ask(gateway, 8080) == f"web {gateway}"
@@ -94,7 +62,7 @@ def test_published_ports_are_reached_from_their_own_network(ours: Any, filtered:
     except FileNotFoundError:
         pass  # this kernel has no br_netfilter, which is as good as off
     web = serve("web", publish="8080:80")
-    gateway = network.inspect("nbcontainers")[0]["subnets"][0]["gateway"]
+    gateway = network.inspect("nbcontainers")[0]["IPAM"]["Config"][0]["Gateway"]
     assert client(ASK, gateway, 8080).startswith("web ")
     assert client(ASK, "web", 80).startswith("web ")
     heard: list[bytes] = []
@@ -197,7 +165,7 @@ def test_hosts_and_resolv_conf(ours: Any) -> None:
         "cat /etc/hosts /etc/resolv.conf", name="me", hostname="here", add_host=["a:10.1.1.1", "gw:host-gateway"],
         dns_search="example.org", dns_option="ndots:2",
     )  # fmt: skip
-    gateway = network.inspect("nbcontainers")[0]["subnets"][0]["gateway"]
+    gateway = network.inspect("nbcontainers")[0]["IPAM"]["Config"][0]["Gateway"]
     assert "10.1.1.1\ta\n" in text
     assert f"{gateway}\tgw\n" in text
     assert "\there me\n" in text
@@ -213,7 +181,7 @@ def test_networks_are_kept_apart(machine: Machine) -> None:
     for name, options in (("one", {}), ("two", {}), ("closed", {"internal": True})):
         network.create(name, **options)
     one, closed = serve("one", network="one", publish="8080:80"), serve("closed", network="closed")
-    gateway = network.inspect("one")[0]["subnets"][0]["gateway"]
+    gateway = network.inspect("one")[0]["IPAM"]["Config"][0]["Gateway"]
     unreachable = f"import sys; sys.argv[1:] = ['{one.ip}', '80']\ntry:\n exec({ASK!r})\nexcept OSError: print('apart')"
     assert client(unreachable, network="two") == "apart"
     assert client(unreachable, network="closed") == "apart"
@@ -236,7 +204,7 @@ def test_networks_are_kept_apart(machine: Machine) -> None:
 def test_containers_do_not_reach_the_loopback_of_the_host(ours: Any) -> None:
     """CVE-2020-8558: route_localnet, which 127.0.0.1:PORT needs, must not let anybody in."""
     serve("web", publish="8080:80")
-    gateway = network.inspect("nbcontainers")[0]["subnets"][0]["gateway"]
+    gateway = network.inspect("nbcontainers")[0]["IPAM"]["Config"][0]["Gateway"]
     with socket.create_server(("127.0.0.1", 8099)):
         attack = f"ip route add 127.0.0.1/32 via {gateway} 2>&1; ip addr del 127.0.0.1/8 dev lo; nc -w 2 127.0.0.1 8099"
         with pytest.raises(Error):
@@ -362,9 +330,9 @@ def test_what_has_no_networks_cannot_be_connected(ours: Any) -> None:
 def test_several_networks_at_once(ours: Any) -> None:
     network.create("closed", internal=True), network.create("open")
     text = sh("ip addr; ip route", network=["closed", "open"])
-    inside, outside = (network.inspect(name)[0]["subnets"][0] for name in ("closed", "open"))
-    assert f"default via {outside['gateway']} dev eth1" in text, "the first that leads outside has the default route"
-    assert f"{inside['subnet']} dev eth0" in text
+    inside, outside = (network.inspect(name)[0]["IPAM"]["Config"][0] for name in ("closed", "open"))
+    assert f"default via {outside['Gateway']} dev eth1" in text, "the first that leads outside has the default route"
+    assert f"{inside['Subnet']} dev eth0" in text
 
 
 def test_the_network_of_another_container(ours: Any) -> None:
@@ -530,3 +498,42 @@ def test_the_bridge_of_an_engine_that_was_deleted_goes(ours: Any) -> None:
     assert len(bridges()) == 1
     assert bridges().isdisjoint(before)
     assert nft("list set inet nbcontainers internal").count("nbc-") == 0
+
+
+def test_a_firewall_that_drops_what_containers_send_is_told(machine: Machine) -> None:
+    """As Docker, ufw and administrators do: said with the bridge's making, and what it says to type helps."""
+    nft("add table inet strict")
+    nft("add chain inet strict hop { type filter hook forward priority 0; policy drop; }")
+    heard: list[bytes] = []
+    container.run("mini", "true", rm=True, stderr=heard.append)
+    said = b"".join(heard).decode()
+    assert "chain hop of table inet strict drops what containers send" in said
+    outside = f"import socket; socket.create_connection(('{MACHINE}', 1), 1)"
+    with pytest.raises(Error, match="timed out"):
+        client(outside)
+    subprocess.run(["sh", "-c", said.partition("type: ")[2]], check=True)
+    with pytest.raises(Error, match="ConnectionRefusedError"):
+        client(outside)
+    assert foreign.notes("nbc-0") == [], "whoever has a rule about our bridges has thought of them"
+    nft("delete table inet strict")
+
+
+@pytest.mark.parametrize("program", ["iptables", "iptables-legacy"])
+@pytest.mark.may_skip("Debian's iptables is not among what the tests install")
+def test_what_to_type_for_iptables(ours: Any, program: str) -> None:
+    if not shutil.which(program):
+        pytest.skip(f"{program} is not installed")
+    run = [shutil.which(program) or program]
+    assert foreign.notes("nbc-0") == []
+    for words, chain in (("-P FORWARD DROP", "FORWARD"), ("-N DOCKER-USER", "FORWARD"),
+                         ("-A FORWARD -j DOCKER-USER", "DOCKER-USER")):  # fmt: skip
+        subprocess.run([*run, *words.split()], check=True)
+        if words != "-N DOCKER-USER":
+            (note,) = foreign.notes("nbc-0")
+            assert f"{program} -I {chain} -i nbc-+ -j ACCEPT" in note
+    subprocess.run(["sh", "-c", note.partition("type: ")[2]], check=True)
+    assert foreign.notes("nbc-0") == []
+    for words in ("-F", "-X", "-P FORWARD ACCEPT"):
+        subprocess.run([*run, *words.split()], check=True)
+    if program == "iptables":
+        nft("delete table ip filter")

@@ -502,7 +502,7 @@ def test_names_are_made_up():
 def test_a_container_is_found_by_name_id_and_prefix(name):
     container = nbcontainers.run("mini", "true", name=name)
     for reference in (name, container.id, container.short_id, container.id[:5], container):
-        assert api.inspect(reference)[0]["id"] == container.id
+        assert api.inspect(reference)[0]["Id"] == container.id
     with pytest.raises(NotFound) as caught:
         api.inspect(name[:-1])
     assert f"did you mean {name}" in caught.value.hint
@@ -517,8 +517,7 @@ def test_detached_life(name):
     assert [row["name"] for row in api.ps(filter=[f"name={name}"])] == [name]
     with pytest.raises(InvalidState, match="is running"):
         api.rm(name)
-    with pytest.raises(InvalidState, match="cannot start"):
-        api.start(name)
+    assert api.start(name) == container  # fine, as in Docker
     with pytest.raises(TimeoutError, match="still runs"):
         container.wait(0.05)
     wait_for(container, "up")
@@ -669,9 +668,11 @@ def test_top_and_stats(sleeper):
 
 def test_inspect(sleeper):
     found = api.inspect(sleeper)[0]
-    assert found["state"]["status"] == "running"
-    assert found["state"]["pid"] == sleeper.pid
-    assert found["name"] == sleeper.name
+    assert found["State"]["Status"] == "running"
+    assert found["State"]["Pid"] == sleeper.pid
+    assert found["Name"] == sleeper.name
+    assert (found["Path"], found["Args"]) == ("sleep", ["100"])
+    assert found["State"]["StartedAt"] > found["Created"]
     assert found["config"]["process"]["args"] == ["sleep", "100"]
 
 

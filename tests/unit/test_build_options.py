@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nbcontainers.builder import orders, output, remote, running
+from nbcontainers.builder import git, orders, output, remote, running
 from nbcontainers.dockerfile import pattern
 from nbcontainers.errors import BuildError, InvalidArgument
 
@@ -55,9 +55,36 @@ def test_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_fetched() -> None:
     assert remote.is_remote("https://a/b")
     assert not remote.is_remote("a/b.git")
-    for git in ("git@a:b", "https://a/b.git", "git://a/b", "ssh://a/b"):
-        with pytest.raises(BuildError, match="git repositories"):
-            remote.is_remote(git)
+
+
+@pytest.mark.parametrize(
+    "text, url, ref, folder",
+    [
+        ("https://a/b.git", "https://a/b.git", "", ""),
+        ("https://a/b.git#v1:c/d", "https://a/b.git", "v1", "c/d"),
+        ("git@host:a/b#:c", "git@host:a/b", "", "c"),
+        ("git://a/b#main", "git://a/b", "main", ""),
+        ("ssh://git@a/b.git?tag=v1&subdir=c", "ssh://git@a/b.git", "v1", "c"),
+        ("github.com/a/b", "https://github.com/a/b", "", ""),
+    ],
+)
+def test_what_is_a_repository(text: str, url: str, ref: str, folder: str) -> None:
+    found = git.parse(text)
+    assert found
+    assert (found.url, found.ref, found.folder) == (url, ref, folder)
+
+
+@pytest.mark.parametrize("text", ["a.git", "./a/b.git", "https://a/b.tgz", "/a/b", "a@b", "C:/a"])
+def test_what_is_no_repository(text: str) -> None:
+    assert git.parse(text) is None
+
+
+def test_questions_to_a_repository() -> None:
+    found = git.parse("https://a/b.git?commit=abc&keep-git-dir=1&submodules=false")
+    assert found
+    assert (found.checksum, found.keep, found.submodules) == ("abc", True, False)
+    with pytest.raises(BuildError, match="x is not known"):
+        git.parse("https://a/b.git?x=1")
 
 
 @pytest.mark.parametrize("name", ["a", "*", "[x]", "a?b", "\\", "a\\*"])

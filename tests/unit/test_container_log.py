@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import time
+from itertools import repeat
 
 import pytest
 
-from nbcontainers.container import log
+from nbcontainers.container import log, logfile
 from nbcontainers.errors import InvalidArgument
 
 
 def record(text, stream="stdout", time="2026-11-22T10:00:00.000000000Z"):
     return json.dumps({"log": text, "stream": stream, "time": time}).encode() + b"\n"
+
+
+def at(second):
+    return f"2026-11-22T10:00:0{second}.000000000Z"
 
 
 DATA = b"".join(
@@ -23,11 +30,15 @@ DATA = b"".join(
 
 
 def choice(**options):
-    return log.Choice.parse(**{"tail": "all", "since": "", "until": "", "timestamps": False, **options})
+    return log.Choice.parse(options)
+
+
+def chosen(data, wanted):
+    return log.Log(list(log.wanted(data.splitlines(keepends=True), wanted)), timestamps=wanted.timestamps)
 
 
 def test_all_of_it():
-    found = log.chosen(DATA, choice())
+    found = chosen(DATA, choice())
     assert str(found) == "a\nb\ncc\nd"
     assert (found.stdout, found.stderr) == ("a\ncc\nd\n", "b\n")
     assert len(found) == 5
@@ -38,15 +49,17 @@ def test_all_of_it():
 
 @pytest.mark.parametrize(("tail", "text"), [(0, ""), (1, "d"), ("2", "cc\nd"), (3, "b\ncc\nd"), (9, "a\nb\ncc\nd")])
 def test_the_tail_counts_lines_not_records(tail, text):
-    assert str(log.chosen(DATA, choice(tail=tail))) == text
+    assert str(chosen(DATA, choice(tail=tail))) == text
 
 
 def test_times():
-    assert str(log.chosen(DATA, choice(since="2026-11-22T10:00:02Z"))) == "cc\nd"
-    assert str(log.chosen(DATA, choice(since="2026-11-22T12:00:04+02:00"))) == "d"
-    assert str(log.chosen(DATA, choice(until="2026-11-22T10:00:01Z"))) == "a"
-    assert str(log.chosen(DATA, choice(timestamps=True, tail=1))) == "2026-11-22T10:00:04.000000000Z d"
+    assert str(chosen(DATA, choice(since="2026-11-22T10:00:02Z"))) == "cc\nd"
+    assert str(chosen(DATA, choice(since="2026-11-22T12:00:04+02:00"))) == "d"
+    assert str(chosen(DATA, choice(until="2026-11-22T10:00:01Z"))) == "a"
+    assert str(chosen(DATA, choice(timestamps=True, tail=1))) == "2026-11-22T10:00:04.000000000Z d"
     assert log.moment("1763805600", "since") == "2025-11-22T10:00:00.000000"
+    assert choice(until="5s").over
+    assert not choice(until="2999-01-01").over
 
 
 @pytest.mark.parametrize(
@@ -60,25 +73,122 @@ def test_nonsense(options, message):
 
 
 def test_damaged_records_are_left_out():
-    assert str(log.chosen(record("a\n") + b'{"log": "b\n' + record("c\n") + b'{"lo', choice())) == "a\nc"
+    assert str(chosen(record("a\n") + b'{"log": "b\n' + record("c\n") + b'{"lo', choice())) == "a\nc"
 
 
 def test_bytes_that_are_no_text_come_back_as_they_were():
     out = bytearray()
-    found = log.chosen(record("\udcff\n"), choice())
-    log.Sinks(out.extend, out.extend).write(found, timestamps=False)
+    log.Sinks(out.extend, out.extend).write([(record("\udcff\n"), "")], choice())
     assert bytes(out) == b"\xff\n"
 
 
-def test_following_a_log_through_its_rotation(tmp_path):
-    tail = log.Tail(str(tmp_path / "log"))
-    assert tail.read() == b""
+def test_of_several_containers_each_line_says_whose_it_is():
+    found = list(
+        log._merged(
+            [
+                ([record("a1\n", time=at(1)), record("a2\n", time=at(3))], "one"),
+                ([record("b1\n", time=at(2), stream="stderr"), record("b2\n", time=at(4))], "two"),
+            ]
+        )
+    )
+    both = log.Log([text for text, _ in found], [name for _, name in found])
+    assert str(both) == "one | a1\ntwo | b1\none | a2\ntwo | b2"
+    assert str(both[1:3]) == "two | b1\none | a2"
+    frame = both.to_pandas()
+    assert list(frame.columns) == ["time", "container", "stream", "log"]
+    assert list(frame["container"]) == ["one", "two", "one", "two"]
+    out, err = bytearray(), bytearray()
+    log.Sinks(out.extend, err.extend).write(found, choice(names=True))
+    assert (bytes(out), bytes(err)) == (b"one | a1\none | a2\ntwo | b2\n", b"two | b1\n")
+
+
+def test_a_long_log_shows_its_end_and_says_so():
+    found = log.Log([record(f"{number}\n") for number in range(2500)])
+    shown = repr(found).splitlines()
+    assert shown[0] == "… 1500 lines before these; --tail N shows more, str() and to_pandas() have all"
+    assert (shown[1], shown[-1], len(shown)) == ("1500", "2499", 1001)
+    assert len(str(found).splitlines()) == 2500
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Three files of a log, the oldest first, and the path of the newest."""
+    for number, name in enumerate(("log.2", "log.1", "log")):
+        (tmp_path / name).write_bytes(b"".join(record(f"{number} {line}\n") for line in range(1000)))
+    return str(tmp_path / "log")
+
+
+def test_files_are_read_as_one(files):
+    found = [json.loads(line)["log"] for line in logfile.lines(files)]
+    assert found == [f"{number} {line}\n" for number in range(3) for line in range(1000)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 2500, 3000, 9999])
+def test_the_last_lines_are_read_from_the_end(files, count):
+    found = logfile.last(files, count)
+    assert len(found) >= min(count, 3000)
+    assert str(log.Log(list(log.wanted(found, choice(tail=count))))).count("\n") == max(0, min(count, 3000) - 1)
+    if count < 1000:
+        assert len(found) < 2000
+
+
+def test_a_file_put_away_while_we_look_is_read_once(tmp_path):
+    (tmp_path / "log").write_bytes(record("old\n"))
+    os.link(tmp_path / "log", tmp_path / "log.1")
+    assert [json.loads(line)["log"] for line in logfile.lines(str(tmp_path / "log"))] == ["old\n"]
+    assert list(logfile.lines(str(tmp_path / "none"))) == []
+
+
+def test_following_a_log_through_its_rotations(tmp_path):
+    tail = logfile.Tail(str(tmp_path / "log"))
+    assert tail.first() == []
+    assert tail.read() == []
     with open(tmp_path / "log", "ab", buffering=0) as file:
         file.write(b"one\ntw")
-        assert tail.read() == b"one\n"
+        assert tail.read() == [b"one\n"]
         file.write(b"o\nthree\n")
         (tmp_path / "log").rename(tmp_path / "log.1")
     (tmp_path / "log").write_bytes(b"four\n")
-    assert tail.read() == b"two\nthree\nfour\n"
-    assert tail.before() == b"one\ntwo\nthree\n"
-    assert tail.read() == b""
+    assert tail.read() == [b"two\n", b"three\n", b"four\n"]
+    assert tail.read() == []
+    (tmp_path / "log.1").rename(tmp_path / "log.2")
+    (tmp_path / "log").rename(tmp_path / "log.1")
+    (tmp_path / "log").write_bytes(b"five\n")
+    (tmp_path / "log.1").rename(tmp_path / "log.2")
+    (tmp_path / "log").rename(tmp_path / "log.1")
+    (tmp_path / "log").write_bytes(b"six\n")
+    assert tail.read() == [b"five\n", b"six\n"]
+    for name in ("log.1", "log.2"):
+        (tmp_path / name).unlink()
+    (tmp_path / "log").rename(tmp_path / "log.1")
+    (tmp_path / "log.1").unlink()
+    (tmp_path / "log").write_bytes(b"seven\n")
+    assert tail.read() == [b"seven\n"]
+
+
+def test_following_begins_where_the_first_reading_ended(tmp_path):
+    (tmp_path / "log.1").write_bytes(record("1\n"))
+    (tmp_path / "log").write_bytes(record("2\n") + record("3\n") + b'{"log": "fo')
+    for count, lines in ((None, 3), (1, 2), (0, 1)):
+        tail = logfile.Tail(str(tmp_path / "log"))
+        assert len(tail.first(count)) >= lines or count is not None
+        assert tail.left == b'{"log": "fo'
+        assert tail.read() == []
+
+
+@pytest.mark.slow
+def test_a_million_lines(tmp_path):
+    """The last hundred come at once, all of them in seconds, and what is kept of them is little more than the file."""
+    line = record("a line of some length, as a web server writes it\n")
+    (tmp_path / "log").write_bytes(line * 1_000_000)
+    began = time.monotonic()
+    assert len(logfile.last(str(tmp_path / "log"), 100)) > 100
+    assert time.monotonic() - began < 0.5
+    out = 0
+
+    def count(data):
+        nonlocal out
+        out += len(data)
+
+    log.Sinks(count, count).write(zip(logfile.lines(str(tmp_path / "log")), repeat("")), choice())
+    assert out == 49 * 1_000_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -360,6 +361,15 @@ def test_devices():
          {"rbind", "rshared"}),
         ({"mount": ["type=bind,source=/host,target=/a,bind-nonrecursive=true"]}, "/a", "/host", {"bind", "rprivate"}),
         ({"mount": ["source=named,target=/a,volume-nocopy"]}, "/a", "/volumes/named/_data", {"rbind", "rprivate"}),
+        ({"volume": ["/missing/made:/a"]}, "/a", "/missing/made", {"rbind", "rprivate"}),
+        ({"volume": {"named": "/a:ro"}}, "/a", "/volumes/named/_data", {"rbind", "rprivate", "ro", "rro"}),
+        ({"volume": {"/host": {"bind": "/a", "mode": "rw"}}}, "/a", "/host", {"rbind", "rprivate"}),
+        ({"volume": {Path("data"): "/a"}}, "/a", "/here/data", {"rbind", "rprivate"}),
+        ({"volume": {Path("/host"): "/a"}}, "/a", "/host", {"rbind", "rprivate"}),
+        ({"mount": ["type=bind,src=/host,dst=/a,ro,bind-recursive=writable"]}, "/a", "/host", {"rbind", "rprivate", "ro"}),
+        ({"mount": ["type=bind,src=/host,dst=/a,bind-recursive=disabled"]}, "/a", "/host", {"bind", "rprivate"}),
+        ({"mount": ['type=bind,"src=/host,1",dst=/a']}, "/a", "/host,1", {"rbind", "rprivate"}),
+        ({"mount": ["type=image,src=mini,dst=/a"]}, "/a", "", {"rbind", "rprivate", "ro", "rro"}),
         ({"mount": ["type=tmpfs,target=/a,tmpfs-size=1m,tmpfs-mode=700"]}, "/a", "tmpfs",
          {"nosuid", "nodev", "noexec", "size=1048576", "mode=700"}),
         ({"tmpfs": ["/a"]}, "/a", "tmpfs", {"nosuid", "nodev", "noexec", "mode=1777"}),
@@ -377,13 +387,13 @@ def test_mounts(options, target, source, words):
     ("options", "message", "hint"),
     [
         (
-            {"volume": ["/missing/data:/a"]},
-            "the volume source /missing/data does not exist",
-            "mkdir -p /missing/data first, or -v data:/a",
+            {"mount": ["type=bind,source=/missing/data,target=/a"]},
+            "the mount source /missing/data does not exist",
+            "mkdir -p /missing/data first, -v /missing/data:/a to have it made, or -v data:/a",
         ),
         (
             {"mount": ["type=bind,source=/missing,target=/a"]},
-            "the volume source /missing does not exist",
+            "the mount source /missing does not exist",
             "mkdir -p /missing",
         ),
         ({"volume": ["/a:/b:/c:/d"]}, "is no volume", "NAME:/folder"),
@@ -391,17 +401,29 @@ def test_mounts(options, target, source, words):
         ({"volume": ["named:relative"]}, "'relative' is no absolute path", "/relative"),
         ({"volume": ["a/b:/c"]}, "'a/b' is no volume name", "./a/b for a folder"),
         ({"volume": ["..named:/c"]}, "is no volume name", "letters"),
+        ({"volume": ["x:/c"]}, "'x' is no volume name", "at least two letters"),
         ({"volume": ["named:/"]}, "the root file system is the image's", "a folder below /"),
         ({"volume": ["named:/proc/1"]}, "belongs to the kernel", "outside /proc"),
         ({"volume": ["named:/a:fast"]}, "'fast' is no option of a volume", "write ro, rw"),
-        ({"volume": ["named:/a:U"]}, "is not supported", "chown"),
-        ({"volume": ["x:/a", "y:/a"]}, "two mounts on /a", "a target of its own"),
-        ({"volume": ["x:/a"], "tmpfs": ["/a/"]}, "two mounts on /a", "a target of its own"),
+        ({"volume": ["/usr:/a:U"]}, "belongs to the host", "leave U out"),
+        ({"volume": ["xx:/a", "yy:/a"]}, "two mounts on /a", "a target of its own"),
+        ({"volume": ["xx:/a"], "tmpfs": ["/a/"]}, "two mounts on /a", "a target of its own"),
         ({"mount": ["type=npipe,target=/a"]}, "type 'npipe' is unknown", "type=bind"),
         ({"mount": ["type=bind,source=/host"]}, "has no target", "target=/folder"),
         ({"mount": ["type=bind,target=/a"]}, "needs a source", "source=/host/folder"),
         ({"mount": ["type=bind,source=/host,target=/a,speed=9"]}, "bind has no key 'speed'", "bind-propagation"),
         ({"mount": ["type=bind,source=/host,target=/a,ro=maybe"]}, "neither true nor false", "readonly"),
+        ({"mount": ["type=bind,source=/host,target=/a,dst=/b"]}, "target is given twice", "once"),
+        (
+            {"mount": ["type=bind,source=/host,target=/a,bind-recursive=readonly"]},
+            "needs readonly",
+            "readonly,bind-recursive",
+        ),
+        ({"mount": ["type=bind,source=/host,target=/a,bind-recursive=some"]}, "is unknown", "writable"),
+        ({"mount": ["source=named,target=/a,volume-subpath=../b"]}, "leads out", "below"),
+        ({"mount": ["source=named,target=/a,volume-driver=nfs"]}, "no volume driver 'nfs'", "leave"),
+        ({"mount": ["type=image,target=/a"]}, "needs a source", "source=IMAGE"),
+        ({"mount": ["type=image,source=mini,target=/a,readonly=false"]}, "mounted read-only", "leave readonly out"),
         ({"tmpfs": ["/a:fast"]}, "'fast' is no option of a tmpfs", "size=64m"),
     ],
 )
@@ -424,7 +446,7 @@ def test_volumes_of_the_image_are_anonymous_unless_mounted_over():
 
 
 def test_parents_are_mounted_before_what_is_below():
-    config = build(volume=["a:/x/y/z", "b:/x", "c:/etc"])
+    config = build(volume=["aa:/x/y/z", "bb:/x", "cc:/etc"])
     order = [m["destination"] for m in config["mounts"]]
     assert order.index("/x") < order.index("/x/y/z")
     assert order.index("/etc") < order.index("/etc/hosts")

@@ -160,12 +160,6 @@ def test_what_is_being_made_or_removed_is_not_listed(empty):
     assert store.ids(empty) == []
 
 
-def test_volumes(empty):
-    store.make_volume(empty, "data")
-    store.make_volume(empty, "data")
-    assert (empty.root / "volumes/data/_data").stat().st_mode & 0o777 == 0o755
-
-
 @pytest.mark.parametrize("name", ["", "-a", ".a", "a/b", "a b", "a\n", "é", "x" * 256, "..", "_a"])
 def test_names_that_are_none(name):
     with pytest.raises(ValueError, match="is no name"):

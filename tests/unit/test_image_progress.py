@@ -134,10 +134,10 @@ def test_one_blob_of_two_images_is_one_row(progress: Progress) -> None:
 
 def test_text_while_it_works(progress: Progress) -> None:
     assert card.text(progress).splitlines() == [
-        f"pulling {NAME} · 4 MiB of 10 MiB · 1 MiB/s · 6 s left",
-        "  aaaaaaaaaaaa  downloading    4 MiB of 8 MiB",
-        "  bbbbbbbbbbbb  waiting        2 MiB",
-        "  cccccccccccc  already there  30 MiB",
+        f"pulling {NAME} · 4.19 MB of 10.5 MB · 1.05 MB/s · 6 s left",
+        "  aaaaaaaaaaaa  downloading    4.19 MB of 8.39 MB",
+        "  bbbbbbbbbbbb  waiting        2.1 MB",
+        "  cccccccccccc  already there  31.5 MB",
     ]
 
 
@@ -147,7 +147,7 @@ def test_the_summary(progress: Progress) -> None:
         f"  digest  {A}",
         f"  moved   from {B}",
         "  layers  3: 2 downloaded, 1 already there",
-        "  bytes   10 MiB, 2.5 MiB/s",
+        "  bytes   10.5 MB, 2.62 MB/s",
     ]
 
 
@@ -169,7 +169,7 @@ def test_an_end_that_is_none(progress: Progress, outcome: str) -> None:
 def test_every_fact_of_the_html_is_in_the_text(progress: Progress) -> None:
     """And the other way round: what the summary says is all there, escaped."""
     html = card.html(finished(progress))
-    for fact in ("pulled", NAME, A, B, "2 downloaded, 1 already there", "10 MiB, 2.5 MiB/s"):
+    for fact in ("pulled", NAME, A, B, "2 downloaded, 1 already there", "10.5 MB, 2.62 MB/s"):
         assert fact in html
         assert fact in card.text(progress)
 
@@ -256,7 +256,7 @@ def test_bars_are_drawn_over_and_the_summary_takes_their_place(
     bars.draw()
     first = screen(stream.getvalue())
     assert first[1].startswith(
-        "aaaaaaaaaaaa  downloading    [####################....................]  4 MiB of 8 MiB"
+        "aaaaaaaaaaaa  downloading    [####################....................]  4.19 MB of 8.39 MB"
     )
     bars.draw()
     assert screen(stream.getvalue()) == first
@@ -284,10 +284,10 @@ def test_without_a_terminal_a_line_for_what_matters(progress: Progress, clock: C
     for event in [*events(), layer(A, "retrying", 4, "stalled"), layer(A, "done", 8), layer(A, "done", 8)]:
         lines(event)
     assert stream.getvalue().splitlines() == [
-        f"pulling {NAME}: 3 layers, 40 MiB",
-        "cccccccccccc  already there  30 MiB",
-        "aaaaaaaaaaaa  trying again   4 MiB of 8 MiB · stalled",
-        "aaaaaaaaaaaa  done           8 MiB",
+        f"pulling {NAME}: 3 layers, 41.9 MB",
+        "cccccccccccc  already there  31.5 MB",
+        "aaaaaaaaaaaa  trying again   4.19 MB of 8.39 MB · stalled",
+        "aaaaaaaaaaaa  done           8.39 MB",
     ]
 
 
@@ -295,7 +295,7 @@ def test_one_layer_is_one() -> None:
     stream = Pipe(False)
     lines = transfer.Lines(Progress("load", "x"), stream)
     lines({"event": "image", "reference": "x:1", "verb": "load", "layers": [{"digest": A, "size": MIB}]})
-    assert stream.getvalue() == "loading x:1: 1 layer, 1 MiB\n"
+    assert stream.getvalue() == "loading x:1: 1 layer, 1.05 MB\n"
 
 
 def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,7 +381,7 @@ def test_a_slow_one_is_one_area_that_ends_in_its_summary(published: list[tuple[s
     assert len({display for display, _, _ in published}) == 1
     assert [update for _, update, _ in published] == [False] + [True] * (len(published) - 1)
     assert len(published) <= 5
-    assert published[0][2].startswith(f"pulling {NAME} · 4 MiB of 10 MiB"), "though no event came meanwhile"
+    assert published[0][2].startswith(f"pulling {NAME} · 4.19 MB of 10.5 MB"), "though no event came meanwhile"
     assert published[-1][2].startswith(f"pulled {NAME} in")
 
 

@@ -156,7 +156,7 @@ def test_shortcuts_are_names_of_the_package() -> None:
         nbcontainers.nonsense  # noqa: B018
 
 
-HEAVY = ("pandas", "numpy", "matplotlib", "ipywidgets", "pyroute2", "asyncio")
+HEAVY = ("pandas", "numpy", "matplotlib", "ipywidgets", "asyncio")
 
 
 def test_importing_costs_nothing() -> None:

@@ -133,7 +133,7 @@ def test_optional_arguments() -> None:
         ("", "%container run needs an IMAGE", "type %container run [OPTIONS] IMAGE [COMMAND...]"),
         ("-ita x mini", "has no option -a (in -ita)", "type %container run --help"),
         ("--gpus all mini", "has no option --gpus yet", "--device gives"),
-        ("--restart=always mini", "has no option --restart yet", "restart policies are not there yet"),
+        ("--gpus=all mini", "has no option --gpus yet", "GPUs are not there yet"),
         ("--storage-opt x mini", "has no option --storage-opt yet", "Docker has --storage-opt"),
         ("--stdout x mini", "has no option --stdout", ""),
         ("--hidden x mini", "has no option --hidden", ""),

@@ -20,6 +20,7 @@ from nbcontainers.table import (
     few,
     percent,
     since,
+    stored,
     timestamp,
     width,
 )
@@ -105,6 +106,15 @@ def test_a_frame_has_real_types() -> None:
 )  # fmt: skip
 def test_bytes(value: Any, shown: str) -> None:
     assert bytes_(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0, "0B"), (999, "999B"), (1000, "1kB"), (231_000, "231kB"), (7_654_321, "7.65MB"), (999_499_999, "999MB"),
+     (999_600_000, "1GB"), (5 * 10**15, "5PB"), (5 * 10**18, "5000PB"), ("?", "?"), (None, "")],
+)  # fmt: skip
+def test_what_is_stored_is_decimal_as_docker_has_it(value: object, shown: str) -> None:
+    assert stored(value) == shown
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,183 @@
+"""`inspect`: everything known of a container in one document, under the names Docker's has for it.
+
+What Docker does not know of is beside it in lower case: `limits` in force, `usage`, `addresses`, `published`, `bundle`,
+`record` (container.json) and `config` (the OCI configuration).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nbcontainers.container import endpoints, health, listing, selection, store
+from nbcontainers.container.container import Container
+from nbcontainers.engine import Engine
+from nbcontainers.errors import NotFound
+from nbcontainers.monitor import restart
+
+Document = dict[str, Any]
+_NEVER = "0001-01-01T00:00:00Z"
+_HOST_NANOSECONDS = 10**9
+
+
+def inspect_all(engine: Engine, containers: Sequence[str | Container], *, latest: bool, size: bool) -> list[Document]:
+    """`inspect` of each. Docker's takes images as well, so the hint for the name of one says what shows it."""
+    try:
+        handles = selection.chosen(engine, containers, {"latest": latest})
+        return [inspect(handle, size=size) for handle in handles]
+    except NotFound as error:
+        from nbcontainers.image.store import names
+
+        name = str(error.details.get("reference", "")).removesuffix(":latest")
+        if name in names(engine):
+            error.hint = f"there is an image of that name: image inspect {name}"
+        raise
+
+
+def inspect(container: Container, *, size: bool = False) -> Document:
+    """One document."""
+    record = dict(container.record)
+    folder = store.folder(container.engine, container.id)
+    config = {} if container.kept else store.read(container.engine, container.id, "config.json")
+    process, linux = config.get("process") or {}, config.get("linux") or {}
+    seccomp = linux.pop("seccomp", None)
+    words = list(record["command"])
+    return {
+        "Id": container.id,
+        "Name": record["name"],
+        "Created": record["created"],
+        "Path": words[0] if words else "",
+        "Args": words[1:],
+        "State": _state(container),
+        "RestartCount": _restarts(container),
+        "Image": record.get("image_digest", ""),
+        "ImageName": record["image"],
+        "LogPath": f"{folder}/log",
+        "Config": _config(record, process),
+        "HostConfig": _host_config(record, linux, process),
+        "Mounts": _mounts(record, config),
+        "NetworkSettings": _network(container),
+        **({"SizeRw": listing.written(container)} if size else {}),
+        "limits": dict(container.limits),
+        "usage": dict(container.usage),
+        "addresses": endpoints.addresses(container),
+        "published": [{"port": inner, "host": where} for inner, where in endpoints.published(container)],
+        "seccomp": seccomp is not None,
+        "bundle": folder,
+        "record": record,
+        "config": config,
+    }
+
+
+def _state(container: Container) -> Document:
+    status, ended = container.status, container.ended
+    found = {
+        "Status": status,
+        "Running": status in ("running", "paused", "restarting"),
+        "Paused": status == "paused",
+        "Restarting": status == "restarting",
+        "OOMKilled": bool(ended.get("oom_killed")),
+        "Dead": status == "dead",
+        "Pid": container.pid or 0,
+        "ExitCode": ended.get("exit_code") or 0,
+        "Error": str((ended.get("error") or {}).get("message", "")),
+        "StartedAt": container.started_at or _NEVER,
+        "FinishedAt": ended.get("finished_at") or _NEVER,
+    }
+    if well := health.document(container):
+        found["Health"] = {
+            "Status": well.get("status"), "FailingStreak": well.get("failing_streak", 0), "Log": well.get("log", []),
+        }  # fmt: skip
+    return found
+
+
+def _restarts(container: Container) -> int:
+    """How often its restart policy started it again since somebody did."""
+    ended = container.ended.get("restart_count")
+    return int(ended or store.state(container.engine, container.id, restart.COUNT).get("restarts", 0))
+
+
+def _config(record: Mapping[str, Any], process: Mapping[str, Any]) -> Document:
+    user = process.get("user") or {}
+    return {
+        "Hostname": record.get("hostname", ""),
+        "User": f"{user.get('uid', 0)}:{user.get('gid', 0)}",
+        "Tty": bool(record.get("tty")),
+        "OpenStdin": bool(record.get("interactive")),
+        "Env": list(process.get("env") or ()),
+        "Cmd": list(record["command"]),
+        "Image": record["image"],
+        "WorkingDir": process.get("cwd", ""),
+        "Labels": dict(record["labels"]),
+        "StopSignal": record.get("stop_signal"),
+        "StopTimeout": record.get("stop_timeout"),
+        **({"Healthcheck": record["health"]} if record.get("health") else {}),
+    }
+
+
+def _host_config(record: Mapping[str, Any], linux: Mapping[str, Any], process: Mapping[str, Any]) -> Document:
+    """What was asked for, so what the next start gets; `limits` is what the kernel has now."""
+    asked = linux.get("resources") or {}
+    memory, cpu, pids, block = (asked.get(key) or {} for key in ("memory", "cpu", "pids", "blockIO"))
+    quota, period = cpu.get("quota") or 0, cpu.get("period") or 0
+    policy = record.get("restart") or {}
+    return {
+        "AutoRemove": bool(record.get("remove")),
+        "NetworkMode": record.get("network", ""),
+        "PortBindings": _bindings(record),
+        "RestartPolicy": {"Name": policy.get("name", "no"), "MaximumRetryCount": policy.get("maximum", 0)},
+        "Memory": memory.get("limit") or 0,
+        "MemorySwap": memory.get("swap") or 0,
+        "MemoryReservation": memory.get("reservation") or 0,
+        "NanoCpus": quota * _HOST_NANOSECONDS // period if quota > 0 and period else 0,
+        "CpuShares": cpu.get("shares") or 0,
+        "CpuPeriod": period,
+        "CpuQuota": quota,
+        "CpusetCpus": cpu.get("cpus", ""),
+        "CpusetMems": cpu.get("mems", ""),
+        "BlkioWeight": block.get("weight") or 0,
+        "PidsLimit": pids.get("limit") or 0,
+        "OomScoreAdj": process.get("oomScoreAdj") or 0,
+        "CgroupParent": str(linux.get("cgroupsPath", "")).rpartition("/")[0],
+    }
+
+
+def _bindings(record: Mapping[str, Any]) -> Document:
+    """As asked for: a port of 0 was left to us."""
+    found: Document = {}
+    for port in record.get("ports") or ():
+        bound = {"HostIp": port["host"], "HostPort": str(port["host_port"] or "")}
+        found.setdefault(f"{port['target']}/{port['protocol']}", []).append(bound)
+    return found
+
+
+def _mounts(record: Mapping[str, Any], config: Mapping[str, Any]) -> list[Document]:
+    """What the user and the image asked for; the kernel's own file systems are in `config`."""
+    if "mounts" in record:
+        return [
+            {
+                "Type": one["type"], "Name": one["name"], "Source": one["source"], "Destination": one["destination"],
+                "Driver": one["driver"], "Mode": ",".join(one["options"]), "RW": one["rw"],
+                "Propagation": one["propagation"],
+            }
+            for one in record["mounts"]
+        ]  # fmt: skip
+    return [m for m in config.get("mounts", ()) if m.get("type") in ("bind", "tmpfs")]
+
+
+def _network(container: Container) -> Document:
+    made = endpoints.state(container)
+    networks = {
+        name: {
+            "IPAddress": next((address for address in one["addresses"] if ":" not in address), ""),
+            "GlobalIPv6Address": next((address for address in one["addresses"] if ":" in address), ""),
+            "Gateway": next((address for address in one.get("gateways") or () if ":" not in address), ""),
+            "MacAddress": one.get("mac", ""),
+        }
+        for name, one in (made.get("networks") or {}).items()
+    }
+    ports: Document = {}
+    for inner, where in endpoints.published(container):
+        host, _, number = where.rpartition(":")
+        ports.setdefault(inner, []).append({"HostIp": host, "HostPort": number})
+    return {"Networks": networks, "Ports": ports, "IPAddress": container.ip or ""}

@@ -1,0 +1,64 @@
+"""`wait`: until a container is as one wants it, Docker's and podman's conditions in one list."""
+
+from __future__ import annotations
+
+import time
+
+from nbcontainers.container import health, lifecycle
+from nbcontainers.container.container import Container
+from nbcontainers.container.options import CONDITIONS
+from nbcontainers.errors import InvalidArgument, InvalidState, NotFound
+
+_ENDS = ("stopped", "exited", "not-running")
+_HEALTH = ("healthy", "unhealthy")
+_PAUSE_S = 0.02
+_NO_STATUS = -1
+"""As podman has it: what has not ended has no exit status."""
+
+
+def wait(container: Container, condition: str = "stopped", timeout: float | None = None) -> int:
+    """The exit status; -1 for a condition of one that goes on. Raises TimeoutError, InvalidState if it cannot come."""
+    if condition not in CONDITIONS:
+        hint = f"write one of {', '.join(CONDITIONS)}"
+        raise InvalidArgument(f"--condition: {condition!r} is none", hint=hint, option="condition")
+    deadline = None if timeout is None else time.monotonic() + timeout
+    if condition in _ENDS or (condition == "next-exit" and container.running):
+        return lifecycle.wait(container, timeout)
+    if condition == "next-exit":
+        _until(container, "running", deadline)
+        return lifecycle.wait(container, None if deadline is None else deadline - time.monotonic())
+    if condition == "removed":
+        return _until_removed(container, deadline)
+    _until(container, condition, deadline)
+    return _NO_STATUS
+
+
+def _until(container: Container, condition: str, deadline: float | None) -> None:
+    name, healthy = container.name, condition in _HEALTH
+    while (health.status(container) if healthy else container.status) != condition:
+        status = container.status
+        if healthy and status not in ("running", "paused", "restarting"):
+            hint = f"container logs {name} shows what it wrote"
+            raise InvalidState(f"container {name} will not be {condition}: it is {status}", hint=hint, status=status)
+        if healthy and status == "running" and not health.status(container):
+            hint = "make it with --health-cmd COMMAND"
+            raise InvalidState(f"container {name} has no health check", hint=hint, status=status)
+        _pause(container, deadline)
+
+
+def _until_removed(container: Container, deadline: float | None) -> int:
+    status = _NO_STATUS
+    while not container.removed:
+        try:
+            code = container.exit_code
+        except NotFound:
+            break
+        status = status if code is None else code
+        _pause(container, deadline)
+    return status
+
+
+def _pause(container: Container, deadline: float | None) -> None:
+    if deadline is not None and time.monotonic() >= deadline:
+        raise TimeoutError(f"container {container.short_id} is {container.status} still")
+    time.sleep(_PAUSE_S)

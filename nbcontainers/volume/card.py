@@ -1,0 +1,49 @@
+"""What a cell shows of a volume: its size, who uses it, and what was decided when it was made. Text and HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+
+from nbcontainers.table import BOX, HEAD, MONOSPACE, amount, plain, since, stored
+from nbcontainers.volume.volume import Volume
+
+_GREEN, _GREY = "#2da44e", "#8b949e"
+_LABEL = "display: inline-block; min-width: 84px; opacity: .75;"
+_VALUE = f"font-family: {MONOSPACE}; font-size: 12px; overflow-wrap: anywhere;"
+
+
+def bundle(volume: Volume) -> dict[str, str]:
+    """Raises NotFound once it is removed."""
+    facts = [(label, plain(value)) for label, value in facts_of(volume)]
+    return {"text/plain": _text(volume, facts), "text/html": _html(volume, facts)}
+
+
+def facts_of(volume: Volume) -> Iterator[tuple[str, str]]:
+    """(label, value), those that say something."""
+    users = volume.containers
+    yield "size", amount(volume.size, stored)
+    yield "containers", ", ".join(users) or "none"
+    yield "files", str(volume.mountpoint)
+    if options := volume.options:
+        yield "options", " ".join(f"{key}={value}" for key, value in options.items())
+    if labels := volume.labels:
+        yield "labels", " ".join(f"{key}={value}" for key, value in labels.items())
+    yield "created", since(volume.created)
+
+
+def _text(volume: Volume, facts: list[tuple[str, str]]) -> str:
+    return "\n".join([f"volume {plain(volume.name)}", *(f"  {label:<12}{value}" for label, value in facts)])
+
+
+def _html(volume: Volume, facts: list[tuple[str, str]]) -> str:
+    colour = _GREEN if volume.containers else _GREY
+    lines = "".join(
+        f'<div><span style="{_LABEL}">{label} </span><span style="{_VALUE}">{escape(value)}</span></div>'
+        for label, value in facts
+    )
+    return (
+        f'<div style="{BOX}"><div style="{HEAD}"><span style="color: {colour}; font-size: 15px;" aria-hidden="true">●</span> '
+        f'<span style="opacity: .75;">volume</span> <b style="font-weight: 600; overflow-wrap: anywhere;">'
+        f"{escape(plain(volume.name))}</b></div>{lines}</div>"
+    )

@@ -1,0 +1,295 @@
+"""`container cp` as Docker has it: its table, owners, modes, tars; of containers that run, ended or never started."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import subprocess
+import sys
+import tarfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbcontainers.container import api
+from nbcontainers.container.container import Container
+from nbcontainers.errors import Error, InvalidArgument, NotFound
+from tests import copying, inside
+from tests.crafted import Canary
+
+ROOT = os.geteuid() == 0
+
+
+@pytest.fixture
+def box() -> Iterator[Container]:
+    """A running container."""
+    with api.run("mini", "sleep", "1000", detach=True, network="none", name=f"cp-{uuid.uuid4().hex[:8]}") as container:
+        yield container
+
+
+def sh(container: Container, script: str) -> str:
+    out = bytearray()
+    container.exec("sh", "-c", script, stdout=out.extend)
+    return out.decode()
+
+
+def make_tree(folder: Path) -> Path:
+    (folder / "d/sub").mkdir(parents=True)
+    (folder / "d/file").write_text("one")
+    (folder / "d/file").chmod(0o640)
+    (folder / "d/sub/more").write_text("more")
+    (folder / "d/link").symlink_to("file")
+    (folder / "d/away").symlink_to("/etc/passwd")
+    os.link(folder / "d/file", folder / "d/sub/hard")
+    return folder / "d"
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
+
+
+def differences(cases: list[copying.Case], got: list[str], way: str) -> list[str]:
+    expected = [_expected(case, way) for case in cases]
+    return [
+        f"{case.source} to {case.destination}: expected {one!r}, got {other!r}"
+        for case, one, other in zip(cases, expected, got, strict=True)
+        if one != other
+    ]
+
+
+def _expected(case: copying.Case, way: str) -> str:
+    if not case.outcome.startswith("in: "):
+        return case.outcome
+    into, _, out = case.outcome.removeprefix("in: ").partition(" | out: ")
+    return into if way == "in" else out
+
+
+@pytest.mark.parametrize("way", ["in", "out"])
+def test_the_table_of_docker_cp(box: Container, tmp_path: Path, way: str) -> None:
+    """tests/system/cp.txt was written by Docker: `python -m tests.copying`."""
+    cases = copying.read()
+    assert len(cases) >= 200
+
+    def within(script: str) -> str:
+        return sh(box, f"mkdir -p /w; cd /w; {script}")
+
+    def copy(words: list[str]) -> bool:
+        source, destination = words[-2:]
+        try:
+            box.cp(source, destination, follow_link="-L" in words)
+        except Error as error:
+            return not error.hint  # each says what to type
+        return True
+
+    here, there = copying.host_shell(tmp_path), f"{tmp_path}/"
+    ends = (here, within, (there, ":/w/")) if way == "in" else (within, here, (":/w/", there))
+    assert differences(cases, copying.outcomes(cases, copy, *ends), way) == []
+
+
+# -- what a copy has ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["running", "created", "exited"])
+def test_there_and_back(state: str, tmp_path: Path) -> None:
+    source = make_tree(tmp_path)
+    name = f"cp-{uuid.uuid4().hex[:8]}"
+    command, options = ["sleep", "1000"], {"name": name, "network": "none", "volume": ["/data"]}
+    made = (
+        api.create("mini", *command, **options)
+        if state == "created"
+        else api.run("mini", *command, detach=True, **options)
+    )
+    with made as container:
+        if state == "exited":
+            container.kill().wait()
+        assert container.status == state
+        for place in ("/root/d", "/data/d"):
+            container.cp(source, f":{place}")
+            container.cp(f":{place}", tmp_path / "back")
+            assert (tmp_path / "back/file").read_text() == "one"
+            assert (tmp_path / "back/file").stat().st_mode & 0o7777 == 0o640
+            assert (tmp_path / "back/file").stat().st_mtime_ns == (source / "file").stat().st_mtime_ns
+            assert (tmp_path / "back/file").stat().st_ino == (tmp_path / "back/sub/hard").stat().st_ino
+            assert os.readlink(tmp_path / "back/away") == "/etc/passwd"
+            assert {path.lstat().st_uid for path in (tmp_path / "back").rglob("*")} == {os.geteuid()}
+            subprocess.run(["rm", "-r", tmp_path / "back"], check=True)
+        if state != "running":
+            container.start()
+        assert sh(container, "cat /root/d/sub/more /data/d/file; stat -c %u:%g:%a /data/d/file") == "moreone0:0:640\n"
+        container.rm(force=True, volumes=True)
+
+
+def test_owners(box: Container, tmp_path: Path) -> None:
+    """Ours when it comes out, root's when it goes in; with -a as they were."""
+    sh(box, "mkdir /o; echo x > /o/f; chown 5:6 /o/f; chmod 4755 /o/f")
+    box.cp(":/o", tmp_path / "plain")
+    status = (tmp_path / "plain/f").stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (os.geteuid(), os.getegid(), 0o755)
+    box.cp(":/o", ":/kept", archive=True)
+    box.cp(":/o", ":/roots")
+    assert sh(box, "stat -c %u:%g:%a /kept/f /roots/f").split() == ["5:6:4755", "0:0:755"]
+    if ROOT:
+        box.cp(":/o/f", tmp_path / "kept", archive=True)
+        assert (tmp_path / "kept").stat().st_uid == 5
+        assert (tmp_path / "kept").stat().st_mode & 0o7777 == 0o4755
+        box.cp(tmp_path / "kept", ":/k", archive=True)
+        assert sh(box, "stat -c %u:%g:%a /k") == "5:6:4755\n"
+
+
+def test_extended_attributes_and_holes(box: Container, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"start")
+    os.truncate(tmp_path / "f", 1 << 30)
+    named = takes_xattrs(tmp_path / "f")
+    box.cp(tmp_path / "f", ":/f")
+    assert int(sh(box, "stat -c %b /f")) * 512 < 1 << 20
+    box.cp(":/f", tmp_path / "g")
+    assert (tmp_path / "g").stat().st_size == 1 << 30
+    assert (tmp_path / "g").stat().st_blocks * 512 < 1 << 20
+    assert not named or os.getxattr(tmp_path / "g", "user.test") == b"x"
+
+
+def takes_xattrs(file: Path) -> bool:
+    try:
+        os.setxattr(file, "user.test", b"x")
+    except OSError:
+        return False
+    return True
+
+
+def test_files_of_the_kernel_and_mounted_files(box: Container, tmp_path: Path) -> None:
+    box.cp(":/proc/1/status", tmp_path / "status")
+    assert "Name:\tsleep" in (tmp_path / "status").read_text()
+    (tmp_path / "hosts").write_text("1.2.3.4 here\n")
+    box.cp(tmp_path / "hosts", ":/etc/hosts")
+    assert sh(box, "cat /etc/hosts") == "1.2.3.4 here\n"
+    box.cp(":/etc/hosts", tmp_path / "back")
+    assert (tmp_path / "back").read_text() == "1.2.3.4 here\n"
+
+
+def test_what_cannot_be_copied_is_said(box: Container, tmp_path: Path) -> None:
+    sh(box, "mkdir /s; echo x > /s/f")
+    (tmp_path / "in").mkdir()
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(tmp_path / "in/socket"))
+        with pytest.warns(UserWarning, match="lacks 1 of the files.*a socket"):
+            box.cp(tmp_path / "in", ":/s")
+    assert sh(box, "ls /s/in") == ""
+
+
+def test_between_containers(box: Container) -> None:
+    with api.create("mini", "cat", "/copy/f", network="none") as other:
+        sh(box, "mkdir /c; echo between > /c/f")
+        api.cp(f"{box.name}:/c", (other, "/copy"))
+        out = bytearray()
+        other.start(attach=True, stdout=out.extend)
+        assert out == b"between\n"
+
+
+def test_a_folder_is_not_copied_into_itself(box: Container) -> None:
+    sh(box, "mkdir -p /r/sub; echo x > /r/f")
+    with pytest.raises(InvalidArgument, match="cannot be copied into itself"):
+        box.cp(":/r", ":/r/sub")
+    assert int(sh(box, "find /r | wc -l")) < 8
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "kind", "message"),
+    [
+        ("a", "b", InvalidArgument, "neither end"), ("{}:", "b", InvalidArgument, "names no path"), ("", "b", InvalidArgument, "is no path"),
+        ("{}:/none", "b", NotFound, "there is no {}:/none"), ("{}:/etc/passwd/", "b", InvalidArgument, "is no folder"),
+        ("{}:/etc", "none/b", NotFound, "there is no none/b"), ("nobody:/etc", "b", NotFound, "no container 'nobody'"),
+        ("{}:/etc/passwd", "none/", NotFound, "there is no folder none/"), ("-", "{}:/none", InvalidArgument, "standard input"),
+        (5, "{}:/x", InvalidArgument, "5 is no path"),
+    ],
+)  # fmt: skip
+def test_ends_that_do_not_go_together(
+    box: Container,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    source: Any,
+    destination: str,
+    kind: type[Error],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = source.format(box.name) if isinstance(source, str) else source
+    with pytest.raises(kind) as caught:
+        api.cp(given, destination.format(box.name))
+    assert message.format(box.name) in caught.value.message
+    assert caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- tars --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_tar_out_and_in(box: Container, tmp_path: Path) -> None:
+    """On the command line: `-`."""
+    sh(box, "mkdir -p /t/sub; echo one > /t/f; ln -s f /t/l; chown 7:8 /t/f; touch /t/.wh.x")
+    cli = [sys.executable, "-m", "nbcontainers", "cp"]
+    for path, root in (("/t", "t"), ("/t/.", "."), ("/t/f", "f")):
+        data = subprocess.run([*cli, f"{box.name}:{path}", "-"], check=True, capture_output=True).stdout
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            names = [name.removeprefix("./") or "." for name in tar.getnames()]
+            assert names[0] == root, path
+            one = tar.getmember(next(name for name in tar.getnames() if name.endswith("f")))
+            assert (one.uid, one.gid, one.size) == (7, 8, 4)
+    subprocess.run([*cli, f"{box.name}:/t", "-"], check=True, stdout=(tmp_path / "t.tar").open("wb"))
+    subprocess.run(["gzip", tmp_path / "t.tar"], check=True)
+    subprocess.run([*cli, "-", f"{box.name}:/tmp"], check=True, stdin=(tmp_path / "t.tar.gz").open("rb"))
+    assert sh(box, "cat /tmp/t/f; readlink /tmp/t/l; ls -A /tmp/t; stat -c %u:%g /tmp/t/f").split() == [
+        "one", "f", ".wh.x", "f", "l", "sub", "7:8",
+    ]  # fmt: skip
+    done = subprocess.run([*cli, "-", f"{box.name}:/etc/passwd"], capture_output=True, text=True, input="", check=False)
+    assert done.returncode == 1
+    assert "is no folder, and a tar needs one" in done.stderr
+
+
+def test_a_hostile_tar_stays_inside(box: Container, tmp_path: Path, canary: Canary) -> None:
+    """Names that lead out, links that lead out, and members below such links."""
+    sh(box, f"mkdir /in; ln -s / /in/root; ln -s {canary.folder} /in/canary")
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name in ("../../up", "/absolute", "root/below", "canary/below", f"..{canary.folder}/plain"):
+            info = tarfile.TarInfo(name)
+            info.size = 1
+            tar.addfile(info, io.BytesIO(b"x"))
+    command = [sys.executable, "-m", "nbcontainers", "cp", "-", f"{box.name}:/in"]
+    done = subprocess.run(command, input=buffer.getvalue(), capture_output=True, check=False)
+    assert done.returncode == 1
+    assert "is no folder" in done.stderr.decode()
+    assert sh(box, "ls -A / | grep -c below || true") == "0\n"
+
+
+# -- somebody who races with us ----------------------------------------------------------------------------------------
+
+FLIP = """
+import os, ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+os.makedirs("/flip/real", exist_ok=True)
+open("/flip/real/file", "w").write("real")
+os.symlink(CANARY, "/flip/link")
+print("ready", flush=True)
+while True:
+    libc.renameat2(-100, b"/flip/real", -100, b"/flip/link", 2)
+"""
+
+
+def test_a_container_that_exchanges_folders_and_links_wins_nothing(canary: Canary, tmp_path: Path) -> None:
+    """CVE-2018-15664: in and out while a folder becomes a link to the host's and back."""
+    script = FLIP.replace("CANARY", repr(str(canary.folder)))
+    (tmp_path / "new").write_text("new")
+    with inside.running("host", sys.executable, "-c", script, tmpfs=["/flip"]) as container:
+        for number in range(100):
+            for source, destination in (
+                (tmp_path / "new", ":/flip/real/new"),
+                (":/flip/real/.", tmp_path / f"out{number}"),
+            ):
+                try:
+                    container.cp(source, destination)
+                except Error:
+                    continue
+    assert {path.name for path in tmp_path.glob("out*/*")} <= {"file", "new"}

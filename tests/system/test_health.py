@@ -1,0 +1,171 @@
+"""Health checks: run in the container, judged as Docker does, ended as a whole, and asleep in between."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from nbcontainers.cgroups.detect import open_record
+from nbcontainers.container import service, store
+from nbcontainers.container.processes import pids
+from nbcontainers.engine import Engine
+from nbcontainers.launcher import client
+from nbcontainers.monitor import events, protocol
+from tests import monitored
+from tests.host import processes, read
+from tests.monitored import background, wait_for
+from tests.system.test_idle_monitor import LIMIT_KB, asleep, pss
+
+QUICK = {"health_interval": 0.1, "health_timeout": 10, "health_retries": 2}
+
+
+@pytest.fixture(autouse=True)
+def _remove_containers(nothing_leaks: None, engine: Engine) -> Iterator[None]:
+    before = set(store.ids(engine))
+    yield
+    monitored.remove_new(engine, before)
+
+
+def checked(engine: Engine, check: str, *command: str, record: Any = None, **options: Any) -> tuple[str, int]:
+    """A container with a health check, in the background: (id, its monitor's pid)."""
+    found = service.record({"health_cmd": check, **QUICK, **options}, {})  # type: ignore[typeddict-item]
+    return background(engine, *(command or ("sleep", "1000")), record={**found, **(record or {})})
+
+
+def health(engine: Engine, id: str) -> dict[str, Any]:
+    return store.state(engine, id, "health.json")
+
+
+def is_now(engine: Engine, id: str, status: str) -> None:
+    wait_for(lambda: health(engine, id).get("status") == status)
+
+
+def changes(engine: Engine, id: str) -> list[str]:
+    found = events.read(engine.root, filters={"id": [id], "action": ["health_status"]})
+    return [fact["action"].partition(": ")[2] for fact in found]
+
+
+def test_from_healthy_to_unhealthy_and_back(engine: Engine) -> None:
+    script = "sleep 0.6; echo down > /bad; until [ -e /seen ]; do sleep 0.05; done; rm /bad; sleep 1000"
+    id, _ = checked(engine, "cat /bad && touch /seen2 && exit 3; echo fine", "sh", "-c", script)
+    is_now(engine, id, "healthy")
+    last = health(engine, id)["log"][-1]
+    assert (last["exit_code"], last["output"].splitlines()[-1]) == (0, "fine")
+    assert last["start"] < last["end"]
+    is_now(engine, id, "unhealthy")
+    found = health(engine, id)
+    assert found["failing_streak"] >= 2
+    assert [(one["exit_code"], one["output"]) for one in found["log"][-2:]] == [(3, "down\n")] * 2
+    touch(engine, id, "/seen")
+    is_now(engine, id, "healthy")
+    assert health(engine, id)["failing_streak"] == 0
+    assert len(health(engine, id)["log"]) <= 5
+    assert changes(engine, id) == ["healthy", "unhealthy", "healthy"]
+
+
+def touch(engine: Engine, id: str, path: str) -> None:
+    from nbcontainers.container.container import Container
+
+    Container(engine, id).exec("touch", path)
+
+
+def test_one_that_hangs_is_ended_with_all_that_it_started(engine: Engine) -> None:
+    tree = "echo begun; (setsid sleep 771 &); setsid sh -c 'sleep 772 & sleep 773' & sleep 774"
+    id, _ = checked(engine, tree, health_timeout=0.4, health_retries=1, health_interval=0.3)
+    is_now(engine, id, "unhealthy")
+    state, first = store.state(engine, id), health(engine, id)["log"][0]
+    assert first["exit_code"] == -1
+    assert first["output"] == "Health check exceeded timeout (0.4s): begun\n"
+    for _ in range(3):
+        count = health(engine, id)["failing_streak"]
+        wait_for(lambda before=count: health(engine, id)["failing_streak"] > before)
+        assert pids(state) == [state["pid"]]
+
+
+def test_between_checks_the_monitor_sleeps_and_is_small(engine: Engine) -> None:
+    id, monitor = checked(engine, "true", health_interval=0.4)
+    wait_for(lambda: asleep(monitor))
+    is_now(engine, id, "healthy")
+    wait_for(lambda: asleep(monitor))
+    sizes, ends = [], set()
+    for _ in range(10):
+        time.sleep(0.15)
+        sizes.append(pss(monitor))
+        assert asleep(monitor)
+        ends.add(health(engine, id)["log"][-1]["end"])
+    assert sorted(sizes)[len(sizes) // 2] <= LIMIT_KB, sizes
+    assert len(ends) >= 3
+
+
+def test_a_check_at_work_goes_on_when_its_monitor_wakes_up(engine: Engine) -> None:
+    id, monitor = checked(engine, "sleep 1.2; echo done", health_interval=1.2)
+    wait_for(lambda: asleep(monitor) and len(pids(store.state(engine, id))) > 1)
+    with client.attach(engine.run, id) as channel:
+        assert (channel.receive(10) or (b"",))[0] == protocol.STARTED
+        assert not asleep(monitor)
+        is_now(engine, id, "healthy")
+    assert [one["output"] for one in health(engine, id)["log"]] == ["done\n"]
+
+
+@pytest.mark.limits
+def test_a_paused_container_is_not_judged(engine: Engine) -> None:
+    id, _ = checked(engine, "false", health_retries=1000)
+    wait_for(lambda: health(engine, id)["failing_streak"] >= 2)
+    cgroup = open_record(store.state(engine, id)["cgroup"])
+    cgroup.freeze()
+    try:
+        time.sleep(0.3)  # one that was just at work
+        before = health(engine, id)["failing_streak"]
+        time.sleep(0.6)
+        assert health(engine, id)["failing_streak"] == before
+    finally:
+        cgroup.thaw()
+    wait_for(lambda: health(engine, id)["failing_streak"] > before)
+
+
+@pytest.mark.parametrize("action", ["kill", "stop", "restart"])
+def test_what_to_do_about_it(engine: Engine, action: str) -> None:
+    id, _ = checked(engine, "echo ill; exit 1", health_on_failure=action, record={"stop_timeout": 0})
+    if action == "restart":
+        wait_for(lambda: changes(engine, id) == ["unhealthy", "unhealthy"])
+        return
+    wait_for(lambda: not (engine.run / id).exists())
+    found = store.read(engine, id, "exit.json")
+    assert (found["exit_code"], found.get("stopped", False)) == (137, action == "stop")
+    assert found["health"]["status"] == "unhealthy"
+    assert found["health"]["log"][-1]["output"] == "ill\n"
+
+
+def test_failures_at_first_do_not_count(engine: Engine) -> None:
+    options = {"health_start_period": 1.0, "health_start_interval": 0.1, "health_interval": 30.0}
+    id, _ = checked(engine, "test -e /up", "sh", "-c", "sleep 0.5; touch /up; sleep 1000", **options)
+    wait_for(lambda: bool(health(engine, id)["log"]))
+    assert health(engine, id)["failing_streak"] == 0
+    is_now(engine, id, "healthy")
+    assert changes(engine, id) == ["healthy"]
+
+
+def test_much_output_and_no_such_command(engine: Engine) -> None:
+    id, _ = checked(engine, "yes | head -c 1000000; printf end; exit 1", health_retries=1)
+    is_now(engine, id, "unhealthy")
+    assert len(health(engine, id)["log"][0]["output"]) == 4096
+    id, _ = checked(engine, '["/bin/nope", "x"]', health_retries=1)
+    is_now(engine, id, "unhealthy")
+    (first, *_) = health(engine, id)["log"]
+    assert first["exit_code"] == -1
+    assert "/bin/nope" in first["output"]
+
+
+@pytest.mark.parametrize("victim", ["container", "monitor"])
+def test_nothing_is_left_of_a_check_whose_container_or_monitor_is_killed(engine: Engine, victim: str) -> None:
+    id, monitor = checked(engine, "touch /at-it; sleep 787")
+    state = store.state(engine, id)
+    wait_for(lambda: len(pids(state)) > 1)
+    os.kill(monitor if victim == "monitor" else state["pid"], signal.SIGKILL)
+    wait_for(lambda: not store.alive(store.state(engine, id, "monitor.json")))
+    wait_for(lambda: not any("sleep\x00787" in read(folder / "cmdline") for _, folder in processes()))

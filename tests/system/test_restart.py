@@ -1,0 +1,153 @@
+"""Restart policies: again, with what the container had, and never against its user's will; whatever is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbcontainers.container import store
+from nbcontainers.engine import Engine
+from nbcontainers.launcher import client
+from nbcontainers.monitor import events, protocol, restart
+from nbcontainers.system import api as system
+from tests import monitored
+from tests.monitored import background, make, start, wait_for
+from tests.system.test_idle_monitor import LIMIT_KB, asleep, pss
+
+ALWAYS = {"restart": {"name": "always", "maximum": 0}}
+
+
+@pytest.fixture(autouse=True)
+def _remove_containers(nothing_leaks: None, engine: Engine) -> Iterator[None]:
+    before = set(store.ids(engine))
+    yield
+    monitored.remove_new(engine, before)
+
+
+def on_failure(maximum: int) -> dict[str, Any]:
+    return {"restart": {"name": "on-failure", "maximum": maximum}}
+
+
+def output(engine: Engine, id: str) -> list[str]:
+    return [json.loads(line)["log"] for line in (engine.containers / id / "log").read_text().splitlines()]
+
+
+def ended(engine: Engine, id: str) -> dict[str, Any]:
+    wait_for(lambda: not (engine.run / id).exists())
+    assert str(engine.containers / id) not in Path("/proc/self/mountinfo").read_text()
+    return store.read(engine, id, "exit.json")
+
+
+def waiting(engine: Engine, id: str) -> bool:
+    return (engine.run / id / restart.WAITING).exists() and bool(store.read(engine, id, "exit.json"))
+
+
+def another(engine: Engine, id: str, than: int) -> bool:
+    """Whether it runs, with another first process."""
+    state = store.state(engine, id)
+    return store.alive(state) and state["pid"] != than
+
+
+def actions(engine: Engine, id: str) -> list[str]:
+    return [fact["action"] for fact in events.read(engine.root, filters={"id": [id]})]
+
+
+def test_as_often_as_asked_for_with_its_files_and_one_log(engine: Engine) -> None:
+    begun = time.monotonic()
+    id, monitor = background(engine, "sh", "-c", "echo x >> /runs; wc -l < /runs; exit 3", record=on_failure(2))
+    found = ended(engine, id)
+    assert time.monotonic() - begun > 0.3  # 100 ms and 200 ms
+    assert output(engine, id) == ["1\n", "2\n", "3\n"]
+    assert (found["exit_code"], found["restart_count"], found.get("restarting")) == (3, 2, None)
+    assert actions(engine, id) == ["start", "die"] * 3
+    assert not store.alive({"pid": monitor, "start_time": None})
+
+
+def test_success_is_no_failure(engine: Engine) -> None:
+    id, _ = background(engine, "true", record=on_failure(5))
+    assert "restart_count" not in ended(engine, id)
+
+
+def test_what_the_host_kills_comes_again_and_what_its_user_kills_does_not(engine: Engine) -> None:
+    id, monitor = background(engine, "sleep", "1000", record=ALWAYS)
+    first = store.state(engine, id)["pid"]
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: another(engine, id, first))
+    assert store.state(engine, id, "monitor.json")["pid"] == monitor
+    with client.attach(engine.run, id) as channel:
+        channel.send(protocol.KILL, {"signal": 9})
+        outcome = monitored.Outcome(channel)
+    assert (outcome.exit["exit_code"], outcome.exit["restart_count"]) == (137, 1)
+    assert ended(engine, id)["stopped"] is True
+
+
+def test_those_who_follow_hear_of_each_end(engine: Engine) -> None:
+    with start(engine, make(engine, "sh", "-c", "echo hi; exit 3", record=on_failure(1)), fresh=True) as channel:
+        outcome = monitored.Outcome(channel)
+    assert outcome.stdout == b"hi\n"
+    assert (outcome.exit["exit_code"], outcome.exit["restarting"]) == (3, True)
+
+
+def test_between_two_runs_it_is_small_and_hears_of_a_stop(engine: Engine) -> None:
+    id, monitor = background(engine, "false", record=ALWAYS)
+    wait_for(lambda: store.read(engine, id, "exit.json").get("restart_count") == 4 and waiting(engine, id))
+    wait_for(lambda: asleep(monitor))
+    time.sleep(0.1)
+    assert pss(monitor) <= LIMIT_KB
+    begun = time.monotonic()
+    restart.hold(f"{engine.run}/{id}")
+    found = ended(engine, id)
+    assert time.monotonic() - begun < 0.7  # of 0.8
+    assert (found["exit_code"], found["stopped"], found.get("restarting")) == (1, True, None)
+    assert store.read(engine, id, "exit.json")["restart_count"] == 4
+
+
+@pytest.mark.parametrize("moment", ["running", "waiting"])
+def test_a_killed_monitor_leaves_nothing_and_can_be_followed_by_another(engine: Engine, moment: str) -> None:
+    command = ("sleep", "1000") if moment == "running" else ("false",)
+    id, monitor = background(engine, *command, record=ALWAYS)
+    if moment == "waiting":
+        wait_for(lambda: store.read(engine, id, "exit.json").get("restart_count") == 3 and waiting(engine, id))
+    os.kill(monitor, signal.SIGKILL)
+    wait_for(lambda: not store.alive(store.state(engine, id, "monitor.json")))
+    if moment == "running":
+        system.prune()
+        assert not (engine.run / id).exists()
+    with start(engine, id, attach=False) as channel:
+        assert (channel.receive(10) or (b"",))[0] == protocol.STARTED
+    assert store.state(engine, id, "monitor.json")["pid"] != monitor
+
+
+def test_again_at_once_with_the_same_monitor(engine: Engine) -> None:
+    """What `container restart` asks for."""
+    id, monitor = background(engine, "sh", "-c", "trap 'exit 7' TERM; echo up; while :; do sleep 0.05; done")
+    wait_for(lambda: output(engine, id) == ["up\n"])
+    first = store.state(engine, id)["pid"]
+    with client.attach(engine.run, id) as channel:
+        channel.send(protocol.KILL, {"stop": True, "again": True, "timeout": 5})
+        assert monitored.Outcome(channel).exit["exit_code"] == 7
+    with client.attach(engine.run, id) as channel:  # which waits for the next run
+        assert (channel.receive(10) or (b"",))[0] == protocol.STARTED
+    assert another(engine, id, first)
+    assert store.state(engine, id, "monitor.json")["pid"] == monitor
+    assert store.read(engine, id, "exit.json") == {}
+
+
+def test_one_that_cannot_be_started_again_ends_and_says_why(engine: Engine) -> None:
+    id, _ = background(engine, "sh", "-c", "rm /bin/sh; exit 1", record=ALWAYS)
+    found = ended(engine, id)
+    assert (found["exit_code"], found["reason"]) == (127, "error")
+    assert "sh" in found["error"]["message"]
+
+
+def test_a_terminated_monitor_does_not_start_it_again(engine: Engine) -> None:
+    id, monitor = background(engine, "sleep", "1000", record=ALWAYS)
+    os.kill(monitor, signal.SIGTERM)
+    assert ended(engine, id)["stopped"] is True
