@@ -172,7 +172,8 @@ def begin_run(
         ending.remove_cgroup(cgroup)
         raise
     facts = Start(created.pid, created.pidfd, started_ns, time.monotonic(), created.limits, created.warnings)
-    return Running(files, config, settings, steps, cgroup, streams, log, facts, kept, history)
+    sampler = ahead.sampler if ahead else None
+    return Running(files, config, settings, steps, cgroup, streams, log, facts, kept, history, sampler)
 
 
 def start(files: Files, config: Document, streams: Stdio, cgroup: Cgroup, ahead: Ahead | None) -> Created:

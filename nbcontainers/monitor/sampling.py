@@ -6,8 +6,11 @@ import os
 import time
 
 from nbcontainers.cgroups.cgroup import Cgroup
+from nbcontainers.cgroups.sampler import Sampler
 from nbcontainers.cgroups.stats import HEADER, Sample, pack
 
+_BEGIN_S = 0.01
+"""What has ended by then is measured only once."""
 _FIRST_S, _FIRST_INTERVAL_S = 1.0, 0.05
 _PART, _LONGEST_S = 0.01, 10.0
 
@@ -23,11 +26,11 @@ def interval(age_s: float) -> float:
 class Sampling:
     """The counters' files, open, and `metrics`. `due` is the monotonic time of the next sample."""
 
-    def __init__(self, cgroup: Cgroup, path: str, started: float) -> None:
+    def __init__(self, cgroup: Cgroup, path: str, started: float, sampler: Sampler | None = None) -> None:
         self.cgroup = cgroup
         self.started = started
-        self.due = started
-        self._sampler = cgroup.sampler()
+        self.due = started + _BEGIN_S
+        self._sampler = sampler or cgroup.sampler()
         self._file = open_metrics(path)
 
     def take(self) -> Sample:

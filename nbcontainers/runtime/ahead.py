@@ -41,6 +41,7 @@ class Ahead:
         cgroup.create()
         try:
             self.created = self._fork(Plan(common, cache, cache))
+            self.sampler = cgroup.sampler()
         except BaseException:
             cgroup.destroy()
             raise
