@@ -163,22 +163,25 @@ def begin_run(
     streams = Stdio(interactive=bool(settings.get("interactive")), console=bool(config["process"].get("terminal")))
     started_ns = time.time_ns()
     try:
-        created = start(files, config, streams, cgroup, ahead)
-        _drop_last_end(files)
+        created = make(files, config, streams, cgroup, ahead)
+        streams.started(created.master)
         log = open_log(files.folder, settings.get("log") or {})
         os.close(open_metrics(f"{files.folder}/metrics"))
+        facts = Start(created.pid, created.pidfd, started_ns, time.monotonic(), created.limits, created.warnings)
+        sampler = ahead.sampler if ahead else None
+        running = Running(files, config, settings, steps, cgroup, streams, log, facts, kept, history, sampler)
+        _drop_last_end(files)
+        start(created)
     except BaseException:
         streams.close()
         ending.remove_cgroup(cgroup)
         raise
-    facts = Start(created.pid, created.pidfd, started_ns, time.monotonic(), created.limits, created.warnings)
-    sampler = ahead.sampler if ahead else None
-    return Running(files, config, settings, steps, cgroup, streams, log, facts, kept, history, sampler)
+    return running
 
 
-def start(files: Files, config: Document, streams: Stdio, cgroup: Cgroup, ahead: Ahead | None) -> Created:
-    """Create and start the container. Raises CreateFailed."""
-    created = create(
+def make(files: Files, config: Document, streams: Stdio, cgroup: Cgroup, ahead: Ahead | None) -> Created:
+    """Create the container, told to execute its program as soon as it is ready. Raises CreateFailed."""
+    return create(
         config,
         Path(files.folder),
         files.id,
@@ -191,13 +194,15 @@ def start(files: Files, config: Document, streams: Stdio, cgroup: Cgroup, ahead:
         at_once=True,
         ahead=ahead,
     )
+
+
+def start(created: Created) -> None:
+    """Wait until the program runs. Raises CreateFailed."""
     try:
         created.start()
     except BaseException:
         os.waitpid(created.pid, 0)
         raise
-    streams.started(created.master)
-    return created
 
 
 def _drop_last_end(files: Files) -> None:
