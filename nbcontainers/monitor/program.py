@@ -32,6 +32,9 @@ from nbcontainers.monitor.steps import Step
 from nbcontainers.runtime.ahead import Ahead, split
 from nbcontainers.runtime.create import Created, create
 
+#: When the process that held the memory of an init begun ahead has ended.
+_REAP_S = 0.03
+
 
 def run(
     channel: int, root: str, run: str, id: str, attach: bool = True, fresh: bool = False,
@@ -172,6 +175,8 @@ def begin_run(
         running = Running(files, config, settings, steps, cgroup, streams, log, facts, kept, history, sampler)
         _drop_last_end(files)
         start(created)
+        if ahead:
+            running.watch.timers["reap"] = (time.monotonic() + _REAP_S, ahead.reap)
     except BaseException:
         streams.close()
         ending.remove_cgroup(cgroup)

@@ -12,12 +12,13 @@ import array
 import os
 import pickle
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from nbcontainers.linux import mounts, namespaces
+from nbcontainers.linux import memory, mounts, namespaces, process
 from nbcontainers.runtime import init, rootfs, sync
 from nbcontainers.runtime.create import Created, undo_fork
 from nbcontainers.runtime.middle import close_others
@@ -27,6 +28,7 @@ Config = dict[str, Any]
 _TOPS = ("proc", "dev", "sys")
 _MOST_MOUNTS = 200
 """SCM_MAX_FD is 253: unix(7)."""
+_AFTERWARDS_S = 0.02
 _RARE = ("hugepageLimits", "network", "rdma", "unified")
 _NEEDED = {"pid", "mount", "cgroup"}
 
@@ -50,18 +52,19 @@ class Ahead:
         ours, theirs = sync.pair()
         joins = [*self.cgroup.join_files(), *_process_files(self.cgroup)]
         start = init.Start(theirs, (0, 0, 0), joins, die_with_parent=True, state={})
-        pid, pidfd = namespaces.clone3(plan.flags & ~namespaces.CLONE_NEWCGROUP)
-        if pid == 0:
-            _main(plan, start)
+        self.holder, pidfd = namespaces.clone3(plan.flags & namespaces.CLONE_NEWTIME)
+        if self.holder == 0:
+            _hold(plan, start)
+        os.close(pidfd)
         for descriptor in [*joins, *plan.nodes.values()]:
             os.close(descriptor)
         theirs.close()
-        created = Created(pid, pidfd, ours)
         message, _ = sync.hear(ours)
         if not message or "error" in message:
-            undo_fork(created)
+            ours.close()
             raise sync.failure((message or {}).get("error") or sync.vanished())
-        return created
+        pid = message["made"]
+        return Created(pid, process.pidfd_open(pid), ours)
 
     def fits(self, config: Config) -> bool:
         """Whether this is a beginning of that configuration's container."""
@@ -91,6 +94,10 @@ class Ahead:
         except BaseException:
             self.cgroup.destroy()  # kills it too
             raise
+
+    def reap(self) -> None:
+        """Wait for the process that held init's memory. It ends soon after init executed its program."""
+        os.waitpid(self.holder, 0)
 
     def discard(self) -> None:
         """It is not needed."""
@@ -168,14 +175,28 @@ def _is_kernels(mount: Mapping[str, Any]) -> bool:
     return kind in ("proc", "sysfs", "devpts", "mqueue", "cgroup") and not {"bind", "rbind"} & set(options)
 
 
-def _main(plan: Plan, start: init.Start) -> NoReturn:
+def _hold(plan: Plan, start: init.Start) -> NoReturn:
+    """The life of a process whose memory init lives in. Its page faults are taken now, and not on the container's account."""
+    try:
+        process.set_pdeathsig()
+        close_others({start.sync.fileno(), *start.join_files, *plan.nodes.values()})
+        memory.populate()
+        flags = plan.flags & ~(namespaces.CLONE_NEWCGROUP | namespaces.CLONE_NEWTIME)
+        namespaces.clone_below(flags | namespaces.CLONE_PARENT, lambda pid: _main(plan, start, pid))
+        os.closerange(3, 1 << 20)  # first of all: the end of init's socket tells that its program runs
+        time.sleep(_AFTERWARDS_S)  # taking the memory down can wait until a short program is through
+    except BaseException as error:  # noqa: BLE001 - the border of the process
+        init.report(start, error)
+    os._exit(0)
+
+
+def _main(plan: Plan, start: init.Start, pid: int) -> NoReturn:
     """The life of the init that waits; a failure goes to the parent as one packet."""
     try:
-        close_others({start.sync.fileno(), *start.join_files, *plan.nodes.values()})
         init.enter_namespaces(plan, start)
         init.forget_imports()
         rootfs.begin(plan)
-        sync.tell(start.sync, {"made": True})
+        sync.tell(start.sync, {"made": pid})
         own, tree = _await_order(start)
         own.security.filter, own.security.filter_flags = plan.security.filter, plan.security.filter_flags
         init.set_names(own)
