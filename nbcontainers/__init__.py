@@ -44,6 +44,7 @@ SHORTCUTS = {
     "images": ("image", "ls"),
     "rmi": ("image", "rm"),
     "info": ("system", "info"),
+    "events": ("system", "events"),
 }  # fmt: skip
 """What may be said without the object: on the command line as in Python."""
 

@@ -30,6 +30,8 @@ BOX = (
     f"padding: 10px 14px; border: 1px solid {BORDER}; border-radius: 6px; font-size: 13px; line-height: 1.5;"
 )
 """The frame of a card."""
+AS_IT_IS = 'class="mathjax_ignore tex2jax_ignore"'
+"""Of an element whose text is no mathematics, whatever dollar signs are in it: MathJax 3 and 2, option ignoreHtmlClass."""
 HEAD = "display: flex; flex-wrap: wrap; align-items: baseline; column-gap: 6px;"
 _CELL = "padding: 3px 14px 3px 0; border: 0; white-space: nowrap; vertical-align: top; background: none;"
 
@@ -225,7 +227,7 @@ class Table(Sequence[Row]):
         )
         body = "".join(f'<tr style="background: none;">{self._cells(row)}</tr>' for row in self.rows[:SHOWN_ROWS])
         return (
-            f'<table style="border-collapse: collapse; border: 0; margin: 4px 0; font-size: 13px;">'
+            f'<table {AS_IT_IS} style="border-collapse: collapse; border: 0; margin: 4px 0; font-size: 13px;">'
             f'<thead><tr style="background: none;">{heads}</tr></thead><tbody>{body}</tbody></table>{self._more()}'
         )
 

@@ -1,8 +1,8 @@
 """The table of `docker cp`: what becomes of every kind of source at every kind of destination, in both directions.
 
 tests/system/cp.txt holds it, one case a line: `SOURCE  DESTINATION  OUTCOME`; `-L` before the source follows it. The
-outcome is what is new in the destination's tree, or `error`. `python -m tests.copying docker` (as root) makes it anew
-with Docker; a line that ends in `! WHY` is ours and differs, and is kept.
+outcome is what is new in the destination's tree, or `error`. `python -m tests.copying` (as root) makes it anew
+with Docker, `python -m tests.copying check 10` asks it about every tenth line; a line that ends in `! WHY` is ours and differs, and is kept.
 """
 
 from __future__ import annotations
@@ -51,6 +51,13 @@ class Case(NamedTuple):
     @property
     def follow(self) -> bool:
         return self.source.startswith("-L ")
+
+    def expected(self, way: str) -> str:
+        """The outcome on the way `in` or `out` of a container."""
+        if not self.outcome.startswith("in: "):
+            return self.outcome
+        into, _, out = self.outcome.removeprefix("in: ").partition(" | out: ")
+        return into if way == "in" else out
 
     def words(self, source: str, destination: str) -> list[str]:
         """As `cp` takes them, the two folders before the names."""
@@ -127,32 +134,42 @@ def host_shell(folder: Path) -> Shell:
 
 
 def main() -> None:
-    """Docker's own answers."""
+    """Write Docker's own answers down; `check` and a step: compare every so many cases with the table instead."""
+    if sys.argv[1:2] == ["check"]:
+        chosen = [case for case in read() if not case.why][:: int(sys.argv[2])]
+        for way, found in of_docker(chosen).items():
+            for case, outcome in zip(chosen, found, strict=True):
+                assert outcome == case.expected(way), (way, case, outcome)
+        print(f"Docker agrees {2 * len(chosen)} times")
+    else:
+        write(of_docker(every()))
+
+
+def of_docker(cases: list[Case]) -> dict[str, list[str]]:
+    """What becomes of the cases with `docker cp`, by direction."""
     from tests import peers
     from tests.bench import programs
 
+    found = {}
     with tempfile.TemporaryDirectory(prefix="nbc-cp-", dir="/var/tmp") as name:
         folder = Path(name)
         with programs.docker(folder / "docker", peers.busybox_archive(folder / "base.tar")) as client:
             run = [*client, "run", "-d", "--name", "cc", "--network", "none", "bench", "/bin/sleep", "1000"]
             subprocess.run(run, check=True, stdout=subprocess.DEVNULL)
-            found = {}
+
+            def copy(words: list[str]) -> bool:
+                return subprocess.run([*client, "cp", *words], capture_output=True, check=False).returncode == 0
+
             for way in ("in", "out"):
                 inside = _in_container(client, f"/{way}")
                 (folder / way).mkdir()
                 outside, place = host_shell(folder / way), f"{folder}/{way}/"
-                ends = (
-                    (outside, inside, (place, f"cc:/{way}/"))
-                    if way == "in"
-                    else (inside, outside, (f"cc:/{way}/", place))
-                )
-
-                def copy(words: list[str]) -> bool:
-                    return subprocess.run([*client, "cp", *words], capture_output=True, check=False).returncode == 0
-
-                found[way] = outcomes(every(), copy, *ends)
+                ends = (outside, inside, (place, f"cc:/{way}/"))
+                if way == "out":
+                    ends = (inside, outside, (f"cc:/{way}/", place))
+                found[way] = outcomes(cases, copy, *ends)
             subprocess.run([*client, "rm", "-f", "cc"], check=True, stdout=subprocess.DEVNULL)
-    write(found)
+    return found
 
 
 def _in_container(client: list[str], folder: str) -> Shell:

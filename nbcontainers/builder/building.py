@@ -31,10 +31,11 @@ from nbcontainers.dockerfile.source import Source
 from nbcontainers.dockerfile.stages import Input, Planned
 from nbcontainers.engine import Engine
 from nbcontainers.errors import BuildError, Error, NotFound
-from nbcontainers.image import kept, layout, lease, removal, rootfs, scratch, store, wanted
+from nbcontainers.image import kept, layout, lease, removal, rootfs, scratch, store, wanted, work
 from nbcontainers.image.image import Image
 from nbcontainers.image.kept import Kept
 from nbcontainers.launcher import client
+from nbcontainers.table import amount, stored
 
 AS_IMAGE = "docker-image://"
 _AT_ONCE = 16
@@ -44,6 +45,7 @@ _CHILDREN = (
     "nbcontainers.image.making",
     "nbcontainers.builder.copying",
     "nbcontainers.builder.mounting",
+    "isal.isal_zlib",  # a millisecond or two of every layer
 )
 """What processes of the launcher need; imported there once."""
 FAILED = "localhost/failed-build:latest"
@@ -121,7 +123,7 @@ class Build:
         self.settings = Settings(request.options, request.secrets, request.agents)
 
     def run(self, names: Sequence[str]) -> Image:
-        client.preload(*_CHILDREN)
+        client.preload(*(path for path in work.codec_paths() if "," not in path), *_CHILDREN)
         self._announce()
         for planned in self.plan.stages:
             self._find_images(planned)
@@ -142,11 +144,14 @@ class Build:
         facts = lint.Facts(self.request.build_args, self.platforms)
         found = lint.check(self.file, facts)
         needed = [planned.stage for planned in self.plan.stages]
-        steps = [{"id": f"{one.index}.from", "stage": one.label, "lines": list(one.from_.node.lines)} for one in needed]
+        steps = [one for stage in needed for one in (stage.from_, *stage.instructions)]
+        takes = any(isinstance(one, Copy) and not one.from_ for one in steps)
+        folder = self.request.context if isinstance(self.request.context, str) and takes else ""
         self.tell({
-            "event": "plan", "name": self.request.name, "lines": list(self.file.source.lines), "stages": steps,
-            "count": sum(len(one.instructions) for one in needed),
-            "needed": [list(one.lines) for one in needed], "target": self.file.stages[self.plan.target].label,
+            "event": "plan", "name": self.request.name, "lines": list(self.file.source.lines),
+            "steps": [list(one.node.lines) for one in steps],
+            "unneeded": [list(one.lines) for one in self.file.stages if one not in needed],
+            "target": self.file.stages[self.plan.target].label, "context": folder,
         })  # fmt: skip
         for one in found:
             self.tell({"event": "warning", "rule": one.rule, "message": one.message, "lines": list(one.lines)})
@@ -240,7 +245,9 @@ class Build:
     def _find_images(self, planned: Planned) -> None:
         """Every image the stage needs, pulled if it is not here. BuildError with the line that names it."""
         base = self.origin(planned.base)
+        self._tell_base(planned, "running")
         self._find(planned.stage.from_, base, planned.stage.from_.image, planned.from_.platform)
+        self._tell_base(planned, "done", base)
         for one, name in stages.references(planned.stage.instructions):
             if name in planned.inputs:
                 self._find(one, self.origin(planned.inputs[name]), name, "")
@@ -252,6 +259,14 @@ class Build:
             self.images[origin.name] = self._image(origin.name, platform)
         except Error as error:
             raise self._not_found(by, written, error.message, error.hint) from None
+
+    def _tell_base(self, planned: Planned, state: str, base: Input | None = None) -> None:
+        """The step that FROM is; `base` when it is there."""
+        stage, image = planned.stage, self.images.get(base.name) if base and base.kind == stages.IMAGE else None
+        self.tell({
+            "event": "step", "id": f"{stage.index}.from", "stage": stage.label, "lines": list(stage.from_.node.lines),
+            "state": state, "text": stage.from_.node.text.strip(), "note": _told(image) if image else "",
+        })  # fmt: skip
 
     def _not_found(self, by: Instruction, written: str, message: str, hint: str) -> BuildError:
         return self.file.source.error(f"{by.name}: {message}", *by.node.lines, word=written, hint=hint)
@@ -330,6 +345,12 @@ class Build:
     def offer(self, now: Result) -> str:
         """The image of the files as they are, for somebody to look into; its name."""
         return result.offer(self, now, FAILED)
+
+
+def _told(image: Image) -> str:
+    """`3 layers, 45 MiB`; the size of the files where they are unpacked."""
+    count, size = len(image.layers), image.size
+    return f"{count} layer{'s' * (count != 1)}{f', {amount(size, stored)}' if size is not None else ''}"
 
 
 def _first_cause(errors: Sequence[BaseException | None]) -> BaseException:

@@ -1,20 +1,47 @@
-"""A build as text and as HTML: the numbered Dockerfile with the state of each instruction (styles as image/card.py)."""
+"""A build as text and as HTML: the numbered Dockerfile with the state of each instruction (styles as image/card.py).
+
+Below a line stands what it is worth: the last lines of its output while it runs, all that is known when it failed,
+the warning that is about it. A long file is shown in part, so that no update grows large.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from html import escape
+from typing import NamedTuple
 
-from nbcontainers.builder.progress import Progress, Step
-from nbcontainers.table import BORDER, BOX, HEAD, MONOSPACE, amount, duration, plain, stored
+from nbcontainers.builder.progress import Event, Progress, Step
+from nbcontainers.errors import Error
+from nbcontainers.image import card as pulls
+from nbcontainers.image.portrait import WIDE, Portrait
+from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, amount, duration, plain, stored
 
 _BLUE, _GREEN = "var(--jp-brand-color1, #4493f8)", "var(--jp-success-color1, #2da44e)"
 _AMBER, _RED, _GREY = "var(--jp-warn-color1, #d68f00)", "var(--jp-error-color1, #e5484d)", "#8b949e"
 _ENDS = {"": _BLUE, "done": _GREEN, "failed": _RED, "interrupted": _AMBER}
-_SIGNS = {"running": ("▶", _BLUE), "cached": ("●", _GREY), "done": ("✓", _GREEN), "failed": ("✗", _RED),
-          "cancelled": ("–", _AMBER)}  # fmt: skip
-_PAST = {"": "building", "done": "built", "failed": "build failed", "interrupted": "build interrupted"}
-_SHOWN = 5
-_LONGEST = 200
+_SIGNS = {"waiting": ("·", _GREY), "running": ("▶", _BLUE), "cached": ("●", _GREY), "done": ("✓", _GREEN),
+          "failed": ("✗", _RED), "cancelled": ("–", _AMBER)}  # fmt: skip
+_PAST = {"": "building", "done": "built", "failed": "build failed:", "interrupted": "build interrupted:"}
+_SHOWN, _SHOWN_OF_FAILED, _KEPT, _KEPT_IN_TEXT = 5, 15, 30, 3
+"""Lines of output: of a step that runs, that failed, and of one that is done (folded away; in text)."""
+_LONGEST = 300
+_MOST_LINES = 120
+_INSTANT = 0.01
+"""Seconds that are not worth a word."""
+
+
+class Row(NamedTuple):
+    """One line as it is shown: its number (0 for a gap, with the count of what is left out as `text`), the step that
+    begins there, the step it belongs to, and what stands below it."""
+
+    number: int
+    text: str
+    step: Step | None = None
+    within: Step | None = None
+    output: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    failure: tuple[str, ...] = ()
+    folded: tuple[str, ...] = ()
 
 
 def bundle(progress: Progress) -> dict[str, str]:
@@ -22,87 +49,226 @@ def bundle(progress: Progress) -> dict[str, str]:
 
 
 def heading(progress: Progress) -> str:
-    """`building mine · 3 of 9 steps · 2.1 s`, `built mine in 4 s · 9 steps, 7 cached`."""
+    """`building mine · 3 of 9 steps · 2.1 s`, `built mine in 4 s · 7 of 9 steps cached`."""
     names = ", ".join(
         name.removeprefix("localhost/").removesuffix(":latest") for name in progress.built.get("names") or ()
     )
-    start = f"{_PAST[progress.outcome]} {names or progress.subject}".rstrip()
+    start = f"{_PAST[progress.outcome]} {names or progress.subject or 'image' * (not progress.outcome)}".rstrip(" :")
     if progress.outcome == "done":
-        cached = f", {progress.cached} cached" if progress.cached else ""
-        return f"{start} in {duration(progress.elapsed)} · {progress.count} steps{cached}"
-    parts = [start, f"{progress.done} of {progress.count} steps" if progress.count else "", duration(progress.elapsed)]
-    if progress.pulling and not progress.outcome:
-        parts.insert(1, f"pulling {progress.pulling}")
-    return " · ".join(filter(None, parts))
+        return " · ".join(filter(None, (f"{start} in {duration(progress.elapsed)}", cached(progress))))
+    steps = f"{progress.done} of {progress.count} steps" if progress.count else ""
+    return " · ".join(filter(None, (start, steps, duration(progress.elapsed), *_pulling(progress))))
+
+
+def cached(progress: Progress) -> str:
+    """`2 of 3 steps cached`, of those that are worth keeping: an ENV is no step here."""
+    count, known = progress.kept
+    if not count:
+        return ""
+    if known == count:
+        return f"all {count} steps cached" if count > 1 else "its step was cached"
+    return f"{known} of {count} steps cached" if known else f"{count} step{'s' * (count > 1)}"
+
+
+def _pulling(progress: Progress) -> Iterator[str]:
+    if progress.pulled and not progress.outcome:
+        yield f"pulling {progress.pulled.name}"
+        yield from pulls.totals(progress.pulled)
 
 
 def says(step: Step) -> str:
-    """`cached`, `1.2 s · 3 files, 4 kB`."""
+    """`cached`, `1.2 s · +3 files, 4 kB`, `no change`."""
+    if step.state == "waiting":
+        return ""
     if step.state == "running":
-        return "running"
-    parts = (
-        ["cached"]
-        if step.state == "cached"
-        else [duration(step.seconds)]
-        if step.seconds is not None and step.seconds >= 0.001
-        else []
-    )
-    if step.entries:
-        parts.append(f"{step.entries} files, {amount(step.size, stored)}")
-    if step.state in ("failed", "cancelled"):
-        parts.insert(0, step.state)
-    return " · ".join(parts)
+        return f"running · {step.note}" if step.note else "running"
+    parts = [step.state] if step.state in ("cached", "failed", "cancelled") else []
+    if step.state != "cached" and step.seconds is not None and step.seconds >= _INSTANT:
+        parts.append(duration(step.seconds))
+    if step.files:
+        parts.append(f"{step.files} file{'s' * (step.files > 1)}, {amount(step.size or 0, stored)}")
+    elif step.entries:
+        parts.append(f"{step.entries} folder{'s' * (step.entries > 1)}")
+    elif step.size is not None and step.state in ("cached", "done"):
+        parts.append("changed nothing")
+    return " · ".join([*parts, *([step.note] if step.note else [])])
+
+
+# -- rows ------------------------------------------------------------------------------------------------------------
+
+
+def rows(progress: Progress) -> Iterator[Row]:
+    """The lines to be shown, in order."""
+    before = 0
+    for number in _chosen(progress):
+        if number > before + 1:
+            yield _gap(number - before - 1)
+        yield _row(progress, number)
+        before = number
+    if before < len(progress.lines):
+        yield _gap(len(progress.lines) - before)
+
+
+def _gap(count: int) -> Row:
+    return Row(0, f"… {count} more line{'s' * (count > 1)}")
+
+
+def _chosen(progress: Progress) -> list[int]:
+    """All of a short file; of a long one what runs, failed or is warned of first, then the beginnings of instructions."""
+    count = len(progress.lines)
+    if count <= _MOST_LINES:
+        return list(range(1, count + 1))
+    urgent = {line for one in progress.warnings for line in one["lines"]} | {_failed_line(progress)}
+
+    def rank(number: int) -> int:
+        step = progress.covering(number)
+        is_edge = step is not None and number in step.lines
+        if number in urgent or (is_edge and step is not None and step.state in ("running", "failed")):
+            return 0
+        return 1 if is_edge else 2
+
+    return sorted(sorted(range(1, count + 1), key=rank)[:_MOST_LINES])
+
+
+def _row(progress: Progress, number: int) -> Row:
+    within = progress.covering(number)
+    ends = within is None or number == within.lines[1]
+    output: tuple[str, ...] = ()
+    failure: tuple[str, ...] = ()
+    folded: tuple[str, ...] = ()
+    if within and ends and within.state in ("running", "failed"):
+        output = tuple(within.last(_SHOWN_OF_FAILED if within.state == "failed" else _SHOWN))
+    if within and ends and within.state == "done" and progress.outcome:
+        folded = tuple(within.last(_KEPT))
+    if number == _failed_line(progress) and progress.error:
+        failure = tuple(_failure(progress.error))
+    remarks = tuple(remark(one) for one in progress.warnings if number == min(one["lines"][1], len(progress.lines)))
+    return Row(number, progress.lines[number - 1], progress.at(number), within, output, remarks, failure, folded)
+
+
+def _failed_line(progress: Progress) -> int:
+    """The last line of what the error is about; 0 of none. What an ONBUILD did shows at the FROM that brought it."""
+    if not progress.error:
+        return 0
+    failed = next((step.lines[1] for step in progress.steps.values() if step.state == "failed"), 0)
+    is_ours = progress.error.details.get("file") == progress.name
+    line = failed or (progress.error.details.get("end_line", 0) if is_ours else 0)
+    return line if 0 < line <= len(progress.lines) else 0
+
+
+def _failure(error: Error) -> Iterator[str]:
+    """Why, and what to try."""
+    first = error.message.partition("\n")[0]
+    place = f"{error.details.get('file')}:"
+    yield first.partition(": ")[2] if first.startswith(place) else first
+    if error.hint:
+        yield f"try: {error.hint}"
+
+
+def remark(warning: Event) -> str:
+    return f"{warning['rule']}: {warning['message']}"
+
+
+# -- text ------------------------------------------------------------------------------------------------------------
 
 
 def text(progress: Progress) -> str:
-    lines = [heading(progress)]
+    """As HTML, line for line; an image's layers in the end."""
     width = len(str(len(progress.lines)))
-    for number, line in enumerate(progress.lines, 1):
-        step = progress.at(number)
-        sign = _SIGNS[step.state][0] if step else " "
-        note = f"   # {says(step)}" if step and says(step) else ""
-        lines.append(f"{sign} {number:>{width}} | {line[:_LONGEST]}{note}")
-        lines += [f"  {'':>{width}} |    {one}" for one in _output(step)]
-    return "\n".join(map(plain, lines + _ending(progress)))
+    lines = [heading(progress)]
+    for row in rows(progress):
+        lines += _lines(row, width)
+    lines = [plain(line) for line in lines]
+    if progress.image:
+        lines.append(progress.image.text())
+    return "\n".join(lines)
 
 
-def _output(step: Step | None) -> list[str]:
-    return [line[:_LONGEST] for line in step.last(_SHOWN)] if step and step.state in ("running", "failed") else []
+def _lines(row: Row, width: int) -> Iterator[str]:
+    blank = f"  {'':>{width}} |"
+    if not row.number:
+        yield f"  {'':>{width}}   {row.text}"
+        return
+    sign = _SIGNS[row.step.state][0] if row.step else " "
+    note = f"   # {says(row.step)}" if row.step and says(row.step) else ""
+    yield f"{sign} {row.number:>{width}} | {row.text[:_LONGEST]}{note}"
+    yield from (f"{blank}   {line[:_LONGEST]}" for line in (*row.output, *row.folded[-_KEPT_IN_TEXT:]))
+    yield from (f"{blank} ^ warning: {line}" for line in row.remarks)
+    yield from (f"{blank} ^ {line}" for line in row.failure)
 
 
-def _ending(progress: Progress) -> list[str]:
-    found = [f"warning: line {one['lines'][0]}: {one['rule']}: {one['message']}" for one in progress.warnings]
-    return found + ([f"image {progress.built['id']}"] if progress.built else [])
+# -- HTML ------------------------------------------------------------------------------------------------------------
 
 
 def html(progress: Progress) -> str:
-    body = "".join(_row(progress, number, line) for number, line in enumerate(progress.lines, 1))
-    table = f'<table style="{_TABLE}"><tbody>{body}</tbody></table>' if body else ""
-    notes = "".join(f'<div style="{_NOTE}">{_safe(line)}</div>' for line in _ending(progress))
+    found = "".join(_html_row(progress, row) for row in rows(progress))
+    table = f'<table style="{_TABLE}"><tbody>{found}</tbody></table>' if found else ""
+    image = f'<div style="{_IMAGE}">{_image(progress.image)}</div>' if progress.image else ""
+    return f'<div {AS_IT_IS} style="{BOX} {WIDE}">{_head(progress)}{table}{image}</div>'
+
+
+def _head(progress: Progress) -> str:
+    first, *rest = heading(progress).split(" · ")
     colour = _ENDS[progress.outcome]
-    head = (
-        f'<div style="{HEAD}"><span style="color: {colour}; font-size: 15px;" aria-hidden="true">●</span> '
-        f"<span>{_safe(heading(progress))}</span></div>"
-    )
-    return f'<div style="{BOX} width: 860px; max-width: 100%;">{head}{table}{notes}</div>'
-
-
-def _row(progress: Progress, number: int, line: str) -> str:
-    step = progress.at(number)
-    sign, colour = _SIGNS[step.state] if step else ("", _GREY)
-    failed = step is not None and step.state == "failed"
-    shade = "background: rgba(229, 72, 77, .16);" if failed else "background: none;"
-    faint = "" if progress.is_needed(number) else "opacity: .45;"
-    output = "".join(f"<div>{_safe(one)}</div>" for one in _output(step))
-    below = f'<div style="{_OUTPUT}">{output}</div>' if output else ""
-    note = _safe(says(step)) if step else ""
-    label = f' aria-label="{step.state}"' if step else ""
     return (
-        f'<tr style="{shade} {faint}"><td style="{_CELL} color: {colour}; width: 16px;"{label}>{sign}</td>'
-        f'<td style="{_CELL} text-align: right; opacity: .55;">{number}</td>'
-        f'<td style="{_CELL} {_CODE}">{_safe(line) or "&nbsp;"}{below}</td>'
-        f'<td style="{_CELL} opacity: .75; text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap;">{note}</td></tr>'
+        f'<div style="{HEAD}"><span style="color: {colour}; font-size: 15px;" aria-hidden="true">●</span> '
+        f'<b style="font-weight: 600; overflow-wrap: anywhere;">{_safe(first)}</b> '
+        f'<span style="opacity: .75; font-variant-numeric: tabular-nums;">{_safe(" · ".join(["", *rest]).lstrip())}</span>'
+        f"{_from(progress)}</div>"
     )
+
+
+def _from(progress: Progress) -> str:
+    """Where COPY takes its files from."""
+    style = "margin-left: auto; padding-left: 16px; opacity: .6; font-size: 12px;"
+    return f'<span style="{style}">context {_safe(progress.context)}</span>' if progress.context else ""
+
+
+def _image(found: Portrait) -> str:
+    return f'<div style="opacity: .75;">{_safe(found.heading)}</div>{found.body()}'
+
+
+def _html_row(progress: Progress, row: Row) -> str:
+    if not row.number:
+        return f'<tr style="background: none;"><td></td><td></td><td style="{_CELL} opacity: .55;" colspan="2">{row.text}</td></tr>'
+    sign, colour = _SIGNS[row.step.state] if row.step else ("", _GREY)
+    label = f' title="{row.step.state}"' if row.step else ""
+    note = says(row.step) if row.step else "not needed" if progress.begins_unneeded(row.number) else ""
+    strong = "font-weight: 600;" if row.step and row.step.state in ("running", "failed") else "opacity: .75;"
+    return (
+        f'<tr style="{_shade(progress, row)}"><td style="{_CELL} color: {colour};"{label}>{sign}</td>'
+        f'<td style="{_CELL} text-align: right; opacity: .5;">{row.number}</td>'
+        f'<td style="{_CELL} {_CODE}">{_safe(row.text[:_LONGEST]) or "&nbsp;"}{_below(row)}</td>'
+        f'<td style="{_CELL} {_SAID} {strong}">{_safe(note)}</td></tr>'
+    )
+
+
+def _shade(progress: Progress, row: Row) -> str:
+    """The line's ground: what failed and what runs stand out, what is not needed steps back."""
+    if row.failure or (row.within and row.within.state == "failed"):
+        return "background: rgba(229, 72, 77, .16);"
+    if row.within and row.within.state == "running":
+        return "background: rgba(68, 147, 248, .12);"
+    if row.remarks:
+        return "background: rgba(214, 143, 0, .12);"
+    return "background: none;" if progress.is_needed(row.number) else "background: none; opacity: .5;"
+
+
+def _below(row: Row) -> str:
+    found = _output(row.output)
+    if row.folded:
+        count = f"{len(row.folded)} line{'s' * (len(row.folded) > 1)} of output"
+        found += f'<details><summary style="{_SUMMARY}">{count}</summary>{_output(row.folded)}</details>'
+    found += "".join(f'<div style="{_REMARK} color: {_AMBER};">⚠ {_safe(line)}</div>' for line in row.remarks)
+    for number, line in enumerate(row.failure):
+        style = f"font-weight: 600; color: {_RED};" if not number else ""
+        found += f'<div style="{_REMARK} {style}">{_safe(line)}</div>'
+    return found
+
+
+def _output(lines: tuple[str, ...]) -> str:
+    shown = "".join(f"<div>{_safe(line[:_LONGEST])}</div>" for line in lines)
+    return f'<div style="{_OUTPUT}">{shown}</div>' if shown else ""
 
 
 def _safe(words: str) -> str:
@@ -110,8 +276,11 @@ def _safe(words: str) -> str:
     return escape(plain(words[:2000]))
 
 
-_TABLE = f"border-collapse: collapse; border: 0; border-color: {BORDER}; margin: 3px 0 0; font-size: 12px; width: 100%;"
-_CELL = "padding: 1px 8px 1px 0; border: 0; line-height: 1.35; text-align: left; vertical-align: top; background: none;"
+_TABLE = f"table-layout: auto; border-collapse: collapse; border: 0; border-color: {BORDER}; margin: 4px 0 0; font-size: 12px; width: 100%;"
+_CELL = "padding: 1px 8px 1px 2px; border: 0; text-align: left; vertical-align: top; background: none;"
 _CODE = f"font-family: {MONOSPACE}; white-space: pre-wrap; overflow-wrap: anywhere; width: 100%;"
-_OUTPUT = "opacity: .75; padding-left: 16px; border-left: 2px solid rgba(128, 128, 128, .35); margin: 1px 0 2px;"
-_NOTE = "opacity: .75; font-size: 12px; overflow-wrap: anywhere;"
+_SAID = "text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums;"
+_OUTPUT = "opacity: .75; padding-left: 12px; border-left: 2px solid rgba(128, 128, 128, .45); margin: 1px 0 2px 4px;"
+_SUMMARY = "cursor: pointer; opacity: .6; font-family: var(--jp-ui-font-family, sans-serif); font-size: 11px;"
+_REMARK = "font-family: var(--jp-ui-font-family, sans-serif); font-size: 12px; margin: 1px 0 2px 4px;"
+_IMAGE = f"margin-top: 6px; padding-top: 6px; border-top: 1px solid {BORDER};"

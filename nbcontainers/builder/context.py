@@ -57,7 +57,7 @@ def of_folder(name: str, path: str | os.PathLike[str]) -> Context:
     full = os.path.abspath(os.path.expanduser(path))
     if not os.path.isdir(full):
         what = "is no folder" if os.path.exists(full) else "does not exist"
-        hint = "give the folder with the files that COPY takes"
+        hint = "give the folder with the files that COPY takes, or - for none; -t NAME is what the image is called"
         raise InvalidArgument(f"the context {os.fspath(path)} {what}", hint=hint)
     return Context(name, full)
 

@@ -11,15 +11,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, TypedDict
 
-from nbcontainers.builder import putting
+from nbcontainers.builder import archive, putting
 from nbcontainers.builder.putting import Putter, Rights
 from nbcontainers.builder.selection import Match, Root, missing, select
-from nbcontainers.errors import ImageError
 from nbcontainers.image import making, snapshot, work
 from nbcontainers.image.making import Added
 from nbcontainers.image.rootfs import PLAIN, VOLATILE
-from nbcontainers.layer import codec
-from nbcontainers.layer.unpack import Layer, squashes
+from nbcontainers.layer.unpack import squashes
 from nbcontainers.linux import mounts, namespaces
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -60,7 +58,7 @@ def copy(
     engine = work.at(place)
     os.umask(0)
     with ExitStack() as stack:
-        stack.callback(snapshot.discard, [f"{scratch}/{name}" for name in ("upper", "work", "unpacked")])
+        stack.callback(snapshot.discard, [f"{scratch}/{name}" for name in ("upper", "work")])
         if lowers or any(source["lowers"] for source in order["sources"]):
             namespaces.unshare(namespaces.CLONE_NEWNS)
             mounts.make_slave()
@@ -88,8 +86,9 @@ def _put_all(order: Order, path: str, scratch: str, *, rootless: bool) -> None:
     squash = squashes()
     try:
         rights = Rights(owner or (0, 0), order["mode"], squash)
-        for source in order["sources"]:
-            _put(order, source, Putter(root, path, rights), scratch, rootless=rootless)
+        for source in order["sources"]:  # of a stage or an image files keep their owners
+            own = rights._replace(owner=owner) if source["lowers"] else rights
+            _put(order, source, Putter(root, path, own), scratch, rootless=rootless)
         last = Putter(root, path, rights)
         for name, content in order["texts"]:
             last.text(content.encode("utf-8", "surrogateescape"), order["destination"], name)
@@ -108,7 +107,9 @@ def _put(order: Order, source: Source, putter: Putter, scratch: str, *, rootless
         for match in _matches(order, source, root):
             full = root.full(match.path)
             if order["unpack"] and not match.is_folder and putting.is_archive(full):
-                _unpack(full, putter, order, scratch, rootless=rootless)
+                putter.folder(order["destination"])
+                squash = putter.rights.squash
+                archive.unpack(full, putter.root, order["destination"], userxattr=rootless, squash=squash)
             else:
                 putter.put(root, match, order["destination"], parents=order["parents"])
 
@@ -137,36 +138,6 @@ def _matches(order: Order, source: Source, root: Root) -> Sequence[Match]:
     return known + found
 
 
-def _unpack(path: str, putter: Putter, order: Order, scratch: str, *, rootless: bool) -> None:
-    """An archive's members into the destination, as tar would: with their owners, unless one is asked for."""
-    folder = f"{scratch}/unpacked"
-    snapshot.discard([folder])
-    os.mkdir(folder, 0o755)
-    _extract(path, folder, userxattr=rootless, squash=squashes())
-    inside = Root(folder)
-    rights = putter.rights if order["owner"] else putter.rights._replace(owner=None)
-    unpacker = Putter(putter.root, putter.path, rights)
-    try:
-        unpacker.contents(inside, putting.members(inside), order["destination"].rstrip("/") or "/")
-    finally:
-        unpacker.close()
-        inside.close()
-
-
-def _extract(path: str, folder: str, *, userxattr: bool, squash: bool) -> None:
-    """As tar does: names that mean something in a layer are names like all others."""
-    root = os.open(folder, _FOLDER)
-    try:
-        layer = Layer(root, userxattr=userxattr, squash=squash, whiteouts=False)
-        with open(path, "rb") as file:
-            layer.extract(codec.chunks(file))
-        layer.finish([])
-    except ImageError as error:
-        raise ImageError(f"the archive {os.path.basename(path)} cannot be unpacked: {error.message}") from None
-    finally:
-        os.close(root)
-
-
 def finish(
     place: dict[str, Any], lowers: list[str], diff_ids: list[str], skip: list[str], scratch: str, epoch: int | None
 ) -> Added:
@@ -185,14 +156,8 @@ def gather(place: dict[str, Any], order: Order, scratch: str) -> None:
     _put_all(order, f"{scratch}/upper", scratch, rootless=work.at(place).rootless)
 
 
-def unpack(path: str, folder: str) -> None:
-    """An archive's files into a folder of the host, all of them ours. ImageError for what is no archive."""
-    os.umask(0)
-    _extract(path, folder, userxattr=True, squash=True)
-
-
 def extract(place: dict[str, Any], lowers: list[str], folder: str, scratch: str) -> None:
-    """The files of `lowers` into a folder of the host; to an ordinary user all of them belong."""
+    """The files of `lowers` into a folder of the host; all of them belong to us."""
     os.umask(0)
     rootless = work.at(place).rootless
     with ExitStack() as stack:
@@ -205,7 +170,7 @@ def extract(place: dict[str, Any], lowers: list[str], folder: str, scratch: str)
         stack.callback(root.close)
         target = os.open(folder, _FOLDER)
         stack.callback(os.close, target)
-        putter = Putter(target, folder, Rights(None, "", squash=rootless))
+        putter = Putter(target, folder, Rights(None, "", squash=True))
         stack.callback(putter.close)
         putter.contents(root, putting.members(root), "/")
 

@@ -96,7 +96,7 @@ class Opener:
     def _unpacked(self, path: Path) -> str:
         """In a process of the launcher: all files belong to us there."""
         folder = self._folder()
-        work.call("nbcontainers.builder.copying:unpack", path=str(path), folder=str(folder))
+        work.call("nbcontainers.builder.archive:unpack_all", path=str(path), folder=str(folder))
         return str(folder)
 
     def _cloned(self, repository: git.Repository) -> str:

@@ -94,7 +94,7 @@ class Putter:
         """A file of the Dockerfile's own: 0644, of the owner, its time that of now."""
         target = f"{destination}/{name}" if destination.endswith("/") or self.is_folder(destination) else destination
         parent, last = self._place(target)
-        self._make_room(parent, last, target)
+        self._make_room(parent, last, target, within=False)
         file = os.open(last, _NEW, 0o600, dir_fd=parent)
         try:
             view = memoryview(content)
@@ -109,13 +109,13 @@ class Putter:
         full = source.full(path)
         facts = os.lstat(full)
         kind = stat.S_IFMT(facts.st_mode)
+        if kind != stat.S_IFDIR and not within:
+            target = self._follow(target)
         parent, name = self._place(target)
         if kind == stat.S_IFDIR:
             self._folder(full, facts, parent, name, target)
             return
-        if not within and (there := self._follow(target)):
-            parent, name = there
-        self._make_room(parent, name, target)
+        parent = self._make_room(parent, name, target, within=within)
         if facts.st_nlink > 1 and self._linked(facts, parent, name, target):
             return
         if kind == stat.S_IFREG:
@@ -133,42 +133,48 @@ class Putter:
             raise BuildError("a file cannot take the place of the root folder", hint="write a path below /")
         return self.folder(above), name
 
-    def _follow(self, target: str) -> tuple[int, str] | None:
-        """Where a link at the destination leads, as a process in there would write to it; None where there is none."""
+    def _follow(self, target: str) -> str:
+        """Where a link at the destination leads, as a process in there would write to it; else the same path."""
         facts = self._there(target)
         if facts is None or not stat.S_ISLNK(facts.st_mode):
-            return None
+            return target
         try:
             found = inroot.open_path(self.root, target)
         except OSError:
-            return None
+            return target
         try:
             real = os.readlink(f"/proc/self/fd/{found}")[len(self.path) :]
         finally:
             os.close(found)
-        return self._place(real) if real.strip("/") else None
+        return real if real.strip("/") else target
 
     def _there(self, target: str) -> os.stat_result | None:
         parent, name = self._place(target)
         return lstat(os.fsencode(name), parent)
 
-    def _make_room(self, parent: int, name: str, target: str) -> None:
+    def _make_room(self, parent: int, name: str, target: str, *, within: bool) -> int:
+        """Remove what a file takes the place of: within a folder that is copied that may be a folder, as with tar. The
+        parent's descriptor."""
         facts = lstat(os.fsencode(name), parent)
         if facts is None:
-            return
-        if stat.S_ISDIR(facts.st_mode):
+            return parent
+        if stat.S_ISDIR(facts.st_mode) and not within:
             hint = "end the destination with a slash to copy into it"
             raise BuildError(
                 f"a file cannot take the place of the folder {show(os.fsencode(target.strip('/')))}", hint=hint
             )
-        os.unlink(name, dir_fd=parent)
+        return self._removed(parent, name, target)
+
+    def _removed(self, parent: int, name: str, target: str) -> int:
+        self.tree.remove(parent, os.fsencode(name))
+        return self._place(target)[0]
 
     def _folder(self, full: str, facts: os.stat_result, parent: int, name: str, target: str) -> None:
         there = lstat(os.fsencode(name), parent)
+        if there is not None and not stat.S_ISDIR(there.st_mode):
+            parent, there = self._removed(parent, name, target), None
         if there is None:
             os.mkdir(name, 0o700, dir_fd=parent)
-        elif not stat.S_ISDIR(there.st_mode):
-            raise BuildError(f"a folder cannot take the place of the file {target}", hint="copy it to another path")
         self._finish(full, facts, parent, name)
 
     def _file(self, source: int, parent: int, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nbcontainers.builder.files import Result
@@ -39,8 +40,9 @@ def put(build: Build, end: Result, names: Sequence[str]) -> Image:
 
 
 def offer(build: Build, now: Result, name: str) -> str:
-    """The files as they are, under a name that is free for it; "" of it where there are none."""
-    target = _documents(build, now, {}, {})
+    """The files as they are, under a name that is free for it. It starts the shell of RUN, whatever it was to start."""
+    config = {**now.state.config, "Entrypoint": None, "Cmd": list(now.state.shell[:1])}
+    target = _documents(build, replace(now, state=replace(now.state, config=config)), {}, {})
     with layout.update(build.engine, "build") as manifests:
         layout.remove_name(manifests, name)
         layout.set_name(manifests, name, target)

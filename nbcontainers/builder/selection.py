@@ -191,6 +191,8 @@ def missing(root: Root, path: str, source: str) -> NotFound:
     except ValueError:
         ignored = False
     hint = f"did you mean {shown}?" if close else f"there is {shown or 'nothing'} in {above or 'its root'}"
+    if ".." in source.split("/"):
+        hint = f"nothing above the context can be copied: give a folder further up as CONTEXT; {hint}"
     if ignored:
         hint = ".dockerignore leaves it out: add a line with ! and its path there"
     return NotFound(f"{source!r} is not there", hint=hint)

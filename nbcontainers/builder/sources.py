@@ -110,6 +110,13 @@ class Sources:
         found = users.resolve(f"{user or 0}:{group}" if group else user, lowers)
         return [found.uid, found.gid]
 
+    def maker(self, user: str, now: Result) -> list[int] | None:
+        """Whom a folder belongs to that WORKDIR makes: root where the image has no such user (only RUN needs one)."""
+        try:
+            return self.id(user, now) if user else None
+        except NotFound:
+            return None
+
     def mounted(self, one: i.Run) -> dict[str, str]:
         """Digests of what RUN mounts from elsewhere."""
         found = {}

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
     from nbcontainers.builder.building import Build
 
 _LAST_LINES = 20
+_UNREACHED = (
+    "name resolution", "Could not resolve", "could not be resolved", "Network is unreachable", "No route to host",
+    "unable to resolve", "bad address",
+)  # fmt: skip
+OUTPUT = "the end of its output"
+"""What an error's message says before the lines that a command wrote last."""
 Step = i.Instruction
 
 
@@ -55,23 +61,27 @@ class Stage:
         for number, (one, source) in enumerate(todo):
             self.build.check()
             name = f"{self.planned.stage.index}.{number}"
-            self._tell(name, one, "running")
+            self._tell(name, one, "running", lines=self._lines(one, source))
             begun = time.monotonic()
             try:
                 now, facts = self._step(name, one, source, now)
             except BaseException as error:
                 ended_by_others = isinstance(error, Cancelled) or not isinstance(error, Exception)
-                self._tell(name, one, "cancelled" if ended_by_others else "failed")
+                self._tell(name, one, "cancelled" if ended_by_others else "failed", lines=self._lines(one, source))
                 if isinstance(error, Error):
                     raise self._explained(error, one, source, now) from None
                 raise
-            self._tell(name, one, seconds=time.monotonic() - begun, **facts)
+            self._tell(name, one, lines=self._lines(one, source), seconds=time.monotonic() - begun, **facts)
         return now
+
+    def _lines(self, one: Step, source: Source) -> list[int]:
+        """The Dockerfile's; what an ONBUILD of the base does, FROM has brought."""
+        here = one if source is self.build.file.source else self.planned.stage.from_
+        return list(here.node.lines)
 
     def _tell(self, name: str, one: Step, state: str = "done", **facts: Any) -> None:
         self.build.tell({
-            "event": "step", "id": name, "stage": self.label, "lines": list(one.node.lines), "state": state,
-            "text": one.node.text.strip(), **facts,
+            "event": "step", "id": name, "stage": self.label, "state": state, "text": one.node.text.strip(), **facts,
         })  # fmt: skip
 
     def _explained(self, error: Error, one: Step, source: Source, now: Result) -> Error:
@@ -94,7 +104,7 @@ class Stage:
             orders, inputs = self.sources.order(done, now)
             result, key, known = self._files(name, done, now, inputs, lambda: self._copy(orders, now, link=done.link))
         elif isinstance(done, i.Workdir):
-            owner = self.sources.id(state.user, now) if state.user else None
+            owner = self.sources.maker(state.user, now)
             order = new_order(made=[state.workdir], owner=owner)
             place = replace(done, path=state.workdir)
             result, key, known = self._files(name, place, now, {"owner": str(owner)}, lambda: self._copy(order, now))
@@ -107,7 +117,8 @@ class Stage:
         after = replace(
             now, state=state, files=now.files.plus(result), key=key, created=created, history=(*now.history, line)
         )
-        return after, {"state": "cached" if known else "done", "size": result["size"], "entries": result["entries"]}
+        state_of = "cached" if known else "done"
+        return after, {"state": state_of, **{fact: result.get(fact) for fact in ("size", "entries", "files")}}
 
     def _files(
         self, name: str, one: Step, now: Result, inputs: Mapping[str, str], make: Any
@@ -125,7 +136,7 @@ class Stage:
         result: Kept = {
             "created": self.build.moment(), "descriptor": added["descriptor"], "diff_id": added["diff_id"],
             "chain": kept.chain_of([*below, added["diff_id"]] if added["entries"] else below),
-            "entries": added["entries"], "size": added["size"], "what": readable(one.node.text.strip()[:200]),
+            "entries": added["entries"], "files": added["files"], "size": added["size"], "what": readable(one.node.text.strip()[:200]),
         }  # fmt: skip
         if not added["entries"]:
             result |= {"descriptor": {}, "diff_id": ""}
@@ -171,13 +182,27 @@ class Stage:
         self, ended: Mapping[str, Any], one: i.Run, source: Source, last: Sequence[str], now: Result
     ) -> BuildError:
         what, why, advice = failure.cause(ended)
+        advice = advice or self._unreached(one, last)
         shown = "".join(f"\n  {line}" for line in last)
         name = self.build.offer(now)
-        hint = f"container run -it --rm {name} {' '.join(now.state.shell[:1])} opens the files as they were before it"
-        error = source.error(f"RUN {what}{why}", *one.node.lines, hint="; ".join(filter(None, (advice, hint))))
-        error.message += f"\nthe end of its output:{shown}" if shown else "\nit wrote nothing"
+        hint = f"container run -it --rm {name} opens a shell in the files as they were before it"
+        error = source.error(
+            f"RUN {what}{why}",
+            *one.node.lines,
+            hint=f"{advice}{'' if advice.endswith('?') else ';'} {hint}" if advice else hint,
+        )
+        error.message += f"\n{OUTPUT}:{shown}" if shown else "\nit wrote nothing"
         error.details |= {"exit_code": ended.get("exit_code"), "output": list(last), "image": name}
         return error
+
+    def _unreached(self, one: i.Run, last: Sequence[str]) -> str:
+        """What to do where the command found no network; "" where it says nothing of that kind."""
+        networks = (one.network, *texts("network", self.build.request.options.get("network")))
+        if "host" in networks or not any(words in line for line in last for words in _UNREACHED):
+            return ""
+        if "none" in networks:
+            return "it ran without a network, as --network=none says"
+        return "it reached no network: --network host gives RUN this machine's own"
 
     # -- COPY, ADD, WORKDIR ------------------------------------------------------------------------------------------
 

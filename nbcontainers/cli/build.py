@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, TextIO
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
 
 from nbcontainers.builder import card
 from nbcontainers.builder.progress import ENDED, Event, Progress
+from nbcontainers.builder.stage import OUTPUT
 from nbcontainers.cli.parser import Call
+from nbcontainers.cli.signature import FLAG, VALUE, Parameter
 from nbcontainers.cli.transfer import Show, write
 from nbcontainers.cli.verbs import Verb
+from nbcontainers.errors import BuildError, ContainerFailed
 from nbcontainers.table import plain
+
+FORMS = ("auto", "plain", "quiet", "none")
+PROGRESS = Parameter(
+    "progress", VALUE, ("--progress",), metavar="FORM", choices=FORMS,
+    help="auto; plain: lines, also in a cell; quiet: the id alone; none: nothing but the result",
+)  # fmt: skip
+DEBUG = Parameter("debug", FLAG, ("--debug",), help="Open a shell in the last good layer where a step fails")
 
 
 class Lines(Show[Progress]):
     """Says each thing once; output of stages that run side by side is told apart by its line number."""
 
-    def __init__(self, progress: Progress, stream: TextIO) -> None:
+    def __init__(self, progress: Progress, write: Callable[[str], object]) -> None:
         super().__init__(progress)
-        self.stream = stream
+        self.write = write
         self._begun: dict[str, str] = {}
 
     def draw(self) -> None:
@@ -33,7 +46,7 @@ class Lines(Show[Progress]):
             elif kind == "output":
                 self._output(event["id"], event["text"])
             elif kind == "warning":
-                self._say(f"warning: {self.progress.name}:{event['lines'][0]}: {event['rule']}: {event['message']}")
+                self._warn(event)
             elif kind == "image":
                 self._say(f"pulling {event.get('reference') or ''}")
 
@@ -47,6 +60,12 @@ class Lines(Show[Progress]):
         if said := card.says(step):
             self._say(f"  {step.lines[0]} {said}")
 
+    def _warn(self, event: Event) -> None:
+        first, last = event["lines"]
+        self._say(f"warning: {self.progress.name}:{first}: {card.remark(event)}")
+        for number in range(first, min(last, first + 2, len(self.progress.lines)) + 1):
+            self._say(f"  {number:>4} | {self.progress.lines[number - 1]}")
+
     def _output(self, id: str, text: str) -> None:
         *lines, rest = (self._begun.get(id, "") + text).split("\n")
         self._begun[id] = rest
@@ -54,18 +73,45 @@ class Lines(Show[Progress]):
             self._say(f"  {self.progress.steps[id].lines[0]} | {line}")
 
     def finish(self) -> None:
-        self._say(card.heading(self.progress))
+        """How it ended; where nothing was begun, the error says all."""
+        if self.progress.lines:
+            self._say(card.heading(self.progress))
 
     def _say(self, line: str) -> None:
-        write(self.stream, f"{plain(line)}\n")
+        self.write(f"{plain(line)}\n")
 
 
 def run(verb: Verb, call: Call, *, quiet: bool) -> Any:
     """`build` on the command line; its result is the image's name or id."""
-    if quiet:
-        return verb.function(*call.arguments, **call.options)
-    with Lines(Progress(subject(call)), sys.stderr) as listener:
-        return verb.function(*call.arguments, **call.options, progress=listener)
+    listener: Lines | None = None
+    try:
+        if quiet or is_quiet(call):
+            return verb.function(*call.arguments, **call.options)
+        with Lines(Progress(subject(call)), partial(write, sys.stderr)) as listener:
+            return verb.function(*call.arguments, **call.options, progress=listener)
+    except BuildError as error:
+        if listener and error.details.get("output"):
+            error.message = error.message.partition(f"\n{OUTPUT}")[0]  # it stands right above
+        if call.face.get("debug") and error.details.get("image") and sys.stdin.isatty() and sys.stdout.isatty():
+            look_into(error)  # without a terminal its hint says what to type
+        raise
+
+
+def is_quiet(call: Call) -> bool:
+    return call.face.get("progress") in ("quiet", "none")
+
+
+def look_into(error: BuildError) -> None:
+    """A shell in the image of the last good layer, until it is left."""
+    from nbcontainers.cli import foreground
+    from nbcontainers.cli.verbs import verbs
+
+    name = error.details["image"]
+    print(
+        f"{error.message.splitlines()[0]}\n--debug: a shell in {name}, the files as they were before", file=sys.stderr
+    )
+    with suppress(ContainerFailed):  # what the last command in the shell said
+        foreground.run(verbs("container")["run"], Call([name], {"interactive": True, "tty": True, "rm": True}))
 
 
 def subject(call: Call) -> str:

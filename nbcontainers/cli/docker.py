@@ -7,6 +7,17 @@ _RUN = {
     "--link": "containers of one network find each other by name: --network NAME",
     "--runtime": "there is one runtime, our own; others run our bundles",
 }  # fmt: skip
+_ONE_STORE = "leave it out: every image that is built is in the store, and there is no other builder"
+_GOES = "leave it out: the container of a RUN goes with it"
+_BUILD = {
+    "--load": _ONE_STORE, "--builder": _ONE_STORE, "--rm": _GOES, "--force-rm": _GOES,
+    "--push": "build with -t REGISTRY/NAME, then type image push REGISTRY/NAME",
+    "--metadata-file": "--iidfile writes the image's id; image inspect has all of it",
+    "--ulimit": "limits of a RUN are -m, --cpus and --shm-size",
+    "--provenance": "attestations are not there", "--sbom": "attestations are not there",
+    "--layers": "leave it out: results of steps are kept unless --no-cache says no",
+    "--isolation": "every RUN has a container of its own",
+}  # fmt: skip
 _LATER = frozenset(
     "--blkio-weight-device --cpu-rt-period --cpu-rt-runtime --disable-content-trust --isolation --kernel-memory "
     "--storage-opt --userns --volume-driver".split()
@@ -17,4 +28,6 @@ def missing(flag: str, verb: str) -> str:
     """What to say of Docker's `flag` that `verb` does not have; "" for what Docker has not either."""
     if verb in ("run", "create") and flag in _RUN:
         return _RUN[flag]
+    if verb == "build" and flag in _BUILD:
+        return _BUILD[flag]
     return f"Docker has {flag}, which is not there yet" if flag in _LATER else ""

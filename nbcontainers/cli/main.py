@@ -121,6 +121,10 @@ def _carry_out(verb: Verb, typed: str, words: list[str]) -> int:
 def _face(verb: Verb) -> list[Parameter]:
     if verb.accepts("tick"):
         return []
+    if verb.accepts("dockerfile"):
+        from nbcontainers.cli import build
+
+        return [build.PROGRESS, build.DEBUG, FORMAT, QUIET]
     return [replace(FORMAT, flags=("--format", "-f")) if verb.name == "inspect" else FORMAT, QUIET]
 
 

@@ -178,7 +178,9 @@ class Late:
 
 
 def run(verb: Verb, call: Call, *, quiet: bool) -> Any:
-    """Carry out a verb that accepts `progress`."""
+    """Carry out a verb that accepts `progress`. `docker save … | nbcontainers load` names no file."""
+    if verb.name == "load" and not (call.arguments or call.options.get("input") or sys.stdin.isatty()):
+        call.options["input"] = "-"
     if quiet or call.options.get("quiet"):
         return verb.function(*call.arguments, **call.options)
     with shown_on(sys.stderr, Progress(verb.name, subject(call))) as listener:

@@ -8,15 +8,15 @@ if TYPE_CHECKING:
 
 
 _VERBS = frozenset(
-    "attach commit cp create diff exec_ export inspect kill logs ls pause port prune ps rename restart "
+    "attach commit cp create diff exec_ export healthcheck inspect kill logs ls pause port prune ps rename restart "
     "rm run start stats stop top unpause update wait".split()
 )  # a list of our own: asking api for it here would import it for every submodule's name, in a circle
 
 
 def __getattr__(name: str) -> Any:
-    """The verbs of `api`, on first use: `nbcontainers.container.run` (PEP 562)."""
-    if name in _VERBS:
+    """The verbs of `api`, on first use: `nbcontainers.container.run` (PEP 562); and `get`, for a handle by its name."""
+    if name in _VERBS or name == "get":
         from importlib import import_module
 
-        return getattr(import_module(f"{__name__}.api"), name)
+        return getattr(import_module(f"{__name__}.{'container' if name == 'get' else 'api'}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

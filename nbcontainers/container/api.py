@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from nbcontainers.container import parse
 from nbcontainers.container.container import Container, find
+from nbcontainers.container.defaults import DETACH_KEYS
 from nbcontainers.container.options import (
-    CONDITIONS,
     RUNNING,
+    Condition,
     DetachKeys,
+    ExecOptions,
     Found,
     Listing,
     LogOptions,
@@ -23,7 +25,8 @@ from nbcontainers.container.options import (
     Which,
 )
 from nbcontainers.engine import Engine, default_engine
-from nbcontainers.option import Argument, Option
+from nbcontainers.errors import InvalidArgument
+from nbcontainers.option import Argument, Option, Unasked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +45,7 @@ __all__ = [
     "diff",
     "exec_",
     "export",
+    "healthcheck",
     "inspect",
     "kill",
     "logs",
@@ -68,6 +72,7 @@ Word = Annotated[str, Argument("COMMAND", "the program and its arguments; the im
 One = Annotated[str | Container, Argument("CONTAINER", "name, id or its beginning", complete="container")]
 Many = Annotated[str | Container, Argument("CONTAINER", "names, ids or their beginnings", complete="container")]
 
+Signal = Annotated[str | int | None, Option("-s", help="what to send first", metavar="SIGNAL", complete="signal")]
 Time = Annotated[
     int | None,
     Option("-t", "--timeout", help="seconds until it is killed (10)", metavar="SECONDS", parse=parse.seconds),
@@ -123,7 +128,7 @@ def start(
     attach: Annotated[bool, Option("-a", help="show its output and wait for its end")] = False,
     interactive: Annotated[bool, Option("-i", help="give it our input")] = False,
     sig_proxy: SigProxy = True,
-    detach_keys: DetachKeys | None = None,
+    detach_keys: DetachKeys = DETACH_KEYS,
     stdin: Source | None = None,
     stdout: Sink | None = None,
     stderr: Sink | None = None,
@@ -148,7 +153,7 @@ def attach(
     *,
     no_stdin: Annotated[bool, Option(help="only its output")] = False,
     sig_proxy: SigProxy = True,
-    detach_keys: DetachKeys | None = None,
+    detach_keys: DetachKeys = DETACH_KEYS,
     stdin: Source | None = None,
     stdout: Sink | None = None,
     stderr: Sink | None = None,
@@ -212,6 +217,7 @@ def prune(
     filter: Annotated[
         list[str] | None, Option(help="only those: until=24h, label=KEY=VALUE, …", metavar="KEY=VALUE")
     ] = None,
+    force: Unasked = False,
     engine: Engine | None = None,
 ) -> Table:
     """Remove every container that does not run; rows say which, and the room that comes back."""
@@ -222,16 +228,10 @@ def prune(
 
 def wait(
     *containers: Many,
-    condition: Annotated[
-        str,
-        Option(
-            help="stopped (the default), running, healthy, removed, next-exit, …", metavar="CONDITION",
-            choices=CONDITIONS,
-        ),
-    ] = "stopped",
+    condition: Condition = "stopped",
     latest: Annotated[bool, Option("-l", help="for the container that was made last")] = False,
     engine: Engine | None = None,
-) -> list[int]:  # fmt: skip
+) -> list[int]:
     """Wait until containers have ended; returns their exit statuses. With --condition until they are so (-1)."""
     from nbcontainers.container import selection, waiting
 
@@ -257,9 +257,7 @@ def kill(
 def stop(
     *containers: Many,
     time: Time = None,
-    signal: Annotated[
-        str | int | None, Option("-s", help="what to send first", metavar="SIGNAL", complete="signal")
-    ] = None,
+    signal: Signal = None,
     engine: Engine | None = None,
     **which: Unpack[Which],
 ) -> list[str]:
@@ -272,9 +270,7 @@ def stop(
 def restart(
     *containers: Many,
     time: Time = None,
-    signal: Annotated[
-        str | int | None, Option("-s", help="what to send first", metavar="SIGNAL", complete="signal")
-    ] = None,
+    signal: Signal = None,
     running: Annotated[bool, Option(help="every container that runs")] = False,
     engine: Engine | None = None,
     **which: Unpack[Which],
@@ -348,17 +344,6 @@ def logs(
 def exec_(
     container: One,
     *command: Annotated[str, Argument("COMMAND", "the program and its arguments")],
-    interactive: Annotated[bool, Option("-i", help="give it our input")] = False,
-    tty: Annotated[bool, Option("-t", help="give it a terminal")] = False,
-    detach: Annotated[bool, Option("-d", help="leave it running in the background")] = False,
-    env: Annotated[list[str] | dict[str, str] | None, Option("-e", help="set a variable", metavar="NAME=VALUE")] = None,
-    env_file: Annotated[
-        list[str] | None, Option(help="read variables from a file", metavar="FILE", complete="path")
-    ] = None,
-    workdir: Annotated[str, Option("-w", help="the working directory", metavar="DIR", parse=parse.path)] = "",
-    user: Annotated[str, Option("-u", help="user of the image: name or uid, and group", metavar="USER[:GROUP]")] = "",
-    privileged: Annotated[bool, Option(help="every capability the container's runtime can give")] = False,
-    detach_keys: DetachKeys | None = None,
     stdin: Source | None = None,
     stdout: Sink | None = None,
     stderr: Sink | None = None,
@@ -366,6 +351,7 @@ def exec_(
     window: Callable[[], tuple[int, int] | None] | None = None,
     raise_error: bool = True,
     engine: Engine | None = None,
+    **options: Unpack[ExecOptions],
 ) -> Executed:
     """Run one more command in a running container; returns its exit status.
 
@@ -375,13 +361,27 @@ def exec_(
     from nbcontainers.container import execution, running
     from nbcontainers.container.session import Streams
 
-    request = execution.Request(
-        tuple(command), interactive=interactive, tty=tty, detach=detach, env=env, env_file=env_file or (),
-        workdir=workdir, user=user, privileged=privileged,
-    )  # fmt: skip
-    keys = running.detach_keys(detach_keys) if tty else b""
+    keys = running.detach_keys(options.get("detach_keys")) if options.get("tty") else b""
     streams = Streams(stdin, stdout, stderr, tick, window, keys)
-    return execution.run(find(engine or default_engine(), container), request, streams, raise_error=raise_error)
+    handle = find(engine or default_engine(), container)
+    return execution.run(handle, command, options, streams, raise_error=raise_error)
+
+
+def healthcheck(
+    run: Annotated[str, Argument("run", "the word run, as podman has it")],
+    container: One,
+    *,
+    engine: Engine | None = None,
+) -> str:
+    """Make a container's health check now; returns what it is: healthy or starting.
+
+    A check that fails is an error, of exit status 1.
+    """
+    from nbcontainers.container import health
+
+    if run != "run":
+        raise InvalidArgument(f"healthcheck {run!r} is not there", hint="type container healthcheck run NAME")
+    return health.check(find(engine or default_engine(), container))
 
 
 def port(
@@ -460,7 +460,9 @@ def commit(
 
 
 def cp(
-    source: Annotated[Any, Argument("SOURCE", "CONTAINER:PATH, a path of this machine, or - for a tar", complete="copy")],
+    source: Annotated[
+        Any, Argument("SOURCE", "CONTAINER:PATH, a path of this machine, or - for a tar", complete="copy")
+    ],
     destination: Annotated[Any, Argument("DESTINATION", "the same", complete="copy")],
     *,
     archive: Annotated[bool, Option("-a", help="keep owners, set-user-ID bits and file capabilities")] = False,

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 
 from nbcontainers.cgroups.stats import cpu_limit
 from nbcontainers.container.failure import signal_name
-from nbcontainers.table import BORDER, BOX, HEAD, MONOSPACE, amount, duration, plain
+from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, amount, duration, plain
 
 _GREEN, _RED, _AMBER, _BLUE, _GREY = "#2da44e", "#e5484d", "#d68f00", "#4493f8", "#8b949e"
 _LONGEST_COMMAND = 100
+_HEALTH = {"starting": "health not known yet"}
 _NEARLY_FULL = 0.9
 _SHORT = 0.1
 """Seconds below which a share of processors would say more of the start than of the program."""
@@ -55,6 +56,12 @@ class Card:
     started_at: object = None
     reached: Sequence[str] = ()
     """Addresses and published ports while it runs."""
+    health: str = ""
+    """`starting`, `healthy` or `unhealthy`; "" without a check."""
+    policy: str = "no"
+    """Of restarts: `no`, `on-failure:3`, `always`, `unless-stopped`."""
+    restarts: int = 0
+    """How often the policy started it again since somebody did."""
 
     @property
     def failed(self) -> bool:
@@ -69,14 +76,18 @@ class Card:
         """Of the state's dot."""
         if self.status == "exited":
             return _RED if self.failed else _GREEN
-        return {"running": _BLUE, "paused": _AMBER, "dead": _RED}.get(self.status, _GREY)
+        if self.status == "running" and self.health:
+            return {"healthy": _GREEN, "unhealthy": _RED}.get(self.health, _AMBER)
+        return {"running": _BLUE, "paused": _AMBER, "restarting": _AMBER, "dead": _RED}.get(self.status, _GREY)
 
     @property
     def verdict(self) -> str:
         """How it is or how it ended, in words."""
-        if self.status != "exited":
-            return self.status
         code = self.exit.get("exit_code")
+        if self.status == "restarting":
+            return f"restarting after exit {code}"
+        if self.status != "exited":
+            return f"{self.status}, {_HEALTH.get(self.health, self.health)}" if self.health else self.status
         if self.oom_killed:
             return f"killed: out of memory (exit {code})"
         if number := self.exit.get("signal"):
@@ -98,7 +109,7 @@ class Card:
 
     def meters(self) -> list[Meter]:
         """What was measured, in the order shown."""
-        found = (self._memory(), self._cpu(), self._pids(), self._io())
+        found = (self._memory(), self._cpu(), self._pids(), self._io(), self._restarts())
         return [meter for meter in found if meter]
 
     def _memory(self) -> Meter | None:
@@ -147,6 +158,11 @@ class Card:
             return None
         return Meter("disk", f"{amount(read)} read, {amount(written)} written")
 
+    def _restarts(self) -> Meter | None:
+        if self.policy == "no":
+            return None
+        return Meter("restarts", str(self.restarts), note=f"policy {self.policy}")
+
     def in_force(self) -> list[str]:
         """The limits the kernel confirmed, as options."""
         return list(_options(self.limits))
@@ -170,7 +186,7 @@ class Card:
     def html(self) -> str:
         rows = "".join(_row(meter) for meter in self.meters())
         table = f'<table style="{_TABLE}"><tbody>{rows}</tbody></table>' if rows else ""
-        return f'<div style="{BOX}">{self._head()}{self._command()}{table}{self._feet()}</div>'
+        return f'<div {AS_IT_IS} style="{BOX}">{self._head()}{self._command()}{table}{self._feet()}</div>'
 
     def _head(self) -> str:
         elapsed = "" if self.elapsed is None else f" · {duration(self.elapsed)}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from nbcontainers.advice import advise_left_out
+from nbcontainers.advice import Advice, advise, advise_left_out
 from nbcontainers.container import parts
 from nbcontainers.container.container import Container
 from nbcontainers.container.stillness import frozen
@@ -51,11 +51,15 @@ def _commit(
     settings = config.get("config") or {}
     change.apply(settings, changes)
     [part] = known["overlays"]
-    with parts.present(container), frozen(container) if pause else nullcontext():
+    with parts.present(container), frozen(container) if pause else nullcontext(True) as still:
+        moving = not still and container.status == "running"
         added = layer_of(
             engine, part["upper"], part["lowers"], base.config["rootfs"]["diff_ids"], skip=known["mounts"],
             epoch=epoch(),
         )  # fmt: skip
+    if moving:
+        text = f"container {container.name} has no cgroup to hold it still by: its files were read while it ran"
+        advise(Advice(text), stacklevel=4)
     advise_left_out(f"the image of container {container.name}", added, stacklevel=4)
     command = " ".join(container.record["command"])
     config |= _next(config, added, *map(_text, (command, author, message))) | {"config": settings}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from nbcontainers.container import store
-from nbcontainers.engine import Engine
+from nbcontainers.engine import Engine, default_engine
 from nbcontainers.errors import InvalidArgument, NotFound
 
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ class Container:
 
     @property
     def status(self) -> str:
-        """`created`, `running`, `paused`, `exited`, `restarting` (its policy starts it again in a moment), or `dead`: its
-        monitor was killed (`system prune` tidies up)."""
+        """`created`, `running`, `paused`, `stopping` (its program has ended, its monitor tidies), `exited`, `restarting`
+        (its policy starts it again in a moment), or `dead`: its monitor was killed (`system prune` tidies up)."""
         return "exited" if self.kept else status(self.engine, self.id)
 
     @property
@@ -348,7 +348,9 @@ class Container:
         """Copy files in or out: `container cp`. `:/path` is a path in this container; a pair names another."""
         from nbcontainers.container import api
 
-        ends = [(self, one[1:]) if isinstance(one, str) and one.startswith(":") else one for one in (source, destination)]
+        ends = [
+            (self, one[1:]) if isinstance(one, str) and one.startswith(":") else one for one in (source, destination)
+        ]
         api.cp(*ends, engine=self.engine, **options)
 
     def export(self, output: str) -> None:
@@ -390,6 +392,11 @@ class Container:
             return {"text/plain": repr(self)}
 
 
+def get(container: str | Container, *, engine: Engine | None = None) -> Container:
+    """The handle of a container, whoever started it: by its name, its id or the beginning of that. Raises NotFound."""
+    return find(engine or default_engine(), container)
+
+
 def find(engine: Engine, container: str | Container) -> Container:
     """The handle for a name, an id, the beginning of an id, or a handle. Raises NotFound, InvalidArgument."""
     if isinstance(container, Container):
@@ -413,6 +420,8 @@ def status(engine: Engine, id: str) -> str:
         return "restarting"
     if ended:
         return "exited"
+    if state and store.alive(monitor):
+        return "stopping"
     if store.alive(monitor) or not (state or monitor):
         return "created"
     return "dead" if not store.read(engine, id, "exit.json") else "exited"  # it may just have written it

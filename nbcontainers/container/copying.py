@@ -45,8 +45,8 @@ def _end(engine: Engine, given: Any) -> End:
     """`CONTAINER:PATH`, a path of this machine (with a slash before any colon), or `-`; in Python also a path object
     and a pair (container, path)."""
     if isinstance(given, tuple) and len(given) == 2:
-        container, path = given
-        return _inside(find(engine, container), str(path), f"{container}:{path}")
+        handle, path = find(engine, given[0]), str(given[1])
+        return _inside(handle, path, f"{handle.name}:{path}")
     if isinstance(given, os.PathLike):
         return _here(os.fspath(given))
     if not isinstance(given, str) or not given or "\0" in given:

@@ -5,6 +5,7 @@ Exit status: 125 the runtime, 126 not executable, 127 not found, 128 + n ended b
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from signal import Signals
 from typing import Any
@@ -25,6 +26,7 @@ _MEANINGS = {
 }
 _NOT_STARTED: dict[int | str | None, str] = {
     "cwd": "write -w with a folder the user may enter",
+    errno.ENOTDIR: "a folder can be mounted on a folder and a file on a file: look at what {image} has there",
     127: "{name} is not in the image: type container run {image} ls /bin /usr/bin to see what is",
     126: "it must be an executable file for this machine; a script needs a first line such as #!/bin/sh",
 }
@@ -121,6 +123,8 @@ def not_started(error: CreateFailed, record: Mapping[str, Any]) -> CreateFailed:
     code = error.details.get("exit_code", 125)
     key = code if error.details.get("stage") == "exec" else error.details.get("stage")
     command = record.get("command") or [""]
+    if key == "mounts" and error.details.get("errno") in (errno.ENOTDIR, errno.EINVAL):
+        key = errno.ENOTDIR
     hint = error.hint or _NOT_STARTED.get(key, "").format(name=command[0], image=record.get("image", "IMAGE"))
     details = {**error.details, "exit_code": code, "id": record.get("id"), "name": record.get("name")}
     return CreateFailed(f"the container could not start: {error.message}", hint=hint, **details)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nbcontainers.container import health, log, store
+from nbcontainers.container import health, log, policies, store
 from nbcontainers.container.container import Container
 from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument
@@ -17,7 +17,7 @@ from nbcontainers.errors import InvalidArgument
 Record = Mapping[str, Any]
 Test = Callable[[Container, Record], bool]
 
-STATES = ("created", "running", "paused", "restarting", "exited", "dead")
+STATES = ("created", "running", "paused", "stopping", "restarting", "exited", "dead")
 HEALTH = ("starting", "healthy", "unhealthy", "none")
 _ALL_MUST_HOLD = ("label", "label!", "until")
 
@@ -164,6 +164,23 @@ def _health(engine: Engine, value: str) -> Test:
     return lambda container, record: (health.status(container) or "none") == value
 
 
+def _restart_policy(engine: Engine, value: str) -> Test:
+    _one_of("restart-policy", value, policies.RESTART)
+    return lambda _, record: (record.get("restart") or {}).get("name", "no") == value
+
+
+def _on_boot(engine: Engine, value: str) -> Test:
+    """Whether it is to run again after the machine was started anew: always, or unless its user had stopped it."""
+    _one_of("should-start-on-boot", value, ("true", "false"))
+
+    def test(container: Container, record: Record) -> bool:
+        name = (record.get("restart") or {}).get("name")
+        wanted = name == "always" or (name == "unless-stopped" and not container.ended.get("stopped"))
+        return wanted == (value == "true")
+
+    return test
+
+
 def _one_of(key: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise _bad(key, f"{value!r} is no {key}", f"write {key}= and one of {', '.join(known)}")
@@ -189,4 +206,6 @@ _TESTS: dict[str, Callable[[Engine, str], Test]] = {
     "network": _network,
     "publish": _publish,
     "health": _health,
+    "restart-policy": _restart_policy,
+    "should-start-on-boot": _on_boot,
 }

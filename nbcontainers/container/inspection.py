@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nbcontainers.container import endpoints, health, listing, selection, store
+from nbcontainers.container import endpoints, health, listing, selection, store, usage
 from nbcontainers.container.container import Container
 from nbcontainers.engine import Engine
 from nbcontainers.errors import NotFound
-from nbcontainers.monitor import restart
 
 Document = dict[str, Any]
 _NEVER = "0001-01-01T00:00:00Z"
-_HOST_NANOSECONDS = 10**9
+_NANOSECONDS = 10**9
+_CHECK = {"Start": "start", "End": "end", "ExitCode": "exit_code", "Output": "output"}
+_CHECK_TIMES = {
+    "Interval": "interval", "Timeout": "timeout", "StartPeriod": "start_period", "StartInterval": "start_interval",
+}  # fmt: skip
 
 
 def inspect_all(engine: Engine, containers: Sequence[str | Container], *, latest: bool, size: bool) -> list[Document]:
@@ -49,7 +52,7 @@ def inspect(container: Container, *, size: bool = False) -> Document:
         "Path": words[0] if words else "",
         "Args": words[1:],
         "State": _state(container),
-        "RestartCount": _restarts(container),
+        "RestartCount": usage.restarts(container),
         "Image": record.get("image_digest", ""),
         "ImageName": record["image"],
         "LogPath": f"{folder}/log",
@@ -86,15 +89,10 @@ def _state(container: Container) -> Document:
     }
     if well := health.document(container):
         found["Health"] = {
-            "Status": well.get("status"), "FailingStreak": well.get("failing_streak", 0), "Log": well.get("log", []),
+            "Status": well.get("status"), "FailingStreak": well.get("failing_streak", 0),
+            "Log": [{name: one[key] for name, key in _CHECK.items()} for one in well.get("log", ())],
         }  # fmt: skip
     return found
-
-
-def _restarts(container: Container) -> int:
-    """How often its restart policy started it again since somebody did."""
-    ended = container.ended.get("restart_count")
-    return int(ended or store.state(container.engine, container.id, restart.COUNT).get("restarts", 0))
 
 
 def _config(record: Mapping[str, Any], process: Mapping[str, Any]) -> Document:
@@ -111,8 +109,14 @@ def _config(record: Mapping[str, Any], process: Mapping[str, Any]) -> Document:
         "Labels": dict(record["labels"]),
         "StopSignal": record.get("stop_signal"),
         "StopTimeout": record.get("stop_timeout"),
-        **({"Healthcheck": record["health"]} if record.get("health") else {}),
+        **({"Healthcheck": _healthcheck(record["health"])} if record.get("health") else {}),
     }
+
+
+def _healthcheck(check: Mapping[str, Any]) -> Document:
+    """The image-spec's Healthcheck: times in nanoseconds."""
+    times = {name: round(check[key] * _NANOSECONDS) for name, key in _CHECK_TIMES.items()}
+    return {"Test": check["test"], **times, "Retries": check["retries"]}
 
 
 def _host_config(record: Mapping[str, Any], linux: Mapping[str, Any], process: Mapping[str, Any]) -> Document:
@@ -126,10 +130,11 @@ def _host_config(record: Mapping[str, Any], linux: Mapping[str, Any], process: M
         "NetworkMode": record.get("network", ""),
         "PortBindings": _bindings(record),
         "RestartPolicy": {"Name": policy.get("name", "no"), "MaximumRetryCount": policy.get("maximum", 0)},
+        "LogConfig": _log_config(record.get("log") or {}),
         "Memory": memory.get("limit") or 0,
         "MemorySwap": memory.get("swap") or 0,
         "MemoryReservation": memory.get("reservation") or 0,
-        "NanoCpus": quota * _HOST_NANOSECONDS // period if quota > 0 and period else 0,
+        "NanoCpus": quota * _NANOSECONDS // period if quota > 0 and period else 0,
         "CpuShares": cpu.get("shares") or 0,
         "CpuPeriod": period,
         "CpuQuota": quota,
@@ -142,11 +147,17 @@ def _host_config(record: Mapping[str, Any], linux: Mapping[str, Any], process: M
     }
 
 
+def _log_config(log: Mapping[str, Any]) -> Document:
+    sizes = {name.replace("_", "-"): str(log[name]) for name in ("max_size", "max_file") if name in log}
+    return {"Type": log.get("driver", "json-file"), "Config": sizes}
+
+
 def _bindings(record: Mapping[str, Any]) -> Document:
     """As asked for: a port of 0 was left to us."""
     found: Document = {}
     for port in record.get("ports") or ():
-        bound = {"HostIp": port["host"], "HostPort": str(port["host_port"] or "")}
+        first, last = port["first"], port["last"]
+        bound = {"HostIp": port["host"], "HostPort": f"{first}-{last}" if first < last else str(first or "")}
         found.setdefault(f"{port['target']}/{port['protocol']}", []).append(bound)
     return found
 

@@ -212,15 +212,16 @@ def _stopping(container: Container, timeout: int | None, signal: int | None) -> 
             if container.status == "paused":
                 _thaw(container)
             _send(init, number)
+            store.happened(container.engine, record, "kill", signal=number)
             deadline = 0.0 if drops(state["pid"], number) else deadline
         yield name
         if runs and not _ended(init, max(0.0, deadline - time.monotonic()) * 1000):
             _send(init, signals.SIGKILL)
             _thaw(container)
+            store.happened(container.engine, record, "kill", signal=int(signals.SIGKILL))
         if monitor >= 0:
             _ended(monitor, _PATIENCE * 1000)
-    if runs:
-        store.happened(container.engine, record, "stop")
+            store.happened(container.engine, record, "stop")
     yield name
 
 
@@ -240,7 +241,9 @@ def _restarting(container: Container, timeout: int | None, signal: int | None) -
     name, before = container.name, store.state(container.engine, container.id)
     channel = _told_to_restart(container, timeout, signal) if store.alive(before) else None
     if channel is None:
-        yield from _stopping(container, timeout, signal)
+        stopping = _stopping(container, timeout, signal)
+        yield next(stopping)
+        next(stopping)
         running.start(container, Streams(), attach=False, raise_error=True)
     else:
         yield name
@@ -262,15 +265,17 @@ def _told_to_restart(container: Container, timeout: int | None, signal: int | No
 
 
 def _until_new(container: Container, before: dict[str, int], channel: Channel) -> None:
-    """Until the next run has begun. Raises CreateFailed where it could not, InvalidState where there is none."""
-    for _ in channel.frames():  # to its end, or the end of its monitor
+    """Until the next run has begun, as its monitor says. Raises what it failed with, InvalidState where there is none."""
+    for _ in channel.frames():  # to the end of the one before
         pass
     while True:
-        state = store.state(container.engine, container.id)
-        if state and state["pid"] != before["pid"]:
-            return
-        if not store.alive(store.state(container.engine, container.id, "monitor.json")):
+        try:
+            with client.attach(container.engine.run, container.id) as channel:
+                frame = channel.receive()
+        except InvalidState:
             break
+        if frame and frame[0] == protocol.STARTED and json.loads(frame[1])["pid"] != before["pid"]:
+            return
         time.sleep(_PAUSE_S)
     error = container.ended.get("error")
     raise Error.from_json(error) if error else not_running(container.name, container.status)

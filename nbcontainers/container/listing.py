@@ -16,7 +16,7 @@ from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.table import Column, Row, Table, age, command, digest, since, stored, text, timestamp
 
-LIVING = ("running", "paused", "restarting")
+LIVING = ("running", "paused", "stopping", "restarting")
 
 
 def ps(engine: Engine, options: Listing) -> Table:
@@ -83,10 +83,12 @@ def words(container: Container, state: str, ended: Mapping[str, Any], well: str)
     """Docker's words: `Up 5 minutes (healthy)`, `Exited (137) 2 hours ago (out of memory)`."""
     if state in ("exited", "restarting"):
         return f"{state.capitalize()} ({ended.get('exit_code')}){_ago(ended)}{_memory(ended)}"
-    if state in LIVING and (seconds := container.wall_s) is not None:
+    if state in ("running", "paused") and (seconds := container.wall_s) is not None:
         remark = "Paused" if state == "paused" else "health: starting" if well == "starting" else well
         return f"Up {age(seconds)}{f' ({remark})' if remark else ''}"
-    return {"created": "Created", "dead": "Dead (its monitor was killed: system prune)"}.get(state, "Up")
+    return {"created": "Created", "stopping": "Stopping", "dead": "Dead (its monitor was killed: system prune)"}.get(
+        state, "Up"
+    )
 
 
 def _ago(ended: Mapping[str, Any]) -> str:

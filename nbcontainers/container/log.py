@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from nbcontainers.container import logfile, store
 from nbcontainers.container.container import Container
 from nbcontainers.container.session import Sink, to_sys
-from nbcontainers.errors import InvalidArgument
+from nbcontainers.errors import InvalidArgument, InvalidState
 
 if TYPE_CHECKING:
     import pandas
@@ -149,6 +149,8 @@ def shown(line: Line, *, timestamps: bool) -> str:
 def logs(containers: Sequence[Container], options: LogOptions, sinks: Sinks | None) -> Log | None:
     """The log of one or several containers; with `sinks` it is written there, and with --follow what comes, too."""
     choice = Choice.parse(options)
+    for one in containers:
+        _check_kept(one)
     if choice.names or len(containers) > 1:
         choice = choice._replace(names=True)
     if sinks is None:
@@ -158,6 +160,14 @@ def logs(containers: Sequence[Container], options: LogOptions, sinks: Sinks | No
     else:
         sinks.write(_records(containers, choice), choice)
     return None
+
+
+def _check_kept(container: Container) -> None:
+    """Raises InvalidState where nothing of what it writes is kept."""
+    record = container.record
+    if (record.get("log") or {}).get("driver") == "none":
+        hint = f"container attach {record['name']} shows what it writes from now on"
+        raise InvalidState(f"container {record['name']} has no log: it was made with --log-driver none", hint=hint)
 
 
 def read(container: Container, choice: Choice) -> Log:

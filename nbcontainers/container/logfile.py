@@ -9,22 +9,46 @@ from contextlib import ExitStack
 from typing import IO
 
 _BLOCK = 1 << 16
+_ATTEMPTS = 10
 _LINE_END = re.compile(rb'\\n",\s*"stream"')
 """In a record whose text ends a line: quotes within the text are escaped."""
 
 
 def opened(path: str) -> list[IO[bytes]]:
-    """The files, the oldest first. One that was put away while we looked is there once."""
+    """The files, the oldest first."""
+    for _ in range(_ATTEMPTS):
+        files = _look(path)
+        if not files or _is_newest(files[-1], path):
+            break
+        for file in files:
+            file.close()
+    else:
+        files = _look(path)
+    return files
+
+
+def _is_newest(file: IO[bytes], path: str) -> bool:
+    """Whether it is still the one that is written to: then nothing was put away while we looked."""
+    try:
+        return os.stat(path).st_ino == os.fstat(file.fileno()).st_ino
+    except FileNotFoundError:
+        return False
+
+
+def _look(path: str) -> list[IO[bytes]]:
+    """One that was put away while we looked is there once."""
     found: list[IO[bytes]] = []
     seen: set[int] = set()
-    number = 0
+    number = missing = 0
     while True:
         try:
             file = open(f"{path}.{number}" if number else path, "rb")  # noqa: SIM115 - the caller closes it
         except FileNotFoundError:
-            if number:
+            missing += 1
+            if missing > 1:  # of one alone the file is just on its way to its next name
                 return found[::-1]
         else:
+            missing = 0
             inode = os.fstat(file.fileno()).st_ino
             if inode in seen:
                 file.close()

@@ -12,6 +12,7 @@ from nbcontainers.container.mounts import Mounted
 from nbcontainers.container.options import RunOptions, bad, texts
 from nbcontainers.container.users import Identity
 from nbcontainers.engine import Engine
+from nbcontainers.launcher import client
 from nbcontainers.monitor.steps import Step
 
 _STEPS = "nbcontainers.volume.steps"
@@ -53,6 +54,8 @@ def placed(engine: Engine, id: str, asked: Sequence[Mounted]) -> list[Mounted]:
 def steps(engine: Engine, id: str, asked: Sequence[Mounted], identity: Identity) -> list[Step]:
     """The steps that fill, mount and give away what the mounts start from; needs the volumes to be there."""
     found: list[Step] = []
+    if any(one.volume for one in asked):
+        client.preload(_STEPS, "nbcontainers.volume.contents")
     for one in asked:
         if one.volume:
             found += _of_volume(engine, id, one)

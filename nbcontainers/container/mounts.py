@@ -362,8 +362,10 @@ def _tmpfs_words(given: Mapping[str, str]) -> list[str]:
 
 
 def _tmpfs_document(destination: str, words: list[str]) -> dict[str, Any]:
-    """Docker's options of a tmpfs: nosuid, noexec, nodev, everybody may write (tmpfs(5))."""
-    data, flags = {"mode": "1777"}, [flag for flag in _TMPFS if flag.removeprefix("no") not in words]
+    """Docker's options of a tmpfs: nosuid, noexec, nodev (tmpfs(5)). Without a mode it has that of the image's folder, and
+    where there is none everybody may write."""
+    data: dict[str, str] = {}
+    flags = [flag for flag in _TMPFS if flag.removeprefix("no") not in words]
     for word in words:
         key, equals, text = word.partition("=")
         if not equals and word in _TMPFS_FLAGS:

@@ -226,10 +226,16 @@ class UpdateOptions(TypedDict, total=False):
 
 
 CONDITIONS = (
-    "stopped", "exited", "not-running", "next-exit", "removed", "created", "running", "paused", "restarting", "healthy",
-    "unhealthy",
+    "stopped", "exited", "not-running", "next-exit", "removed", "created", "running", "paused", "stopping", "restarting",
+    "healthy", "unhealthy",
 )  # fmt: skip
 """What `wait` can wait for."""
+Condition = Annotated[
+    str,
+    Option(
+        help="stopped (the default), running, healthy, removed, next-exit, …", metavar="CONDITION", choices=CONDITIONS
+    ),
+]
 RUNNING = ("running", "paused", "restarting")
 """The states `--all` of a verb means that ends containers."""
 
@@ -265,6 +271,20 @@ class Listing(TypedDict, total=False):
     latest: Annotated[bool, Option("-l", help="the one that was made last")]
     no_trunc: Annotated[bool, Option(help="whole ids and commands")]
     size: Annotated[bool, Option("-s", help="what each has written")]
+
+
+class ExecOptions(TypedDict, total=False):
+    """How one more command is run in a container."""
+
+    interactive: Annotated[bool, Option("-i", help="give it our input")]
+    tty: Annotated[bool, Option("-t", help="give it a terminal")]
+    detach: Annotated[bool, Option("-d", help="leave it running in the background")]
+    env: Annotated[Pairs, Option("-e", help="set a variable", metavar="NAME=VALUE")]
+    env_file: Annotated[Texts, Option(help="read variables from a file", metavar="FILE", complete="path")]
+    workdir: Annotated[str, Option("-w", help="the working directory", metavar="DIR", parse=parse.path)]
+    user: Annotated[str, Option("-u", help="user of the image: name or uid, and group", metavar="USER[:GROUP]")]
+    privileged: Annotated[bool, Option(help="every capability the container's runtime can give")]
+    detach_keys: DetachKeys
 
 
 class LogOptions(TypedDict, total=False):

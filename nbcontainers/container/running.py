@@ -122,6 +122,7 @@ def start_all(
 _START: dict[str, Callable[[str], str]] = {
     "paused": lambda name: f"container unpause {name} lets it go on",
     "restarting": lambda name: f"it starts by itself; container restart {name} does it at once",
+    "stopping": lambda name: f"it will have ended in a moment: container wait {name}",
     "dead": lambda name: "type system prune to tidy it up first",
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,9 +19,12 @@ from nbcontainers.errors import InvalidState, NotFound
 from nbcontainers.linux import flock, inroot, mounts, namespaces, process
 from nbcontainers.monitor import recipe
 from nbcontainers.monitor.files import Files
+from nbcontainers.monitor.restart import WAITING
 
 _MOUNTING = ("nbcontainers.monitor.steps:", "nbcontainers.volume.steps:")
 _OF_ROOT = "nbcontainers.monitor.steps:"
+_PATIENCE_S = 10.0
+"""For a monitor that tidies up after its container."""
 Document = dict[str, Any]
 
 
@@ -73,9 +77,7 @@ def _assemble(files: Files) -> int:
     namespaces.unshare(namespaces.CLONE_NEWNS)
     mounts.make_slave()
     steps = [step for step in files.read("recipe.json")["steps"] if step["step"].startswith(_MOUNTING)]
-    monitor = files.read_state("monitor.json")
-    if store.alive(monitor):
-        _borrow(monitor, f"{files.folder}/rootfs")
+    if _borrowed(files):
         steps = [step for step in steps if not step["step"].startswith(_OF_ROOT)]
     recipe.perform(steps)
     root = os.open(f"{files.folder}/rootfs", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -84,17 +86,43 @@ def _assemble(files: Files) -> int:
     return root
 
 
-def _borrow(monitor: Document, rootfs: str) -> None:
-    """Between two runs the container's monitor keeps its root mounted: that one is used, not a second over its files."""
-    target = process.pidfd_open(monitor["pid"])
+def _borrowed(files: Files) -> bool:
+    """Whether the container waits for its next run: then its monitor keeps its root mounted, and that one is used, not a
+    second one over the same files. A monitor that is about to end is waited for."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while store.alive(monitor := files.read_state("monitor.json")):
+        if os.path.exists(f"{files.state}/{WAITING}"):
+            tree = _root_of(monitor, f"{files.folder}/rootfs")
+            if tree >= 0 and os.path.exists(f"{files.state}/{WAITING}"):  # all the while
+                _cover(f"{files.folder}/rootfs", tree)
+                return True
+        if time.monotonic() > deadline:
+            raise InvalidState(f"the monitor of container {files.id[:12]} does not end", hint="type system prune")
+        time.sleep(0.005)
+    return False
+
+
+def _root_of(monitor: Document, rootfs: str) -> int:
+    """What is mounted there as the monitor sees it, as a detached tree; -1 if it has just ended."""
+    try:
+        target = process.pidfd_open(monitor["pid"])
+    except ProcessLookupError:
+        return -1
     try:
         with namespaces.inside_mounts(target):
-            tree = mounts.open_tree(rootfs, recursive=True)
+            return mounts.open_tree(rootfs, recursive=True)
+    except OSError:
+        if store.alive(monitor):
+            raise
+        return -1
     finally:
         os.close(target)
-    place = os.open(rootfs, os.O_PATH | os.O_CLOEXEC)
+
+
+def _cover(path: str, tree: int) -> None:
+    place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
-        mounts.move_mount(tree, place, rootfs)
+        mounts.move_mount(tree, place, path)
     finally:
         os.close(place)
         os.close(tree)

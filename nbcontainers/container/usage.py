@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nbcontainers.cgroups import stats
 from nbcontainers.cgroups.detect import open_record
 from nbcontainers.container import store
+from nbcontainers.monitor import restart
 from nbcontainers.monitor.files import rfc3339
 
 if TYPE_CHECKING:
@@ -61,6 +62,12 @@ def started_at(container: Container) -> str | None:
     return rfc3339(found[0].time_ns) if found else None
 
 
+def restarts(container: Container) -> int:
+    """How often its restart policy started it again since somebody did."""
+    ended = container.ended.get("restart_count")
+    return int(ended or store.state(container.engine, container.id, restart.COUNT).get("restarts", 0))
+
+
 def facts(container: Container) -> Facts:
     from nbcontainers.container.metrics import Facts
 
@@ -70,10 +77,13 @@ def facts(container: Container) -> Facts:
 
 def card(container: Container) -> Card:
     """The facts a cell shows."""
+    from nbcontainers.container import health
     from nbcontainers.container.card import Card
     from nbcontainers.container.endpoints import reached
 
     record = container.record
+    policy = record.get("restart") or {}
+    times = f":{policy['maximum']}" if policy.get("maximum") else ""
     return Card(
         id=container.id,
         name=record["name"],
@@ -86,6 +96,9 @@ def card(container: Container) -> Card:
         wall_s=container.wall_s,
         started_at=container.started_at,
         reached=() if container.kept else reached(container),
+        health=health.status(container),
+        policy=f"{policy.get('name', 'no')}{times}",
+        restarts=restarts(container),
     )
 
 

@@ -200,18 +200,19 @@ def import_(
     *,
     change: options.Change = (),
     message: Annotated[str, Option("-m", help="a comment for its history")] = "",
+    platform: options.PlatformOfTar = "",
     engine: Engine | None = None,
 ) -> Image:
     """Make an image of one layer from the tar of a root file system.
 
-    What `docker export`, debootstrap or mmdebstrap made.
+    What `docker export`, debootstrap or mmdebstrap made; FILE may be a URL.
 
     Raises ImageError for a tar that is damaged or hostile, and then the store is as it was.
     """
     from nbcontainers.image import imported, removal
 
     with removal.unless_all_is_well(store := engine or default_engine()):
-        return imported.import_(store, str(file), reference, _texts(change), message)
+        return imported.import_(store, str(file), reference, _texts(change), message, platform)
 
 
 def export(image: options.Name, *, output: options.Output = "", engine: Engine | None = None) -> None:

@@ -15,6 +15,7 @@ from nbcontainers.advice import Advice, advise
 from nbcontainers.engine import Engine
 from nbcontainers.errors import ImageError, InvalidArgument
 from nbcontainers.image import layout, work
+from nbcontainers.image.choice import Choice, offered
 from nbcontainers.image.image import Image
 from nbcontainers.image.members import Members, blob, blob_name, document, naming, opened
 from nbcontainers.image.progress import Listener
@@ -44,7 +45,6 @@ from nbcontainers.oci.platform import Platform
 
 CONTAINERD_NAME = "io.containerd.image.name"
 """Annotation of Docker 25 and later, and of containerd: the whole name; ref.name is the tag alone there."""
-_NESTED = 3
 
 
 class Loaded(NamedTuple):
@@ -93,7 +93,7 @@ class _Loading:
     def __init__(self, engine: Engine, members: Members, wanted: Platform, *, exact: bool) -> None:
         self._engine, self._members, self._wanted, self._exact = engine, members, wanted, exact
         self._others: list[Platform] = []
-        self._seen: set[str] = set()  # indexes: many may list the same ones, which list the same ones, …
+        self._walk = Choice(lambda entry: blob(members, entry), wanted, members.stem)
 
     def images(self) -> Iterator[Loaded]:
         """Raises ImageError where there is none, or none for the platform."""
@@ -189,7 +189,8 @@ class _Loading:
         """Several descriptors may name one image, or one name stand for several platforms."""
         index = read_document(document(self._members, "index.json"), "index.json")
         by_name: dict[str, list[Descriptor]] = {}
-        for entry in read_index(index, "index.json"):
+        listed = read_index(index, "index.json")
+        for entry in listed:
             by_name.setdefault(self._oci_name(entry) or entry["digest"], []).append(entry)
         chosen: dict[str, Descriptor] = {}
         names: dict[str, list[str]] = {}
@@ -200,32 +201,19 @@ class _Loading:
                     chosen[one["digest"]] = one
                     names.setdefault(one["digest"], []).extend([name] if name != entry["digest"] else [])
         if not chosen:
-            self._seen.clear()
-            raise self._none(self._offered(index))
+            raise self._none([*offered(listed), *self._walk.offered])
         for digest, one in chosen.items():
             yield self._oci_image(one, self._names(names[digest], references.LOCAL))
 
-    def _offered(self, index: dict[str, Any], depth: int = 0) -> list[Platform]:
-        found = []
-        for entry in read_index(index, "an index"):
-            if entry.get("mediaType") in INDEXES and depth < _NESTED and entry["digest"] not in self._seen:
-                self._seen.add(entry["digest"])
-                found += self._offered(read_document(blob(self._members, entry), "an index"), depth + 1)
-            elif entry.get("platform") and not platforms.is_attestation(entry):
-                found.append(platforms.of(entry["platform"]))
-        return found
-
-    def _choose(self, entry: Descriptor, depth: int = 0) -> Descriptor | None:
+    def _choose(self, entry: Descriptor) -> Descriptor | None:
         """The manifest for the platform behind an entry; None for attestations and other machines' images."""
         kind = entry.get("mediaType", MANIFEST)
         if kind in MANIFESTS:
             return None if platforms.is_attestation(entry) else entry
-        if kind not in INDEXES or depth >= _NESTED or entry["digest"] in self._seen:
+        if kind not in INDEXES or entry["digest"] in self._walk.seen:
             return None
-        self._seen.add(entry["digest"])
-        nested = read_document(blob(self._members, entry), f"index {entry['digest']}")
-        fitting = platforms.choose(read_index(nested, f"index {entry['digest']}"), self._wanted)
-        return next((found for one in fitting if (found := self._choose(one, depth + 1))), None)
+        self._walk.seen.add(entry["digest"])
+        return next(self._walk.manifests(blob(self._members, entry)), None)
 
     def _oci_image(self, entry: Descriptor, names: list[str]) -> Loaded | None:
         content = blob(self._members, entry)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from html import escape
 
 from nbcontainers.image.progress import Layer, Progress
-from nbcontainers.table import BORDER, BOX, HEAD, MONOSPACE, amount, duration, plain, stored
+from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, amount, duration, plain, stored
 
 _BLUE, _GREEN = "var(--jp-brand-color1, #4493f8)", "var(--jp-success-color1, #2da44e)"
 _AMBER, _RED, _GREY = "var(--jp-warn-color1, #d68f00)", "var(--jp-error-color1, #e5484d)", "#8b949e"
@@ -99,7 +99,7 @@ def shown(progress: Progress, most: int = MOST_ROWS) -> tuple[list[Layer], str]:
 
 
 def html(progress: Progress) -> str:
-    return f'<div style="{BOX} {_WIDTH}">{_head(progress)}{_ended(progress) if progress.outcome else _working(progress)}</div>'
+    return f'<div {AS_IT_IS} style="{BOX} {_WIDTH}">{_head(progress)}{_ended(progress) if progress.outcome else _working(progress)}</div>'
 
 
 def _head(progress: Progress) -> str:

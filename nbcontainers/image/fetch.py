@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from nbcontainers.errors import ImageError, RegistryError
+from nbcontainers.image import layout
 from nbcontainers.oci import digest as digests
 from nbcontainers.oci.image import Descriptor
 
@@ -143,8 +144,7 @@ class Fetch:
         found = self.wanted["digest"].partition(":")[0] + ":" + self._hash.hexdigest()
         if found != self.wanted["digest"]:
             raise ImageError(f"{self._name} turned out to be {found}", hint="the source lies or is damaged: try again")
-        os.fchmod(self.partial.fileno(), 0o644)
-        os.fsync(self.partial.fileno())
+        layout.settle(self.partial)
 
     def publish(self, target: Path) -> None:
         """Rename it in. Whoever does it for all syncs the folder once."""

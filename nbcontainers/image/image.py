@@ -104,10 +104,12 @@ class Image:
     def __repr__(self) -> str:
         return f"<Image {self.reference or '<none>'} {self.digest[7:19]}>"
 
-    def _repr_html_(self) -> str:
-        from html import escape
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """A card with its layers; of an image that is damaged or gone the line of `repr`."""
+        from nbcontainers.image import portrait
 
-        return f"<code>{escape(str(self))}</code> <small>{escape(self.digest[7:19])}</small>"
+        found = portrait.of(self)
+        return {"text/plain": found.text(), "text/html": found.html()} if found else {"text/plain": repr(self)}
 
 
 @lru_cache(256)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import ImageError
-from nbcontainers.image import change, layout, making, work
+from nbcontainers.image import change, download, layout, making, work
 from nbcontainers.image.image import Image
 from nbcontainers.image.members import naming, open_file
 from nbcontainers.layer import codec, unpack
 from nbcontainers.layer.ahead import Ahead, Aside
 from nbcontainers.layer.tar import Budget
+from nbcontainers.oci import platform as platforms
 from nbcontainers.oci import reference as references
 from nbcontainers.oci.image import (
     CONFIG,
@@ -32,6 +32,7 @@ from nbcontainers.oci.image import (
     encode,
     manifest,
 )
+from nbcontainers.oci.platform import Platform
 
 _KEPT = frozenset(LAYER_BY_CODEC) - {""}
 """Compressions that a layer may have."""
@@ -44,16 +45,22 @@ class Layer(TypedDict):
     diff_id: str
 
 
-def import_(engine: Engine, file: str, reference: str, changes: Sequence[str], message: str) -> Image:
-    """Add the image; `reference` may be "". Raises ImageError for a bad tar, and then nothing was added."""
+def import_(
+    engine: Engine, file: str, reference: str, changes: Sequence[str], message: str, platform: str = ""
+) -> Image:
+    """Add the image; `reference` may be "". Raises ImageError for a bad tar, and then nothing was added.
+
+    `file` is a path, `-` or a URL; `platform` whose programs are in it, by default this machine's.
+    """
+    wanted = platforms.parse(platform) if platform else None
     name = str(references.parse(reference, default_domain=references.LOCAL)) if reference else ""
     settings: dict[str, Any] = {}
     change.apply(settings, changes)
     hint = "give the tar of a root file system, plain or compressed by gzip, zstd, xz or bzip2"
     with naming(file, hint), layout.adding(engine):
-        with open_file(file) as tar:
+        with _opened(engine, file) as tar:
             layer: Layer = work.call("imported:add", fds=[tar.fileno()], place=work.place(engine), file=file)
-        config = layout.put_document(engine, encode(_config(settings, layer["diff_id"], message)), CONFIG)
+        config = layout.put_document(engine, encode(_config(settings, layer["diff_id"], message, wanted)), CONFIG)
         target = layout.put_document(engine, manifest(config, [layer["descriptor"]]), MANIFEST)
         with layout.update(engine, "import") as manifests:
             if name:
@@ -62,13 +69,29 @@ def import_(engine: Engine, file: str, reference: str, changes: Sequence[str], m
     return Image(engine, target["digest"], name, target["size"])
 
 
-def _config(settings: dict[str, Any], diff_id: str, message: str) -> ImageConfig:
+@contextmanager
+def _opened(engine: Engine, file: str) -> Iterator[Any]:
+    """The tar; one from the web is first all here: it comes in as a whole or not at all."""
+    if not download.is_url(file):
+        with open_file(file) as tar:
+            yield tar
+        return
+    with layout.partial(engine) as here:
+        download.fetch(file, here.write)
+        here.flush()
+        with open(here.name, "rb") as tar:
+            yield tar
+
+
+def _config(settings: dict[str, Any], diff_id: str, message: str, platform: Platform | None) -> ImageConfig:
     now = created()
     history = {"created": now, "created_by": "nbcontainers image import", "comment": message or "imported"}
-    return {
-        "created": now, "architecture": architecture(), "os": "linux", "config": settings,
+    config: ImageConfig = {
+        "created": now, "architecture": platform.architecture if platform else architecture(),
+        "os": platform.os if platform else "linux", "config": settings,
         "rootfs": {"type": "layers", "diff_ids": [diff_id]}, "history": [history],
     }  # fmt: skip
+    return config | {"variant": platform.variant} if platform and platform.variant else config
 
 
 # The launcher's side.
@@ -87,8 +110,7 @@ def add(fds: list[int], place: dict[str, Any], file: str) -> Layer:
         finally:
             os.close(root)
         _refuse_archive(folder / "fs", file)
-        (folder / "layer.json").write_text(json.dumps(facts))
-        making.take_place(engine, folder, diff_id.rpartition(":")[2])
+        making.take_place(engine, folder, diff_id.rpartition(":")[2], facts)
     return {"descriptor": descriptor(LAYER_BY_CODEC.get(kind, LAYER), *stored), "diff_id": diff_id}
 
 

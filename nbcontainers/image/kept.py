@@ -29,6 +29,7 @@ class Kept(TypedDict):
     diff_id: str
     chain: str
     entries: int
+    files: int
     size: int
     what: str
 

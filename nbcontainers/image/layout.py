@@ -102,6 +102,7 @@ def update(engine: Engine, why: str = "") -> Generator[list[Descriptor]]:
             document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
             with moved.recording(engine, before, manifests, why):
                 write(engine, engine.images / "index.json", [encode(document)])
+            moved.tell(engine, before, manifests, why)
 
 
 def make(engine: Engine) -> None:
@@ -268,15 +269,19 @@ def partial(engine: Engine) -> Generator[Any]:
 
 
 def _publish(file: Any, target: Path, put: Callable[[str, Path], None] = os.rename) -> None:
-    """Blobs are readable, not secret among our own: the root folder is closed."""
-    file.flush()
-    os.fchmod(file.fileno(), 0o644)
-    os.fsync(file.fileno())
+    settle(file)
     try:
         put(file.name, target)
     except FileExistsError:
         return  # os.link: somebody else was first
     sync_folder(target.parent)
+
+
+def settle(file: Any) -> None:
+    """It is whole: on the disk, and readable as blobs are; not secret among our own, as the root folder is closed."""
+    file.flush()
+    os.fchmod(file.fileno(), 0o644)
+    os.fsync(file.fileno())
 
 
 def sync_folder(path: Path) -> None:

@@ -132,7 +132,7 @@ def details(image: Image) -> dict[str, Any]:
         "RootFS": {"Type": "layers", "Layers": config["rootfs"]["diff_ids"]},
         "Descriptor": None if image.is_host else image.descriptor,
         "Layers": image.layers,
-        "History": list(_steps(image))[::-1],
+        "History": list(steps(image))[::-1],
         "NameHistory": {name: moved.read(image.engine, name) for name in image.names},
     }
 
@@ -153,8 +153,8 @@ def _folders(image: Image) -> dict[str, str]:
 
 def history(image: Image, *, whole: bool = False) -> Table:
     """The steps, last first, as `docker history` has them: the id stands with the last one, the others are lost."""
-    steps = list(_steps(image))[::-1]
-    rows = [{"id": "<missing>" if number else image.id, **step} for number, step in enumerate(steps)]
+    last_first = list(steps(image))[::-1]
+    rows = [{"id": "<missing>" if number else image.id, **step} for number, step in enumerate(last_first)]
     columns = [
         Column("id", "IMAGE", text if whole else _short), Column("created", format=since),
         Column("created_by", "CREATED BY", text if whole else cut), Column("size", format=stored), Column("comment"),
@@ -182,7 +182,8 @@ def cut(value: object) -> str:
     return text if len(text) <= 45 else text[:44] + "…"
 
 
-def _steps(image: Image) -> Iterator[Row]:
+def steps(image: Image) -> Iterator[Row]:
+    """The history, first step first: created, created_by, comment, size; `digest` is that of its layer, or None."""
     layers = iter(zip(image.chain_ids, image.layers, strict=True))
     for step in image.config.get("history") or []:
         row: Row = {key: step.get(key) for key in ("created", "created_by", "comment")}

@@ -7,7 +7,6 @@ the next sweep removes.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,12 +25,13 @@ from nbcontainers.oci.image import LAYER_BY_CODEC, Descriptor, chain_ids, descri
 
 
 class Added(TypedDict):
-    """A layer in the store. `entries` 0: nothing had changed, and there is no layer. `left_out` counts what no layer
-    can hold (sockets), `notes` tells of the first ones."""
+    """A layer in the store. `entries` 0: nothing had changed, and there is no layer; `files` are those that are no
+    folders. `left_out` counts what no layer can hold (sockets), `notes` tells of the first ones."""
 
     descriptor: Descriptor
     diff_id: str
     entries: int
+    files: int
     size: int
     left_out: int
     notes: list[str]
@@ -80,7 +80,7 @@ def _add(
 ) -> Added:
     first = next(found, None)
     if first is None:
-        return {"descriptor": {}, "diff_id": "", "entries": 0, "size": 0, "left_out": 0, "notes": []}
+        return {"descriptor": {}, "diff_id": "", "entries": 0, "files": 0, "size": 0, "left_out": 0, "notes": []}
     os.umask(0)
     with lease.adding(engine), partial(engine.snapshots) as folder:
         root = os.open(folder / "fs", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -92,13 +92,12 @@ def _add(
             facts = layer.finish(below) | {"diff_id": made.diff_id}
         finally:
             os.close(root)
-        (folder / "layer.json").write_text(json.dumps(facts))
-        take_place(engine, folder, chain_ids([*diff_ids, made.diff_id])[-1].rpartition(":")[2])
+        take_place(engine, folder, chain_ids([*diff_ids, made.diff_id])[-1].rpartition(":")[2], facts)
     digest, size = made.stored
     facts = made.facts
     return {
         "descriptor": descriptor(LAYER_BY_CODEC[codec], digest, size), "diff_id": made.diff_id,
-        "entries": facts["entries"], "size": facts["size"], "left_out": facts["left_out"], "notes": facts["notes"],
+        "entries": facts["entries"], "files": facts["files"], "size": facts["size"], "left_out": facts["left_out"], "notes": facts["notes"],
     }  # fmt: skip
 
 
@@ -115,10 +114,10 @@ def partial(snapshots: Path) -> Generator[Path]:
         yield folder
 
 
-def take_place(engine: Engine, folder: Path, chain_id: str) -> None:
+def take_place(engine: Engine, folder: Path, chain_id: str, facts: dict[str, Any]) -> None:
     """Become the snapshot of that ChainID, unless it is there already."""
     place = engine.snapshots / chain_id
     with ExitStack() as stack:
         if hold(stack, engine.snapshots, chain_id):
-            folder.rename(place)
+            snapshot.publish(folder, place, facts)
         lease.claim(engine, [place])

@@ -108,7 +108,8 @@ def naming(file: str, hint: str) -> Iterator[None]:
     try:
         yield
     except ImageError as error:
-        raise ImageError(f"{file}: {error.message}", hint=error.hint or hint, **error.details) from None
+        where = "the input" if file == "-" else file
+        raise ImageError(f"{where}: {error.message}", hint=error.hint or hint, **error.details) from None
 
 
 def open_file(file: str) -> Any:
@@ -170,6 +171,8 @@ class Archive:
         self._index()
 
     def _index(self) -> None:
+        if not os.fstat(self._descriptor).st_size:
+            raise ImageError("it is empty")
         for count, (entry, offset) in enumerate(tar.members(self._descriptor), 1):
             if count > MOST:
                 raise ImageError(f"it has more than {MOST} members")

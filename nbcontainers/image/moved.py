@@ -17,6 +17,7 @@ from typing import Any
 
 from nbcontainers.engine import Engine
 from nbcontainers.image import layout
+from nbcontainers.monitor import events
 from nbcontainers.oci.image import REF_NAME, Descriptor
 from nbcontainers.table import Row
 
@@ -67,6 +68,16 @@ def recording(engine: Engine, before: Sequence[Descriptor], after: Sequence[Desc
             raise
     if size > LONGEST:
         _shorten(engine, path, {name for one in after if (name := _name(one))})
+
+
+def tell(engine: Engine, before: Sequence[Descriptor], after: Sequence[Descriptor], why: str) -> None:
+    """Write into the engine's events what came of it: `why` or tag for each name, untag, and delete for an image."""
+    old, kept = {_name(one): one["digest"] for one in before}, {one["digest"] for one in after}
+    for move in _moves(before, after, why):
+        name, digest = move["reference"], move["digest"]
+        events.record(engine.root, "image", (why or "tag") if digest else "untag", digest or old[name], name=name)
+    for digest in sorted({one["digest"] for one in before} - kept):
+        events.record(engine.root, "image", "delete", digest)
 
 
 def _moves(before: Sequence[Descriptor], after: Sequence[Descriptor], why: str) -> Iterator[dict[str, Any]]:

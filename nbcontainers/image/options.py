@@ -23,7 +23,9 @@ Destination = Annotated[str, Argument("DESTINATION", "where to, if not by its ow
 Repository = Annotated[str, Argument("REPOSITORY", "[REGISTRY/]NAME without a tag", complete="repository")]
 Registry = Annotated[str, Argument("REGISTRY", "host[:port]; Docker Hub by default", complete="registry")]
 Pattern = Annotated[str, Argument("PATTERN", "only tags that hold it, or fit it: '1.21*'")]
-Tar = Annotated[str, Argument("FILE", "a tar, plain or compressed by gzip, zstd, xz or bzip2; - is the input", "path")]
+Tar = Annotated[
+    str, Argument("FILE", "a tar, plain or compressed by gzip, zstd, xz or bzip2, or a URL; - is the input", "path")
+]
 Archive = Annotated[
     str, Argument("FILE", "a docker-archive, an oci-archive or an OCI layout folder; - is the input", "path")
 ]
@@ -42,6 +44,9 @@ Platform = Annotated[
 ]
 PlatformOfIndex = Annotated[
     str, Option(help="of an index, the image for OS/ARCHITECTURE[/VARIANT]", metavar="PLATFORM")
+]
+PlatformOfTar = Annotated[
+    str, Option(help="whose programs are in it, if not this machine's: OS/ARCHITECTURE[/VARIANT]", metavar="PLATFORM")
 ]
 TlsVerify = Annotated[
     bool | None, Option(help="check the registry's certificate (=false: don't), whatever the settings say")
@@ -86,7 +91,11 @@ Contexts = Annotated[
 ]
 ContextFrom = Annotated[
     str | Mapping[str, Any],
-    Option(help="the context is this variable: a mapping of paths to text, bytes or DataFrames", metavar="VARIABLE"),
+    Option(
+        help="the context is this variable: a mapping of paths to text, bytes or DataFrames",
+        metavar="VARIABLE",
+        complete="variable",
+    ),
 ]
 Labels = Annotated[Pairs, Option(help="one more for the image", metavar="KEY=VALUE")]
 Secrets = Annotated[Pairs, Option(help="a file or variable for RUN --mount=type=secret", metavar="id=NAME[,src=FILE]")]

@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import ImageError, InvalidArgument, NotFound, RegistryError
-from nbcontainers.image import layout, lease, transfer, work
+from nbcontainers.image import choice, layout, lease, transfer, work
 from nbcontainers.image.fetch import Fetch, Manner, Source
 from nbcontainers.image.image import Image
 from nbcontainers.image.progress import Listener
@@ -34,15 +34,12 @@ from nbcontainers.oci.image import (
     descriptor,
     read_config,
     read_document,
-    read_index,
     read_manifest,
 )
 from nbcontainers.oci.platform import Platform
 from nbcontainers.oci.reference import Reference
 from nbcontainers.registry import names, settings
 from nbcontainers.registry.failure import clean
-
-_NESTED = 3
 
 
 class Request(TypedDict):
@@ -249,47 +246,24 @@ def _known(engine: Engine, source: Source, request: Request, wanted: Platform) -
     return (ours, content, index) if same and lease.claim(engine, blob) else None
 
 
-def _choose(
-    source: Source,
-    tag: str,
-    wanted: Platform,
-    what: str,
-    entry: Descriptor | None = None,
-    depth: int = 0,
-    seen: set[str] | None = None,
-) -> tuple[Descriptor, bytes, str]:
-    """Through indexes to the manifest for the platform: its descriptor, its bytes, the digest of the outermost index.
-
-    What was `seen` once is not asked for again: many indexes may list the same ones, which list the same ones.
-    """
-    one, content = source.manifest(tag, entry)
+def _choose(source: Source, tag: str, wanted: Platform, what: str) -> tuple[Descriptor, bytes, str]:
+    """The manifest for the platform: its descriptor, its bytes, the digest of the index it was chosen from ("": none)."""
+    one, content = source.manifest(tag)
     if one["mediaType"] not in INDEXES:
         return one, content, ""
-    if depth >= _NESTED:
-        raise ImageError(
-            f"{what} has more than {_NESTED} indexes one in another", hint="ask its maker for another form"
-        )
-    entries = read_index(read_document(content, f"the index of {what}"), f"the index of {what}")
-    seen = set() if seen is None else seen
-    for fitting in platforms.choose(entries, wanted):
-        if fitting["digest"] in seen:
-            continue
-        seen.add(fitting["digest"])
+    listed = choice.entries(content, what)
+    walk = choice.Choice(lambda entry: source.manifest(entry["digest"], entry)[1], wanted, what)
+    for fitting in walk.manifests(content):
         try:
-            found, inner, _ = _choose(source, fitting["digest"], wanted, what, fitting, depth + 1, seen)
-            return found, inner, one["digest"]
+            return *source.manifest(fitting["digest"], fitting), one["digest"]
         except NotFound:
-            if len(entries) == 1:
+            if len(listed) == 1:
                 raise
-    raise _no_platform(entries, wanted, what)
+    raise _no_platform(walk.offered, wanted, what)
 
 
-def _no_platform(entries: Sequence[Descriptor], wanted: Platform, what: str) -> NotFound:
-    offered = [
-        str(platforms.of(entry["platform"])) for entry in entries
-        if entry.get("platform") and not platforms.is_attestation(entry)
-    ]  # fmt: skip
-    some = list(dict.fromkeys(offered))
+def _no_platform(offered: Sequence[Platform], wanted: Platform, what: str) -> NotFound:
+    some = list(dict.fromkeys(map(str, offered)))
     hint = f"%image pull --platform {some[0]} …" if some else "it may be no image at all"
     there = f"; there are {', '.join(some)}" if some else ""
     return NotFound(f"{what} has no image for {wanted}{there}", hint=hint, platforms=some)

@@ -20,6 +20,7 @@ from nbcontainers.image.progress import Listener
 from nbcontainers.image.source import at_once
 from nbcontainers.image.store import resolve
 from nbcontainers.image.transfer import Report
+from nbcontainers.monitor import events
 from nbcontainers.oci import reference as references
 from nbcontainers.oci.image import FOREIGN_LAYERS, MANIFEST, Descriptor
 from nbcontainers.oci.reference import Reference
@@ -46,6 +47,7 @@ def push(
     digest = ""
     for image, reference in _wanted(engine, text, destination, all_tags=all_tags):
         digest = _send(engine, image, reference, tls_verify, progress)
+        events.record(engine.root, "image", "push", digest, name=str(reference))
     return digest
 
 

@@ -13,7 +13,7 @@ from nbcontainers.engine import Engine
 from nbcontainers.image import kept, work
 from nbcontainers.linux import process
 
-_PARTS = ("upper", "work", "root", "from", "unpacked", "mounts")
+_PARTS = ("upper", "work", "root", "from", "mounts")
 _HALF_MADE_S = 10.0
 _SECRET = ".build"
 

@@ -3,8 +3,7 @@
 Whoever makes one holds the lock of that ChainID, unpacks into CHAINID.partial and renames it in; a dead maker leaves
 a partial folder that the next one, or a sweep, removes. Layers are unpacked in parallel (`image/crew.py`); what
 depends on the layers below (whiteouts, links, attributes) is done when those are complete. A blob may still be
-arriving while it is unpacked (`Feed`). Not synced: after a power cut an ext4 file may be empty, as with every other
-engine.
+arriving while it is unpacked (`Feed`).
 
 All of this runs where files may be chowned: in a process of the launcher.
 """
@@ -13,7 +12,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -136,8 +134,7 @@ class Extraction:
         with ExitStack() as stack:
             below = opened(stack, [str(snapshot.path(self._folder, chain)) for chain in self._job["below"]])
             found = self._layer.finish(below) | {"diff_id": self._job["diff_id"]}
-        (self._partial / "layer.json").write_text(json.dumps(found))
-        os.rename(self._partial, self._folder / self._job["chain"])
+        snapshot.publish(self._partial, self._folder / self._job["chain"], found)
         os.close(self._root)
 
 

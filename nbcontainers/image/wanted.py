@@ -10,6 +10,7 @@ from nbcontainers.image.progress import Listener
 from nbcontainers.image.store import close_names, resolve
 from nbcontainers.oci.reference import LOCAL
 
+_EMBEDDED = ("mini", "host")
 POLICIES = ("missing", "always", "newer", "never")
 
 
@@ -69,6 +70,9 @@ def _pull(engine: Engine, text: str, platform: str, progress: Listener | None) -
     from nbcontainers.registry import names, settings
 
     failed: Error | None = None
+    if text in _EMBEDDED:
+        hint = "begin with an image of a registry, or leave the platform out"
+        raise NotFound(f"{text} is made of this machine's own programs: there is none for {platform}", hint=hint)
     for reference in names.candidates(text, settings.load(engine)):
         if reference.domain == LOCAL:  # of this machine only: there is no registry to ask
             continue

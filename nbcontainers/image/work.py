@@ -75,7 +75,7 @@ def call(
     from nbcontainers.launcher import client
 
     return client.call(
-        "nbcontainers.image.work:inside", on_event=on_event, fds=fds, target=target, paths=_codec_paths(),
+        "nbcontainers.image.work:inside", on_event=on_event, fds=fds, target=target, paths=codec_paths(),
         arguments=arguments,
     )  # fmt: skip
 
@@ -98,6 +98,7 @@ def inside(
 
 
 @cache
-def _codec_paths() -> list[str]:
+def codec_paths() -> list[str]:
+    """The folders that the fast codecs are in."""
     specs = [find_spec(name) for name in CODECS]
     return list(dict.fromkeys(str(Path(spec.origin).parent.parent) for spec in specs if spec and spec.origin))

@@ -145,7 +145,8 @@ def warm() -> None:
 
 
 def preload(*modules: str) -> None:
-    """Have the launcher import these before its next request: a verb names here what its children will need."""
+    """Have the launcher import these before its next request: a verb names here what its children will need, and first
+    the folders (absolute paths) of what is not ours."""
     new = [name for name in modules if name not in MODULES]
     MODULES.extend(new)
     with _lock:

@@ -59,12 +59,16 @@ def enter(run: str, rootless: bool) -> None:
 
 
 def preload(modules: list[str]) -> bool:
-    """Import before forking, once for all; whether anything was new. A module's function `ready` is called then.
+    """Import before forking, once for all; whether anything was new. A module's function `ready` is called then; an
+    absolute path is a folder that later ones may be in.
 
     What cannot be imported is reported by the child that needs it.
     """
-    missing = [name for name in modules if name and name not in sys.modules]
+    missing = [name for name in modules if name and name not in sys.modules and name not in sys.path]
     for name in missing:
+        if name.startswith("/"):
+            sys.path.append(name)
+            continue
         try:
             ready = getattr(import_module(name), "ready", None)
         except ImportError:

@@ -172,7 +172,8 @@ class _Comparison:
         if stat.S_ISREG(status.st_mode) and status.st_size and not status.st_blocks:  # as one without its data looks
             self._refuse_foreign(change.place, path)
         try:
-            return change if not below or _differs(below[0], status, change.place, change) else None
+            is_linked = stat.S_ISREG(status.st_mode) and status.st_nlink > 1  # a new name of it came up with it
+            return change if not below or is_linked or _differs(below[0], status, change.place, change) else None
         except OSError as error:
             if error.errno not in _VANISHED:
                 raise

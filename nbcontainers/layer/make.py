@@ -1,7 +1,7 @@
 """Making a layer: one pass over the changes gives its tar, the tar's hash, the compressed blob and the unpacked layer.
 
 What is unpacked here comes out of the very tar that is stored, so whoever pulls the layer later gets the same tree.
-Packing, compressing and unpacking each have a thread; reading, hashing and deflating release the GIL.
+Packing, compressing and unpacking each have a thread where there is enough of it; reading, hashing and deflating release the GIL.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from itertools import chain, islice
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from nbcontainers.layer import codec as codecs
@@ -43,19 +44,32 @@ def make(
     """
     packer = Packer(epoch)
     hashed = hashlib.sha256()
+    pieces = _hashed(packer.pieces(changes), hashed.update)
+    begin = list(islice(pieces, 2))
+    if len(begin) == 1:  # a small layer: threads would only wait for each other
+        if layer:
+            layer.extract(iter(begin))
+        stored = store(codecs.compress(iter(begin), codec))
+    else:
+        stored = _in_threads(chain(begin, pieces), store, layer, codec)
+    return Made(f"sha256:{hashed.hexdigest()}", stored, packer.facts)
+
+
+def _in_threads(
+    source: Iterator[bytes], store: Callable[[Iterator[bytes]], T], layer: Layer | None, codec: str
+) -> T:  # fmt: skip
     blob = Aside(lambda pieces: store(codecs.compress(pieces, codec)))
     try:
-        with closing(Ahead(_hashed(packer.pieces(changes), hashed.update))) as pieces:
+        with closing(Ahead(source)) as pieces:
             shared = _given(pieces, blob)
             if layer:
                 layer.extract(shared)
             for _ in shared:
                 pass
-        stored = blob.result()
+        return blob.result()
     except BaseException:
         blob.close()
         raise
-    return Made(f"sha256:{hashed.hexdigest()}", stored, packer.facts)
 
 
 def _hashed(pieces: Iterator[bytes], update: Callable[[bytes], object]) -> Iterator[bytes]:

@@ -40,15 +40,15 @@ Records = dict[bytes, bytes]
 
 
 class Packer:
-    """`pieces` gives the tar; then `facts` holds its `entries`, `size` (bytes of files), and what was `left_out`: a
-    count, with the first paths and reasons in `notes`. `epoch`: no file is newer (seconds; SOURCE_DATE_EPOCH). A tar
-    that is no `layer` may hold any name."""
+    """`pieces` gives the tar; then `facts` holds its `entries`, how many of them are `files` (all but folders), `size`
+    (bytes of files), and what was `left_out`: a count, with the first paths and reasons in `notes`. `epoch`: no file is
+    newer (seconds; SOURCE_DATE_EPOCH). A tar that is no `layer` may hold any name."""
 
     def __init__(self, epoch: int | None = None, *, layer: bool = True) -> None:
         self._layer = layer
         self._latest = None if epoch is None else epoch * 1_000_000_000
         self._links: dict[tuple[int, int], bytes] = {}
-        self.facts: dict[str, Any] = {"entries": 0, "size": 0, "left_out": 0, "notes": []}
+        self.facts: dict[str, Any] = {"entries": 0, "files": 0, "size": 0, "left_out": 0, "notes": []}
 
     def pieces(self, changes: Iterable[Change]) -> Iterator[bytes]:
         """The tar of the changes, in their order, in pieces of some 512 KiB."""
@@ -80,7 +80,7 @@ class Packer:
             return ()
         if change.kind == "D":
             above, _, name = change.path.rpartition(b"/")
-            self.facts["entries"] += 1
+            self._count()
             return (_header((above + b"/" if above else b"") + _WHITEOUT + name, tar.REGULAR, {}),)
         if stat.S_ISREG(change.status.st_mode):
             return self._regular(change)
@@ -132,7 +132,7 @@ class Packer:
     def _file(self, path: bytes, file: int, status: os.stat_result) -> Iterator[bytes]:
         if not stat.S_ISREG(status.st_mode):
             return
-        self.facts["entries"] += 1
+        self._count()
         if first := self._seen(status, path):
             yield self._describe(path, tar.LINK, status, xattrs.packed(file), link=first)
             return
@@ -170,8 +170,12 @@ class Packer:
             path = path + b"/" if path else b"./"
         elif kind != tar.SYMLINK and (first := self._seen(status, path)):
             kind, link = tar.LINK, first
-        self.facts["entries"] += 1
+        self._count(is_file=kind != tar.DIRECTORY)
         return (self._describe(path, kind, status, attributes, link=link),)
+
+    def _count(self, *, is_file: bool = True) -> None:
+        self.facts["entries"] += 1
+        self.facts["files"] += is_file
 
     def _seen(self, status: os.stat_result, path: bytes) -> bytes | None:
         """The path that a file of several names was written under; None if this is the first."""

@@ -33,19 +33,15 @@ _MOST_KNOWN = 4096
 class Layer:
     """A layer on its way into the folder `root` (a descriptor). First `extract`, then `finish`.
 
-    The umask must be 0. `squash`: all files belong to us, whatever the tar says. Without `whiteouts` it is an archive like
-    any other, and their names are names.
+    The umask must be 0. `squash`: all files belong to us, whatever the tar says.
     """
 
-    def __init__(
-        self, root: int, *, userxattr: bool, squash: bool = False, budget: tar.Budget | None = None, whiteouts: bool = True
-    ) -> None:  # fmt: skip
+    def __init__(self, root: int, *, userxattr: bool, squash: bool = False, budget: tar.Budget | None = None) -> None:
         self._budget = budget or tar.Budget()
         self.tree = Tree(root, self._budget)
         self.tree.implicit[b""] = None
         self._opaque_xattr = lower.OPAQUE[1 if userxattr else 0]
         self._rootless = userxattr
-        self._takes_whiteouts = whiteouts
         self._squash = squash
         self._folders: dict[bytes, tar.Entry] = {}
         self._whiteouts: dict[bytes, None] = {}
@@ -75,11 +71,17 @@ class Layer:
         return ImageError(f"the layer's member {show(path)[:300]} cannot be made: {error.strerror}", errno=error.errno)
 
     def _member(self, reader: tar.Reader, entry: tar.Entry, path: bytes) -> None:
+        above, _, name = path.rpartition(b"/")
+        if name.startswith(_WHITEOUT):
+            self.facts["entries"] += 1
+            self._whiteout(above, name)
+        else:
+            self._put(reader, entry, path)
+
+    def _put(self, reader: tar.Reader, entry: tar.Entry, path: bytes) -> None:
         self.facts["entries"] += 1
         above, _, name = path.rpartition(b"/")
-        if name.startswith(_WHITEOUT) and self._takes_whiteouts:
-            self._whiteout(above, name)
-        elif entry.type == tar.DIRECTORY:
+        if entry.type == tar.DIRECTORY:
             self._folder(entry, path, above, name)
         elif not path:
             raise ImageError("the layer replaces the root folder by something else")

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from IPython.core.display_functions import publish_display_data
 
 from nbcontainers.builder import card
 from nbcontainers.builder.progress import Progress
-from nbcontainers.cli.build import subject
+from nbcontainers.cli import verbs
+from nbcontainers.cli.build import Lines, is_quiet, subject
 from nbcontainers.cli.parser import Call
 from nbcontainers.cli.transfer import Show
 from nbcontainers.cli.verbs import Verb
-from nbcontainers.errors import InvalidArgument
+from nbcontainers.errors import Error, InvalidArgument
+from nbcontainers.image import portrait
+from nbcontainers.magics.stream import Stream
+
+if TYPE_CHECKING:
+    from nbcontainers.magics.magics import NBContainers
 
 
 class Area(Show[Progress]):
@@ -31,25 +38,63 @@ class Area(Show[Progress]):
         publish_display_data(card.bundle(self.progress), transient={"display_id": self.id}, update=self.there)  # type: ignore[no-untyped-call]
         self.there = True
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Error):
+            error.hint = in_a_cell(error)
+            self.progress.error = error
+        super().__exit__(kind, error, trace)
+
     def finish(self) -> None:
         """Where nothing was begun, the error says all."""
         if self.there or self.progress.lines:
             self.draw()
 
 
-def run(verb: Verb, call: Call, cell: str | None, names: Mapping[str, Any], *, quiet: bool) -> Any:
-    """Build; `names` are the notebook's variables, for --context-from."""
+def run(verb: Verb, call: Call, cell: str | None, settings: NBContainers, *, quiet: bool) -> Any:
+    """Build; the notebook's variables are what --context-from may name."""
     options = dict(call.options)
     if cell is not None:
         if not cell.strip():
             raise InvalidArgument("the cell has no Dockerfile", hint="write FROM mini and what follows below the line")
         options["dockerfile"] = cell
     if name := options.get("context_from"):
-        options["context_from"] = _files(name, names)
-    if quiet:
-        return verb.function(*call.arguments, **options)
-    with Area(Progress(subject(call))) as listener:
-        return verb.function(*call.arguments, **options, progress=listener)
+        options["context_from"] = _files(name, settings.namespace)
+    progress = Progress(subject(call))
+    try:
+        if quiet or is_quiet(call):
+            return verb.function(*call.arguments, **options)
+        if call.face.get("progress") == "plain":
+            return _plain(verb, call, options, Stream(settings.output_lines), progress)
+        with Area(progress) as listener:
+            image = verb.function(*call.arguments, **options, progress=listener)
+            progress.image = portrait.of(image)
+        return image
+    except Error as error:
+        error.hint = in_a_cell(error)
+        raise
+
+
+def _plain(verb: Verb, call: Call, options: dict[str, Any], stream: Stream, progress: Progress) -> Any:
+    """Lines instead of the area."""
+
+    def write(line: str) -> None:
+        stream.stdout(line.encode("utf-8", "replace"))
+
+    try:
+        with Lines(progress, write) as listener:
+            return verb.function(*call.arguments, **options, progress=listener)
+    finally:
+        stream.close()
+
+
+def in_a_cell(error: Error) -> str:
+    """Its hint as it is typed here: a cell has no terminal for a shell."""
+    name = error.details.get("image")
+    terminal = f"container run -it --rm {name} opens a shell in the files as they were before it"
+    there = f"container run --rm {name} ls -l sees the files as they were before it, and so does a script below %%container run {name}"
+    return verbs.as_typed(error.hint.replace(terminal, there) if name else error.hint, "%")
 
 
 def _files(name: Any, names: Mapping[str, Any]) -> Any:

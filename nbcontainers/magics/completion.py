@@ -59,7 +59,7 @@ class Matcher:
         line = line_at(context.full_text, context.cursor_line, context.cursor_position)
         magic = self.magics.get(line.magic) if line else None
         if line is None or magic is None:
-            return {"completions": []}
+            return self._body(context)
         quote, typed, prefix = _typed(line.fragment)
         try:
             found = list(self.candidates(magic, line, typed))
@@ -68,6 +68,19 @@ class Matcher:
         shown = [SimpleCompletion(_quoted(word, quote), type=kind) for word, kind in found]
         keep = [SimpleCompletion(line.fragment, type="")]  # an empty answer would not keep the others off
         return {"completions": shown or keep, "matched_fragment": prefix, "suppress": True, "ordered": True}
+
+    def _body(self, context: CompletionContext) -> SimpleMatcherResult:
+        """In the Dockerfile of a cell; nothing anywhere else."""
+        if not context.full_text.lstrip().startswith("%%image"):
+            return {"completions": []}
+        from nbcontainers.magics import dockerfile
+
+        here = dockerfile.at(context.full_text, context.cursor_line, context.cursor_position)
+        if here is None:
+            return {"completions": []}
+        found = [SimpleCompletion(word, type=kind) for word, kind in dockerfile.candidates(here, _images, _paths)]
+        keep = [SimpleCompletion(here.fragment, type="")]
+        return {"completions": found or keep, "matched_fragment": here.fragment, "suppress": True, "ordered": True}
 
     def candidates(self, magic: ObjectMagic, line: Line, typed: str) -> Iterator[tuple[str, str]]:
         """What can stand at the cursor. `typed` is the word so far, its quotes removed."""
@@ -93,6 +106,9 @@ class Matcher:
         elif parameter.complete == "path":
             yield from _paths(typed)
             yield from _starting(typed, _named("volume")) if parameter.name == "volume" else ()
+        elif parameter.complete == "copy":
+            yield from _starting(typed, ((f"{name}:", kind) for name, kind in _containers()))
+            yield from _paths(typed)
         elif parameter.complete == "transport":
             yield from _of_transports(typed)
             yield from _starting(typed, _named("image"))
@@ -176,7 +192,7 @@ def _containers() -> Found:
 
 
 def _volumes() -> Found:
-    return [(name, "volume") for name in _folder("volumes")]
+    return [(name, "volume") for name in _folder("volumes") if not name.startswith(".")]
 
 
 def _networks() -> Found:

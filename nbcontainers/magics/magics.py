@@ -151,7 +151,7 @@ class ObjectMagic:
         if verb.accepts("dockerfile"):
             from nbcontainers.magics import build
 
-            return build.run(verb, call, cell, self.settings.namespace, quiet=quiet)
+            return build.run(verb, call, cell, self.settings, quiet=quiet)
         if cell is not None:
             raise running.no_body(typed)
         if verb.accepts("progress"):
@@ -196,6 +196,10 @@ def face_options(verb: Verb) -> list[Parameter]:
     """What a notebook adds to a verb: -o, -q where it shows more than its result, --no-raise-error for a program."""
     if verb.accepts("raise_error"):
         return [OUT, QUIET, RAISE]
+    if verb.accepts("dockerfile"):
+        from nbcontainers.cli import build
+
+        return [OUT, QUIET, build.PROGRESS, build.DEBUG]
     return [OUT, QUIET] if verb.accepts("progress") else [OUT]
 
 

@@ -30,7 +30,7 @@ def program(settings: NBContainers, verb: Verb, call: Call, cell: str | None, ty
         with_body(verb, arguments, options, cell, typed)
     elif options.get("interactive") and verb.accepts("stdin"):
         options["stdin"] = b""  # a cell has no keyboard: the program sees the end of its input
-    if verb.name == "logs" and not options.get("follow"):
+    if verb.name in ("logs", "events") and not options.get("follow"):
         return verb.function(*arguments, **options)
     return streamed(settings, verb, arguments, options)
 

@@ -64,8 +64,9 @@ def wake(state: dict[str, Any]) -> None:
     try:
         cgroup = from_path(config["linux"].get("cgroupsPath"), files.id, rootless=namespaces.in_user_namespace())
         os.unlink(f"{files.state}/{restart.WAITING}")
-        replace(f"{files.state}/{restart.COUNT}", {"restarts": state["next"][0]})
-        running = program.begin_run(files, settings, config, steps, cgroup, kept, restart.History(*state["next"]))
+        history = restart.History(*state["next"])
+        replace(f"{files.state}/{restart.COUNT}", {"restarts": history.restarts})
+        running = program.begin_run(files, settings, config, steps, cgroup, kept, history)
     except BaseException as error:
         recipe.release(kept)
         program.give_up(files, settings, steps, error, remove=bool(settings.get("remove")))

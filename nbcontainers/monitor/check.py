@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from nbcontainers.errors import Error, InvalidState
-from nbcontainers.linux import process
+from nbcontainers.linux import flock, process
 from nbcontainers.monitor import events, health
 from nbcontainers.monitor.files import Document, Files, replace, rfc3339
 from nbcontainers.runtime.create import Created
@@ -64,6 +64,11 @@ class Check:
         return self.note(result, age)
 
     def note(self, result: Document, age: float) -> bool:
+        """What the check means; one at a time, because somebody may ask for one besides."""
+        with flock.folder_held(self.files.state):
+            return self.judge(result, age)
+
+    def judge(self, result: Document, age: float) -> bool:
         before = self.files.read_state(health.FILE)
         after = health.judge(self.settings, before, result, age)
         replace(f"{self.files.state}/{health.FILE}", after)

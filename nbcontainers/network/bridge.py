@@ -9,6 +9,7 @@ from typing import Any
 
 from nbcontainers.errors import HostNotCapable
 from nbcontainers.network import firewall, foreign, rtnetlink, store
+from nbcontainers.network.namespace import switch_ipv6
 from nbcontainers.network.netlink import Socket
 
 Record = dict[str, Any]
@@ -47,7 +48,10 @@ def _make(network: Record, folder: str) -> int:
             socket.request([rtnetlink.new_bridge(bridge, mac(network["subnets"][0]["gateway"]), size)])
             index = rtnetlink.index(bridge)
             try:
-                quiet = [] if any(one.version == 6 for one in addresses) else [rtnetlink.quiet(index)]
+                ipv6 = any(one.version == 6 for one in addresses)
+                if ipv6:
+                    switch_ipv6(bridge, on=True)  # a host may have it off for new interfaces
+                quiet = [] if ipv6 else [rtnetlink.quiet(index)]
                 here = [rtnetlink.new_address(index, one) for one in addresses]
                 socket.request(
                     [

@@ -17,6 +17,7 @@ from nbcontainers.network.netlink import Socket
 
 Record = dict[str, Any]
 
+_IPV6 = "/proc/sys/net/ipv6"
 _SLIRP = ip_network("10.0.2.0/24")
 """What slirp4netns(1) gives to the namespace that it leads outside."""
 _SMALLEST_MTU, _SMALLEST_IPV6_MTU, _LARGEST_MTU = 68, 1280, 65535
@@ -45,7 +46,13 @@ def create(
             _check_free(
                 one, taken if driver == "bridge" else [(other, who) for other, who in taken if "network" in who]
             )
-        _check_mtu(mtu, ipv6=ipv6 or any(one.version == 6 for one, _ in asked))
+        ipv6 = ipv6 or any(one.version == 6 for one, _ in asked)
+        if ipv6 and not os.path.exists(_IPV6):
+            raise HostNotCapable(
+                "this kernel has no IPv6 (ipv6.disable=1 at its start, or built without it)",
+                hint="leave --ipv6 and subnets of IPv6 out",
+            )
+        _check_mtu(mtu, ipv6=ipv6)
         asked += _chosen(asked, taken, driver=driver, ipv6=ipv6)
         id = os.urandom(32).hex()
         record: Record = {

@@ -34,6 +34,7 @@ from nbcontainers.network.nftables import (
     connection,
     dnat,
     elements,
+    generation,
     lookup,
     masquerade,
     meta,
@@ -43,6 +44,8 @@ from nbcontainers.network.nftables import (
 )  # fmt: skip
 
 TABLE = "nbcontainers"
+LOOPBACK6 = "::1"
+"""What is sent to it never leaves the host, whatever a rule says: `forwarder` carries it."""
 
 _PREROUTING, _FORWARD, _OUTPUT, _POSTROUTING = 0, 2, 3, 4
 _CHAINS = (
@@ -65,9 +68,11 @@ _SETS = (
     Set("self6", ("ipv6_addr", "ipv6_addr")),
 )
 _IPV4, _IPV6 = 2, 10
+_FAMILIES = ((_IPV4, 4, 12, 4), (_IPV6, 6, 8, 16))
+"""netfilter's number, the version, where the source's address is in the header, its size; the destination's follows."""
 _ESTABLISHED_RELATED, _DST_NAT = 0x2 | 0x4, 0x20
 _NUMBERS = {"tcp": sockets.IPPROTO_TCP, "udp": sockets.IPPROTO_UDP}
-
+_TRIES = 10
 
 Entries = dict[str, list[Element]]
 """By set."""
@@ -131,37 +136,49 @@ def admit(bridge: str, *, internal: bool) -> None:
 
 
 def dismiss(bridge: str, *, internal: bool) -> None:
-    """Forget a bridge. The table goes with the last one."""
+    """Forget a bridge. The table goes with the last one, if nobody brings another meanwhile."""
     socket = _netfilter()
     _delete(socket, {"same": [_pair(bridge)], "internal" if internal else "bridges": [interface(bridge)]})
-    if not elements(socket, TABLE, "same"):
-        batch = Batch(TABLE)
-        batch.delete_table()
-        _attempt(batch, socket, errno.ENOENT)
+    batch = Batch(TABLE)
+    batch.delete_table()
+    for _ in range(_TRIES):
+        seen = generation(socket)
+        if elements(socket, TABLE, "same"):
+            return
+        try:
+            batch.commit(socket, seen)
+            return
+        except OSError as error:
+            if error.errno == errno.ENOENT:  # it has gone already
+                return
+            if error.errno != errno.ERESTART:
+                raise
 
 
 def publish(forwards: Sequence[Forward]) -> None:
-    """Lead ports of the host to containers. An entry that is there is a dead container's, and gives way."""
+    """Lead ports of the host to containers. An entry that is there is a dead container's, and gives way.
+
+    It may go by itself between the look and the deletion, and so may the table with the last bridge: then once more.
+    """
     wanted = _by_set(forwards)
     socket = _netfilter()
     batch = Batch(TABLE)
-    _add(batch, wanted)
-    try:
-        batch.commit(socket)
-    except OSError as error:
-        if error.errno == errno.ENOENT:
-            batch = rules()
-        elif error.errno in (errno.EBUSY, errno.EEXIST):
-            batch = _clearing(socket, wanted)
-        else:
-            raise
+    for left in reversed(range(_TRIES)):
         _add(batch, wanted)
-        batch.commit(socket)
+        try:
+            batch.commit(socket)
+            return
+        except OSError as error:
+            if not left or error.errno not in (errno.ENOENT, errno.EBUSY, errno.EEXIST):
+                raise
+            batch = rules() if error.errno == errno.ENOENT else _clearing(socket, wanted)
 
 
 def _by_set(forwards: Sequence[Forward]) -> Entries:
     found: Entries = {}
     for one in forwards:
+        if one.host == LOOPBACK6:
+            continue
         for name, element in ((one.map, one.element), one.loop):
             if element not in found.setdefault(name, []):
                 found[name].append(element)
@@ -252,17 +269,9 @@ def rules() -> Batch:
     return batch
 
 
-def _v4() -> list[bytes]:
-    return [meta("nfproto"), compare(bytes([_IPV4]))]
-
-
-def _v6() -> list[bytes]:
-    return [meta("nfproto"), compare(bytes([_IPV6]))]
-
-
 def _loopback(offset: int) -> list[bytes]:
     """An address of 127.0.0.0/8 at `offset` of the IPv4 header: 12 is the source, 16 the destination."""
-    return [*_v4(), payload("network", offset, 1), compare(b"\x7f")]
+    return [*_of(_IPV4), payload("network", offset, 1), compare(b"\x7f")]
 
 
 def _loopback_is_ours(batch: Batch) -> None:
@@ -272,55 +281,40 @@ def _loopback_is_ours(batch: Batch) -> None:
     batch.new_rule("prerouting", *_loopback(16), verdict(ACCEPT))  # no address of the host for anybody else
 
 
+def _of(family: int) -> list[bytes]:
+    """Only packets of that family."""
+    return [meta("nfproto"), compare(bytes([family]))]
+
+
+def _port(register: int) -> list[bytes]:
+    """`meta l4proto . th dport`."""
+    return [meta("l4proto", register), payload("transport", 2, 2, register + 1)]
+
+
 def _redirect(batch: Batch) -> None:
-    """`dnat ip to meta l4proto . th dport map @ports4` and the like."""
-    port = [meta("l4proto", R32), payload("transport", 2, 2, R32 + 1)]
+    """`dnat ip to ip daddr . meta l4proto . th dport map @bound4`, the same for every address, and both of IPv6."""
     for chain in ("prerouting", "output"):
-        batch.new_rule(
-            chain,
-            *_v4(),
-            payload("network", 16, 4, R32),
-            meta("l4proto", R32 + 1),
-            payload("transport", 2, 2, R32 + 2),
-            lookup("bound4", R32, into=R32),
-            dnat(_IPV4, R32, R32 + 1),
-        )
-        batch.new_rule(chain, *_v4(), *to_local(), *port, lookup("ports4", R32, into=R32), dnat(_IPV4, R32, R32 + 1))
-        batch.new_rule(
-            chain,
-            *_v6(),
-            payload("network", 24, 16, R32),
-            meta("l4proto", R32 + 4),
-            payload("transport", 2, 2, R32 + 5),
-            lookup("bound6", R32, into=R32),
-            dnat(_IPV6, R32, R32 + 4),
-        )
-        batch.new_rule(chain, *_v6(), payload("network", 24, 16), compare(bytes(15) + b"\1", equal=False), *to_local(),
-                       *port, lookup("ports6", R32, into=R32), dnat(_IPV6, R32, R32 + 4))  # fmt: skip
+        for family, version, source, size in _FAMILIES:
+            destination = payload("network", source + size, size, R32)
+            behind = R32 + size // 4
+            bound = [destination, *_port(behind), lookup(f"bound{version}", R32, into=R32)]
+            real = [destination, compare(bytes(15) + b"\1", R32, equal=False)] if family == _IPV6 else []
+            everywhere = [*real, *to_local(), *_port(R32), lookup(f"ports{version}", R32, into=R32)]
+            for words in (bound, everywhere):
+                batch.new_rule(chain, *_of(family), *words, dnat(family, R32, behind))
 
 
 def _rename(batch: Batch) -> None:
     """Sources that the other side could not answer take the address of the interface they leave by."""
-    batch.new_rule(
-        "postrouting",
-        meta("iifname"),
-        lookup("bridges"),
-        meta("oifname"),
-        lookup("bridges", inverted=True),
-        masquerade(),
-    )
-    batch.new_rule(
-        "postrouting",
-        meta("iifname"),
-        meta("oifname", R2),
-        lookup("same"),
-        *connection("status", _DST_NAT),
-        masquerade(),
-    )
-    for own, header in (("self4", [*_v4(), payload("network", 12, 8)]), ("self6", [*_v6(), payload("network", 8, 32)])):
-        batch.new_rule("postrouting", *header, lookup(own), *connection("status", _DST_NAT), masquerade())
+    outward = [meta("iifname"), lookup("bridges"), meta("oifname"), lookup("bridges", inverted=True)]
+    batch.new_rule("postrouting", *outward, masquerade())
+    back = [meta("iifname"), meta("oifname", R2), lookup("same"), *connection("status", _DST_NAT)]
+    batch.new_rule("postrouting", *back, masquerade())
+    for family, version, source, size in _FAMILIES:
+        itself = [payload("network", source, 2 * size), lookup(f"self{version}"), *connection("status", _DST_NAT)]
+        batch.new_rule("postrouting", *_of(family), *itself, masquerade())
     for name in ("bridges", "internal"):
-        batch.new_rule("postrouting", *_loopback(12), meta("oifname"), lookup(name), masquerade())  # fmt: skip
+        batch.new_rule("postrouting", *_loopback(12), meta("oifname"), lookup(name), masquerade())
 
 
 def _isolate(batch: Batch) -> None:

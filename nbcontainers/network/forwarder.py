@@ -1,26 +1,66 @@
-"""An ordinary user's published ports: a process with the host's sockets, in the namespace of the user's networks.
+"""Published ports that nftables cannot lead: those of an ordinary user, and ::1, whose packets never leave the host.
 
-The sockets are bound where the user may bind them, on the host, and inherited; the process then enters the namespace
-(`userhost`), so what it connects to is the container's address. The service sees the bridge's as its client.
+A process with the host's sockets, which are bound where whoever started the container may bind them; it enters the
+namespace of the user's networks (`userhost`) and connects to the container. The service sees the bridge's address.
 """
 
 from __future__ import annotations
 
+import os
 import select
+import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from nbcontainers.linux import process
 from nbcontainers.monitor.files import Files
-from nbcontainers.network import publish, state
+from nbcontainers.network import state, userhost
 from nbcontainers.network.firewall import Forward
 from nbcontainers.network.relay import Relay
+from nbcontainers.runtime.middle import close_others
 
 _IN = select.EPOLLIN
 _MOST_CONNECTIONS, _MOST_CLIENTS = 1000, 1000
 _SILENT_S = 60.0
 """After so long without a word a client of a UDP port is forgotten, as conntrack does."""
+
+
+def start(files: Files, pairs: Sequence[tuple[Forward, socket.socket]]) -> None:
+    """Carry what comes in at each socket: a child of the monitor's that dies with it. It is in the container's state."""
+    for _, one in pairs:
+        if one.type == socket.SOCK_STREAM:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # so that its old connections block no next one
+            one.listen(128)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            process.set_pdeathsig(signal.SIGKILL)
+            _carry(files, pairs)
+        finally:
+            os._exit(1)
+    with state.changed(files) as made:
+        made["processes"].append({"pid": pid, "start_time": process.start_time(pid)})
+
+
+def _carry(files: Files, pairs: Sequence[tuple[Forward, socket.socket]]) -> NoReturn:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    close_others({one.fileno() for _, one in pairs})
+    userhost.enter(files.run)
+    run(files, pairs)
+
+
+def end(files: Files) -> None:
+    """Kill the processes that carry for a container, and reap those that are ours."""
+    for one in state.read(files)["processes"]:
+        if process.alive(one["pid"], one["start_time"]):
+            os.kill(one["pid"], signal.SIGKILL)
+        try:
+            os.waitpid(one["pid"], 0)
+        except ChildProcessError:  # the monitor was killed, and they with it
+            continue
 
 
 class Loop:
@@ -55,8 +95,8 @@ class Target:
 
     def connect(self, kind: int) -> socket.socket:
         """A socket of that kind on the way there. Raises OSError where the container has no address for it now."""
-        for one in publish.of(state.read(self.files)):
-            if one._replace(target=self.forward.target) == self.forward:
+        for one in (Forward(**found) for found in state.read(self.files)["ports"]):
+            if one.map == self.forward.map and one._replace(target=self.forward.target) == self.forward:
                 far = socket.socket(
                     socket.AF_INET6 if ":" in one.target else socket.AF_INET, kind | socket.SOCK_NONBLOCK
                 )
@@ -65,17 +105,17 @@ class Target:
         raise ConnectionRefusedError("the container is on no network that the port could lead to")
 
 
-def run(files: Files, forwards: list[tuple[Forward, socket.socket]]) -> NoReturn:
-    """Forward until killed. Called inside the namespace."""
+def run(files: Files, forwards: Sequence[tuple[Forward, socket.socket]]) -> NoReturn:
+    """Forward until killed."""
     loop = Loop()
-    udp = [Datagrams(loop, Target(files, one), far) for one, far in forwards if one.protocol == "udp"]
-    streams = [Streams(loop, Target(files, one), far) for one, far in forwards if one.protocol == "tcp"]
+    udp = [Datagrams(loop, Target(files, one), listener) for one, listener in forwards if one.protocol == "udp"]
+    for one, listener in forwards:
+        if one.protocol == "tcp":
+            Streams(loop, Target(files, one), listener)
     while True:
         loop.turn(_SILENT_S if udp else -1)
         for port in udp:
             port.forget_silent()
-        for stream in streams:
-            stream.listen_again()
 
 
 class Streams:
@@ -84,7 +124,6 @@ class Streams:
     def __init__(self, loop: Loop, target: Target, listener: socket.socket) -> None:
         self.loop, self.target, self.listener = loop, target, listener
         self.connections = 0
-        self.full = False
         listener.setblocking(False)
         loop.add(listener.fileno(), _IN, self._accept)
 
@@ -100,17 +139,13 @@ class Streams:
             return
         self.connections += 1
         Relay(self.loop, near, far, self._done)
-        if self.connections >= _MOST_CONNECTIONS:
-            self.full = True
+        if self.connections == _MOST_CONNECTIONS:
             self.loop.modify(self.listener.fileno(), 0)
 
     def _done(self) -> None:
-        self.connections -= 1
-
-    def listen_again(self) -> None:
-        if self.full and self.connections < _MOST_CONNECTIONS:
-            self.full = False
+        if self.connections == _MOST_CONNECTIONS:
             self.loop.modify(self.listener.fileno(), _IN)
+        self.connections -= 1
 
 
 class Datagrams:

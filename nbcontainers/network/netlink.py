@@ -107,6 +107,17 @@ class Socket:
                 if kind == _ERROR and sequence in sent and (error := _failure(body, flags, sent[sequence].doing)):
                     yield sequence, error
 
+    def ask(self, kind: int, body: bytes) -> bytes:
+        """The one answer to a question."""
+        self.sequence += 1
+        self.socket.send(_packed(Message(kind, 0, body), self.sequence))
+        while True:
+            for answer, flags, sequence, content in _messages(self.socket.recv(1 << 16)):
+                if sequence == self.sequence and answer == _ERROR and (error := _failure(content, flags, "netlink")):
+                    raise error
+                if sequence == self.sequence and answer != _ERROR:
+                    return content
+
     def dump(self, kind: int, body: bytes) -> Iterator[bytes]:
         """Everything of a kind the kernel has: the body of each message."""
         self.sequence += 1

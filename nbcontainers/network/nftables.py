@@ -20,6 +20,7 @@ ACCEPT, DROP = 1, 0
 _SUBSYSTEM = 10
 (_NEWTABLE, _GETTABLE, _DELTABLE, _NEWCHAIN, _GETCHAIN, _DELCHAIN, _NEWRULE, _GETRULE, _DELRULE, _NEWSET, _GETSET,
  _DELSET, _NEWSETELEM, _GETSETELEM, _DELSETELEM) = range(15)  # fmt: skip
+_GETGEN = 16
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _MAP = 0x8
 _CHUNK = 300
@@ -113,10 +114,14 @@ class Batch:
         for part in _parts(name, [one._replace(data=b"") for one in elements], self.table):
             self.add(_DELSETELEM, 0, part, doing=f"delete element inet {self.table} {name}")
 
-    def commit(self, socket: netlink.Socket) -> None:
-        """All or nothing. Raises OSError for the first message the kernel refused."""
+    def commit(self, socket: netlink.Socket, generation: int | None = None) -> None:
+        """All or nothing. Raises OSError for the first message the kernel refused.
+
+        With a `generation` nothing, and ERESTART, if anybody has committed anything since: nfnetlink.c.
+        """
         begin = struct.pack(">BBH", 0, 0, _SUBSYSTEM)
-        socket.request([Message(_BATCH_BEGIN, 0, begin, "nftables"), *self.messages,
+        since = b"" if generation is None else attribute(1, _be32(generation))
+        socket.request([Message(_BATCH_BEGIN, 0, begin + since, "nftables"), *self.messages,
                         Message(_BATCH_END, 0, begin, "nftables")])  # fmt: skip
 
 
@@ -148,6 +153,12 @@ def _parts(name: str, elements: Sequence[Element], table: str) -> Iterable[bytes
 def _element(one: Element) -> list[bytes]:
     found = [nested(1, attribute(1, one.key))]
     return found + ([nested(2, attribute(1, one.data))] if one.data else [])
+
+
+def generation(socket: netlink.Socket) -> int:
+    """How many transactions there have been, of anybody."""
+    parts = dict(netlink.attributes(socket.ask(_SUBSYSTEM << 8 | _GETGEN, _family(0))[4:]))
+    return int.from_bytes(parts[1], "big")
 
 
 def elements(socket: netlink.Socket, table: str, name: str) -> list[Element]:

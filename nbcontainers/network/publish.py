@@ -11,7 +11,7 @@ from typing import Any
 
 from nbcontainers.errors import CreateFailed
 from nbcontainers.monitor.files import Files
-from nbcontainers.network import bridge, firewall, ipam, owners, state
+from nbcontainers.network import bridge, firewall, forwarder, ipam, owners, state, userhost
 from nbcontainers.network.firewall import Forward
 from nbcontainers.network.netlink import Socket
 from nbcontainers.network.ports import Port
@@ -38,9 +38,12 @@ class Publish:
             with state.changed(files) as made:
                 made["ports"] = [one._asdict() for one in forwards]
             lead(forwards, made["networks"])
+            if pairs := [(one, held[at]) for at, one in enumerate(forwards) if _has_loopback6(one, held[at])]:
+                forwarder.start(files, pairs)
         except BaseException:
             for one in held:
                 one.close()
+            forwarder.end(files)
             raise
         return [one.detach() for one in held]
 
@@ -48,6 +51,8 @@ class Publish:
     def undo(args: Arguments) -> None:
         files = Files(args["root"], args["run"], args["id"])
         made = state.read(files)
+        if not userhost.of_user(files.run):
+            forwarder.end(files)
         ours = {address for name, one in made["networks"].items()
                 for address in ipam.kept(files.root, name, files.id, one["addresses"])}  # fmt: skip
         if forwards := [one for one in of(made) if one.target in ours]:
@@ -57,6 +62,11 @@ class Publish:
     def describe(args: Arguments) -> str:
         words = [f"{port['protocol']} {port['first'] or 'any'} to {port['target']}" for port in args["ports"]]
         return f"nft add element inet {firewall.TABLE} ports4 {{ {', '.join(words)} }}"
+
+
+def _has_loopback6(forward: Forward, listener: socket.socket) -> bool:
+    """Whether somebody may come to ::1: only to that are packets not led by nftables."""
+    return listener.family == socket.AF_INET6 and forward.host in ("", firewall.LOOPBACK6)
 
 
 def lead(forwards: Sequence[Forward], networks: dict[str, Any]) -> None:
@@ -96,6 +106,8 @@ def reserve(
 
 def _reserve(port: Port, targets: dict[int, str], held: list[socket.socket], files: Files) -> list[Forward]:
     """Take the first free port of the host that was allowed, on every address family it is wanted for."""
+    if port.host == firewall.LOOPBACK6 and targets:  # it is carried, from one family to the other too
+        targets = {6: targets.get(6) or targets[4]}
     versions = [ip_address(port.host).version] if port.host else sorted(targets)
     if not set(versions) <= set(targets) or not versions:
         raise CreateFailed(

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -51,7 +50,8 @@ class Host:
 
     @staticmethod
     def notes(args: Arguments) -> list[str]:
-        if _record(args["run"]).get("outside"):
+        others = set(os.listdir(f"{args['run']}/.host/users")) - {args["id"]}
+        if others or _record(args["run"]).get("outside"):  # the first one has said it
             return []
         return [
             "the container cannot reach the outside; slirp4netns (apt install slirp4netns) or pasta (apt install passt) "
@@ -109,6 +109,8 @@ def sweep(root: str, run: str) -> list[str]:
 
 def outside() -> str:
     """The program that leads outside; "" where there is none, or it may not make an interface."""
+    import shutil  # only an ordinary user's first container needs it
+
     if not os.access(_TUN, os.R_OK | os.W_OK):
         return ""
     return shutil.which("pasta") or shutil.which("slirp4netns") or ""

@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_VERBS = frozenset("df info prune".split())
+_VERBS = frozenset("df events info prune".split())
 
 
 def __getattr__(name: str) -> Any:

@@ -14,9 +14,9 @@ from nbcontainers.layer import xattrs
 from nbcontainers.layer.changes import merged
 from nbcontainers.layer.copy import Copy
 from nbcontainers.linux import inroot, tree
+from nbcontainers.volume.store import COMPLETE, INCOMING, is_empty
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-INCOMING, COMPLETE = "_incoming", "_complete"
 Facts = dict[str, Any]
 
 
@@ -32,7 +32,7 @@ def fill(data: str, beside: str, rootfs: str, target: str) -> Facts:
 
     Owners, modes, times, extended attributes, links and holes are kept, those of the folder itself too.
     """
-    if not is_empty(data, beside) or (source := _source(rootfs, target)) < 0:
+    if not is_empty(data) or (source := _source(rootfs, target)) < 0:
         return {"left_out": 0, "notes": []}
     incoming = f"{beside}/{INCOMING}"
     try:
@@ -51,12 +51,6 @@ def fill(data: str, beside: str, rootfs: str, target: str) -> Facts:
     os.rename(incoming, f"{beside}/{COMPLETE}")
     _move_in(data, f"{beside}/{COMPLETE}")
     return facts
-
-
-def is_empty(data: str, beside: str) -> bool:
-    """Whether nothing but our own work is in it."""
-    ours = {INCOMING, COMPLETE} if beside == data else set()
-    return not set(os.listdir(data)) - ours
 
 
 def _source(rootfs: str, target: str) -> int:

@@ -26,8 +26,6 @@ class Volume:
 
     @staticmethod
     def do(args: Arguments) -> None:
-        from nbcontainers.volume import contents
-
         root, name = args["root"], args["name"]
         data = store.data(root, name)
         given = store.read(root, name)["options"]
@@ -35,6 +33,10 @@ class Volume:
             if given:
                 _attach(args, given, data)
             beside = data if given else store.folder(root, name)
+            if store.is_settled(beside) and not (args["copy"] and store.is_empty(data)):
+                return  # as nearly always, and nothing more is imported for it
+            from nbcontainers.volume import contents
+
             contents.settle(data, beside)
             if args["copy"]:
                 args["copied"] = contents.fill(data, beside, args["rootfs"], args["target"])

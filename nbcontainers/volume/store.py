@@ -2,7 +2,7 @@
 
     volumes/NAME/volume.json   what was decided when it was made
     volumes/NAME/_data         the files, or where the volume's own file system is mounted
-    volumes/NAME/_incoming     an image's files on their way in: see `contents`
+    volumes/NAME/_incoming     an image's files on their way in, then _complete: see `contents`
     volumes/.lock              shared by whoever makes a container, alone for whoever removes volumes
 
 A folder is filled under another name and renamed, so whoever lists volumes sees whole ones only. Which containers use
@@ -17,16 +17,16 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import Any
 
 from nbcontainers.errors import InvalidArgument, InvalidState, NotFound
 from nbcontainers.linux import flock, tree
+from nbcontainers.monitor import events
 from nbcontainers.monitor.files import Files, replace, rfc3339
 
 Record = dict[str, Any]
 
-DATA = "_data"
+DATA, INCOMING, COMPLETE = "_data", "_incoming", "_complete"
 LONGEST_NAME = 255
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
@@ -67,6 +67,8 @@ def read(root: str, name: str) -> Record:
         with open(f"{folder(root, name)}/volume.json", "rb") as file:
             return json.load(file)  # type: ignore[no-any-return]
     except (FileNotFoundError, NotADirectoryError):
+        from difflib import get_close_matches
+
         close = get_close_matches(name, names(root), 3)
         guess = f"did you mean {' or '.join(close)}? " if close else ""
         hint = f"{guess}volume ls shows them; volume create {name} makes it"
@@ -92,7 +94,19 @@ def create(root: str, name: str, **facts: Any) -> bool:
         if os.path.isdir(folder(root, name)):
             return False
         raise
+    events.record(root, "volume", "create", name, driver="local")
     return True
+
+
+def is_empty(folder: str) -> bool:
+    """Whether nothing but our own work is in a volume's files."""
+    with os.scandir(folder) as entries:
+        return all(entry.name in (INCOMING, COMPLETE) for entry in entries)
+
+
+def is_settled(beside: str) -> bool:
+    """Whether no image's files are on their way, with `_incoming` and `_complete` in the folder `beside`."""
+    return not any(os.path.lexists(f"{beside}/{name}") for name in (INCOMING, COMPLETE))
 
 
 def withdraw(root: str, name: str) -> str:
@@ -102,6 +116,7 @@ def withdraw(root: str, name: str) -> str:
         os.rename(folder(root, name), trash)
     except FileNotFoundError:
         return ""
+    events.record(root, "volume", "destroy", name, driver="local")
     return trash
 
 

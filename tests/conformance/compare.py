@@ -50,7 +50,7 @@ def docker(folder: Path) -> Iterator[Build]:
         subprocess.run([*client, "tag", "bench", BASE], check=True)
 
         def build(case: Case, context: Path) -> tuple[str, dict[str, Any]]:
-            command = [*client, "build", "-q", "--network=none", "-t", "t", *options(case, context)]
+            command = [*client, "build", "-q", "--no-cache", "--network=none", "-t", "t", *options(case, context)]
             done = run(command, {**os.environ, "DOCKER_BUILDKIT": "1"})
             if "docker daemon" in done.stderr:
                 raise RuntimeError(f"{case}: the daemon is gone since this case or the one before: {done.stderr}")

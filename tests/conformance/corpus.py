@@ -7,13 +7,16 @@
     ! differs docker WHY      a documented difference from that peer
     --- Dockerfile            a file of the context with its lines; --- NAME 755 has a mode,
     --- link -> target        a link; --- NAME/ is a folder
+    --- NAME.tar archive      a tar; each line is a member: f|d MODE UID:GID PATH [TEXT], or l|h PATH TARGET
 
 Bases are `scratch`, stages, and BASE, a busybox that the test has put into each builder's store.
 """
 
 from __future__ import annotations
 
+import io
 import re
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +33,7 @@ class File:
     mode: int = 0o644
     content: str = ""
     link: str = ""
+    is_archive: bool = False
 
     def write(self, root: Path) -> None:
         path = root / self.name
@@ -39,6 +43,10 @@ class File:
         elif self.name.endswith("/"):
             path.mkdir(exist_ok=True)
             path.chmod(self.mode)
+        elif self.is_archive:
+            with tarfile.open(path, "w") as archive:
+                for line in self.content.splitlines():
+                    archive.addfile(*_member(line))
         else:
             path.write_bytes(self.content.encode())
             path.chmod(self.mode)
@@ -116,6 +124,22 @@ def _file(header: str, content: str) -> File:
     name, arrow, link = header.partition(" -> ")
     if arrow:
         return File(name, link=link)
+    if header.endswith(" archive"):
+        return File(header.removesuffix(" archive"), content=content, is_archive=True)
     match = re.fullmatch(r"(.+?)(?: ([0-7]{3,4}))?", header)
     assert match, header
     return File(match[1], int(match[2] or ("755" if match[1].endswith("/") else "644"), 8), content)
+
+
+def _member(line: str) -> tuple[tarfile.TarInfo, io.BytesIO | None]:
+    kind, *words = line.split()
+    if kind in "lh":
+        entry = tarfile.TarInfo(words[0])
+        entry.type, entry.linkname = tarfile.SYMTYPE if kind == "l" else tarfile.LNKTYPE, words[1]
+    else:
+        entry = tarfile.TarInfo(words[2])
+        entry.type, entry.mode = tarfile.DIRTYPE if kind == "d" else tarfile.REGTYPE, int(words[0], 8)
+        entry.uid, entry.gid = map(int, words[1].split(":"))
+    content = " ".join(words[3:]).encode() if kind == "f" else b""
+    entry.size, entry.mtime = len(content), 1_000_000_000
+    return entry, io.BytesIO(content)

@@ -10,8 +10,18 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from tests.notebooks.test_readme import in_a_network
+
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PROMISES = {
+    "services": (
+        "→ 80/tcp", "no answer: timed out", "memory 128 MiB  cpus 0.5  pids 20", "--pids-limit: 2 is less than the 3",
+        "(unhealthy)", "started again 3 times", "monday: soup\ntuesday: pasta", "volume menu is in use by web",
+    ),
+}  # fmt: skip
+IN_A_NETWORK = ("services",)
+"""Those that make networks: root runs them where these are nobody else's."""
 pytestmark = pytest.mark.timeout(400)
 
 
@@ -29,14 +39,26 @@ def shown() -> str:
 def test_every_cell_of_the_notebook_runs(path: Path, tmp_path: Path) -> None:
     """Under `jupyter execute`; a cell without a count was skipped by an error that fails nothing."""
     result = tmp_path / "result.ipynb"
-    command = [Path(sys.executable).with_name("jupyter"), "execute", path, f"--output={result}", "--timeout=300"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=350, check=False)
+    command = [
+        str(Path(sys.executable).with_name("jupyter")),
+        "execute",
+        str(path),
+        f"--output={result}",
+        "--timeout=300",
+    ]
+    environment = dict(os.environ)
+    if path.stem in IN_A_NETWORK:
+        command = in_a_network(command)
+        del environment["NBCONTAINERS_NETWORK"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=350, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-4000:]
     cells = [cell for cell in nbformat.read(result, as_version=4).cells if cell.cell_type == "code"]
     assert cells
     assert [cell.source for cell in cells if cell.execution_count is None] == []
     outputs = [output for cell in cells for output in cell.outputs]
     assert [output.text for output in outputs if "UsageError" in output.get("text", "")] == []
+    shown = "\n".join(output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in outputs)
+    assert [promise for promise in PROMISES.get(path.stem, ()) if promise not in shown] == []
 
 
 @pytest.mark.limits
@@ -65,6 +87,18 @@ def test_the_images_notebook_needs_no_registry(tmp_path: Path) -> None:
         "never in production",
     ):
         assert promise in done.stdout
+
+
+@pytest.mark.limits
+def test_the_build_notebook_shows_what_it_promises() -> None:
+    command = [sys.executable, ROOT / "notebooks/show.py", ROOT / "notebooks/build.ipynb"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    for promise in (
+        "2 of 3 steps cached", "2 dishes", "Hello Ada", "5000050000", "✗ 3 | RUN wc -l /data/answers",
+        "1 of 2 steps cached", "SecretsUsedInArgOrEnv", "ls: /run/secrets: No such file", "boil it",
+    ):  # fmt: skip
+        assert promise in done.stdout, promise
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

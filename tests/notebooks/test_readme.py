@@ -4,7 +4,7 @@ Blocks marked `ipython` and `python` are the cells of one notebook, in order; bl
 the command line on its path. `<!-- fails: WORDS -->` before a block: it must fail, and its error must hold these
 words. `<!-- not run -->`: it cannot be run here. `<!-- shows: WORDS -->`: its output must hold them. `<!-- with a
 registry: WORDS -->`: the same, with a docker-registry of its own at $REGISTRY. `<!-- in a network: WORDS -->`: the same,
-root in a network namespace of its own; `of root` leaves everybody else out.
+root in a network namespace of its own.
 """
 
 from __future__ import annotations
@@ -69,11 +69,7 @@ def check(block: Block, shown: str, ran: bool) -> None:
     assert not missing, f"{block.code}\nshould show {missing}, but showed\n{shown}"
 
 
-def shell_blocks() -> list[Block]:
-    return [block for block in blocks("sh") if os.geteuid() == 0 or block.note != "in a network of root"]
-
-
-@pytest.mark.parametrize("block", shell_blocks(), ids=lambda block: block.code.splitlines()[0][:40])
+@pytest.mark.parametrize("block", blocks("sh"), ids=lambda block: block.code.splitlines()[0][:40])
 def test_the_shell_examples(block: Block, tmp_path: Path) -> None:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     with contextlib.ExitStack() as stack:

@@ -28,18 +28,72 @@ def test_a_cell_is_the_dockerfile(kernel: Kernel) -> None:
     assert "RUN echo hello &gt; /x; echo &#x27;&lt;said&gt;&#x27;" in shown
     assert cell.text() == ""
     again = kernel.run("%%image build -t nbc-cell -\nFROM mini\nRUN echo hello > /x; echo '<said>'\nUSER 5")
-    assert "1 cached" in again.shown()[-1]
-    assert "# cached · 1 files" in again.shown()[-1]
+    assert "its step was cached" in again.shown()[-1]
+    assert "# cached · 1 file, 6 B" in again.shown()[-1]
+    assert "6 B" in again.shown()[-1].splitlines()[-1], "the image's layers come last"
 
 
 def test_a_failing_line_is_marked(kernel: Kernel) -> None:
     cell = kernel.run("%%image build -\nFROM mini\nRUN echo words; exit 4")
     assert cell.error == "BuildError"
     assert "Dockerfile:2" in cell.traceback
-    assert "%container run -it --rm failed-build" in cell.traceback
     shown = cell.shown()[-1]
     assert "✗ 2 | RUN echo words; exit 4" in shown
     assert "words" in shown
+    for place in (shown, cell.traceback):
+        assert "RUN failed with exit status 4" in place
+        assert "%container run --rm failed-build ls -l sees the files" in place
+    assert "usr" in kernel.run("%container run --rm failed-build ls -l").text()
+    assert kernel.run("%%container run failed-build\necho $((1 + 1))").text() == "2\n"
+
+
+def test_what_was_to_run_does_not_hinder_a_look(kernel: Kernel) -> None:
+    """The base's ENTRYPOINT and CMD are not those of the image that is offered."""
+    kernel.run('%%image build -\nFROM mini\nENTRYPOINT ["/bin/false"]\nRUN touch /here\nRUN exit 1')
+    assert kernel.run("%container run --rm -q failed-build ls /here").text() == "/here\n"
+
+
+def test_a_command_without_a_network_is_told_so(kernel: Kernel) -> None:
+    cell = kernel.run("%%image build --network none -\nFROM mini\nRUN wget -q -O- http://nowhere.invalid")
+    assert "it ran without a network, as --network=none says; %container run" in cell.traceback
+
+
+def test_warnings_and_what_is_left_out(kernel: Kernel) -> None:
+    cell = kernel.run("%%image build -t nbc-cell -\nFROM mini as a\nRUN true\nFROM mini\nCMD true")
+    shown = cell.shown()[-1]
+    assert "^ warning: FromAsCasing" in shown
+    assert "^ warning: JSONArgsRecommended" in shown
+    assert "not needed" in cell.shown("text/html")[-1]
+
+
+def test_an_interrupt_ends_it_and_says_so(kernel: Kernel) -> None:
+    cell = kernel.run("%%image build -t nbc-cell -\nFROM mini\nRUN echo begun; sleep 50", interrupts=(2,))
+    assert cell.error == "KeyboardInterrupt"
+    assert cell.seconds < 10
+    assert "build interrupted: nbc-cell" in cell.shown()[-1]
+    assert "– 2 | RUN echo begun; sleep 50   # cancelled" in cell.shown()[-1]
+    assert kernel.run("%container ps -q --format json").text() == ""
+    assert not kernel.run("%%image build -t nbc-cell -\nFROM mini").error
+
+
+def test_other_forms_of_progress(kernel: Kernel) -> None:
+    source = "FROM mini\nRUN echo words"
+    plain = kernel.run(f"%%image build --no-cache --progress plain -t nbc-cell -\n{source}")
+    assert plain.shown() == []
+    assert "  2 | words\n" in plain.text()
+    assert "built nbc-cell in" in plain.text()
+    for form in ("quiet", "none"):
+        cell = kernel.run(f"%%image build --progress {form} -t nbc-cell -\n{source}")
+        assert (cell.error, cell.text(), cell.shown()) == ("", "", [])
+    assert "one of auto, plain, quiet, none" in kernel.run(f"%%image build --progress tty -\n{source}").traceback
+
+
+def test_an_image_shows_itself(kernel: Kernel) -> None:
+    kernel.run("%%image build -q --out made -\nFROM mini\nRUN echo '<b>' > /x\nCMD [\"<i>\"]")
+    [card] = kernel.run("made").shown("text/html")
+    assert "RUN echo &#x27;&lt;b&gt;&#x27; &gt; /x" in card
+    assert "<i>" not in card
+    assert "4 B" in kernel.run("made").shown()[0]
 
 
 def test_files_of_a_variable(kernel: Kernel) -> None:

@@ -21,6 +21,7 @@ from nbcontainers.errors import BuildError, InvalidArgument
 from nbcontainers.image import api, store
 from nbcontainers.image.image import Image
 from tests.served import served
+from tests.system.test_build import states
 
 Files = dict[str, bytes]
 
@@ -158,7 +159,7 @@ def test_add_of_a_repository(repository: Callable[..., str], tmp_path: Path) -> 
     assert said(image, "cat", "/r/d/b", "/k/d/b", "/z/d/b") == "beta\nother\nbeta\n"
     assert said(image, "sh", "-c", "ls -d /r/.git /k/.git 2> /dev/null; stat -c %u /k/d") == "/k/.git\n5\n"
     build(text, "-", progress=events.append)
-    assert [one["state"] for one in events if one["event"] == "step" and one["state"] != "running"] == ["cached"] * 3
+    assert states(events) == ["cached"] * 3
     with pytest.raises(BuildError, match=r"Dockerfile:2.*is at"):
         build(f"FROM mini\nADD --checksum={'0' * 40} {url} /r\n", "-")
 

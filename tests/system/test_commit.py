@@ -12,7 +12,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ import pytest
 
 import nbcontainers
 from nbcontainers.advice import Advice
-from nbcontainers.container import api
+from nbcontainers.container import api, committing
 from nbcontainers.container.container import find
 from nbcontainers.container.stillness import frozen
 from nbcontainers.engine import Engine
@@ -338,6 +340,18 @@ def test_a_container_that_is_being_written_to(fresh_engine: Engine, no_pause: bo
                 assert layout.blob(fresh_engine, layer["digest"]).stat().st_size == layer["size"]
 
 
+def test_what_cannot_be_held_still_is_said(fresh_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where there is no cgroup to freeze."""
+    monkeypatch.setattr(committing, "frozen", lambda container: nullcontext(False))
+    with api.run("mini", "sleep", "1000", detach=True, name="moving") as one:
+        with pytest.warns(Advice, match=r"container moving has no cgroup to hold it still by: .* read while it ran"):
+            api.commit(one)
+        one.kill()
+        one.wait()
+        with warnings.catch_warnings(action="error"):
+            api.commit(one)
+
+
 def test_a_folder_that_becomes_a_link_and_a_folder_again(fresh_engine: Engine, tmp_path: Path) -> None:
     """However the container hurries, no file of the host is read in place of its own."""
     (tmp_path / "d").mkdir()
@@ -445,7 +459,7 @@ disk = sys.argv[1]
 os.environ["NBCONTAINERS_ROOT"], os.environ["NBCONTAINERS_RUN"] = disk + "/root", disk + "/run"
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=60m", "small", disk], check=True)
 import nbcontainers
-from nbcontainers.container import api
+from nbcontainers.container import api, committing
 from nbcontainers.image import api as images
 from nbcontainers.errors import Error
 api.run("mini", "dd", "if=/dev/urandom", "of=/random", "bs=1M", "count=10", name="x", stderr=lambda data: None)

@@ -8,8 +8,9 @@ import socket
 import subprocess
 import sys
 import tarfile
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ import pytest
 from nbcontainers.container import api
 from nbcontainers.container.container import Container
 from nbcontainers.errors import Error, InvalidArgument, NotFound
-from tests import copying, inside
+from tests import copying, inside, peers
 from tests.crafted import Canary
 
 ROOT = os.geteuid() == 0
+ROOT_FOLDER = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -51,22 +53,6 @@ def make_tree(folder: Path) -> Path:
 # -- the table ---------------------------------------------------------------------------------------------------------
 
 
-def differences(cases: list[copying.Case], got: list[str], way: str) -> list[str]:
-    expected = [_expected(case, way) for case in cases]
-    return [
-        f"{case.source} to {case.destination}: expected {one!r}, got {other!r}"
-        for case, one, other in zip(cases, expected, got, strict=True)
-        if one != other
-    ]
-
-
-def _expected(case: copying.Case, way: str) -> str:
-    if not case.outcome.startswith("in: "):
-        return case.outcome
-    into, _, out = case.outcome.removeprefix("in: ").partition(" | out: ")
-    return into if way == "in" else out
-
-
 @pytest.mark.parametrize("way", ["in", "out"])
 def test_the_table_of_docker_cp(box: Container, tmp_path: Path, way: str) -> None:
     """tests/system/cp.txt was written by Docker: `python -m tests.copying`."""
@@ -86,7 +72,20 @@ def test_the_table_of_docker_cp(box: Container, tmp_path: Path, way: str) -> Non
 
     here, there = copying.host_shell(tmp_path), f"{tmp_path}/"
     ends = (here, within, (there, ":/w/")) if way == "in" else (within, here, (":/w/", there))
-    assert differences(cases, copying.outcomes(cases, copy, *ends), way) == []
+    found = zip(cases, copying.outcomes(cases, copy, *ends), strict=True)
+    assert [(case, outcome) for case, outcome in found if outcome != case.expected(way)] == []
+
+
+@pytest.mark.as_root
+@pytest.mark.slow
+def test_docker_still_says_so(peer: Callable[[str], str]) -> None:
+    """Every twentieth line of both tables."""
+    peer("dockerd")
+    for module in ("tests.copying", "tests.mounting"):
+        done = peers.run(
+            sys.executable, "-m", module, "check", "20", timeout=120, env={**os.environ, "PYTHONPATH": str(ROOT_FOLDER)}
+        )
+        assert "Docker agrees" in done.stdout, done.stdout + done.stderr
 
 
 # -- what a copy has ---------------------------------------------------------------------------------------------------
@@ -120,6 +119,26 @@ def test_there_and_back(state: str, tmp_path: Path) -> None:
             container.start()
         assert sh(container, "cat /root/d/sub/more /data/d/file; stat -c %u:%g:%a /data/d/file") == "moreone0:0:640\n"
         container.rm(force=True, volumes=True)
+
+
+def test_between_two_runs(tmp_path: Path) -> None:
+    """A container that waits to be started again by its policy has its files mounted already."""
+    (tmp_path / "go").write_text("on")
+    script = "if test -e /data/go && test -e /go; then sleep 1000; fi; exit 1"
+    options: dict[str, Any] = {"restart": "always", "network": "none", "volume": ["/data"]}
+    with api.run("mini", "sh", "-c", script, detach=True, **options) as container:
+        wait_for(lambda: container.status == "restarting")
+        container.cp(tmp_path / "go", ":/data/")
+        container.cp(tmp_path / "go", ":/go")
+        wait_for(lambda: container.status == "running" and "sleep" in str(container.top()))
+        container.rm(force=True, volumes=True)
+
+
+def wait_for(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_owners(box: Container, tmp_path: Path) -> None:

@@ -41,6 +41,10 @@ def health(engine: Engine, id: str) -> dict[str, Any]:
     return store.state(engine, id, "health.json")
 
 
+def streak(engine: Engine, id: str) -> int:
+    return int(health(engine, id).get("failing_streak", 0))
+
+
 def is_now(engine: Engine, id: str, status: str) -> None:
     wait_for(lambda: health(engine, id).get("status") == status)
 
@@ -63,7 +67,7 @@ def test_from_healthy_to_unhealthy_and_back(engine: Engine) -> None:
     assert [(one["exit_code"], one["output"]) for one in found["log"][-2:]] == [(3, "down\n")] * 2
     touch(engine, id, "/seen")
     is_now(engine, id, "healthy")
-    assert health(engine, id)["failing_streak"] == 0
+    assert streak(engine, id) == 0
     assert len(health(engine, id)["log"]) <= 5
     assert changes(engine, id) == ["healthy", "unhealthy", "healthy"]
 
@@ -82,8 +86,8 @@ def test_one_that_hangs_is_ended_with_all_that_it_started(engine: Engine) -> Non
     assert first["exit_code"] == -1
     assert first["output"] == "Health check exceeded timeout (0.4s): begun\n"
     for _ in range(3):
-        count = health(engine, id)["failing_streak"]
-        wait_for(lambda before=count: health(engine, id)["failing_streak"] > before)
+        count = streak(engine, id)
+        wait_for(lambda before=count: streak(engine, id) > before)
         assert pids(state) == [state["pid"]]
 
 
@@ -115,17 +119,17 @@ def test_a_check_at_work_goes_on_when_its_monitor_wakes_up(engine: Engine) -> No
 @pytest.mark.limits
 def test_a_paused_container_is_not_judged(engine: Engine) -> None:
     id, _ = checked(engine, "false", health_retries=1000)
-    wait_for(lambda: health(engine, id)["failing_streak"] >= 2)
+    wait_for(lambda: streak(engine, id) >= 2)
     cgroup = open_record(store.state(engine, id)["cgroup"])
     cgroup.freeze()
     try:
         time.sleep(0.3)  # one that was just at work
-        before = health(engine, id)["failing_streak"]
+        before = streak(engine, id)
         time.sleep(0.6)
-        assert health(engine, id)["failing_streak"] == before
+        assert streak(engine, id) == before
     finally:
         cgroup.thaw()
-    wait_for(lambda: health(engine, id)["failing_streak"] > before)
+    wait_for(lambda: streak(engine, id) > before)
 
 
 @pytest.mark.parametrize("action", ["kill", "stop", "restart"])
@@ -145,7 +149,7 @@ def test_failures_at_first_do_not_count(engine: Engine) -> None:
     options = {"health_start_period": 1.0, "health_start_interval": 0.1, "health_interval": 30.0}
     id, _ = checked(engine, "test -e /up", "sh", "-c", "sleep 0.5; touch /up; sleep 1000", **options)
     wait_for(lambda: bool(health(engine, id)["log"]))
-    assert health(engine, id)["failing_streak"] == 0
+    assert streak(engine, id) == 0
     is_now(engine, id, "healthy")
     assert changes(engine, id) == ["healthy"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import http.server
 import json
 import os
 import pty
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -552,3 +554,56 @@ def test_an_export_is_always_the_same_and_comes_in_again(pair: Engine, tmp_path:
         assert sorted(archive.getnames()) == [".", "bin", "bin/a", "etc", "one"]
     with pytest.raises(InvalidArgument, match="this machine itself"):
         api.export("host", output=str(tmp_path / "d.tar"))
+
+
+# By a pipe, from the web.
+
+
+def test_load_reads_its_input_where_no_file_is_named(pair: Engine, cli: Callable[..., Any], tmp_path: Path) -> None:
+    """docker save … | nbcontainers load."""
+    api.save("one:1", output=str(tmp_path / "a.tar"))
+    with open(tmp_path / "a.tar", "rb") as archive:
+        words = [sys.executable, "-m", "nbcontainers", "load"]
+        done = subprocess.run(words, stdin=archive, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, store.resolve(pair, "one:1").id), done.stderr
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "the input: it is empty" in done.stderr
+    assert "docker save" in done.stderr
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """A server of ROOT; below /short it hangs up half way."""
+    content = gzip.compress(t.archive(t.folder("bin"), t.file("bin/sh", b"x" * 9000)))
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(404 if "missing" in self.path else 200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2] if "short" in self.path else content)
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_import_from_the_web(fresh_engine: Engine, web: str) -> None:
+    made = api.import_(f"{web}/root.tar.gz", "web", platform="linux/arm/v6", change=["CMD /bin/sh"])
+    facts = api.inspect("web")[0]
+    assert (facts["Os"], facts["Architecture"], facts["Variant"]) == ("linux", "arm", "v6")
+    assert made.layers[0]["mediaType"] == LAYER_GZIP
+    before = listing.listing(str(fresh_engine.images))
+    for path, said in (("short", "it ended after"), ("missing", "Not Found")):
+        with pytest.raises(ImageError, match=f"{path}.* cannot be fetched: .*{said}"):
+            api.import_(f"{web}/{path}.tar.gz", "web")
+    assert listing.listing(str(fresh_engine.images)) == before
+    with pytest.raises(InvalidArgument, match="is no platform"):
+        api.import_(f"{web}/root.tar.gz", "web", platform="a/b/c/d")

@@ -383,7 +383,9 @@ def show(image: Any) -> None:
         text = repr(table)
         assert all(c.isprintable() or c == "\n" for c in text), text
         assert "<script" not in table._repr_html_()
-    assert "<script" not in image._repr_html_()
+    shown = image._repr_mimebundle_()
+    assert "<script" not in shown.get("text/html", "")
+    assert all(c.isprintable() or c == "\n" for c in shown["text/plain"]), shown["text/plain"]
 
 
 def test_a_document_of_two_kinds(engine: Engine, tmp_path: Path) -> None:

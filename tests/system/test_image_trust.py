@@ -130,7 +130,7 @@ def test_a_bomb_is_stopped(store_as_it_was: Engine, tmp_path: Path) -> None:
     [
         ("absent.tar", NotFound, "there is no file absent.tar"),
         (".", ImageError, "neither a docker-archive nor an oci-archive"),
-        ("/dev/null", ImageError, "neither"),
+        ("/dev/null", ImageError, "it is empty"),
     ],
 )
 def test_load_says_what_is_wrong(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from nbcontainers import container, network, system
-from nbcontainers.errors import CreateFailed, Error, InvalidArgument, InvalidState, NameInUse, NotFound
+from nbcontainers import container, network, system, volume
+from nbcontainers.errors import CreateFailed, Error, HostNotCapable, InvalidArgument, InvalidState, NameInUse, NotFound
 from nbcontainers.monitor.files import Files
 from nbcontainers.network import foreign
 from tests import networked
@@ -220,9 +221,39 @@ def test_ipv6(machine: Machine) -> None:
     address = six.addresses["six"][1]
     assert ask(address, 80).startswith("web ")
     assert ask("2001:db8::1", 8080).startswith("web ")
+    assert ask("::1", 8080) == f"web {network.inspect('six')[0]['IPAM']['Config'][1]['Gateway']}"
     assert client(ASK, address, 80, network="six").startswith("web ")
     wanted = f"{address[:-1]}abc"
     assert wanted in sh("ip addr show eth0", network="six", ip6=wanted)
+
+
+def test_ipv6_where_the_host_has_it_off(ours: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Switched off for every interface it is switched on for ours; a kernel without it is told."""
+    for name in ("all", "default"):
+        Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1")
+    network.create("six", ipv6=True)
+    six = serve("web", network="six")
+    assert ask(six.addresses["six"][1], 80).startswith("web ")
+    from nbcontainers.network import creation
+
+    monkeypatch.setattr(creation, "_IPV6", "/nowhere")
+    with pytest.raises(HostNotCapable, match="this kernel has no IPv6"):
+        creation.create(
+            str(ours.root), "bad", driver="bridge", subnets=[], gateways=[], ranges=[], ipv6=True, internal=False,
+            parent="", mode="", mtu=0, labels={},
+        )  # fmt: skip
+
+
+def test_the_loopback_of_ipv6(ours: Any) -> None:
+    """Also where the container has IPv4 alone; the process that carries it goes with the container."""
+    web = serve("web", publish=["[::1]:8080:80", "[::1]:7001:7000/udp"])
+    gateway = network.inspect("nbcontainers")[0]["IPAM"]["Config"][0]["Gateway"]
+    assert ask("::1", 8080) == f"web {gateway}"
+    with pytest.raises(ConnectionRefusedError):
+        ask("127.0.0.1", 8080)
+    (carrier,) = json.loads(Path(ours.run, web.id, "network.json").read_text())["processes"]
+    web.rm(force=True)
+    assert not Path(f"/proc/{carrier['pid']}").exists()
 
 
 def test_addresses_asked_for(ours: Any) -> None:
@@ -428,16 +459,18 @@ def test_names_are_answered_by_a_monitor_that_sleeps(ours: Any) -> None:
 
 
 def test_rounds_of_create_kill_and_remove(ours: Any) -> None:
-    """Seeded; 1,000 rounds with NBCONTAINERS_ROUNDS=1000."""
+    """Networks, ports and volumes. Seeded; 1,000 rounds with NBCONTAINERS_ROUNDS=1000."""
     from random import Random
 
     random = Random(5)
-    names = [network.create(f"net{number}").name for number in range(3)]
+    names = [network.create(f"net{number}", ipv6=number == 0).name for number in range(3)]
+    mounts = Path("/proc/self/mountinfo").read_text()
     for _ in range(int(os.environ.get("NBCONTAINERS_ROUNDS", "15"))):
         port = f"{random.randint(8000, 8003)}:80"
         chosen = random.sample(names, random.randint(1, 2))
+        kept = random.choice([f"vol{random.randint(0, 3)}:/data", "/data"])
         try:
-            made = container.run("mini", "sleep", "60", network=chosen, publish=port, detach=True)
+            made = container.run("mini", "sleep", "60", network=chosen, publish=port, detach=True, volume=kept)
         except CreateFailed as error:
             assert "is taken by container" in str(error)  # noqa: PT017
             made = None
@@ -448,21 +481,31 @@ def test_rounds_of_create_kill_and_remove(ours: Any) -> None:
         assert made is None or made.id
     system.prune(containers=True)
     for row in container.ps(all=True):
-        container.rm(str(row["id"]), force=True)
+        container.rm(str(row["id"]), force=True, volumes=True)
     assert network.prune()
     assert networked.settled(set()) == set()
+    assert list(Path(ours.root).glob("networks/*/leases/*")) == []
+    assert [name for name in os.listdir(ours.run) if len(name) == 64] == []
+    assert Path("/proc/self/mountinfo").read_text() == mounts
+    assert {str(row["name"]) for row in volume.ls(filter=["anonymous=false"])} <= {
+        f"vol{number}" for number in range(4)
+    }
+    volume.prune(all=True)
+    assert list(volume.ls()) == []
 
 
 def _end(engine: Any, id: str, how: str, names: list[str]) -> None:
     if how == "rm":
         container.rm(id, force=True)
     elif how == "kill":
-        container.kill(id)
+        with contextlib.suppress(InvalidState):  # it is stopping already
+            container.kill(id)
     elif how == "disconnect":
         try:
             network.disconnect(names[0], id)
         except InvalidState:
-            network.connect(names[0], id)
+            with contextlib.suppress(InvalidState):  # it is ending already
+                network.connect(names[0], id)
     else:
         os.kill(json.loads(Path(engine.run, id, "monitor.json").read_text())["pid"], signal.SIGKILL)
 
@@ -537,3 +580,20 @@ def test_what_to_type_for_iptables(ours: Any, program: str) -> None:
         subprocess.run([*run, *words.split()], check=True)
     if program == "iptables":
         nft("delete table ip filter")
+
+
+def test_entries_that_go_while_they_are_replaced(ours: Any) -> None:
+    """Several monitors take and give back one port, and the table comes and goes: nobody meets an error."""
+    program = (
+        "import sys\n"
+        "from nbcontainers.network import firewall\n"
+        "for turn in range(100):\n"
+        "    one = [firewall.Forward('tcp', '', 8000 + turn % 2, '10.0.0.' + sys.argv[1], 80)]\n"
+        "    firewall.publish(one)\n"
+        "    if turn % 3: firewall.withdraw(one)\n"
+        "    if turn % 7 == 0: firewall.admit('nbc-1', internal=False); firewall.dismiss('nbc-1', internal=False)\n"
+        "firewall.withdraw([one[0]._replace(host_port=8000), one[0]._replace(host_port=8001)])\n"
+        "firewall.dismiss('nbc-1', internal=False)\n"
+    )
+    several = [subprocess.Popen([sys.executable, "-c", program, str(number)]) for number in (2, 3, 4)]
+    assert [one.wait(60) for one in several] == [0, 0, 0]

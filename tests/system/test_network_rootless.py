@@ -57,6 +57,19 @@ def test_a_published_port_answers(serve: Any) -> None:
     assert ask("127.0.0.1", reached(web, "8000/tcp")) == f"web {gateway('nbcontainers')}"
 
 
+def test_it_starts_again_where_connections_were(serve: Any) -> None:
+    """TIME_WAIT of the port is no reason to be refused it."""
+    first = serve("web", publish="127.0.0.1::8000")
+    port = reached(first, "8000/tcp")
+    assert ask("127.0.0.1", port)
+    first.rm(force=True)
+    again = serve("again", publish=f"127.0.0.1:{port}:8000")
+    assert ask("127.0.0.1", port).startswith("again ")
+    again.stop(0)
+    again.start()
+    wait_for(lambda: not ask_in_vain(port))
+
+
 def test_udp_too(serve: Any) -> None:
     clock = serve("clock", 7000, ECHO, publish="127.0.0.1::7000/udp")
     assert ask("127.0.0.1", reached(clock, "7000/udp"), udp=True) == f"clock {gateway('nbcontainers')}"
@@ -242,3 +255,26 @@ def test_a_program_gives_a_way_outside(
     assert b"default via" in b"".join(heard)
     assert b"cannot reach the outside" not in b"".join(heard)
     close_launcher()
+
+
+def test_rounds_of_create_kill_and_remove(serve: Any, engine: Any) -> None:
+    """Seeded; more with NBCONTAINERS_ROUNDS. The namespace goes with the last of them, however that ended."""
+    from random import Random
+
+    random = Random(5)
+    names = [network.create(f"net{number}").name for number in range(2)]
+    made: list[Container] = []
+    for _ in range(int(os.environ.get("NBCONTAINERS_ROUNDS", "8"))):
+        chosen = random.sample(names, random.randint(1, 2))
+        made.append(container.run("mini", "sleep", "60", network=chosen, publish="127.0.0.1::80", detach=True))
+        for victim in random.sample(made, random.randint(0, min(2, len(made)))):
+            if random.random() < 0.5 and victim.running:
+                os.kill(json.loads(Path(engine.run, victim.id, "monitor.json").read_text())["pid"], signal.SIGKILL)
+            else:
+                made.remove(victim)
+                victim.rm(force=True)
+    system.prune()
+    for one in made:
+        one.rm(force=True)
+    assert list(Path(engine.root).glob("networks/*/leases/*")) == []
+    assert not Path(engine.run, ".host").exists()

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from nbcontainers.container import store
+from nbcontainers.container import api, store
 from nbcontainers.engine import Engine
+from nbcontainers.errors import InvalidState
 from nbcontainers.launcher import client
 from nbcontainers.monitor import events, protocol, restart
 from nbcontainers.system import api as system
@@ -147,7 +148,48 @@ def test_one_that_cannot_be_started_again_ends_and_says_why(engine: Engine) -> N
     assert "sh" in found["error"]["message"]
 
 
+def test_after_the_machine_s_start_those_that_should_run_are_started(engine: Engine, tmp_path: Path) -> None:
+    """As a unit of systemd does it, and podman-restart.service."""
+    name = tmp_path.name
+    for policy in ("no", "on-failure", "always", "unless-stopped"):
+        api.run("mini", "sleep", "1000", name=f"{name}.{policy}", restart=policy, detach=True, label={"boot": name})
+    api.run(
+        "mini", "sleep", "1000", name=f"{name}.stopped", restart="unless-stopped", detach=True, label={"boot": name}
+    )
+    api.stop(f"{name}.stopped", time=0)
+    for row in api.ps(filter=[f"label=boot={name}"]):  # power off
+        monitor = store.state(engine, row["id"], "monitor.json")
+        os.kill(monitor["pid"], signal.SIGKILL)
+        wait_for(lambda monitor=monitor: not store.alive(monitor))
+    system.prune()
+    assert len(api.ps(filter=[f"label=boot={name}"])) == 0
+    api.start(all=True, filter=[f"label=boot={name}", "should-start-on-boot=true"])
+    running = {row["name"].rpartition(".")[2] for row in api.ps(filter=[f"label=boot={name}"])}
+    assert running == {"always", "unless-stopped"}
+    chosen = api.ps(all=True, filter=[f"label=boot={name}", "restart-policy=unless-stopped"])
+    assert {row["name"].rpartition(".")[2] for row in chosen} == {"unless-stopped", "stopped"}
+
+
 def test_a_terminated_monitor_does_not_start_it_again(engine: Engine) -> None:
     id, monitor = background(engine, "sleep", "1000", record=ALWAYS)
     os.kill(monitor, signal.SIGTERM)
     assert ended(engine, id)["stopped"] is True
+
+
+def test_a_log_of_its_own_size_or_none(engine: Engine, tmp_path: Path) -> None:
+    script = "n=0; while [ $n -lt 600 ]; do echo line $n; n=$((n+1)); done"
+    seen: list[bytes] = []
+    options = ["max-size=10k", "max-file=3"]
+    with api.run("mini", "sh", "-c", script, name=tmp_path.name, log_opt=options, stdout=seen.append) as one:
+        folder = engine.containers / one.id
+        assert sorted(path.name for path in folder.glob("log*")) == ["log", "log.1", "log.2"]
+        assert all(path.stat().st_size <= 10_240 for path in folder.glob("log*"))
+        found = str(api.logs(one)).splitlines()
+        assert found == [f"line {n}" for n in range(600 - len(found), 600)]
+        assert len(found) > 250
+    seen.clear()
+    with api.run("mini", "echo", "hi", name=tmp_path.name, log_driver="none", stdout=seen.append) as one:
+        assert b"".join(seen) == b"hi\n"
+        assert list((engine.containers / one.id).glob("log*")) == []
+        with pytest.raises(InvalidState, match="--log-driver none"):
+            api.logs(one)

@@ -687,7 +687,7 @@ def test_inspect(sleeper):
         ("mini", ["true"], {"memory": "1m"}, InvalidArgument, "below what can work", "6m"),
         ("mini", ["true"], {"memory": "lots"}, InvalidArgument, "is no size", "256m"),
         ("mini", ["true"], {"cpus": 1000}, InvalidArgument, "this host has", "0.01 to"),
-        ("mini", ["true"], {"volume": ["/no/such:/x"]}, NotFound, "/no/such does not exist", "mkdir -p /no/such"),
+        ("mini", ["true"], {"mount": ["type=bind,src=/no/such,dst=/x"]}, NotFound, "/no/such does not exist", "mkdir -p /no/such"),
         ("mini", ["true"], {"user": "nosuchuser"}, NotFound, "has no user 'nosuchuser'", "root"),
         ("mini", ["nosuchprogram"], {}, CreateFailed, "not found", "container run mini"),
         ("mini", ["true"], {"network": "a/b"}, InvalidArgument, "is no name of a network", "container:NAME"),

@@ -15,11 +15,13 @@ import pytest
 
 import nbcontainers
 from nbcontainers import volume
+from nbcontainers.cli import verbs
+from nbcontainers.cli.parser import Parser
 from nbcontainers.container import api
 from nbcontainers.container.host import this_host
-from nbcontainers.errors import CreateFailed, Error, InvalidArgument, InvalidState, NotFound
+from nbcontainers.errors import ContainerFailed, CreateFailed, Error, InvalidArgument, InvalidState, NotFound
 from nbcontainers.volume.volume import Volume
-from tests import inside
+from tests import inside, mounting
 from tests.crafted import Canary, Images, entry, folder, link
 
 ROOT = os.geteuid() == 0
@@ -50,6 +52,37 @@ def stocked(crafted: Images) -> str:
         entry("srv/deep/er", b"deep\n"), link("way", "srv"), folder("declared"), entry("declared/file", b"declared\n"),
         config={"Volumes": {"/declared": {}, "/empty/one": {}}},
     )  # fmt: skip
+
+
+# -- as Docker has it --------------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_docker_run(crafted: Images, tmp_path: Path) -> None:
+    """tests/system/volumes.txt was written by Docker: `python -m tests.mounting`."""
+    image = crafted(*mounting.FILES, config=mounting.CONFIG)
+
+    parser = Parser("run", verbs.verbs("container")["run"].parameters, [])
+
+    def run(options: list[str], script: str) -> tuple[int, str]:
+        given = parser.parse(["--network", "none", *options, image]).options
+        try:
+            done = inside.run(image, "sh", "-c", script, raise_error=True, **given)
+        except ContainerFailed as error:
+            return error.exit_code, ""
+        except Error as error:
+            return (125 if error.hint else -1), str(error)
+        return 0, done.stdout
+
+    cases = mounting.read()
+    assert len(cases) == len(mounting.CASES)
+    wrong = []
+    for number, case in enumerate(cases):
+        host = mounting.make_host(tmp_path / f"host{number}")
+        got = mounting.outcome(run, case.options, case.script, host, number)
+        if got != case.output:
+            wrong.append(f"{case.options}: {case.script}: expected {case.output!r}, got {got!r}")
+    volume.prune(all=True, filter=["name=case-", "name=other-"])
+    assert wrong == []
 
 
 # -- they outlive their containers -------------------------------------------------------------------------------------

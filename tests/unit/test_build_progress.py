@@ -1,73 +1,190 @@
-"""What is shown of a build (builder/progress.py, builder/card.py)."""
+"""What is shown of a build (builder/progress.py, builder/card.py, cli/build.py)."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from nbcontainers.builder import card
 from nbcontainers.builder.progress import Progress
+from nbcontainers.cli.build import Lines
+from nbcontainers.errors import BuildError
+from nbcontainers.image.portrait import Layer, Portrait, instruction
+
+LINES = ["FROM mini", "RUN make <x>", "USER 5", "FROM mini AS unused", "RUN true"]
+PLAN = {
+    "event": "plan", "name": "Dockerfile", "lines": LINES, "steps": [[1, 1], [2, 2], [3, 3]], "unneeded": [[4, 5]],
+    "context": "",
+}  # fmt: skip
 
 
-def progress(*events: dict[str, Any]) -> Progress:
-    now = iter(range(1000))
+def progress(*events: dict[str, Any], plan: dict[str, Any] = PLAN) -> Progress:
+    now = iter(range(100_000))
     made = Progress("mine", clock=lambda: float(next(now)))
-    lines = ["FROM mini", "RUN make <x>", "USER 5", "FROM mini AS unused"]
-    made.feed({"event": "plan", "name": "Dockerfile", "lines": lines, "count": 2, "needed": [[1, 3]], "target": "0"})
-    for event in events:
+    for event in (plan, *events):
         made.feed(event)
     return made
 
 
-def step(state: str, **facts: Any) -> dict[str, Any]:
-    return {
-        "event": "step",
-        "id": "0.0",
-        "stage": "0",
-        "lines": [2, 2],
-        "text": "RUN make <x>",
-        "state": state,
-        **facts,
-    }
+def step(state: str, id: str = "0.0", line: int = 2, **facts: Any) -> dict[str, Any]:
+    lines = [line, line]
+    return {"event": "step", "id": id, "stage": "0", "lines": lines, "text": "RUN make <x>", "state": state, **facts}
+
+
+def output(text: str) -> dict[str, Any]:
+    return {"event": "output", "id": "0.0", "text": text}
+
+
+def failure(**details: Any) -> BuildError:
+    found = {"file": "Dockerfile", "line": 2, "end_line": 2, **details}
+    return BuildError("Dockerfile:2: RUN failed with exit status 3\n  2 | RUN", hint="write <it> well", **found)
 
 
 def test_lines_bear_the_state_of_their_instruction() -> None:
-    shown = card.text(progress(step("running"), {"event": "output", "id": "0.0", "text": "one\rtwo\nthree\n"}))
+    shown = card.text(progress(step("running"), output("one\rtwo\nthree\n")))
     assert "▶ 2 | RUN make <x>   # running" in shown
-    assert "|    two\n" in shown
+    assert "· 3 | USER 5" in shown
+    assert "|   two\n" in shown
     assert "one" not in shown
-    done = progress(step("running"), step("done", seconds=1.5, size=2048, entries=3))
-    assert "✓ 2 | RUN make <x>   # 1.5 s · 3 files, 2" in card.text(done)
-    assert (done.done, done.cached) == (1, 0)
+    done = progress(step("running"), step("done", seconds=1.5, size=2048, entries=4, files=3))
+    assert "✓ 2 | RUN make <x>   # 1.5 s · 3 files, 2.05 kB" in card.text(done)
+    assert (done.done, done.count) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"state": "cached", "size": 0, "entries": 1, "files": 0}, "cached · 1 folder"),
+        ({"state": "cached", "size": 0, "entries": 0, "files": 0}, "cached · changed nothing"),
+        ({"state": "done", "seconds": 0.001}, ""),
+        ({"state": "done", "seconds": 0.02, "note": "2 layers"}, "20 ms · 2 layers"),
+        ({"state": "failed", "seconds": 3}, "failed · 3 s"),
+    ],
+)
+def test_what_is_said_of_a_step(facts: dict[str, Any], said: str) -> None:
+    assert card.says(progress(step("running"), step(**facts)).steps["0.0"]) == said
+
+
+def test_a_failure_stands_at_its_line() -> None:
+    one = progress(step("running"), output("words\n"), step("failed", seconds=1))
+    one.error = failure()
+    one.end("failed")
+    shown = card.text(one)
+    assert shown.startswith("build failed: mine · 0 of 3 steps")
+    assert "✗ 2 | RUN make <x>   # failed · 1 s\n    |   words\n    | ^ RUN failed with exit status 3\n" in shown
+    assert "try: write <it> well" in shown
+    assert "try: write &lt;it&gt; well" in card.html(one)
+
+
+def test_what_a_finished_step_wrote_is_folded_away() -> None:
+    one = progress(step("running"), output("".join(f"<{number}>\n" for number in range(50))), step("done", size=0))
+    assert "<49>" not in card.text(one)
+    one.end("done")
+    assert card.text(one).count("|   <4") == 3
+    assert "<summary" in card.html(one)
+    assert "30 lines of output" in card.html(one)
+    assert "&lt;49&gt;" in card.html(one)
+
+
+def test_an_error_before_any_step_marks_its_line() -> None:
+    one = progress(step("running", "0.from", 1), step("running", "1.0", 3))
+    one.error = failure(line=1, end_line=1)
+    one.end("failed")
+    assert (one.steps["0.from"].state, one.steps["1.0"].state) == ("failed", "cancelled")
+    assert "✗ 1 | FROM mini" in card.text(one)
+
+
+def test_an_interrupt_leaves_nothing_running() -> None:
+    one = progress(step("running"))
+    one.end("interrupted")
+    assert "– 2 | RUN make <x>   # cancelled" in card.text(one)
+    assert card.heading(one).startswith("build interrupted: mine")
 
 
 def test_the_page_holds_no_markup_of_others() -> None:
-    failed = progress(step("running"), {"event": "output", "id": "0.0", "text": "<script>\x1b[31m"}, step("failed"))
-    failed.end("failed")
-    page = card.html(failed)
+    one = progress(step("running"), output("<script>\x1b[31m"), step("failed"))
+    one.end("failed")
+    page = card.html(one)
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
     assert "\x1b" not in page
-    assert "build failed mine" in page
 
 
-def test_stages_that_are_not_needed_are_faint() -> None:
+def test_stages_that_are_not_needed_are_faint_and_said() -> None:
     one = progress()
-    assert [one.is_needed(line) for line in (1, 2, 3, 4)] == [True, True, True, False]
+    assert [one.is_needed(line) for line in (1, 2, 3, 4, 5)] == [True, True, True, False, False]
+    assert card.html(one).count("not needed") == 1
+
+
+def test_warnings_stand_below_their_lines() -> None:
+    one = progress({"event": "warning", "rule": "Rule", "message": "say <it>", "lines": [3, 3]})
+    assert "· 3 | USER 5\n    | ^ warning: Rule: say <it>" in card.text(one)
+    assert "⚠ Rule: say &lt;it&gt;" in card.html(one)
+
+
+def test_a_long_file_is_shown_in_part() -> None:
+    lines = ["FROM mini", *(f"# {number}" for number in range(5000)), "RUN it", *["# more"] * 3000]
+    plan = PLAN | {"lines": lines, "steps": [[1, 1], [5002, 5002]], "unneeded": []}
+    one = progress(step("running", line=5002), plan=plan)
+    shown = card.text(one)
+    assert "▶ 5002 | RUN it   # running" in shown
+    assert shown.splitlines()[-1].endswith("more lines")
+    assert len(card.html(one)) < 100_000
 
 
 def test_unknown_events_change_nothing() -> None:
     one = progress({"event": "new"}, {"event": "output", "id": "9.9", "text": "x"}, {})
     assert one.steps == {}
-    assert card.heading(one).startswith("building mine · 0 of 2 steps")
+    assert card.heading(one).startswith("building mine · 0 of 3 steps")
 
 
-def test_the_end() -> None:
-    one = progress(
-        step("running"),
-        step("cached"),
-        {"event": "built", "id": "sha256:1", "digest": "x", "names": ["localhost/mine:latest"]},
-    )
+def test_a_pull_is_told_while_it_lasts() -> None:
+    layers = [{"digest": "sha256:1", "size": 2048}]
+    one = progress({"event": "image", "verb": "pull", "reference": "base:1", "layers": layers})
+    one.feed({"event": "layer", "digest": "sha256:1", "state": "downloading", "bytes": 1024})
+    assert "pulling base:1 · 1.02 kB of 2.05 kB" in card.heading(one)
+    one.feed({"event": "done", "digest": "sha256:2"})
+    assert "pulling" not in card.heading(one)
+
+
+@pytest.mark.parametrize(
+    ("states", "said"),
+    [(["done"], "1 step"), (["done", "done"], "2 steps"), (["done", "cached"], "1 of 2 steps cached"),
+     (["cached", "cached"], "all 2 steps cached"), (["cached"], "its step was cached")],
+)  # fmt: skip
+def test_the_end(states: list[str], said: str) -> None:
+    events = [step(state, f"0.{number}", size=1) for number, state in enumerate(states)]
+    one = progress(*events, {"event": "built", "id": "sha256:1", "digest": "x", "names": ["localhost/mine:latest"]})
+    one.image = Portrait("mine", "1234", "1 B in 1 layer", "", [("runs", "sh")], [Layer("RUN <x>", 1, 1)])
     one.end("done")
     assert card.heading(one).startswith("built mine in ")
-    assert card.heading(one).endswith("2 steps, 1 cached")
-    assert card.text(one).endswith("image sha256:1")
+    assert card.heading(one).endswith(said)
+    assert "RUN <x>" in card.text(one)
+    assert "RUN &lt;x&gt;" in card.html(one)
+
+
+def test_lines_for_a_log() -> None:
+    said: list[str] = []
+    lines = Lines(Progress("mine"), said.append)
+    warning = {"event": "warning", "rule": "Rule", "message": "mind", "lines": [2, 2]}
+    for event in (PLAN, warning, step("running"), output("a\nb"), output("c\x1b\n"), step("done", seconds=2)):
+        lines(event)
+    lines.finish()
+    assert said[:-1] == [
+        "warning: Dockerfile:2: Rule: mind\n", "     2 | RUN make <x>\n", "[0] 2: RUN make <x>\n", "  2 | a\n",
+        "  2 | bc\\x1b\n", "  2 2 s\n",
+    ]  # fmt: skip
+    assert said[-1].startswith("building mine")
+
+
+@pytest.mark.parametrize(
+    ("created_by", "shown"),
+    [
+        ("RUN /bin/sh -c make # buildkit", "RUN make"), ("/bin/sh -c make", "RUN make"),
+        ("RUN |1 A=b /bin/sh -c make", "RUN make"), ('/bin/sh -c #(nop)  CMD ["sh"]', 'CMD ["sh"]'),
+        ("COPY a b # buildkit", "COPY a b"), ("RUN make a", "RUN make a"),
+    ],
+)  # fmt: skip
+def test_an_instruction_of_a_history(created_by: str, shown: str) -> None:
+    assert instruction(created_by) == shown

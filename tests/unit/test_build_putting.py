@@ -104,9 +104,22 @@ def test_what_cannot_take_a_place(put: Put) -> None:
     put("a", "/f")
     with pytest.raises(BuildError, match="a folder cannot take the place of the file"):
         put("d", "/f")
+
+
+def test_within_a_folder_everything_takes_its_place(put: Put) -> None:
     put("a", "/d/e/y/deep")
-    with pytest.raises(BuildError, match="a file cannot take the place of the folder"):
-        put("d", "/d")
+    root = put("a", "/d/e/z")
+    (root / "d/x").symlink_to("e")
+    put("d", "/d")
+    assert (root / "d/e/y").is_file()
+    assert not (root / "d/x").is_symlink()
+    (root / "d/e").rename(root / "d/old")
+    (root / "d/e").symlink_to("old")
+    (root / "d/old/y").unlink()
+    put("d", "/d")
+    assert not (root / "d/e").is_symlink()
+    assert (root / "d/e/y").is_file()
+    assert not (root / "d/old/y").exists()
 
 
 def test_a_file_takes_the_place_of_a_file(put: Put) -> None:

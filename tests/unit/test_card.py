@@ -69,6 +69,31 @@ def test_a_running_container_tells_how_long() -> None:
     assert shown.text().startswith("web  3f2a9c1b0d4e  mini  running for 1 min 15 s")
 
 
+@pytest.mark.parametrize(
+    ("facts", "verdict", "colour"),
+    [
+        ({"status": "running", "health": "healthy"}, "running, healthy", "#2da44e"),
+        ({"status": "running", "health": "unhealthy"}, "running, unhealthy", "#e5484d"),
+        ({"status": "running", "health": "starting"}, "running, health not known yet", "#d68f00"),
+        ({"status": "paused"}, "paused", "#d68f00"),
+        ({"status": "restarting", "exit": {"exit_code": 3}}, "restarting after exit 3", "#d68f00"),
+    ],
+)
+def test_how_a_service_is(facts: dict[str, Any], verdict: str, colour: str) -> None:
+    shown = card(**{"exit": {}, **facts})
+    assert (shown.verdict, shown.colour) == (verdict, colour)
+    assert verdict in shown.text()
+    assert colour in shown.html()
+
+
+def test_restarts_are_counted_where_there_is_a_policy() -> None:
+    shown = card(status="running", exit={}, policy="on-failure:5", restarts=2, reached=["0.0.0.0:8080 → 80/tcp"])
+    assert "  restarts   2 (policy on-failure:5)\n" in shown.text()
+    assert "0.0.0.0:8080 → 80/tcp" in shown.text()
+    assert "restarts" in shown.html()
+    assert "restarts" not in card().text()
+
+
 def test_what_was_not_measured_is_left_out() -> None:
     shown = card(usage={}, limits={}, exit={"exit_code": 0})
     assert shown.text() == "web  3f2a9c1b0d4e  mini  exited 0\n  $ sh -c 'echo hi'"
@@ -91,7 +116,7 @@ class Checker(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         assert tag in {"div", "span", "b", "code", "table", "tbody", "tr", "td"}
-        assert {name for name, _ in attributes} <= {"style", "title", "aria-hidden"}
+        assert {name for name, _ in attributes} <= {"style", "title", "aria-hidden", "class"}
         self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:

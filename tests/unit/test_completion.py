@@ -78,7 +78,7 @@ def test_a_later_line_of_a_cell_completes(shell: InteractiveShell) -> None:
 
 
 def test_options_and_nothing_of_python(shell: InteractiveShell) -> None:
-    assert complete(shell, "%container run --memory-s") == ["%container run --memory-swap"]
+    assert complete(shell, "%container run --memory-res") == ["%container run --memory-reservation"]
     found = complete(shell, "%container run -d --")
     assert "%container run -d --name" in found
     assert all(text.startswith("%container run -d --") for text in found)
@@ -97,6 +97,8 @@ def test_what_stands_beside_a_word_is_its_type(shell: InteractiveShell, stored: 
     assert kinds(shell, "%container ru")["run"] == "verb"
     assert kinds(shell, "%container run ap") == {"app:1": "image"}
     assert kinds(shell, "%container kill -s QU") == {"QUIT": "signal"}
+    assert kinds(shell, "%container cp we") == {"web:": "container"}
+    assert kinds(shell, "%volume rm da") == {"data": "volume"}
 
 
 def test_registries_repositories_and_transports(shell: InteractiveShell, stored: Engine, tmp_path: Path) -> None:
@@ -136,8 +138,8 @@ def test_a_command_is_left_alone(shell: InteractiveShell) -> None:
 
 
 def test_a_continued_line(shell: InteractiveShell) -> None:
-    text = "%container run -d \\\n   --memory-s"
-    assert complete(shell, text) == ["%container run -d \\\n   --memory-swap"]
+    text = "%container run -d \\\n   --memory-res"
+    assert complete(shell, text) == ["%container run -d \\\n   --memory-reservation"]
 
 
 def test_an_unknown_verb_offers_nothing(shell: InteractiveShell) -> None:
@@ -149,3 +151,36 @@ def test_it_is_quick(shell: InteractiveShell, stored: Engine) -> None:
     began = time.perf_counter()
     complete(shell, "%container run ")
     assert time.perf_counter() - began < 0.1
+
+
+BUILD = "%%image build -t x .\nFROM app:1 AS one\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("WORK", ["WORKDIR"]), ("work", ["workdir"]), ("RUN --m", ["RUN --mount="]),
+        ("RUN --mount=type=se", ["RUN --mount=type=secret"]), ("COPY --from=o", ["COPY --from=one"]),
+        ("COPY --pa", ["COPY --parents"]), ("FROM o", ["FROM one"]), ("FROM app", ["FROM app:1"]),
+        ("FROM scr", ["FROM scratch"]), ("ONBUILD WORK", ["ONBUILD WORKDIR"]), ("RUN \\\n --netw", ["RUN \\\n --network="]),
+    ],
+)  # fmt: skip
+def test_a_dockerfile_in_a_cell(shell: InteractiveShell, stored: Engine, typed: str, found: list[str]) -> None:
+    assert complete(shell, BUILD + typed) == [BUILD + one for one in found]
+
+
+def test_files_for_copy(shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert complete(shell, BUILD + "COPY da") == [BUILD + "COPY data/"]
+    assert complete(shell, BUILD + "COPY --from=one da") == [BUILD + "COPY --from=one da"]
+
+
+def test_shell_commands_of_a_dockerfile_are_not_pythons(shell: InteractiveShell) -> None:
+    assert complete(shell, BUILD + "RUN pri") == [BUILD + "RUN pri"]
+
+
+def test_a_context_is_a_variable(shell: InteractiveShell) -> None:
+    shell.user_ns["files_of_mine"] = {}
+    line = "%%image build --context-from files_of"
+    assert complete(shell, line) == [f"{line}_mine"]

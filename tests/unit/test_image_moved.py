@@ -9,6 +9,7 @@ import pytest
 
 from nbcontainers.engine import Engine
 from nbcontainers.image import layout, moved
+from nbcontainers.monitor import events
 from nbcontainers.oci.image import MANIFEST, descriptor
 from tests.tarballs import sha256
 
@@ -83,3 +84,21 @@ def test_it_stays_small(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None
     assert 20 <= len(moved.read(engine, "localhost/a:1")) < 80
     assert seen(engine, "localhost/a:1")[0][0] == last
     assert len(moved.read(engine, "localhost/other:1")) == 1
+
+
+def test_what_happens_to_names_and_images_is_told(engine: Engine) -> None:
+    one, two = (descriptor(MANIFEST, f"sha256:{letter * 64}", 1) for letter in "ab")
+    with layout.update(engine, "pull") as manifests:
+        layout.set_name(manifests, "docker.io/library/x:1", one)
+    with layout.update(engine, "tag") as manifests:
+        layout.set_name(manifests, "localhost/y:1", one)
+    with layout.update(engine, "build") as manifests:
+        layout.set_name(manifests, "localhost/y:1", two)
+    with layout.update(engine) as manifests:
+        manifests.clear()
+    told = [(fact["action"], fact["id"][7], fact["attributes"].get("name")) for fact in events.read(engine.root)]
+    assert told == [
+        ("pull", "a", "docker.io/library/x:1"), ("tag", "a", "localhost/y:1"), ("build", "b", "localhost/y:1"),
+        ("untag", "a", "docker.io/library/x:1"), ("untag", "b", "localhost/y:1"), ("delete", "a", None),
+        ("delete", "b", None),
+    ]  # fmt: skip

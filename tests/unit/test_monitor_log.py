@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
+from nbcontainers.container.logfile import Tail, lines
 from nbcontainers.monitor.log import Log, cut_off, open_log
 
 
@@ -96,16 +98,24 @@ def test_much_at_once_keeps_to_the_size(tmp_path: Path) -> None:
     assert content(tmp_path / "log").endswith(b"999\n")
 
 
-def test_a_reader_that_follows_by_inode_misses_nothing(tmp_path: Path) -> None:
-    log = Log(str(tmp_path / "log"), 2_000, max_file=3)
-    with open(tmp_path / "log", "rb") as file:
-        for number in range(30):
-            log.write("stdout", b"line %d\n" % number)
-        ours = file.read()
-    assert os.stat(tmp_path / "log").st_ino != os.stat(tmp_path / "log.1").st_ino
-    rest = b"".join((tmp_path / name).read_bytes() for name in ("log.1", "log"))
-    assert (ours + rest.removeprefix(ours)).count(b"\n") == 30
+def test_who_follows_through_many_rotations_misses_and_doubles_nothing(tmp_path: Path) -> None:
+    log = open_log(str(tmp_path), {"max_size": 2_000, "max_file": 120})
+    assert log
+    tail, seen = Tail(log.path), []
+
+    def write() -> None:
+        for n in range(2500):
+            log.write("stdout", b"line %d\n" % n)
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    seen += tail.first()
+    while writing.is_alive():
+        seen += tail.read()
+    seen += tail.read()
     log.close()
+    assert [json.loads(line)["log"] for line in seen] == [f"line {n}\n" for n in range(2500)]
+    assert [json.loads(line)["log"] for line in lines(log.path)] == [f"line {n}\n" for n in range(2500)]
 
 
 def test_no_log_is_kept_where_none_is_wanted(tmp_path: Path) -> None:
