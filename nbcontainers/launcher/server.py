@@ -27,6 +27,8 @@ SEALED = "NBCONTAINERS_SEALED"
 _MAX_FDS = 253  # SCM_MAX_FD, unix(7)
 #: A foreground container of a short program is through in this time; its start is not to be disturbed.
 _START_MS = 25
+#: A command line goes with its container; nothing is to be made for it then.
+_PAUSE_MS = 10
 _INT = array.array("i").itemsize
 _ANCILLARY = socket.CMSG_SPACE(_MAX_FDS * _INT)
 
@@ -111,13 +113,15 @@ class Server:
         """Until the client goes."""
         while True:
             missing = self.spare is None or (self.prepared is None and bool(self.wish))
-            ready = self.wait(0 if missing and self.busy < 0 else _START_MS if missing else None)
+            ready = self.wait((_PAUSE_MS if self.busy < 0 else _START_MS) if missing else None)
             if self.control.fileno() in ready:
                 self.take()
             elif spoken := ready & self.heard.keys():
                 for descriptor in spoken:
                     self.hear(self.heard[descriptor])
-            else:  # a good moment: the last child has ended, or works on and has had its start
+            elif ready:
+                self.rest(-1)  # the last child has ended
+            else:  # a good moment: or it works on and has had its start
                 self.rest(-1)
                 self.make()
 
@@ -265,13 +269,19 @@ def wait_prepared(connection: socket.socket, request: socket.socket, wish: bytes
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         document = json.loads(wish)
         prepared = target_of(document)(**document["arguments"])
-        connection.send(json.dumps({"target": document["target"], "name": prepared.name}).encode())
-        memory.populate(lambda: readable(connection, request))
-        readable(connection, request, timeout=None)
-        if readable(request) and request.recv(1, socket.MSG_PEEK):
-            connection.send(b"taken")
-            child(request.detach(), [], None, connection, prepared)
-        prepared.discard()
+        try:
+            connection.send(json.dumps({"target": document["target"], "name": prepared.name}).encode())
+            memory.populate(lambda: readable(connection, request))
+            readable(connection, request, timeout=None)
+            wanted = readable(request) and bool(request.recv(1, socket.MSG_PEEK))
+            if wanted:
+                connection.send(b"taken")
+        except OSError:  # the launcher is gone
+            wanted = False
+        if not wanted:
+            prepared.discard()
+            os._exit(0)
+        child(request.detach(), [], None, connection, prepared)
     finally:
         os._exit(0)
 

@@ -55,13 +55,13 @@ def run(
         files.read("config.json"),
         files.read("recipe.json")["steps"],
     )
-    ahead = prepared.ahead_of(id, config) if prepared else None
+    ahead = prepared.ahead_of(files, config) if prepared else None
     cgroup = ahead.cgroup if ahead else cgroup_of(config, id)
     with (
         flock.folder_held(files.folder, shared=True),  # nobody has its files mounted to copy into them
         ahead.kept_if_used() if ahead else nullcontext(),
     ):
-        claim(files, cgroup)
+        claim(files, prepared.claim if ahead and prepared else announce(files, cgroup))
         try:
             running = begin(files, settings, config, steps, cgroup, ahead)
         except BaseException as error:
@@ -69,7 +69,7 @@ def run(
             raise
     running.greet(Peer(channel, owner=attach))
     parts = None if ahead else split(config)
-    wish(**({"common": parts[0], "cache": f"{root}/cache"} if parts else {}))
+    wish(**({"common": parts[0], "cache": f"{root}/cache", "run": run} if parts else {}))
     running.begin()
     running.follow()
 
@@ -77,28 +77,36 @@ def run(
 class Prepared:
     """A monitor that waits beside a container that was begun ahead. `name` is that container's id."""
 
-    def __init__(self, common: Document, cache: str) -> None:
-        self.name = os.urandom(32).hex()
-        self.ahead = Ahead(common, cgroup_of({}, self.name), Path(cache))
+    def __init__(self, common: Document, cache: str, run: str) -> None:
+        self.name, self.run = os.urandom(32).hex(), run
+        cgroup = cgroup_of({}, self.name)
+        self.claim = announce(Files("", run, self.name), cgroup)
+        try:
+            self.ahead = Ahead(common, cgroup, Path(cache))
+        except BaseException:
+            tree.remove(self.claim)
+            raise
 
-    def ahead_of(self, id: str, config: Document) -> Ahead | None:
+    def ahead_of(self, files: Files, config: Document) -> Ahead | None:
         """The beginning of this very container; one that does not fit goes."""
         path = (config.get("linux") or {}).get("cgroupsPath")
-        if id == self.name and path == f"/{PARENT}/{id}" and self.ahead.fits(config):
+        ours = (files.run, files.id, path) == (self.run, self.name, f"/{PARENT}/{self.name}")
+        if ours and self.ahead.fits(config):
             return self.ahead
-        self.ahead.discard()
+        self.discard()
         return None
 
     def discard(self) -> None:
         self.ahead.discard()
+        tree.remove(self.claim)
 
 
-def prepare(common: Document, cache: str) -> Prepared:
+def prepare(common: Document, cache: str, run: str) -> Prepared:
     """Called in a process that the launcher keeps for the next request: what `run` wished for."""
     os.umask(0o022)
     os.dup2(0, 2)
     enter_mounts()
-    return Prepared(common, cache)
+    return Prepared(common, cache, run)
 
 
 def cgroup_of(config: Document, id: str) -> Cgroup:
@@ -126,11 +134,8 @@ def enter_mounts() -> None:
     mounts.make_slave()
 
 
-def claim(files: Files, cgroup: Cgroup) -> None:
-    """Take the run folder, with our record already in it; what a killed monitor left there is tidied first.
-
-    Raises InvalidState if the container runs.
-    """
+def announce(files: Files, cgroup: Cgroup) -> str:
+    """Our record, in a folder that becomes the run folder; `system prune` finds there what is to be tidied after us."""
     pid = os.getpid()
     made = f"{files.run}/.{files.id}.{pid}.claim"
     os.mkdir(made, 0o700)
@@ -139,6 +144,14 @@ def claim(files: Files, cgroup: Cgroup) -> None:
     except OSError:  # a full disk
         tree.remove(made)
         raise
+    return made
+
+
+def claim(files: Files, made: str) -> None:
+    """Take the run folder by renaming `made`; what a killed monitor left there is tidied first.
+
+    Raises InvalidState if the container runs.
+    """
     for _ in range(2):
         try:
             os.rename(made, files.state)
