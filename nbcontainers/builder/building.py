@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,8 @@ class Build:
         self.results: dict[int, Result] = {}
         self.images: dict[str, Image] = {}
         self.done: dict[str, Kept] = {}
+        self.made: dict[str, Kept] = {}
+        self._turns: dict[str, threading.Lock] = {}
         self._contexts: dict[str, Context] = {}
         self._lock = threading.RLock()
         self._over = threading.Event()
@@ -338,6 +340,18 @@ class Build:
         """Raises Cancelled when the build is over."""
         if self._over.is_set():
             raise Cancelled
+
+    @contextmanager
+    def alone(self, key: str) -> Iterator[None]:
+        """Equal steps of several stages are done once: the others wait for the first."""
+        with self._lock:
+            turn = self._turns.setdefault(key, threading.Lock())
+        while not turn.acquire(timeout=_TICK_S):
+            self.check()
+        try:
+            yield
+        finally:
+            turn.release()
 
     def moment(self) -> str:
         return moment(self.request.epoch)

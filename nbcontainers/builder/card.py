@@ -141,7 +141,7 @@ def _row(progress: Progress, number: int) -> Row:
     if within and ends and within.state == "done" and progress.outcome:
         folded = tuple(within.last(_KEPT))
     if number == _failed_line(progress) and progress.error:
-        failure = tuple(_failure(progress.error))
+        failure = tuple(_failure(progress.error, progress.name))
     remarks = tuple(remark(one) for one in progress.warnings if number == min(one["lines"][1], len(progress.lines)))
     return Row(number, progress.lines[number - 1], progress.at(number), within, output, remarks, failure, folded)
 
@@ -156,11 +156,11 @@ def _failed_line(progress: Progress) -> int:
     return line if 0 < line <= len(progress.lines) else 0
 
 
-def _failure(error: Error) -> Iterator[str]:
-    """Why, and what to try."""
-    first = error.message.partition("\n")[0]
-    place = f"{error.details.get('file')}:"
-    yield first.partition(": ")[2] if first.startswith(place) else first
+def _failure(error: Error, name: str) -> Iterator[str]:
+    """Why, and what to try. Where it is not about this file (the ONBUILD of a base), that is said."""
+    first, file = error.message.partition("\n")[0], error.details.get("file")
+    why = first.partition(": ")[2] if first.startswith(f"{file}:") else first
+    yield why if file in (name, None) else f"{file}: {why}"
     if error.hint:
         yield f"try: {error.hint}"
 

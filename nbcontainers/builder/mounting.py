@@ -122,7 +122,7 @@ def _fill(folder: str, seed: str) -> None:
 
 
 class Secret:
-    """The file `path`, in memory: its `mode`, `uid` and `gid`; gone at the end."""
+    """The file (or socket) `path`, in memory: its `mode`, `uid` and `gid`; gone at the end."""
 
     @staticmethod
     def do(args: Arguments) -> None:

@@ -12,6 +12,7 @@ FROM has a `note` instead. What is not known changes nothing.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,6 +27,14 @@ STATES = ("waiting", "done", "cached", "cancelled", "failed", "running")
 """Of several steps on one line (the ONBUILD of a base) the last of these counts."""
 ENDED = ("cached", "done", "failed", "cancelled")
 _TAIL = 4096
+_CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)")
+
+
+def left_on_screen(output: str) -> list[str]:
+    """A command's output as the lines it left on a screen: without colours, tabs as spaces, and of what a carriage
+    return has overwritten the last (ECMA-48, control sequences)."""
+    lines = _CONTROL.sub("", output).replace("\r\n", "\n").split("\n")
+    return [line.rstrip("\r").rpartition("\r")[2].expandtabs() for line in lines]
 
 
 @dataclass
@@ -48,8 +57,7 @@ class Step:
 
     def last(self, count: int) -> list[str]:
         """The last lines of its output; what a carriage return has overwritten is left out."""
-        lines = self.output.replace("\r\n", "\n").split("\n")
-        return [shown for line in lines if (shown := line.rpartition("\r")[2]).strip()][-count:]
+        return [line for line in left_on_screen(self.output) if line.strip()][-count:]
 
 
 @dataclass

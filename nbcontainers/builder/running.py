@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nbcontainers.builder import pretence
+from nbcontainers.builder.agent import Agent
 from nbcontainers.container import networking, spec, store, users
 from nbcontainers.container.host import this_host
 from nbcontainers.container.mounts import Mounted
@@ -299,14 +300,18 @@ class _Parts:
         self._bind(str(path), target, read_only=True)
 
     def _agent(self, number: int, mount: Mount, target: str) -> None:
-        """The agent's own socket: who may connect to it is what its mode and owner say."""
+        """A socket with the mode and owner asked for, behind which the agent is."""
         socket = self.runner.settings.agents.get(mount.key)
         if socket is None:
             if mount.required:
                 hint = f"pass it: --ssh {mount.key} for the agent of SSH_AUTH_SOCK, or --ssh {mount.key}=SOCKET"
                 raise BuildError(f"the SSH agent {mount.key} is required and was not given", hint=hint)
             return
-        self._bind(socket, target, read_only=False)
+        path = self.place / f"mounts/{number}.agent"
+        self.stack.callback(Agent(path, socket).close)
+        args = {"path": str(path), "mode": mount.permissions, "uid": mount.uid, "gid": mount.gid}
+        self.steps.append({"step": f"{_MOUNTING}:Secret", "args": args})
+        self._bind(str(path), target, read_only=False)
         self.variables.setdefault("SSH_AUTH_SOCK", target)
 
     def _bind(self, source: str, target: str, *, read_only: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from nbcontainers.builder.building import Build
 
 
+Inputs = Callable[[], Mapping[str, str]]
+
+
 class Sources:
     """Of one stage of a build."""
 
@@ -34,8 +37,8 @@ class Sources:
         self.build, self.planned = build, planned
         self.engine = build.engine
 
-    def order(self, one: i.Copy, now: Result) -> tuple[Order, dict[str, str]]:
-        """What to copy, and the digests of that."""
+    def order(self, one: i.Copy, now: Result) -> tuple[Order, Inputs]:
+        """What to copy, and what gives the digests of that, as often as it is asked."""
         order = new_order(
             texts=[[content.name, content.data] for content in one.contents], destination=now.state.path(one.destination),
             owner=self._owner(one, now), mode=one.chmod, parents=one.parents, exclude=list(one.exclude),
@@ -43,24 +46,25 @@ class Sources:
         )  # fmt: skip
         inputs = {"owner": str(order["owner"])}
         if not one.sources:
-            return order, inputs
+            return order, lambda: inputs
         origin = self.build.origin(self.planned.inputs[one.from_]) if one.from_ else Input(stages.CONTEXT, "")
         if isinstance(one, i.Add) and _has_remote(one):
-            return self._fetched(one, order, inputs)
+            fetched = inputs | {"remote": self._fetched(one, order)}
+            return order, lambda: fetched
         if origin.kind == stages.CONTEXT:
             context = self.build.context(origin.name) if origin.name else self.build.main_context()
             matches = self._selected(one, context.root())
             order["sources"] = [_source(root=context.path, matches=[_listed(match) for match in matches])]
-            return order, inputs | {"context": context.digest(matches)}
+            return order, lambda: inputs | {"context": context.digest(matches)}
         if origin.kind == stages.EMPTY:
             raise BuildError(f"--from={one.from_} has no files", hint="name a stage, an image or a context")
         files = self.build.files_of(origin)
         lowers = self.build.lowers(files)
         order["sources"] = [_source(lowers=lowers, paths=list(one.sources))]
-        return order, inputs | {"from": files.digest}
+        return order, lambda: inputs | {"from": files.digest}
 
-    def _fetched(self, one: i.Add, order: Order, inputs: dict[str, str]) -> tuple[Order, dict[str, str]]:
-        """URLs and repositories, each fetched into a folder of the build."""
+    def _fetched(self, one: i.Add, order: Order) -> str:
+        """URLs and repositories, each fetched into a folder of the build; their digests."""
         digests = []
         order["unpack"] = bool(one.unpack)
         for path in one.sources:
@@ -77,7 +81,7 @@ class Sources:
             matches = select(root.root(), pattern.escape(name))
             order["sources"].append(_source(root=root.path, matches=[_listed(match) for match in matches]))
             digests.append(root.digest(matches))
-        return order, inputs | {"remote": " ".join(digests)}
+        return " ".join(digests)
 
     def _cloned(self, one: i.Add, repository: git.Repository, folder: Path, order: Order) -> str:
         """A repository's files are copied as a folder's are; its key is the commit."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nbcontainers.builder import shared
 from nbcontainers.builder.copying import Order
 from nbcontainers.builder.files import Files, Result
+from nbcontainers.builder.progress import left_on_screen
 from nbcontainers.builder.result import readable
 from nbcontainers.builder.running import Cancelled, Failed
 from nbcontainers.builder.sources import Sources, new_order
@@ -98,16 +100,16 @@ class Stage:
         state = now.state.after(done)
         if isinstance(done, i.Run):
             result, key, known = self._files(
-                name, done, now, self.sources.mounted(done), lambda: self._run(name, done, source, now)
+                done, now, lambda: self.sources.mounted(done), lambda: self._run(name, done, source, now)
             )
         elif isinstance(done, i.Copy):
             orders, inputs = self.sources.order(done, now)
-            result, key, known = self._files(name, done, now, inputs, lambda: self._copy(orders, now, link=done.link))
+            result, key, known = self._files(done, now, inputs, lambda: self._copy(orders, now, link=done.link))
         elif isinstance(done, i.Workdir):
             owner = self.sources.maker(state.user, now)
             order = new_order(made=[state.workdir], owner=owner)
             place = replace(done, path=state.workdir)
-            result, key, known = self._files(name, place, now, {"owner": str(owner)}, lambda: self._copy(order, now))
+            result, key, known = self._files(place, now, lambda: {"owner": str(owner)}, lambda: self._copy(order, now))
         else:
             return replace(now, state=state, history=(*now.history, self._line(one, done, now))), {"state": "done"}
         created = result["created"]
@@ -121,14 +123,27 @@ class Stage:
         return after, {"state": state_of, **{fact: result.get(fact) for fact in ("size", "entries", "files")}}
 
     def _files(
-        self, name: str, one: Step, now: Result, inputs: Mapping[str, str], make: Any
-    ) -> tuple[Kept, str, bool]:  # fmt: skip
-        """The layer of an instruction: kept from before, or made now; its key; whether it was kept."""
-        key = keys.of_step(now.key, one, now.state, inputs)
-        if self.uses_cache and (found := self._known(key)):
-            self.build.done[key] = found
-            return found, key, True
-        added: Added = make()
+        self, one: Step, now: Result, inputs: Callable[[], Mapping[str, str]], make: Callable[[], Added]
+    ) -> tuple[Kept, str, bool]:
+        """The layer of an instruction: kept from before, or made now; its key; whether it was kept.
+
+        `inputs` are asked for again when it is made: what changed while it was read belongs to no key that anybody
+        could come to again.
+        """
+        begun = inputs()
+        key = keys.of_step(now.key, one, now.state, begun)
+        with self.build.alone(key):
+            if found := self._known(key):
+                self.build.done[key] = found
+                return found, key, True
+            result = self._made(one, now, make())
+            if not _same(begun, inputs):
+                key = keys.of_step(now.key, one, now.state, {**begun, "changed": os.urandom(16).hex()})
+            kept.keep(self.engine, key, result)
+            self.build.done[key] = self.build.made[key] = result
+        return result, key, False
+
+    def _made(self, one: Step, now: Result, added: Added) -> Kept:
         if added["left_out"]:
             message = f"{added['left_out']} files cannot be in a layer: {'; '.join(added['notes'])}"
             self.build.tell({"event": "warning", "rule": "LeftOut", "message": message, "lines": list(one.node.lines)})
@@ -140,12 +155,14 @@ class Stage:
         }  # fmt: skip
         if not added["entries"]:
             result |= {"descriptor": {}, "diff_id": ""}
-        kept.keep(self.engine, key, result)
-        self.build.done[key] = result
-        return result, key, False
+        return result
 
     def _known(self, key: str) -> Kept | None:
-        """The result from the store, or from a folder of --cache-from."""
+        """The result of an equal step of this build, or from the store, or from a folder of --cache-from."""
+        if found := self.build.made.get(key):
+            return found
+        if not self.uses_cache:
+            return None
         return kept.find(self.engine, key) or shared.find(self.engine, self.build.request.cache_from, key)
 
     def _line(self, one: Step, done: Step, now: Result) -> dict[str, Any]:
@@ -217,6 +234,14 @@ class Stage:
             )  # fmt: skip
 
 
+def _same(begun: Mapping[str, str], inputs: Callable[[], Mapping[str, str]]) -> bool:
+    """Whether the inputs are still as they were; what is gone is not."""
+    try:
+        return inputs() == begun
+    except (OSError, Error):
+        return False
+
+
 def described(one: Step, state: State) -> str:
     """The history's `created_by`: the instruction with its variables put in, RUN with the ARGs it depends on."""
     if isinstance(one, i.Run):
@@ -246,7 +271,7 @@ class _Words:
         self._tell(text)
 
     def last(self) -> list[str]:
-        return [plain(line.rstrip("\r")[:400]) for line in self._end.splitlines() if line.strip()][-_LAST_LINES:]
+        return [plain(line[:400]) for line in left_on_screen(self._end) if line.strip()][-_LAST_LINES:]
 
 
 def moment(epoch: int | None) -> str:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from nbcontainers.builder import card
-from nbcontainers.builder.progress import ENDED, Event, Progress
+from nbcontainers.builder.progress import ENDED, Event, Progress, left_on_screen
 from nbcontainers.builder.stage import OUTPUT
 from nbcontainers.cli.parser import Call
 from nbcontainers.cli.signature import FLAG, VALUE, Parameter
@@ -56,7 +56,7 @@ class Lines(Show[Progress]):
             self._say(f"[{step.stage}] {step.lines[0]}: {step.text.splitlines()[0] if step.text else ''}")
             return
         if rest := self._begun.pop(step.id, ""):
-            self._say(f"  {step.lines[0]} | {rest}")
+            self._write(step.lines[0], rest)
         if said := card.says(step):
             self._say(f"  {step.lines[0]} {said}")
 
@@ -70,7 +70,11 @@ class Lines(Show[Progress]):
         *lines, rest = (self._begun.get(id, "") + text).split("\n")
         self._begun[id] = rest
         for line in lines:
-            self._say(f"  {self.progress.steps[id].lines[0]} | {line}")
+            self._write(self.progress.steps[id].lines[0], line)
+
+    def _write(self, number: int, output: str) -> None:
+        for line in left_on_screen(output):
+            self._say(f"  {number} | {line}")
 
     def finish(self) -> None:
         """How it ended; where nothing was begun, the error says all."""

@@ -41,6 +41,7 @@ PidsLimit = Annotated[
 BlkioWeight = Annotated[
     int, Option(help="relative weight of disk time (where a disk has BFQ)", metavar="10-1000", parse=parse.block_weight)
 ]
+Restart = Annotated[str, Option(help="start it again: no, on-failure[:n], always or unless-stopped", metavar="POLICY")]
 DetachKeys = Annotated[
     str, Option(help="what leaves it alone (ctrl-p,ctrl-q)", metavar="KEYS", parse=parse.detach_keys)
 ]
@@ -89,9 +90,7 @@ class RunOptions(TypedDict, total=False):
         str | int, Option(help="what `stop` sends first (TERM)", metavar="SIGNAL", complete="signal")
     ]
     stop_timeout: Annotated[int, Option(help="seconds until `stop` kills (10)", metavar="SECONDS", parse=parse.seconds)]
-    restart: Annotated[
-        str, Option(help="start it again: no, on-failure[:n], always or unless-stopped", metavar="POLICY")
-    ]
+    restart: Restart
     health_cmd: Annotated[
         str | Texts,
         Option(help="a command that fails when the container is unwell; none for no check", metavar="COMMAND"),
@@ -223,6 +222,7 @@ class UpdateOptions(TypedDict, total=False):
     cpuset_mems: CpusetMems
     pids_limit: PidsLimit
     blkio_weight: BlkioWeight
+    restart: Restart
 
 
 CONDITIONS = (

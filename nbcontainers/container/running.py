@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from nbcontainers.container import (
-    attaching,
     defaults,
     mounting,
     mounts,
@@ -24,7 +23,6 @@ from nbcontainers.container import (
 from nbcontainers.container.container import Container, Kept
 from nbcontainers.container.host import this_host
 from nbcontainers.container.options import RunOptions, bad, check_names, texts, value
-from nbcontainers.container.selection import each
 from nbcontainers.container.session import Session, Streams, to_sys
 from nbcontainers.engine import Engine
 from nbcontainers.errors import CreateFailed, InvalidArgument, InvalidState
@@ -96,8 +94,12 @@ def start(container: Container, streams: Streams, *, attach: bool, raise_error: 
     """Start what was created or has ended; one that runs is fine, and may be attached to."""
     streams.check()
     status, name = container.status, container.name
+    if status == "running" and attach:
+        from nbcontainers.container import attaching
+
+        return attaching.attach(container, streams, raise_error=raise_error)
     if status == "running":
-        return attaching.attach(container, streams, raise_error=raise_error) if attach else container
+        return container
     if status not in ("created", "exited"):
         raise InvalidState(f"cannot start container {name}: it is {status}", hint=_START[status](name), status=status)
     made = Made(container, dict(container.record))
@@ -113,6 +115,8 @@ def start_all(
     containers: Sequence[Container], streams: Streams, *, attach: bool, raise_error: bool
 ) -> Container | list[Container]:
     """One gives its handle, several a list; only one can be attached to."""
+    from nbcontainers.container.selection import each
+
     if attach and len(containers) > 1:
         raise bad("attach", f"{len(containers)} containers cannot be attached to at once; start them without it")
     started = each(containers, lambda one: start(one, streams, attach=attach, raise_error=raise_error))

@@ -26,13 +26,14 @@ _OPTIONS = ("health_cmd", *(option for option, _, _ in _TIMES.values()), "health
 
 def record(options: RunOptions, image: Mapping[str, Any]) -> Document:
     """`restart`, `log`, and `health` if there is a check. Raises InvalidArgument."""
-    found: Document = {"restart": _restart(options), "log": _log(options)}
+    found: Document = {"restart": restart_policy(options), "log": _log(options)}
     if check := _health(options, image):
         found["health"] = check
     return found
 
 
-def _restart(options: RunOptions) -> Document:
+def restart_policy(options: RunOptions) -> Document:
+    """`restart` of container.json. Raises InvalidArgument."""
     policy = value(options, "restart", policies.restart) or {"name": "no", "maximum": 0}
     if options.get("rm") and policy["name"] != "no":
         raise bad("restart", "with --rm there is nothing left to start again; leave one of the two out")

@@ -1,24 +1,24 @@
-"""`update`: other limits for a container, in force at once where it runs, and for every later start.
+"""`update`: other limits and another restart policy for a container, in force at once, and for every later start.
 
-The kernel's files, state.json and config.json change together or not at all.
+The kernel's files, state.json, config.json and container.json change together or not at all.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, cast
 
-from nbcontainers.cgroups.cgroup import Cgroup, Resources
+from nbcontainers.cgroups.cgroup import Limits, Resources
 from nbcontainers.cgroups.detect import open_record
-from nbcontainers.container import resources, store
+from nbcontainers.container import resources, service, store
 from nbcontainers.container.container import Container
 from nbcontainers.container.host import this_host
 from nbcontainers.container.options import RunOptions, UpdateOptions, check_names
-from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.launcher import client
-from nbcontainers.monitor.files import replace
+from nbcontainers.linux import process
+from nbcontainers.monitor.files import Files, replace
 from nbcontainers.table import amount
 
 _UNLIMITED: dict[str, dict[str, Any]] = {
@@ -32,17 +32,21 @@ _UNLIMITED: dict[str, dict[str, Any]] = {
 
 def update(container: Container, options: UpdateOptions) -> str:
     """Returns its name. Raises InvalidArgument for a limit below what is in use, HostNotCapable; then nothing changed."""
-    record, engine = container.record, container.engine
+    engine = container.engine
     check_names(options)
     if not options:
         raise InvalidArgument("nothing was asked to be changed", hint="type container update -m 512m, or another limit")
-    config = store.read(engine, container.id, "config.json")
-    now = config["linux"].get("resources") or {}
-    wanted = resources.asked(_completed(options, now), this_host(engine.rootless))
-    client.call(
-        "nbcontainers.container.updating:carry_out", root=str(engine.root), run=str(engine.run), id=container.id,
-        wanted=wanted,
-    )  # fmt: skip
+    with store.changed(engine, container.id) as record:
+        if options.get("restart") is not None:
+            record["restart"] = service.restart_policy(cast(RunOptions, {**options, "rm": record.get("remove")}))
+        config = store.read(engine, container.id, "config.json")
+        now = config["linux"].get("resources") or {}
+        asked = resources.asked(_completed(options, now), this_host(engine.rootless))
+        wanted = {section: {**(now.get(section) or {}), **limits} for section, limits in asked.items()}
+        client.call(
+            "nbcontainers.container.updating:carry_out", root=str(engine.root), run=str(engine.run), id=container.id,
+            wanted=wanted,
+        )  # fmt: skip
     store.happened(engine, record, "update")
     return str(record["name"])
 
@@ -56,42 +60,35 @@ def _completed(options: UpdateOptions, now: Mapping[str, Any]) -> RunOptions:
 
 def carry_out(root: str, run: str, id: str, wanted: Resources) -> None:
     """In a process of the launcher, which finishes or undoes what it began."""
-    engine = Engine(root=_path(root), run=_path(run), rootless=os.geteuid() != 0)
-    state = store.state(engine, id)
-    with store.changed(engine, id):
-        config = store.read(engine, id, "config.json")
-        if not store.alive(state):
-            _keep(engine, id, config, wanted)
-            return
-        cgroup = open_record(state["cgroup"])
-        _check(cgroup, wanted)
-        before = _before(wanted, cgroup)
-        try:
-            _apply(cgroup, wanted)
-            replace(f"{run}/{id}/state.json", {**state, "cgroup": cgroup.record})
-            _keep(engine, id, config, wanted)
-        except BaseException:
-            cgroup.apply(before)
-            replace(f"{run}/{id}/state.json", {**state, "cgroup": cgroup.record})
-            raise
+    files = Files(root, run, id)
+    state = files.read_state("state.json")
+    if not process.alive(state.get("pid", 0), state.get("start_time")):
+        _keep(files, wanted)
+        return
+    cgroup: Any = open_record(state["cgroup"])
+    _check(cgroup, wanted)
+    before = deepcopy(cgroup.limits)
+    try:
+        _apply(cgroup, wanted)
+        replace(f"{files.state}/state.json", {**state, "cgroup": cgroup.record})
+        _keep(files, wanted)
+    except BaseException:
+        cgroup.apply(_undone(wanted, before, cgroup))
+        cgroup.record["limits"] = before
+        replace(f"{files.state}/state.json", {**state, "cgroup": cgroup.record})
+        raise
 
 
-def _path(text: str) -> Any:
-    from pathlib import Path
-
-    return Path(text)
-
-
-def _keep(engine: Engine, id: str, config: dict[str, Any], wanted: Resources) -> None:
+def _keep(files: Files, wanted: Resources) -> None:
     """In config.json, for the next start."""
+    config = files.read("config.json")
     linux = config["linux"]
-    kept = dict(linux.get("resources") or {})
-    for section, limits in wanted.items():
-        kept[section] = {**(kept.get(section) or {}), **limits}
-    replace(f"{store.folder(engine, id)}/config.json", {**config, "linux": {**linux, "resources": kept}})
+    files.write(
+        "config.json", {**config, "linux": {**linux, "resources": {**(linux.get("resources") or {}), **wanted}}}
+    )
 
 
-def _check(cgroup: Cgroup, wanted: Resources) -> None:
+def _check(cgroup: Any, wanted: Resources) -> None:
     """A limit below what is in use would end processes (memory), or let none be started (pids)."""
     sampler = cgroup.sampler()
     try:
@@ -126,12 +123,19 @@ def _apply(cgroup: Any, wanted: Resources) -> None:
                     continue
 
 
-def _before(wanted: Resources, cgroup: Any) -> Resources:
-    """The resources that put back what is in force now."""
-    limits: Mapping[str, Any] = cgroup.limits
+def _undone(wanted: Resources, before: Limits, cgroup: Any) -> Resources:
+    """The resources that put back what was in force."""
     found: Resources = {}
     for section, keys in wanted.items():
-        kept = limits.get(section) or {}
-        known = {key: kept.get(key, _UNLIMITED.get(section, {}).get(key)) for key in keys}
+        known = {key: (before.get(section) or {}).get(key, _UNLIMITED.get(section, {}).get(key)) for key in keys}
+        for key in ("cpus", "mems"):
+            if key in known and known[key] is None:
+                known[key] = _inherited(cgroup, key)
         found[section] = {key: value for key, value in known.items() if value is not None}
     return found
+
+
+def _inherited(cgroup: Any, key: str) -> str:
+    """What a cpuset is where nobody asked: all that its parent has (v1 cpuset.cpus, v2 cpuset.cpus.effective)."""
+    parent = cgroup.find("cpuset").parent
+    return str(parent.read(f"cpuset.{key}.effective" if parent.has(f"cpuset.{key}.effective") else f"cpuset.{key}"))

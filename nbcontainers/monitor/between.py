@@ -72,9 +72,6 @@ def wake(state: dict[str, Any]) -> None:
         program.give_up(files, settings, steps, error, remove=bool(settings.get("remove")))
         raise
     running.listen_on(state["listener"])
-    running.begin()
-    if restart.held(files.state):  # while it was being started
-        running.stop.begin()
     running.follow()
 
 

@@ -16,6 +16,7 @@ from nbcontainers.monitor.files import Document, replace
 if TYPE_CHECKING:
     from nbcontainers.monitor.running import Running
 
+_AGAIN_S = 0.1
 _CHECK = "import sys; sys.path.append(sys.argv[1]); from nbcontainers.monitor import check; check.main(sys.argv[2:])"
 
 
@@ -27,6 +28,7 @@ class Checks:
         self.files, self.watch, self.started = running.files, running.watch, running.start.monotonic
         self.unwell = unwell
         """Called with what to do about a container that has become unhealthy."""
+        self.init = running.start.pid
         self.due = 0.0
         self.pid = self.pidfd = 0
 
@@ -42,6 +44,7 @@ class Checks:
         if pid:
             self.follow(pid)
         elif self.settings:
+            self.reap_orphans()
             self.plan(due)
             self.consider()
 
@@ -86,6 +89,18 @@ class Checks:
         os.close(self.pidfd)
         os.waitpid(self.pid, 0)
         self.pid = self.pidfd = 0
+        self.reap_orphans()
+
+    def reap_orphans(self, attempts: int = 50) -> None:
+        """The command of a check that was killed became our child. As long as nobody has waited for it, its pid
+        namespace cannot end, and the container's first process with it: pid_namespaces(7)."""
+        left = False
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            ours = [int(pid) for pid in file.read().split()]
+        for pid in set(ours) - {self.init, self.pid}:
+            left |= os.waitpid(pid, os.WNOHANG)[0] == 0
+        if left and attempts:
+            self.watch.timers["orphans"] = (time.monotonic() + _AGAIN_S, lambda: self.reap_orphans(attempts - 1))
 
     def end(self) -> None:
         """With the container: a check at work has nothing more to tell."""

@@ -26,7 +26,6 @@ from nbcontainers.monitor.files import Document, Files, as_error, replace
 from nbcontainers.monitor.log import open_log
 from nbcontainers.monitor.peers import Peer
 from nbcontainers.monitor.running import Running, Start
-from nbcontainers.monitor.sampling import open_metrics
 from nbcontainers.monitor.stdio import Stdio
 from nbcontainers.monitor.steps import Step
 from nbcontainers.runtime.ahead import Ahead, split
@@ -70,7 +69,6 @@ def run(
     running.greet(Peer(channel, owner=attach))
     parts = None if ahead else split(config)
     wish(**({"common": parts[0], "cache": f"{root}/cache", "run": run} if parts else {}))
-    running.begin()
     running.follow()
 
 
@@ -182,10 +180,10 @@ def begin_run(
         created = make(files, config, streams, cgroup, ahead)
         streams.started(created.master)
         log = open_log(files.folder, settings.get("log") or {})
-        os.close(open_metrics(f"{files.folder}/metrics"))
         facts = Start(created.pid, created.pidfd, started_ns, time.monotonic(), created.limits, created.warnings)
         sampler = ahead.sampler if ahead else None
         running = Running(files, config, settings, steps, cgroup, streams, log, facts, kept, history, sampler)
+        running.sample()
         _drop_last_end(files)
         start(created)
         if ahead:

@@ -61,6 +61,8 @@ class Running:
         """When and what the last sample said of CPU time."""
         self.patience = settle.PATIENCE_S
         self.signalled = False
+        self.fresh = True
+        """Whether it has just started; not after a sleep."""
         self.trash: list[str] = []
         self.late = False
         """Whether the cgroup goes when the client knows of the end."""
@@ -179,11 +181,16 @@ class Running:
         """Right after the start, when whoever waited for it knows."""
         self.note("start")
         self.checks.begin()
+        if restart.held(self.files.state):  # while it was being started
+            self.stop.begin()
 
     def follow(self) -> None:
         """To the end. Should the monitor itself fail, the container goes down in order, and its record says so."""
         try:
-            self.watch.timers["sample"] = (self.sampling.due, self.sample)
+            if self.fresh:  # and then it has taken its first sample
+                self.begin()
+            else:
+                self.sample()
             self.watch.timers["settle"] = (time.monotonic() + self.patience, self.rest)
             self.watch.until_end()
             record = self.end()
@@ -360,11 +367,11 @@ class Running:
         log = open_log(files.folder, settings.get("log") or {}, state["incomplete"])
         steps = files.read("recipe.json")["steps"]
         start = Start(*state["start"])
-        history = restart.History(*state["history"])
+        history = restart.History(*state.get("history", ()))  # an earlier version had none
         running = cls(
             files, config, settings, steps, open_record(state["cgroup"]), streams, log, start, state["kept"], history
         )
-        running.patience = state["patience"]
+        running.patience, running.fresh = state["patience"], False
         if state["listener"] is not None:
             running.listen_on(state["listener"])
         recipe.keep_for_us(state["kept"])

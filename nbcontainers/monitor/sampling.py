@@ -9,8 +9,6 @@ from nbcontainers.cgroups.cgroup import Cgroup
 from nbcontainers.cgroups.sampler import Sampler
 from nbcontainers.cgroups.stats import HEADER, Sample, pack
 
-_BEGIN_S = 0.01
-"""What has ended by then is measured only once."""
 _FIRST_S, _FIRST_INTERVAL_S = 1.0, 0.05
 _PART, _LONGEST_S = 0.01, 10.0
 
@@ -29,7 +27,7 @@ class Sampling:
     def __init__(self, cgroup: Cgroup, path: str, started: float, sampler: Sampler | None = None) -> None:
         self.cgroup = cgroup
         self.started = started
-        self.due = started + _BEGIN_S
+        self.due = started
         self._sampler = sampler or cgroup.sampler()
         self._file = open_metrics(path)
 

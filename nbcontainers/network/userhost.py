@@ -54,13 +54,13 @@ class Host:
         if others or _record(args["run"]).get("outside"):  # the first one has said it
             return []
         return [
-            "the container cannot reach the outside; slirp4netns (apt install slirp4netns) or pasta (apt install passt) "
-            f"and access to {_TUN} make a way"
+            "the container cannot reach the outside; slirp4netns (apt install slirp4netns) or pasta (apt install passt), "
+            f"access to {_TUN} and a way outside of the host's own make one"
         ]
 
     @staticmethod
     def describe(args: Arguments) -> str:
-        return f"unshare --net={args['run']}/.host {outside() or ': no way outside'}"
+        return f"unshare --net={args['run']}/.host {' or '.join(programs()) or ': no way outside'}"
 
 
 def of_user(run: str) -> bool:
@@ -107,13 +107,13 @@ def sweep(root: str, run: str) -> list[str]:
     return gone
 
 
-def outside() -> str:
-    """The program that leads outside; "" where there is none, or it may not make an interface."""
+def programs() -> list[str]:
+    """Those that could lead outside; none where nobody may make an interface for them."""
     import shutil  # only an ordinary user's first container needs it
 
     if not os.access(_TUN, os.R_OK | os.W_OK):
-        return ""
-    return shutil.which("pasta") or shutil.which("slirp4netns") or ""
+        return []
+    return [path for name in _LEADERS if (path := shutil.which(name))]
 
 
 def _record(run: str) -> dict[str, Any]:
@@ -137,8 +137,7 @@ def _leave(run: str, id: str) -> None:
 
 def _take_down(run: str) -> None:
     for one in reversed(_record(run).get("processes", [])):
-        if process.alive(one["pid"], one["start_time"]):
-            os.kill(one["pid"], signal.SIGKILL)
+        _kill(one)
     tree.remove(f"{run}/.host")
 
 
@@ -161,16 +160,21 @@ def _build(run: str) -> None:
     mounts.make_slave()
     made: dict[str, Any] = {"processes": [], "outside": ""}
     holder = _start(run, made, ["sleep", _FOREVER], _furnish)
-    if not (program := outside()):
-        return
     path = f"{run}/.host/ns"
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     mounts.mount(f"/proc/{holder}/ns/net", path, flags=mounts.MS_BIND)  # pasta gives up what /proc asks for
-    made["outside"] = program
-    if program.endswith("pasta"):
-        _lead_by_pasta(run, made, program, path)
-    else:
-        _lead_by_slirp(run, made, program, path)
+    for program in programs():
+        lead = _LEADERS[os.path.basename(program)]
+        if lead(run, made, program, path):
+            made["outside"] = program
+            break
+        _kill(made["processes"].pop())
+    replace(f"{run}/.host/host.json", made)
+
+
+def _kill(one: dict[str, Any]) -> None:
+    if process.alive(one["pid"], one["start_time"]):
+        os.kill(one["pid"], signal.SIGKILL)
 
 
 def _furnish() -> None:
@@ -186,7 +190,8 @@ def _furnish() -> None:
             continue
 
 
-def _lead_by_slirp(run: str, made: dict[str, Any], program: str, path: str) -> None:
+def _lead_by_slirp(run: str, made: dict[str, Any], program: str, path: str) -> bool:
+    """Whether it does."""
     ready, theirs = os.pipe2(os.O_CLOEXEC)
     words = [program, "--configure", "--mtu=65520", "--disable-host-loopback", f"--ready-fd={theirs}",
              "--netns-type=path", path, "tap0"]  # fmt: skip
@@ -194,12 +199,11 @@ def _lead_by_slirp(run: str, made: dict[str, Any], program: str, path: str) -> N
     os.close(theirs)
     said = os.read(ready, 1)
     os.close(ready)
-    if said != b"1":
-        raise _no_way(program)
+    return said == b"1"
 
 
-def _lead_by_pasta(run: str, made: dict[str, Any], program: str, path: str) -> None:
-    """It is ready when it has written its pid."""
+def _lead_by_pasta(run: str, made: dict[str, Any], program: str, path: str) -> bool:
+    """Whether it does: it is ready when it has written its pid. Without a way outside on the host it ends."""
     ready = f"{run}/.host/pasta.pid"
     words = [program, "--foreground", "--quiet", "--config-net", "--no-map-gw", "--pid", ready, "--netns", path]
     words += [word for option in "tuTU" for word in (f"-{option}", "none")]
@@ -207,15 +211,12 @@ def _lead_by_pasta(run: str, made: dict[str, Any], program: str, path: str) -> N
     deadline = time.monotonic() + _PATIENCE_S
     while not (os.path.exists(ready) and os.path.getsize(ready)):
         if process.start_time(pid) is None or time.monotonic() > deadline:
-            raise _no_way(program)
+            return False
         time.sleep(0.001)
+    return True
 
 
-def _no_way(program: str) -> CreateFailed:
-    return CreateFailed(
-        f"{program} could not connect the container with the outside", exit_code=125, stage="network",
-        hint=f"check that {_TUN} works and the host has a way outside itself, or type --network none",
-    )  # fmt: skip
+_LEADERS = {"pasta": _lead_by_pasta, "slirp4netns": _lead_by_slirp}
 
 
 def _start(run: str, made: dict[str, Any], words: list[str], first: Callable[[], None]) -> int:
@@ -252,4 +253,4 @@ def _execute(words: list[str]) -> None:
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     process.reset_signals()
-    os.execvp(words[0], words)
+    os.execvpe(words[0], words, {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:{os.defpath}"})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from nbcontainers.engine import Engine
+from nbcontainers.engine import Engine, default_engine
 from nbcontainers.errors import InvalidArgument, NotFound
 from nbcontainers.volume import store
 
@@ -101,6 +101,13 @@ class Volume:
             return card.bundle(self)
         except NotFound:
             return {"text/plain": repr(self)}
+
+
+def get(volume: str | Volume, *, engine: Engine | None = None) -> Volume:
+    """The handle of a volume by its name, whoever made it. Raises NotFound."""
+    here = engine or default_engine()
+    store.read(str(here.root), name_of(volume))
+    return Volume(here, name_of(volume))
 
 
 def name_of(volume: str | Volume) -> str:

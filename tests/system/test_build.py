@@ -415,18 +415,49 @@ def test_outputs(context: Path, tmp_path: Path) -> None:
 
 
 def test_an_ssh_agent_is_reached(tmp_path: Path) -> None:
+    """The socket has its own mode and owner; `nc` of busybox knows no such sockets, so only a look at it is had."""
     import socket
 
     with socket.socket(socket.AF_UNIX) as agent:
         agent.bind(str(tmp_path / "agent"))
         agent.listen()
-        image = build(
-            "FROM mini\nRUN --mount=type=ssh test -S $SSH_AUTH_SOCK && echo $SSH_AUTH_SOCK > /where\n",
-            ssh=[f"default={tmp_path}/agent"],
+        text = (
+            "FROM mini\nRUN --mount=type=ssh --mount=type=ssh,id=two,mode=640,uid=3,gid=4,target=/s test -S $SSH_AUTH_SOCK && "
+            "stat -c '%n %a %u %g' $SSH_AUTH_SOCK /s > /where\n"
         )
-    assert said(image, "cat", "/where") == "/run/buildkit/ssh_agent.0\n"
+        image = build(text, ssh=[f"default={tmp_path}/agent", f"two={tmp_path}/agent"])
+    assert said(image, "cat", "/where") == "/run/buildkit/ssh_agent.0 600 0 0\n/s 640 3 4\n"
     with pytest.raises(InvalidArgument, match="there is no agent"):
         build("FROM mini\n", ssh=[f"default={tmp_path}"])
+
+
+def test_equal_steps_are_done_once() -> None:
+    text = (
+        "FROM mini AS a\nRUN sleep 0.3; cat /proc/sys/kernel/random/uuid > /x\nFROM mini AS b\n"
+        "RUN sleep 0.3; cat /proc/sys/kernel/random/uuid > /x\nFROM mini\nCOPY --from=a /x /a\nCOPY --from=b /x /b\nRUN cmp /a /b\n"
+    )
+    events: Events = []
+    build(text, progress=events.append, no_cache=True)
+    assert sorted(states(events)) == ["cached", "done", "done", "done", "done"]
+
+
+def test_what_changes_while_it_is_copied_is_not_kept_for_what_it_was(
+    context: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nbcontainers.builder.stage import Stage
+
+    copy = Stage._copy
+
+    def changed_meanwhile(self: Stage, *given: Any, **more: Any) -> Any:
+        (context / "a").write_text("new\n")
+        return copy(self, *given, **more)
+
+    text = "FROM mini\nCOPY a /a\nRUN cat /a > /b\n"
+    monkeypatch.setattr(Stage, "_copy", changed_meanwhile)
+    assert said(build(text, context), "cat", "/b") == "new\n"
+    monkeypatch.undo()
+    (context / "a").write_text("alpha\n")
+    assert said(build(text, context), "cat", "/b") == "alpha\n"
 
 
 def test_what_is_allowed(context: Path) -> None:

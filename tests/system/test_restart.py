@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nbcontainers.cgroups.detect import open_record
 from nbcontainers.container import api, store
+from nbcontainers.container.container import Container
 from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidState
 from nbcontainers.launcher import client
@@ -174,6 +178,58 @@ def test_a_terminated_monitor_does_not_start_it_again(engine: Engine) -> None:
     id, monitor = background(engine, "sleep", "1000", record=ALWAYS)
     os.kill(monitor, signal.SIGTERM)
     assert ended(engine, id)["stopped"] is True
+
+
+@pytest.mark.limits
+def test_a_paused_one_is_stopped_in_order(engine: Engine) -> None:
+    id, monitor = background(engine, "sh", "-c", "trap 'exit 5' TERM; echo up; while :; do sleep 0.05; done")
+    wait_for(lambda: output(engine, id) == ["up\n"])
+    open_record(store.state(engine, id)["cgroup"]).freeze()
+    os.kill(monitor, signal.SIGTERM)
+    assert ended(engine, id)["exit_code"] == 5
+
+
+def test_whenever_it_is_stopped_it_stays_so(engine: Engine, tmp_path: Path) -> None:
+    chance = random.Random(5)
+    for _ in range(8):
+        with api.run("mini", "false", name=tmp_path.name, restart="always", detach=True) as one:
+            time.sleep(chance.uniform(0, 0.5))
+            begun = time.monotonic()
+            api.stop(one)
+            assert time.monotonic() - begun < 2
+            assert one.status == "exited"
+
+
+def test_whatever_is_killed_whenever_nothing_is_left(engine: Engine, tmp_path: Path) -> None:
+    """NBCONTAINERS_SOAK=1000 for more rounds."""
+    chance = random.Random(7)
+    for _ in range(int(os.environ.get("NBCONTAINERS_SOAK", 12))):
+        options: dict[str, Any] = {"health_cmd": "sleep 0.1", "health_interval": 0.05, "health_on_failure": "restart"}
+        program = chance.choice([("false",), ("sleep", "0.2"), ("sleep", "1000")])
+        one = api.run("mini", *program, name=tmp_path.name, restart="always", detach=True, **options)
+        assert isinstance(one, Container)
+        time.sleep(chance.uniform(0, 0.6))
+        for pid in victims(engine, one.id, chance):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(chance.uniform(0, 0.1))
+        after = chance.choice(["nothing", "prune", "start"])
+        with suppress(InvalidState):  # it runs still, or its monitor is not quite dead
+            if after == "prune":
+                system.prune()
+            elif after == "start":
+                api.start(one)
+        api.rm(one, force=True)
+        assert not (engine.run / one.id).exists()
+    system.prune()
+
+
+def victims(engine: Engine, id: str, chance: random.Random) -> list[int]:
+    """Any of the monitor, the process that makes a check, and the container's first one."""
+    monitor = store.state(engine, id, "monitor.json").get("pid", 0)
+    children = Path(f"/proc/{monitor}/task/{monitor}/children")
+    found = [monitor, *map(int, children.read_text().split())] if children.exists() else []
+    return chance.sample(found, chance.randint(0, len(found)))
 
 
 def test_a_log_of_its_own_size_or_none(engine: Engine, tmp_path: Path) -> None:

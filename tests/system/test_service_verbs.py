@@ -21,6 +21,7 @@ from nbcontainers.container import api, health, logfile, store, waiting
 from nbcontainers.container.container import Container
 from nbcontainers.engine import Engine
 from nbcontainers.errors import Error, InvalidArgument, InvalidState, NameInUse, NotFound
+from nbcontainers.network import api as network
 from nbcontainers.system import api as system
 from tests.monitored import wait_for
 
@@ -152,6 +153,20 @@ def test_rename(name: str, engine: Engine) -> None:
     assert system.events(filter=[f"container={container.id}", "event=die"])[0]["name"] == f"{name}-b"
 
 
+@pytest.mark.as_root
+def test_others_on_the_network_find_it_by_its_new_name(ours: Engine) -> None:
+    network.create("lab", subnet="10.77.0.0/24")
+    server = serve("a", "exec httpd -f -p 80 -h /etc", network=["lab"], network_alias=["kept"])
+    asking = serve("b", "sleep 100", network=["lab"])
+    out = bytearray()
+    server.rename("new")
+    for host in ("new", "kept"):
+        asking.exec("wget", "-q", "-O", "-", f"http://{host}/hostname", stdout=out.extend)
+    assert out.decode().split() == [server.short_id] * 2
+    with pytest.raises(Error, match="exec of wget"):
+        asking.exec("wget", "-q", "-O", "-", "http://a/hostname", stdout=out.extend, stderr=out.extend)
+
+
 # -- update ------------------------------------------------------------------------------------------------------------
 
 
@@ -186,6 +201,7 @@ def test_an_update_that_is_refused_changes_nothing(name: str) -> None:
         ({"memory": "8m"}, "--memory: 8 MiB is less than the", "give it at least"),
         ({"pids_limit": 2}, "--pids-limit: 2 is less than the 3 processes", "allow at least 3"),
         ({"cpu_shares": 512, "cpuset_mems": "63"}, "there is no memory node 63|no limit by the cgroup controller", ""),
+        ({"cpuset_cpus": "0", "cpuset_mems": "63"}, "there is no memory node 63|no limit by the cgroup controller", ""),
         ({"cpus": 99}, "this host has", "write 0.01"),
         ({"memory_swap": "16m"}, "is below the memory limit", ""),
         ({}, "nothing was asked", "container update -m"),
@@ -197,6 +213,27 @@ def test_an_update_that_is_refused_changes_nothing(name: str) -> None:
         assert now[1] == before[1]
         assert {key: now[0][key] for key in ("memory", "pids")} == {key: before[0][key] for key in ("memory", "pids")}
         assert now[0].get("cpu", {}).get("shares", 1024) == 1024
+
+
+@pytest.mark.limits
+def test_updates_add_up(name: str) -> None:
+    container = serve(name, cpu_shares=512)
+    container.update(cpus=0.5).update(pids_limit=77)
+    assert container.limits["cpu"]["shares"] == 512
+    assert container.limits["cpu"]["quota"] == 50_000
+    assert container.limits["pids"]["limit"] == 77
+
+
+def test_update_of_the_restart_policy_counts_at_the_next_end(name: str) -> None:
+    container = serve(name, "sleep 0.3; exit 1")
+    container.update(restart="on-failure:2")
+    wait_for(lambda: container.status == "exited")
+    state = container.inspect()
+    assert (state["RestartCount"], state["HostConfig"]["RestartPolicy"]["Name"]) == (2, "on-failure")
+    going = serve(f"{name}-b", rm=True)
+    for policy, words in (("always", "with --rm there is nothing left"), ("often", "'often' is no policy")):
+        with pytest.raises(InvalidArgument, match=words):
+            going.update(restart=policy)
 
 
 # -- wait --------------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from nbcontainers.errors import NotFound
 from nbcontainers.linux import process
 from nbcontainers.network import api as network
 from nbcontainers.network import store as networks
+from tests.conftest import close_launcher
 from tests.monitored import wait_for
 from tests.networked import own_host
 from tests.system.kernel import Kernel
@@ -28,10 +29,12 @@ URL = f"http://127.0.0.1:{PORT}/hostname"
 def own_network() -> Iterator[None]:
     """Root's networks are made in a namespace of the test; an ordinary user can change nobody's. `web` goes with it."""
     with own_host() if os.geteuid() == 0 else contextlib.nullcontext():
+        close_launcher()
         yield
         with contextlib.suppress(NotFound):
             container.rm("web", force=True)
         network.prune()
+        close_launcher()
 
 
 def launchers(kernel: int) -> list[int]:

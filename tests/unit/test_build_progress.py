@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nbcontainers.builder import card
-from nbcontainers.builder.progress import Progress
+from nbcontainers.builder.progress import Progress, left_on_screen
 from nbcontainers.cli.build import Lines
 from nbcontainers.errors import BuildError
 from nbcontainers.image.portrait import Layer, Portrait, instruction
@@ -64,6 +66,25 @@ def test_lines_bear_the_state_of_their_instruction() -> None:
 )
 def test_what_is_said_of_a_step(facts: dict[str, Any], said: str) -> None:
     assert card.says(progress(step("running"), step(**facts)).steps["0.0"]) == said
+
+
+@pytest.mark.parametrize(
+    ("output", "lines"),
+    [
+        ("a\rb\r\nc\n", ["b", "c", ""]), ("\x1b[31;1mred\x1b[0m\tx", ["red     x"]), ("10%\r20%\r", ["20%"]),
+        ("\x1b]0;title\x07words", ["words"]), ("\x1b]8;;http://x\x1b\\link", ["link"]), ("\x1b[2K\x1b[1Gdone", ["done"]),
+    ],
+)  # fmt: skip
+def test_what_a_command_left_on_the_screen(output: str, lines: list[str]) -> None:
+    assert left_on_screen(output) == lines
+
+
+def test_what_an_onbuild_did_is_told_as_such() -> None:
+    one = progress(step("running", "0.0", 1), step("failed", "0.0", 1))
+    one.error = BuildError("ONBUILD of base:1: RUN failed", hint="look", file="ONBUILD of base", line=1, end_line=1)
+    one.end("failed")
+    assert "✗ 1 | FROM mini   # failed" in card.text(one)
+    assert "^ ONBUILD of base: RUN failed" in card.text(one)
 
 
 def test_a_failure_stands_at_its_line() -> None:
@@ -188,3 +209,31 @@ def test_lines_for_a_log() -> None:
 )  # fmt: skip
 def test_an_instruction_of_a_history(created_by: str, shown: str) -> None:
     assert instruction(created_by) == shown
+
+
+WORDS = st.text(max_size=40) | st.sampled_from(["<script>", "\x1b[2J", "$x$", "\ud800", "&amp;", "a\rb\tc"])
+STATES_TOLD = st.sampled_from(["running", "cached", "done", "failed", "cancelled"])
+EVENTS = st.one_of(
+    st.builds(lambda state, line, size: step(state, f"0.{line}", line, size=size, files=1), STATES_TOLD,
+              st.integers(1, 5), st.none() | st.integers(0, 2**50)),
+    st.builds(output, WORDS),
+    st.builds(lambda rule, text, line: {"event": "warning", "rule": rule, "message": text, "lines": [line, line]},
+              WORDS, WORDS, st.integers(1, 9)),
+)  # fmt: skip
+
+
+@given(lines=st.lists(WORDS, min_size=5, max_size=5), events=st.lists(EVENTS, max_size=12),
+       outcome=st.sampled_from(["", "done", "failed", "interrupted"]), words=WORDS)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_nothing_that_is_in_it_breaks_the_card(
+    lines: list[str], events: list[dict[str, Any]], outcome: str, words: str
+) -> None:
+    one = progress(step("running"), *events, plan=PLAN | {"lines": lines, "context": words})
+    if outcome == "failed":
+        one.error = BuildError(words, hint=words, file="Dockerfile", line=7, end_line=9)
+    if outcome:
+        one.end(outcome)
+    shown, page = card.text(one), card.html(one)
+    assert "\x1b" not in shown + page
+    assert "<script" not in page
+    assert (page.count("<tr"), page.count("<td")) == (page.count("</tr>"), page.count("</td>"))

@@ -18,6 +18,7 @@ from nbcontainers.errors import RegistryError
 from nbcontainers.image import card
 from nbcontainers.image.progress import Progress
 from nbcontainers.magics import transfer as in_a_cell
+from nbcontainers.table import AS_IT_IS
 
 MIB = 1 << 20
 A, B, C = (f"sha256:{digit * 64}" for digit in "abc")
@@ -187,8 +188,9 @@ def test_nothing_of_a_registry_is_markup_or_drives_a_terminal(clock: Clock) -> N
 
 @pytest.mark.parametrize("forbidden", ["<script", "<style", "http:", "https:", "<iframe", "class="])
 def test_the_html_stands_alone(progress: Progress, forbidden: str) -> None:
-    assert forbidden not in card.html(progress)
-    assert forbidden not in card.html(finished(progress))
+    """But for the class that keeps a notebook from reading mathematics into it."""
+    assert forbidden not in card.html(progress).replace(AS_IT_IS, "")
+    assert forbidden not in card.html(finished(progress)).replace(AS_IT_IS, "")
 
 
 def test_many_layers_show_those_at_work(clock: Clock) -> None:

@@ -62,7 +62,7 @@ def test_a_volume_from_its_making_to_its_end(engine: Engine) -> None:
     assert (engine.root / "volumes/data").stat().st_mode & 0o777 == 0o700
     (made.mountpoint / "file").write_bytes(b"x" * 10_000)
     assert 10_000 <= made.size < 30_000
-    assert api.create("data", engine=engine) == made
+    assert api.create("data", engine=engine) == made == volume.get("data", engine=engine)
     assert (made.mountpoint / "file").exists()
     assert repr(made).startswith("<Volume data of 20")
     assert "used by" not in repr(made)
