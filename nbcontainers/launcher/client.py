@@ -38,6 +38,8 @@ _BOOT = "import sys; sys.path.append(sys.argv[1]); from nbcontainers.launcher im
 _BOOT = _BOOT.format("int(sys.argv[2]), sys.argv[3], sys.argv[4] == 'True', sys.argv[5]")
 _PACKAGE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _PATIENCE = 2.0
+_ONE = socket.CMSG_LEN(array.array("i").itemsize)
+_AT_ONCE = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
 _KEPT = frozenset(
     "PATH HOME USER LOGNAME LANG TZ TMPDIR LD_LIBRARY_PATH DBUS_SESSION_BUS_ADDRESS DOCKER_CONFIG REGISTRY_AUTH_FILE "
     "SOURCE_DATE_EPOCH SSL_CERT_FILE SSL_CERT_DIR".split()
@@ -90,26 +92,30 @@ def spawn(target: str, /, *, fds: Sequence[int] = (), ready: Ready | None = None
 
 
 class Ready(NamedTuple):
-    """A process that has prepared itself for one request to the module `target` is of, under the name `name`."""
+    """A process that has prepared itself for one request, and the name that it chose for what it will make."""
 
-    target: str
     name: str
     connection: socket.socket
 
     def alive(self) -> bool:
         """It says nothing before it is asked, but its end can be heard."""
-        return not select.select([self.connection], [], [], 0)[0]
+        try:
+            return bool(self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return True
+        except ConnectionResetError:
+            return False
 
 
 def reserve() -> Ready | None:
-    """The process that the launcher keeps ready, if there is one, for the caller alone. It is to be given to `spawn`,
-    or with `give_back` returned."""
+    """The process that the launcher keeps ready, if there is one, for the caller alone: give it to `spawn`, or back."""
     with _lock:
         launcher = _launchers.get(_key())
         return launcher.take_ready() if launcher else None
 
 
 def give_back(ready: Ready) -> None:
+    """What `reserve` gave was not needed."""
     with _lock:
         launcher = _launchers.get(_key())
         if launcher and launcher.ready is None:
@@ -206,14 +212,22 @@ class Launcher:
             return False
         return True
 
+    def hear(self) -> None:
+        """What the launcher says by itself: that another process is ready."""
+        while True:
+            try:
+                packet, ancillary, _, _ = self.control.recvmsg(1 << 12, _ONE, _AT_ONCE)  # recv_fds drops its flags
+            except (BlockingIOError, ConnectionResetError):
+                return
+            if not packet:
+                return
+            self.forget_ready()
+            (descriptor,) = array.array("i", ancillary[0][2])
+            self.ready = Ready(json.loads(packet)["name"], socket.socket(fileno=descriptor))
+
     def take_ready(self) -> Ready | None:
         """The newest process that was prepared and still lives."""
-        while select.select([self.control], [], [], 0)[0]:
-            packet, fds, _, _ = socket.recv_fds(self.control, 1 << 12, 1, socket.MSG_CMSG_CLOEXEC)
-            if not packet:
-                break
-            self.forget_ready()
-            self.ready = Ready(**json.loads(packet), connection=socket.socket(fileno=fds[0]))
+        self.hear()
         ready, self.ready = self.ready, None
         if ready and not ready.alive():
             ready.connection.close()
@@ -292,6 +306,7 @@ def _current() -> Launcher:
     with _lock:
         if key not in _launchers:
             _launchers[key] = Launcher(str(engine.run), engine.rootless)
+        _launchers[key].hear()
         return _launchers[key]
 
 

@@ -269,18 +269,13 @@ def wait_prepared(connection: socket.socket, request: socket.socket, wish: bytes
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         document = json.loads(wish)
         prepared = target_of(document)(**document["arguments"])
-        try:
-            connection.send(json.dumps({"target": document["target"], "name": prepared.name}).encode())
-            memory.populate(lambda: readable(connection, request))
-            readable(connection, request, timeout=None)
-            wanted = readable(request) and bool(request.recv(1, socket.MSG_PEEK))
-            if wanted:
-                connection.send(b"taken")
-        except OSError:  # the launcher is gone
-            wanted = False
-        if not wanted:
+        say(connection, {"name": prepared.name})
+        memory.populate(lambda: readable(connection, request))
+        readable(connection, request, timeout=None)
+        if not readable(request) or not request.recv(1, socket.MSG_PEEK):
             prepared.discard()
             os._exit(0)
+        say(connection, {"taken": True})
         child(request.detach(), [], None, connection, prepared)
     finally:
         os._exit(0)
@@ -337,11 +332,16 @@ def send_wish(connection: socket.socket, target: Callable[..., Any], arguments: 
     """Have the launcher call `prepare` of the same module for the next request; without arguments, all stays as it is.
     The last word on this connection."""
     with connection:
-        try:
-            if arguments:
-                connection.send(json.dumps({"target": f"{target.__module__}:prepare", "arguments": arguments}).encode())
-        except OSError:  # the launcher is gone, or the wish is too long
-            return
+        if arguments:
+            say(connection, {"target": f"{target.__module__}:prepare", "arguments": arguments})
+
+
+def say(connection: socket.socket, message: dict[str, Any]) -> None:
+    """To the launcher, if it is still there, and if that is not too long."""
+    try:
+        connection.send(json.dumps(message).encode())
+    except OSError:
+        return
 
 
 def read_request(request: int) -> dict[str, Any]:
