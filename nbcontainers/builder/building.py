@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from nbcontainers.builder import context as contexts
-from nbcontainers.builder import result, shared
+from nbcontainers.builder import result, squash
 from nbcontainers.builder.context import Context
 from nbcontainers.builder.files import Blob, Files, Result
 from nbcontainers.builder.running import Cancelled, Runner, Settings
+from nbcontainers.builder.shared import Cache
 from nbcontainers.builder.stage import Stage, moment
 from nbcontainers.container.committing import oci_type
 from nbcontainers.container.options import RunOptions
@@ -58,7 +59,7 @@ Tell = Callable[[dict[str, Any]], None]
 class Request:
     """What is asked for. `context` is a folder, a mapping of files, or "" for none; `contexts` are named ones.
 
-    `cache_from`, `cache_to`: folders of shared.py. `allow`: network.host, security.insecure; `agents`: sockets of SSH agents by id.
+    `cache_from`, `cache_to`: places of shared.py. `allow`: network.host, security.insecure; `agents`: sockets of SSH agents by id.
     `platform` "" is this machine's; `epoch` that of SOURCE_DATE_EPOCH, if it is set; `options` are those of every RUN.
     """
 
@@ -80,8 +81,9 @@ class Request:
     options: RunOptions = field(default_factory=lambda: RunOptions())
     allow: Sequence[str] = ()
     agents: Mapping[str, str] = field(default_factory=dict)
-    cache_from: Sequence[Path] = ()
-    cache_to: Sequence[Path] = ()
+    cache_from: Sequence[Cache] = ()
+    cache_to: Sequence[Cache] = ()
+    squash: bool = False
     epoch: int | None = None
 
 
@@ -127,6 +129,8 @@ class Build:
     def run(self, names: Sequence[str]) -> Image:
         client.preload(*(path for path in work.codec_paths() if "," not in path), *_CHILDREN)
         self._announce()
+        for cache in self.request.cache_from:
+            cache.load(self.engine)
         for planned in self.plan.stages:
             self._find_images(planned)
         try:
@@ -136,9 +140,10 @@ class Build:
         except BaseException:
             removal.sweep(self.engine)
             raise
-        for folder in self.request.cache_to:
-            shared.write(self.engine, folder, self.done.items())
-        image = result.put(self, self.results[self.plan.target], names)
+        for cache in self.request.cache_to:
+            cache.write(self.engine, self.done.items())
+        end = self.results[self.plan.target]
+        image = result.put(self, squash.squashed(self, end) if self.request.squash else end, names)
         self.tell({"event": "built", "digest": image.digest, "id": image.id, "names": list(names)})
         return image
 
@@ -207,7 +212,8 @@ class Build:
         if base.kind == stages.STAGE:
             before = self.results[base.stage]
             now = state.begin(before.state.scope, before.state.config, before.state.author)
-            found = Result(now, before.files, before.key, before.history, before.created, before.machine, before.base)
+            found = Result(now, before.files, before.key, before.history, before.created, before.machine, before.base,
+                           before.below)  # fmt: skip
             return found, self._triggers(before.state.config, base.name)
         scope = variables.Scope(self.plan.globals, self.request.build_args, escape=self.file.escape)
         if base.kind in (stages.EMPTY, stages.CONTEXT):
@@ -224,7 +230,7 @@ class Build:
             state.begin(scope, settings, config.get("author") or ""), files, self._key(image.id),
             tuple(config.get("history") or ()), config.get("created") or "",
             {name: config[name] for name in ("os", "architecture", "variant") if name in config},
-            (image.reference or base.name, image.digest),
+            (image.reference or base.name, image.digest), len(files.diff_ids),
         )  # fmt: skip
         return found, self._triggers(settings, base.name)
 

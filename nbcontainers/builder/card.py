@@ -114,7 +114,7 @@ def _gap(count: int) -> Row:
 
 
 def _chosen(progress: Progress) -> list[int]:
-    """All of a short file; of a long one what runs, failed or is warned of first, then the beginnings of instructions."""
+    """All of a short file; of a long one what runs, failed or is warned of, then the beginnings of instructions."""
     count = len(progress.lines)
     if count <= _MOST_LINES:
         return list(range(1, count + 1))
@@ -208,12 +208,12 @@ def html(progress: Progress) -> str:
 
 
 def _head(progress: Progress) -> str:
-    first, *rest = heading(progress).split(" · ")
+    first, _, rest = heading(progress).partition(" · ")
     colour = _ENDS[progress.outcome]
     return (
         f'<div style="{HEAD}"><span style="color: {colour}; font-size: 15px;" aria-hidden="true">●</span> '
         f'<b style="font-weight: 600; overflow-wrap: anywhere;">{_safe(first)}</b> '
-        f'<span style="opacity: .75; font-variant-numeric: tabular-nums;">{_safe(" · ".join(["", *rest]).lstrip())}</span>'
+        f'<span style="opacity: .75; font-variant-numeric: tabular-nums;">{_safe(rest and f"· {rest}")}</span>'
         f"{_from(progress)}</div>"
     )
 
@@ -230,7 +230,8 @@ def _image(found: Portrait) -> str:
 
 def _html_row(progress: Progress, row: Row) -> str:
     if not row.number:
-        return f'<tr style="background: none;"><td></td><td></td><td style="{_CELL} opacity: .55;" colspan="2">{row.text}</td></tr>'
+        gap = f'<td style="{_CELL} opacity: .55;" colspan="2">{row.text}</td>'
+        return f'<tr style="background: none;"><td></td><td></td>{gap}</tr>'
     sign, colour = _SIGNS[row.step.state] if row.step else ("", _GREY)
     label = f' title="{row.step.state}"' if row.step else ""
     note = says(row.step) if row.step else "not needed" if progress.begins_unneeded(row.number) else ""
@@ -276,7 +277,10 @@ def _safe(words: str) -> str:
     return escape(plain(words[:2000]))
 
 
-_TABLE = f"table-layout: auto; border-collapse: collapse; border: 0; border-color: {BORDER}; margin: 4px 0 0; font-size: 12px; width: 100%;"
+_TABLE = (
+    f"table-layout: auto; border-collapse: collapse; border: 0; border-color: {BORDER}; margin: 4px 0 0; "
+    "font-size: 12px; width: 100%;"
+)
 _CELL = "padding: 1px 8px 1px 2px; border: 0; text-align: left; vertical-align: top; background: none;"
 _CODE = f"font-family: {MONOSPACE}; white-space: pre-wrap; overflow-wrap: anywhere; width: 100%;"
 _SAID = "text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums;"

@@ -48,7 +48,8 @@ class Files:
 class Result:
     """A stage, or the image it begins with, as far as it is: `key` stands for its files and how they came to be.
 
-    `machine`: architecture, os and variant of the config; `base`: name and digest of the image it began with.
+    `machine`: architecture, os and variant of the config; `base`: name and digest of the image it began with, which has
+    `below` layers.
     """
 
     state: State
@@ -58,3 +59,4 @@ class Result:
     created: str = ""
     machine: Mapping[str, Any] = field(default_factory=dict)
     base: tuple[str, str] = ("", "")
+    below: int = 0

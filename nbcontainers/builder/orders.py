@@ -30,7 +30,7 @@ def build(
     dockerfile: str | None, tag: Sequence[str], build_arg: Pairs, build_context: Pairs, label: Pairs, annotation: Pairs,
     secret: Pairs, no_cache_filter: Sequence[str], pull: bool, target: str, platform: str, no_cache: bool, iidfile: str,
     output: Sequence[str], ssh: Sequence[str], allow: Sequence[str], cache_from: Sequence[str],
-    cache_to: Sequence[str],
+    cache_to: Sequence[str], squash: bool,
     **run: Any,
 ) -> Image:  # fmt: skip
     """`image build`, its options as they were given."""
@@ -48,10 +48,10 @@ def build(
             platform=platform, build_args=arguments, labels=pairs("label", label),
             annotations=pairs("annotation", annotation), no_cache=no_cache, no_cache_filter=_texts(no_cache_filter),
             pull="newer" if pull else "missing", secrets=secrets(_given(secret), os.environ), options=_options(run),
-            cache_from=[shared.check("cache-from", one, must_be=True) for one in _texts(cache_from)],
-            cache_to=[shared.check("cache-to", one, must_be=False) for one in _texts(cache_to)], allow=_allowed(allow),
+            cache_from=[shared.parse("cache-from", one, must_be=True) for one in _texts(cache_from)],
+            cache_to=[shared.parse("cache-to", one, must_be=False) for one in _texts(cache_to)], allow=_allowed(allow),
             agents=agents(_texts(ssh), os.environ),
-            epoch=building.epoch(arguments),
+            squash=squash, epoch=building.epoch(arguments),
         )  # fmt: skip
         image = building.build(engine, request, tell)
     for one in outputs:

@@ -1,13 +1,15 @@
 """How far a build is: what its events say, line by line of the Dockerfile, for whoever shows it.
 
-    {"event": "plan", "name", "lines": [text, …], "steps": [[first, last], …], "unneeded": [[first, last], …], "context"}
-    {"event": "step", "id", "stage", "lines": [first, last], "state": one of STATES, "text", "seconds", "size", "entries", "files"}
+    {"event": "plan", "name", "lines": [text, …], "steps": [[first, last], …], "unneeded": [[first, last], …],
+     "context": folder or ""}
+    {"event": "step", "id", "stage", "lines": [first, last], "state": one of STATES, "text", "seconds",
+     "size", "entries", "files"}
     {"event": "output", "id", "text"}         {"event": "warning", "rule", "message", "lines"}
     {"event": "built", "digest", "id", "names"}
 
 and those of a pull (image/progress.py) while a base image is fetched. Lines are counted from 1; `steps` are those of
-every instruction that is wanted, `unneeded` those of the stages that are left out. Only a step that makes a layer has a `size`; that of a
-FROM has a `note` instead. What is not known changes nothing.
+every instruction that is wanted, `unneeded` those of the stages that are left out. Only a step that makes a layer has a
+`size`; that of a FROM has a `note` instead. What is not known changes nothing.
 """
 
 from __future__ import annotations
@@ -98,7 +100,7 @@ class Progress:
 
     @property
     def kept(self) -> tuple[int, int]:
-        """How many steps have a result that is kept for the next builds, and how many of these took it from the cache."""
+        """How many steps have a result that is kept for the next builds; how many of these took it from the cache."""
         states = [step.state for step in self.steps.values() if step.size is not None]
         return len(states), states.count("cached")
 
@@ -140,7 +142,7 @@ class Progress:
                 self.pulled = None
 
     def end(self, outcome: str) -> None:
-        """`outcome` is done, failed or interrupted; the first one stays. What still ran then failed or was cancelled."""
+        """`outcome` is done, failed or interrupted; the first one stays. What still ran failed or was cancelled."""
         if self.outcome:
             return
         self.outcome, self.ended = outcome, self.clock()

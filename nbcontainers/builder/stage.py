@@ -57,7 +57,7 @@ class Stage:
     def run(self, begin: Result, triggers: Sequence[tuple[Step, Source]]) -> Result:
         """From what FROM gives to the end of the stage."""
         now = begin
-        is_context = self.planned.stage.name in self.build.request.contexts  # it stands for the stage as a whole
+        is_context = self.planned.stands_for_stage
         own = () if is_context else self.planned.stage.instructions
         todo = [*triggers, *((one, self.build.file.source) for one in own)]
         for number, (one, source) in enumerate(todo):

@@ -9,12 +9,15 @@ _RUN = {
 }  # fmt: skip
 _ONE_STORE = "leave it out: every image that is built is in the store, and there is no other builder"
 _GOES = "leave it out: the container of a RUN goes with it"
+_LIMITS = "limits of a RUN are -m, --cpus and --shm-size"
 _BUILD = {
     "--load": _ONE_STORE, "--builder": _ONE_STORE, "--rm": _GOES, "--force-rm": _GOES,
     "--push": "build with -t REGISTRY/NAME, then type image push REGISTRY/NAME",
     "--metadata-file": "--iidfile writes the image's id; image inspect has all of it",
-    "--ulimit": "limits of a RUN are -m, --cpus and --shm-size",
+    **dict.fromkeys(("--ulimit", "--memory-swap", "--cpu-shares", "--cpuset-cpus", "--cpu-quota"), _LIMITS),
+    "--check": "every build shows the warnings of the checks; there is none that only checks",
     "--provenance": "attestations are not there", "--sbom": "attestations are not there",
+    "--squash": "a last stage of FROM scratch and COPY --from=STAGE / / makes one layer of all files",
     "--layers": "leave it out: results of steps are kept unless --no-cache says no",
     "--isolation": "every RUN has a container of its own",
 }  # fmt: skip

@@ -31,6 +31,8 @@ FORMAT = Parameter(
     help="How results are printed; a Go template as Docker's",
 )
 QUIET = Parameter("quiet", FLAG, ("--quiet", "-q"), help="Print only the ids")
+_CLEAR = "\x1b[H\x1b[J"
+"""The cursor goes home, and what is on the screen goes: ECMA-48, CUP and ED."""
 _NOT_RUN, _FAILED, _INTERRUPTED = 125, 1, 130
 _RUNNERS = ("run", "exec", "create", "start")
 _KEYS = ("id", "reference", "name")
@@ -115,7 +117,11 @@ def _carry_out(verb: Verb, typed: str, words: list[str]) -> int:
         result = transfer.run(verb, call, quiet=quiet)
     else:
         result = verb.function(*call.arguments, **call.options)
-    return _print(_formatted(result, call.face.get("format") or "table", quiet=quiet))
+    form = call.face.get("format") or "table"
+    while verb.name == "stats" and not call.options.get("no_stream") and sys.stdout.isatty():
+        _print(_CLEAR + _formatted(result, form, quiet=quiet))
+        result = verb.function(*call.arguments, **call.options)  # which takes its time
+    return _print(_formatted(result, form, quiet=quiet))
 
 
 def _face(verb: Verb) -> list[Parameter]:

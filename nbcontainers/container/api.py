@@ -411,7 +411,7 @@ def stats(
     *containers: Many,
     all: Annotated[bool, Option("-a", help="those that have ended, too")] = False,
     latest: Annotated[bool, Option("-l", help="of the container that was made last")] = False,
-    no_stream: Annotated[bool, Option(help="one look and no more, as without it")] = False,
+    no_stream: Annotated[bool, Option(help="one look; a terminal shows more until ^C")] = False,
     engine: Engine | None = None,
 ) -> Table:
     """What containers use now: processors, memory against its limit, network, disk, processes.

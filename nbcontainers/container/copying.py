@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 from nbcontainers.advice import advise_left_out
 from nbcontainers.container import placing, trees
 from nbcontainers.container.container import Container, find
 from nbcontainers.engine import Engine
-from nbcontainers.errors import InvalidArgument
+from nbcontainers.errors import Error, InvalidArgument
 
 _STREAM = "-"
+_HINTS = {
+    errno.EROFS: "the destination is on a read-only mount: choose another, or mount it without ro",
+    errno.ENOSPC: "make room at the destination, or choose another",
+    errno.EDQUOT: "make room at the destination, or choose another",
+    errno.EACCES: "one of the two may not be read or written by you",
+    errno.EPERM: "one of the two may not be read or written by you",
+}
 Facts = dict[str, Any]
 
 
@@ -30,7 +39,8 @@ def cp(engine: Engine, source: Any, destination: Any, *, archive: bool, follow_l
     ends = _end(engine, source), _end(engine, destination)
     _check(*ends)
     with ExitStack() as stack:
-        streams = [stack.enter_context(_stream(output=bool(i))) for i, end in enumerate(ends) if end.path == _STREAM]
+        ways = zip(ends, (_input, _output), strict=True)
+        streams = [stack.enter_context(opened()) for end, opened in ways if end.path == _STREAM]
         from nbcontainers.launcher.client import call
 
         given: Facts = {"fds": streams} if streams else {}
@@ -75,23 +85,21 @@ def _check(source: End, destination: End) -> None:
         raise InvalidArgument("neither end of the copy is in a container", hint="write CONTAINER:/path for one of them")
 
 
-def _stream(*, output: bool) -> Any:
-    """Our own standard input or output, as a descriptor for the child."""
-    from contextlib import contextmanager
+@contextmanager
+def _input() -> Iterator[int]:
+    """Our own standard input, as a descriptor for the child."""
+    if sys.stdin is not sys.__stdin__ or sys.stdin is None or sys.stdin.isatty():
+        raise InvalidArgument("a tar is read from the standard input", hint="send one with | or <")
+    yield sys.stdin.fileno()
 
+
+@contextmanager
+def _output() -> Iterator[int]:
+    """The same of the standard output."""
     from nbcontainers.image.output import archive
 
-    @contextmanager
-    def opened() -> Any:
-        if output:
-            with archive(_STREAM) as file:
-                yield file.fileno()
-            return
-        if sys.stdin is not sys.__stdin__ or sys.stdin is None or sys.stdin.isatty():
-            raise InvalidArgument("a tar is read from the standard input", hint="send one with | or <")
-        yield sys.stdin.fileno()
-
-    return opened()
+    with archive(_STREAM) as file:
+        yield file.fileno()
 
 
 # -- in a process of the launcher --------------------------------------------------------------------------------------
@@ -101,20 +109,34 @@ def work(
     root: str, run: str, source: list[str], destination: list[str], archive: bool, follow_link: bool,
     fds: list[int] | None = None,
 ) -> Facts:  # fmt: skip
-    """Both trees open, then the copy; what was left out."""
+    """The copy; what was left out. Raises Error for what one of the two sides does not let us do."""
     os.umask(0)
-    here = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     first, last = End(*source), End(*destination)
+    try:
+        return _work(root, run, first, last, archive, follow_link, fds or [])
+    except OSError as error:
+        name = error.filename
+        where = f": {os.fsdecode(name)}" if name and isinstance(name, (str, bytes)) else ""
+        hint = _HINTS.get(error.errno or 0, "look at both sides, as with container exec NAME ls -l")
+        message = f"{first.label} could not be copied to {last.label}: {os.strerror(error.errno or 0)}{where}"
+        raise Error(message, hint=hint, errno=error.errno) from error
+
+
+def _work(
+    root: str, run: str, first: End, last: End, archive: bool, follow_link: bool, fds: list[int]
+) -> Facts:  # fmt: skip
+    """Both trees open, then the copy."""
+    here = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     with ExitStack() as stack:
         roots = {id: stack.enter_context(trees.opened(root, run, id)) for id in sorted({first.id, last.id} - {""})}
         roots[""] = here
         stack.callback(os.close, here)
         if first.path == _STREAM:
-            return _read_tar((fds or [0])[0], roots[last.id], _path(last))
+            return _read_tar(fds[0], roots[last.id], _path(last))
         what = placing.source(roots[first.id], _path(first), follow=follow_link)
         stack.callback(os.close, what.folder)
         if last.path == _STREAM:
-            return _write_tar((fds or [1])[0], what, _path(first))
+            return _write_tar(fds[0], what, _path(first))
         owner = None if archive else (0, 0) if last.id else (os.geteuid(), os.getegid())
         return dict(placing.put(what, _path(first), roots[last.id], _path(last), owner))
 

@@ -58,7 +58,7 @@ class Filters:
 def _name(engine: Engine, value: str) -> Test:
     """A regular expression, as Docker's; text that is none is looked for as it is."""
     try:
-        pattern = re.compile(value.removeprefix("^/").join(("^", "")) if value.startswith("^/") else value)
+        pattern = re.compile(f"^{value[2:]}" if value.startswith("^/") else value)
     except re.error:
         return lambda container, record: value in record["name"]
     return lambda container, record: pattern.search(record["name"]) is not None

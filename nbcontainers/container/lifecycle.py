@@ -16,7 +16,7 @@ from nbcontainers.container import defaults, parse, store
 from nbcontainers.container.container import Container
 from nbcontainers.container.options import bad
 from nbcontainers.container.pausing import not_running
-from nbcontainers.container.selection import each
+from nbcontainers.container.selection import raise_all
 from nbcontainers.errors import Error, InvalidState, NotFound
 from nbcontainers.launcher import client
 from nbcontainers.launcher.channel import Channel
@@ -183,9 +183,27 @@ def stop(containers: Iterable[Container], timeout: int | None = None, signal: st
     """The stop signal to all of them, and SIGKILL to what still runs after `timeout` seconds; returns their names when
     all is tidied. One that has ended is fine."""
     number = None if signal is None else _number(signal)
-    going = [_stopping(container, timeout, number) for container in containers]
-    each(going, lambda one: next(one))
-    return each(going, lambda one: next(one))
+    return _together([_stopping(container, timeout, number) for container in containers])
+
+
+def _together(going: Iterable[Iterator[str]]) -> list[str]:
+    """The first step of all, then the second of those whose first went well; errors are raised when all is done."""
+    begun: list[Iterator[str]] = []
+    done: list[str] = []
+    failed: list[Error] = []
+    for one in going:
+        try:
+            next(one)
+            begun.append(one)
+        except Error as error:
+            failed.append(error)
+    for one in begun:
+        try:
+            done.append(next(one))
+        except Error as error:
+            failed.append(error)
+    raise_all(failed)
+    return done
 
 
 def _number(signal: str | int) -> int:
@@ -228,9 +246,7 @@ def _stopping(container: Container, timeout: int | None, signal: int | None) -> 
 def restart_all(containers: Sequence[Container], timeout: int | None, signal: str | int | None) -> list[str]:
     """Stop those that run, and start all of them; returns their names."""
     number = None if signal is None else _number(signal)
-    going = [_restarting(container, timeout, number) for container in containers]
-    each(going, lambda one: next(one))
-    return each(going, lambda one: next(one))
+    return _together([_restarting(container, timeout, number) for container in containers])
 
 
 def _restarting(container: Container, timeout: int | None, signal: int | None) -> Iterator[str]:
@@ -294,7 +310,7 @@ def remove(container: Container, *, force: bool, volumes: bool) -> str:
     _end(container)
     if not container.removed:
         store.remove(container.engine, container.id, anonymous_volumes=volumes or bool(record.get("remove")))
-    store.happened(container.engine, record, "destroy")
+        store.happened(container.engine, record, "destroy")  # else its monitor, which removed it, has said so
     return name
 
 

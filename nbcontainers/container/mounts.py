@@ -130,6 +130,19 @@ def _volumes(options: RunOptions, place: _Place) -> list[Mounted]:
     return [_parsed("volume", place.pair, source, where) for source, where in given.items()]
 
 
+def as_texts(given: Any) -> list[str]:
+    """What was given for -v, in whatever form, as one text a mount."""
+    if not isinstance(given, Mapping):
+        return texts("volume", given)
+    found = []
+    for source, where in given.items():
+        name = os.path.join(".", source) if isinstance(source, os.PathLike) else str(source)
+        found.append(
+            f"{name}:{where['bind']}:{where.get('mode', 'rw')}" if isinstance(where, Mapping) else f"{name}:{where}"
+        )
+    return found
+
+
 def _parsed(name: str, parse: Callable[..., Mounted], *given: Any) -> Mounted:
     try:
         return parse(*given)

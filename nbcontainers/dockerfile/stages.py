@@ -32,12 +32,16 @@ class Input:
 
 @dataclass(frozen=True)
 class Planned:
-    """A stage that is needed: FROM with its variables put in, what that means, and every other input by its name."""
+    """A stage that is needed: FROM with its variables put in, what that means, and every other input by its name.
+
+    `stands_for_stage`: a context of the stage's name is all there is of it.
+    """
 
     stage: Stage
     from_: From
     base: Input
     inputs: Mapping[str, Input]
+    stands_for_stage: bool = False
 
     @property
     def needs(self) -> frozenset[int]:
@@ -99,9 +103,9 @@ def _needed(file: Dockerfile, target: int, known: Globals, contexts: Collection[
 
 def _planned(file: Dockerfile, stage: Stage, known: Globals, contexts: Collection[str]) -> Planned:
     from_, _ = variables.of_from(stage.from_, known, file.source, file.escape)
-    if stage.name and stage.name in contexts:
-        base = Input(CONTEXT, stage.name)
-        return Planned(stage, from_, base, {stage.name: base})
+    if stage.name and (context := _context(stage.name, contexts)):
+        base = Input(CONTEXT, context)
+        return Planned(stage, from_, base, {context: base}, True)
     base = _base(file, stage, from_.image, contexts)
     inputs = {base.name: base} if base.kind == CONTEXT else {}
     for one, name in references(stage.instructions):
@@ -111,8 +115,8 @@ def _planned(file: Dockerfile, stage: Stage, known: Globals, contexts: Collectio
 
 def _base(file: Dockerfile, stage: Stage, image: str, contexts: Collection[str]) -> Input:
     """What FROM means: an earlier stage, `scratch`, a context, or an image."""
-    if image in contexts:
-        return Input(CONTEXT, image)
+    if context := _context(image, contexts):
+        return Input(CONTEXT, context)
     for other in reversed(file.stages[: stage.index]):
         if other.name and other.name == image.lower():
             return Input(STAGE, other.name, other.index)
@@ -120,8 +124,8 @@ def _base(file: Dockerfile, stage: Stage, image: str, contexts: Collection[str])
 
 
 def _input(file: Dockerfile, one: Instruction, name: str, contexts: Collection[str]) -> Input:
-    if name in contexts:
-        return Input(CONTEXT, name)
+    if context := _context(name, contexts):
+        return Input(CONTEXT, context)
     for other in reversed(file.stages):
         if other.name and other.name == name.lower():
             return Input(STAGE, other.name, other.index)
@@ -131,6 +135,17 @@ def _input(file: Dockerfile, one: Instruction, name: str, contexts: Collection[s
         hint = f"stages are counted from 0 to {len(file.stages) - 1}"
         raise file.source.error(f"{one.name}: there is no stage {name}", *one.node.lines, word=name, hint=hint)
     return Input(EMPTY, name) if name == SCRATCH else Input(IMAGE, name)
+
+
+def _context(name: str, contexts: Collection[str]) -> str:
+    """The context of that name, "" for none; an image's name stands for itself in all its forms, as in BuildKit."""
+    if not contexts or name in contexts:
+        return name if name in contexts else ""
+    return next((one for one in contexts if _short(one) == _short(name)), "")
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("docker.io/").removeprefix("library/").removesuffix(":latest")
 
 
 def references(instructions: tuple[Instruction, ...]) -> Iterator[tuple[Instruction, str]]:

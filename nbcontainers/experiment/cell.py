@@ -11,7 +11,8 @@ from typing import Any
 
 from nbcontainers.container import api as containers
 from nbcontainers.container.container import Container
-from nbcontainers.container.options import RunOptions, texts
+from nbcontainers.container.mounts import as_texts
+from nbcontainers.container.options import RunOptions
 from nbcontainers.container.session import to_sys
 from nbcontainers.engine import Engine
 from nbcontainers.errors import ContainerFailed, Error, InvalidArgument
@@ -120,7 +121,7 @@ def _run(engine: Engine, cell: Cell, exchange: Exchange, talk: Talk, options: Ru
 def _options(options: RunOptions, exchange: Path) -> RunOptions:
     """The user's options and what the runner needs: itself and the socket mounted, the environment."""
     mounts = [f"{_compiled()}:{_PACKAGE}:ro", f"{exchange}:{_EXCHANGE}"]
-    volumes = [*texts("volume", options.get("volume")), *mounts, *settings.font_cache()]
+    volumes = [*as_texts(options.get("volume")), *mounts, *settings.font_cache()]
     without_name: RunOptions = {"rm": True} if not options.get("name") else {}  # needs nothing on the disk
     kept: RunOptions = {"network": ["none"], **without_name, **options}
     return {**kept, "volume": volumes, "env": settings.environment(options)}

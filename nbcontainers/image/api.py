@@ -73,6 +73,7 @@ def build(
     memory: Annotated[str, Option("-m", help="memory that a RUN may use, as 2g", metavar="SIZE")] = "",
     cpus: Annotated[str, Option(help="processors that a RUN may use, as 1.5", metavar="NUMBER")] = "",
     shm_size: Annotated[str, Option(help="size of /dev/shm in a RUN", metavar="SIZE")] = "",
+    squash: Annotated[bool, Option(help="the layers of this build as one, on those of its base")] = False,
     output: options.BuildOutput = (),
     iidfile: Annotated[str, Option(help="write the image's id to this file", metavar="FILE", complete="path")] = "",
     dockerfile: str | None = None,

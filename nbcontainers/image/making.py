@@ -17,7 +17,7 @@ from typing import Any, TypedDict
 from nbcontainers.engine import Engine
 from nbcontainers.image import layout, lease, snapshot, work
 from nbcontainers.image.unpacking import hold
-from nbcontainers.layer.changes import Change, changes
+from nbcontainers.layer.changes import Change, changes, joined
 from nbcontainers.layer.lower import opened
 from nbcontainers.layer.make import make
 from nbcontainers.layer.unpack import Layer, squashes
@@ -75,6 +75,14 @@ def add(
         return _add(here, found, below, diff_ids, codec, epoch)
 
 
+def join(place: dict[str, Any], layers: list[str], base: list[str], diff_ids: list[str], epoch: int | None) -> Added:
+    """`layers` (folders, top first) as one, on top of `base`, which are `diff_ids`; in the launcher's child."""
+    here = work.at(place)
+    with ExitStack() as stack:
+        below = opened(stack, base)
+        return _add(here, joined(opened(stack, layers), below), below, diff_ids, "gzip", epoch)
+
+
 def _add(
     engine: Engine, found: Iterator[Change], below: list[int], diff_ids: list[str], codec: str, epoch: int | None
 ) -> Added:
@@ -97,7 +105,8 @@ def _add(
     facts = made.facts
     return {
         "descriptor": descriptor(LAYER_BY_CODEC[codec], digest, size), "diff_id": made.diff_id,
-        "entries": facts["entries"], "files": facts["files"], "size": facts["size"], "left_out": facts["left_out"], "notes": facts["notes"],
+        "entries": facts["entries"], "files": facts["files"], "size": facts["size"],
+        "left_out": facts["left_out"], "notes": facts["notes"],
     }  # fmt: skip
 
 

@@ -116,9 +116,10 @@ BuildOutput = Annotated[
     ),
 ]
 CacheFrom = Annotated[
-    Sequence[str], Option(help="take finished steps from this folder as well", metavar="FOLDER", complete="path")
+    Sequence[str],
+    Option(help="take finished steps from a folder, or type=registry,ref=NAME", metavar="WHERE", complete="path"),
 ]
 CacheTo = Annotated[
     Sequence[str],
-    Option(help="put the steps of this build into a folder, for others", metavar="FOLDER", complete="path"),
+    Option(help="put this build's steps into a folder, or type=registry,ref=NAME", metavar="WHERE", complete="path"),
 ]

@@ -160,8 +160,9 @@ def _row(layer: Layer, whole: int) -> str:
     start, part = (before / whole, (layer.size or 0) / whole) if whole else (0.0, 0.0)
     colour = _GREY if layer.is_base else _BLUE
     fill = f"margin-left: {start:.1%}; width: {part:.1%}; min-width: 2px; height: 6px; background: {colour};"
+    text = f'<td style="{_CELL} {_TEXT}" title="{_safe(layer.text[:1000])}">{_safe(_cut(layer.text))}</td>'
     return (
-        f'<tr style="background: none;"><td style="{_CELL} {_TEXT}" title="{_safe(layer.text[:1000])}">{_safe(_cut(layer.text))}</td>'
+        f'<tr style="background: none;">{text}'
         f'<td style="{_CELL} width: 150px;"><div style="{_TRACK}"><div style="{fill}"></div></div></td>'
         f'<td style="{_CELL} {_NUMBER}">{_known(layer.size)}</td>'
         f'<td style="{_CELL} {_NUMBER} opacity: .7;">{_known(layer.total)}</td></tr>'
@@ -184,7 +185,10 @@ def _safe(words: str) -> str:
 WIDE = "width: 860px; max-width: 100%;"
 _CODE = f"font-family: {MONOSPACE}; font-size: 12px; background: none; overflow-wrap: anywhere;"
 _LABEL = "display: inline-block; min-width: 52px; padding-right: 8px; opacity: .75;"
-_TABLE = f"table-layout: auto; border-collapse: collapse; border: 0; border-color: {BORDER}; margin: 3px 0 0; font-size: 12px; width: 100%;"
+_TABLE = (
+    f"table-layout: auto; border-collapse: collapse; border: 0; border-color: {BORDER}; margin: 3px 0 0; "
+    "font-size: 12px; width: 100%;"
+)
 _CELL = (
     "padding: 1px 12px 1px 0; border: 0; line-height: 1.35; text-align: left; vertical-align: middle; background: none;"
 )

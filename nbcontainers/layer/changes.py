@@ -257,6 +257,38 @@ def merged(layers: Sequence[int], *, unreadable: Callable[[bytes], None] | None 
             todo += reversed(inner)
 
 
+def joined(layers: Sequence[int], base: Sequence[int]) -> Iterator[Change]:
+    """What `layers` (descriptors, top first) as one layer would be over those of `base`."""
+    mine = set(layers)
+    todo = [(b"", lower.roots([*layers, *base]), lower.roots(base))]
+    while todo:
+        path, places, below = todo.pop()
+        with ExitStack() as stack:
+            opened = [one for place in places if (one := _kept_open(stack, place)) is not None]
+            if path or _differs_from(below, opened[0]):
+                yield Change(path, "C" if below else "A", os.fstat(opened[0]), opened[0], b"", below)
+            found = {name: child for name in sorted(lower.names(places)) if (child := lower.child(places, name))}
+            there = lower.names(below) if below and stat.S_ISDIR(below[0].status.st_mode) else set()
+            for name in sorted(there - found.keys()):
+                if old := lower.child(below, name):
+                    yield Change(path + b"/" + name if path else name, "D", old[0].status, -1, name, old)
+            inner = []
+            for name, child in found.items():
+                if child[0].layer not in mine:
+                    continue
+                inside, old = child[0].path, lower.child(below, name) if there else []
+                if stat.S_ISDIR(child[0].status.st_mode):
+                    inner.append((inside, child, old))
+                else:
+                    folder = opened[[place.layer for place in places].index(child[0].layer)]
+                    yield Change(inside, "C" if old else "A", child[0].status, folder, name, old)
+            todo += reversed(inner)
+
+
+def _differs_from(below: Sequence[Found], folder: int) -> bool:
+    return not below or _differs(below[0], os.fstat(folder), folder)
+
+
 def _kept_open(stack: ExitStack, place: Found) -> int | None:
     """A folder, open until the stack ends; None if it is none any more."""
     descriptor = _unless_gone(place.layer, place.path)

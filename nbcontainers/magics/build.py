@@ -35,7 +35,8 @@ class Area(Show[Progress]):
         self.there = False
 
     def draw(self) -> None:
-        publish_display_data(card.bundle(self.progress), transient={"display_id": self.id}, update=self.there)  # type: ignore[no-untyped-call]
+        where = {"display_id": self.id}
+        publish_display_data(card.bundle(self.progress), transient=where, update=self.there)  # type: ignore[no-untyped-call]
         self.there = True
 
     def __exit__(
@@ -93,7 +94,10 @@ def in_a_cell(error: Error) -> str:
     """Its hint as it is typed here: a cell has no terminal for a shell."""
     name = error.details.get("image")
     terminal = f"container run -it --rm {name} opens a shell in the files as they were before it"
-    there = f"container run --rm {name} ls -l sees the files as they were before it, and so does a script below %%container run {name}"
+    there = (
+        f"container run --rm {name} ls -l sees the files as they were before it, and so does a script below "
+        f"%%container run {name}"
+    )
     return verbs.as_typed(error.hint.replace(terminal, there) if name else error.hint, "%")
 
 

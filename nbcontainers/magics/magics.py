@@ -78,7 +78,7 @@ class ObjectMagic:
     def __doc__(self) -> str:  # type: ignore[override]
         from nbcontainers.cli import help
 
-        return help.of_object(self.object, f"%{self.object}", _BODY if self.object == "container" else "")
+        return help.of_object(self.object, f"%{self.object}", _BODIES.get(self.object, ""))
 
     def verbs(self) -> dict[str, Verb]:
         """The object's verbs; of a container also `python`, which runs a cell of Python."""
@@ -117,7 +117,7 @@ class ObjectMagic:
 
         typed = f"{'%' if cell is None else '%%'}{self.object}"
         if not line or line[0] in ("-h", "--help", "help"):
-            return Answer(help.of_object(self.object, typed, _BODY if self.object == "container" else ""))
+            return Answer(help.of_object(self.object, typed, _BODIES.get(self.object, "")))
         verb = self.verb(line[0], typed)
         parser = Parser(f"{typed} {verb.name}", verb.parameters, face_options(verb))
         call = parser.parse(line[1:])
@@ -174,10 +174,14 @@ class ObjectMagic:
             self.settings.namespace[name] = result
 
 
-_BODY = """\
+_BODIES = {
+    "container": """\
 %%container run IMAGE        the cell is a script for the image's shell; with a COMMAND it is that command's input
 %%container exec CONTAINER   the same in a running container
-%%container python           the cell is Python, run under limits with this notebook's packages"""
+%%container python           the cell is Python, run under limits with this notebook's packages""",
+    "image": """\
+%%image build -t NAME [CONTEXT]   the cell is the Dockerfile; CONTEXT is what COPY takes from, - for nothing""",
+}
 
 
 def check_out(name: str) -> str:

@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING
 
 from nbcontainers.linux import process
 from nbcontainers.monitor import health, settle
-from nbcontainers.monitor.files import Document, replace
+from nbcontainers.monitor.files import Document, Files, replace
 
 if TYPE_CHECKING:
     from nbcontainers.monitor.running import Running
 
 _AGAIN_S = 0.1
 _CHECK = "import sys; sys.path.append(sys.argv[1]); from nbcontainers.monitor import check; check.main(sys.argv[2:])"
+
+
+def reset(files: Files, settings: Document) -> None:
+    """health.json of a container that is being started: there before anybody hears that it runs."""
+    if settings.get("health"):
+        replace(f"{files.state}/{health.FILE}", health.begin(files.read_state(health.FILE)))
 
 
 class Checks:
@@ -35,8 +41,6 @@ class Checks:
     def begin(self) -> None:
         """From the start of the container on."""
         if self.settings:
-            before = self.files.read_state(health.FILE)
-            replace(f"{self.files.state}/{health.FILE}", health.begin(before))
             self.plan(self.started + self.every())
 
     def go_on(self, due: float, pid: int) -> None:

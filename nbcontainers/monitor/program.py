@@ -21,7 +21,7 @@ from nbcontainers.cgroups.detect import from_path
 from nbcontainers.cgroups.layout import layout
 from nbcontainers.errors import InvalidState
 from nbcontainers.linux import flock, mounts, namespaces, process, tree
-from nbcontainers.monitor import between, ending, leftovers, recipe, restart
+from nbcontainers.monitor import between, checks, ending, leftovers, recipe, restart
 from nbcontainers.monitor.files import Document, Files, as_error, replace
 from nbcontainers.monitor.log import open_log
 from nbcontainers.monitor.peers import Peer
@@ -185,6 +185,7 @@ def begin_run(
         running = Running(files, config, settings, steps, cgroup, streams, log, facts, kept, history, sampler)
         running.sample()
         _drop_last_end(files)
+        checks.reset(files, settings)
         start(created)
         if ahead:
             running.watch.timers["reap"] = (time.monotonic() + _REAP_S, ahead.reap)

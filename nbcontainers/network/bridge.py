@@ -35,7 +35,10 @@ def ensure(root: str, network: Record) -> tuple[int, list[str]]:
         return found, []
     with store.locked(root):
         index = rtnetlink.index(network["bridge"]) or _make(network, store.folder(root, network["name"]))
-        return index, [] if network["internal"] else [*forward(network), *foreign.notes(network["bridge"])]
+        if network["internal"]:
+            return index, []
+        ipv6 = any(ip_network(one["subnet"]).version == 6 for one in network["subnets"])
+        return index, [*forward(network), *foreign.notes(network["bridge"], ipv6=ipv6)]
 
 
 def _make(network: Record, folder: str) -> int:

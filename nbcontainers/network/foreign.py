@@ -16,6 +16,7 @@ from nbcontainers.network.nftables import DROP, Hooked
 
 _FORWARD = 2
 _FAMILIES = {1: "inet", 2: "ip", 10: "ip6"}
+_IPTABLES = {2: "iptables", 10: "ip6tables"}
 _GET_INFO, _GET_ENTRIES = 64, 65
 _INFO = struct.Struct("=32sI5I5III")
 _ENTRY = struct.Struct("=84x4xHH")
@@ -24,31 +25,29 @@ _MARK = b"nbc-"
 """How every bridge of ours begins: whoever has a rule about one has thought of us."""
 
 
-def notes(bridge: str) -> list[str]:
+def notes(bridge: str, *, ipv6: bool = False) -> list[str]:
     """What drops the packets of a bridge, and what to type; nothing where nobody does or somebody lets us pass."""
+    found = []
     with netlink.Socket(netlink.NETFILTER) as socket:
         for chain in nftables.chains(socket):
-            if not _is_in_the_way(chain) or _MARK in (rules := nftables.rules(socket, chain.family, chain.table)):
+            if not _is_in_the_way(chain, ipv6=ipv6):
                 continue
-            return [
-                _said(
-                    f"chain {chain.name} of table {_FAMILIES[chain.family]} {chain.table}",
-                    _advice(chain, rules, bridge),
-                )
-            ]
+            if _MARK not in (rules := nftables.rules(socket, chain.family, chain.table)):
+                where = f"chain {chain.name} of table {_FAMILIES[chain.family]} {chain.table}"
+                found.append(_said(where, _advice(chain, rules, bridge)))
     entries = legacy()
     if entries and _drops(*entries) and _MARK not in entries[1]:
-        return [_said("chain FORWARD of iptables-legacy", _iptables("iptables-legacy", entries[1]))]
-    return []
+        found.append(_said("chain FORWARD of iptables-legacy", _iptables("iptables-legacy", entries[1])))
+    return found
 
 
 def _said(what: str, advice: str) -> str:
     return f"{what} drops what containers send and get; to let them pass, type: {advice}"
 
 
-def _is_in_the_way(chain: Hooked) -> bool:
+def _is_in_the_way(chain: Hooked, *, ipv6: bool) -> bool:
     """firewalld's policy is to accept, and its last rule to reject."""
-    forwards = chain.hook == _FORWARD and chain.family in (1, 2)
+    forwards = chain.hook == _FORWARD and chain.family in ((1, 2, 10) if ipv6 else (1, 2))
     return forwards and (chain.policy == DROP or chain.table == "firewalld")
 
 
@@ -57,8 +56,8 @@ def _advice(chain: Hooked, rules: bytes, bridge: str) -> str:
         return f"firewall-cmd --permanent --zone=trusted --add-interface={bridge}; firewall-cmd --reload"
     if b"ufw-" in rules:
         return f"ufw route allow in on {bridge}; ufw route allow out on {bridge}"
-    if (_FAMILIES[chain.family], chain.table, chain.name) == ("ip", "filter", "FORWARD"):
-        return _iptables("iptables", rules)
+    if chain.family in _IPTABLES and (chain.table, chain.name) == ("filter", "FORWARD"):
+        return _iptables(_IPTABLES[chain.family], rules)
     where = f"{_FAMILIES[chain.family]} {chain.table} {chain.name}"
     return "; ".join(f"nft insert rule {where} {key} 'nbc-*' accept" for key in ("iifname", "oifname"))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from nbcontainers.errors import NotFound
 from nbcontainers.monitor.files import Files
-from nbcontainers.network import rtnetlink, state, store, userhost
+from nbcontainers.network import creation, rtnetlink, state, userhost
 from nbcontainers.network.publish import of
 from nbcontainers.network.store import Record
 
@@ -23,7 +23,7 @@ def inspect(root: str, run: str, name: str) -> Document:
     HostPort, ContainerPort, Protocol, and the Map of our nftables table that has the entry). `Bridge` has Name, Index
     (0 while no container needs it), Mtu and Addresses.
     """
-    record = store.read(root, name)
+    record = creation.find(root, name)
     there = userhost.enter(run)
     containers = {
         id: _container(Files(root, run, id), record, made, there=there)

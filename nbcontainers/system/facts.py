@@ -17,6 +17,8 @@ def info(engine: Engine) -> dict[str, Any]:
     from nbcontainers.container import store
     from nbcontainers.container.container import status
     from nbcontainers.image import api as images
+    from nbcontainers.network import api as networks
+    from nbcontainers.volume import store as volumes
 
     statuses = [status(engine, id) for id in store.ids(engine)]
     system = os.uname()
@@ -35,4 +37,6 @@ def info(engine: Engine) -> dict[str, Any]:
         "controllers": sorted(detect.controllers(rootless=engine.rootless)),
         "containers": {status: statuses.count(status) for status in sorted(set(statuses))},
         "images": len(images.ls(engine=engine)),
+        "volumes": len(volumes.names(str(engine.root))),
+        "networks": [row["name"] for row in networks.ls(engine=engine)],
     }

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from nbcontainers.errors import InvalidArgument, InvalidState, NotFound
+from nbcontainers.errors import Error, InvalidArgument, InvalidState, NotFound
 from nbcontainers.linux import flock, tree
 from nbcontainers.monitor import events
 from nbcontainers.monitor.files import Files, replace, rfc3339
@@ -62,25 +62,37 @@ def names(root: str) -> list[str]:
 
 
 def read(root: str, name: str) -> Record:
-    """volume.json. Raises NotFound with names that come close."""
+    """volume.json. Raises NotFound with names that come close, Error for a record that is damaged."""
     try:
         with open(f"{folder(root, name)}/volume.json", "rb") as file:
             return json.load(file)  # type: ignore[no-any-return]
     except (FileNotFoundError, NotADirectoryError):
-        from difflib import get_close_matches
+        if os.path.isdir(data(root, name)):  # of a version that wrote no records
+            return _record(name, created=rfc3339(os.stat(data(root, name)).st_ctime_ns))
+        raise _missing(root, name) from None
+    except ValueError:
+        path = f"{folder(root, name)}/volume.json"
+        hint = f"its files are in {data(root, name)}: save them, then rm -r {folder(root, name)}"
+        raise Error(f"the record of volume {name} is damaged", hint=hint, path=path) from None
 
-        close = get_close_matches(name, names(root), 3)
-        guess = f"did you mean {' or '.join(close)}? " if close else ""
-        hint = f"{guess}volume ls shows them; volume create {name} makes it"
-        raise NotFound(f"no volume {name!r}", hint=hint, volume=name) from None
+
+def _record(name: str, **facts: Any) -> Record:
+    return {"name": name, "driver": "local", "labels": {}, "options": {}, "anonymous": False, **facts}
+
+
+def _missing(root: str, name: str) -> NotFound:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, names(root), 3)
+    guess = f"did you mean {' or '.join(close)}? " if close else ""
+    return NotFound(
+        f"no volume {name!r}", hint=f"{guess}volume ls shows them; volume create {name} makes it", volume=name
+    )
 
 
 def create(root: str, name: str, **facts: Any) -> bool:
     """Make a volume unless it is there; whether it was made. `facts`: labels, options, anonymous."""
-    record = {
-        "name": name, "driver": "local", "created": rfc3339(time.time_ns()), "labels": {}, "options": {},
-        "anonymous": False, **facts,
-    }  # fmt: skip
+    record = _record(name, created=rfc3339(time.time_ns()), **facts)
     temporary = f"{root}/volumes/.{os.getpid()}.{os.urandom(6).hex()}.new"
     os.makedirs(f"{root}/volumes", 0o700, exist_ok=True)
     os.mkdir(temporary, 0o700)

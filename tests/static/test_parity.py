@@ -29,11 +29,14 @@ def test_the_objects_of_the_design_are_there() -> None:
 
 
 def test_the_verbs_of_the_issue_are_there() -> None:
-    runs = "run create start ps ls inspect rm wait kill stop top stats logs exec commit diff export"
+    runs = (
+        "run create start ps ls inspect rm wait kill stop top stats logs exec commit diff export restart pause unpause "
+        "rename update attach cp port prune healthcheck"
+    )
     images = "pull push ls inspect history tag rm save load import export search-tags tags outdated login logout prune diff tree df"
     assert set(runs.split()) <= set(verbs.verbs("container"))
     assert set(images.split()) <= set(verbs.verbs("image"))
-    assert "prune" in verbs.verbs("system")
+    assert {"prune", "info", "df", "events"} <= set(verbs.verbs("system"))
 
 
 @pytest.mark.parametrize(("object", "name"), PAIRS, ids=lambda value: value)

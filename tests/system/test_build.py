@@ -20,7 +20,7 @@ import pytest
 from nbcontainers.builder import api as builder
 from nbcontainers.container import api as containers
 from nbcontainers.engine import Engine
-from nbcontainers.errors import BuildError, InvalidArgument
+from nbcontainers.errors import BuildError, ImageError, InvalidArgument
 from nbcontainers.image import api, kept
 from nbcontainers.image.image import Image
 from tests.served import served
@@ -140,6 +140,26 @@ def test_steps_travel_in_a_folder(context: Path, tmp_path: Path) -> None:
     builder.prune()
     with pytest.raises(InvalidArgument, match="no such folder"):
         build(text, context, cache_from=[str(tmp_path / "nothing")])
+
+
+@pytest.mark.slow
+def test_steps_travel_by_a_registry(context: Path, tmp_path: Path) -> None:
+    from tests.registries import docker_registry
+
+    text = "FROM mini\nRUN echo 1 > /one\nCOPY a /a\nRUN true\n"
+    with docker_registry(tmp_path / "registry") as registry:
+        where = f"type=registry,ref={registry.host}/cache:main"
+        first = build(text, context, cache_to=[where], cache_from=[where])
+        api.rm(first.id)
+        builder.prune()
+        events: Events = []
+        assert build(text, context, cache_from=[where], progress=events.append).digest == first.digest
+        assert states(events) == ["cached"] * 3
+        api.push(first.id, f"{registry.host}/cache:image")
+        with pytest.raises(ImageError, match="no cache of a build"):
+            build(text, context, cache_from=[where.replace("main", "image")])
+    with pytest.raises(InvalidArgument, match="is not known"):
+        build(text, context, cache_to=["type=gha"])
 
 
 def _row_of_builds() -> dict[str, Any]:
@@ -458,6 +478,26 @@ def test_what_changes_while_it_is_copied_is_not_kept_for_what_it_was(
     monkeypatch.undo()
     (context / "a").write_text("alpha\n")
     assert said(build(text, context), "cat", "/b") == "alpha\n"
+
+
+def test_squash(context: Path) -> None:
+    build("FROM mini\nRUN mkdir /b /c; echo 1 > /b/1; echo 2 > /b/2; echo 3 > /c/3; ln -s b /l\n", tag=["nbc-squash"])
+    text = (
+        "FROM nbc-squash\nRUN echo x > /x; rm /b/1; rm -r /c; mkdir /c; echo 4 > /c/4\nCOPY a d /y/\n"
+        "RUN rm /x /y/a; chmod 700 /b; rm /l; mkdir /l; echo 5 > /l/5; ln /c/4 /c/5; chown 3:4 /y/b\n"
+    )
+    try:
+        image, plain = build(text, context, squash=True), build(text, context)
+        assert len(plain.layers) == len(image.layers) + 2
+        files = "find b c l y -type f -exec stat -c '%n %h' {} + | sort; cat b/* c/* l/* y/b"
+        look = ("sh", "-c", f"cd /; find b c l y -exec stat -c '%n %A %u %g' {{}} + | sort; ls /; {files}")
+        assert said(image, *look) == said(plain, *look)
+        assert image.config["config"] == plain.config["config"]
+        assert sum(not one.get("empty_layer") for one in image.config["history"]) == len(image.layers)
+        assert build(text, context, squash=True).digest == image.digest
+        api.verify(image.id)
+    finally:
+        api.rm("nbc-squash", force=True)
 
 
 def test_what_is_allowed(context: Path) -> None:

@@ -58,6 +58,7 @@ def test_the_table_of_docker_cp(box: Container, tmp_path: Path, way: str) -> Non
     """tests/system/cp.txt was written by Docker: `python -m tests.copying`."""
     cases = copying.read()
     assert len(cases) >= 200
+    cases = cases if ROOT else cases[::4]
 
     def within(script: str) -> str:
         return sh(box, f"mkdir -p /w; cd /w; {script}")
@@ -198,6 +199,14 @@ def test_what_cannot_be_copied_is_said(box: Container, tmp_path: Path) -> None:
     assert sh(box, "ls /s/in") == ""
 
 
+def test_what_the_kernel_refuses_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with inside.running(network="none", volume=[f"{tmp_path}:/data:ro"]) as container:
+        with pytest.raises(Error, match=r"file could not be copied to .*:/data/new: Read-only file system") as caught:
+            container.cp(tmp_path / "file", ":/data/new")
+        assert "read-only mount" in caught.value.hint
+
+
 def test_between_containers(box: Container) -> None:
     with api.create("mini", "cat", "/copy/f", network="none") as other:
         sh(box, "mkdir /c; echo between > /c/f")
@@ -302,7 +311,7 @@ def test_a_container_that_exchanges_folders_and_links_wins_nothing(canary: Canar
     script = FLIP.replace("CANARY", repr(str(canary.folder)))
     (tmp_path / "new").write_text("new")
     with inside.running("host", sys.executable, "-c", script, tmpfs=["/flip"]) as container:
-        for number in range(100):
+        for number in range(40):
             for source, destination in (
                 (tmp_path / "new", ":/flip/real/new"),
                 (":/flip/real/.", tmp_path / f"out{number}"),

@@ -150,6 +150,7 @@ def test_system_df(three: Engine, tmp_path: Path) -> None:
     container.rm(volumes=True)
     assert {row["type"]: row["active"] for row in nbcontainers.system.df()} == {
         "images": 0,
+        "builds": 0,
         "containers": 0,
         "volumes": 0,
     }

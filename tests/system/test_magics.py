@@ -98,7 +98,7 @@ def test_no_raise_error_returns_the_handle(kernel: Kernel) -> None:
         ("run -u nobody-here mini true", "Error", "nobody-here"),
         ("run --rm mini no-such-command", "CreateFailed", "no-such-command"),
         ("run -m 1k mini true", "InvalidArgument", "--memory"),
-        ("run -v /no/such/folder:/x mini true", "Error", "/no/such/folder"),
+        ("run --mount type=bind,src=/no/such/folder,dst=/x mini true", "Error", "/no/such/folder"),
         ("rm nothing", "NotFound", "nothing"),
     ],
 )

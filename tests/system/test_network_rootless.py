@@ -58,6 +58,25 @@ def test_a_published_port_answers(serve: Any) -> None:
     assert ask("127.0.0.1", reached(web, "8000/tcp")) == f"web {gateway('nbcontainers')}"
 
 
+def test_a_restart_policy_keeps_the_port(serve: Any) -> None:
+    web = serve("web", publish="127.0.0.1::8000", restart="always")
+    port, address = reached(web, "8000/tcp"), web.ip
+    assert ask("127.0.0.1", port).startswith("web ")
+    for _ in range(2):
+        before = web.pid
+        os.kill(before, signal.SIGKILL)
+        wait_for(lambda before=before: web.pid not in (None, before))
+        wait_for(lambda: answers(port))
+        assert (reached(web, "8000/tcp"), web.ip) == (port, address)
+
+
+def answers(port: int) -> bool:
+    try:
+        return ask("127.0.0.1", port).startswith("web ")
+    except OSError:
+        return False
+
+
 def test_it_starts_again_where_connections_were(serve: Any) -> None:
     """TIME_WAIT of the port is no reason to be refused it."""
     first = serve("web", publish="127.0.0.1::8000")

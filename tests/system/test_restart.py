@@ -102,16 +102,16 @@ def test_those_who_follow_hear_of_each_end(engine: Engine) -> None:
 
 def test_between_two_runs_it_is_small_and_hears_of_a_stop(engine: Engine) -> None:
     id, monitor = background(engine, "false", record=ALWAYS)
-    wait_for(lambda: store.read(engine, id, "exit.json").get("restart_count") == 4 and waiting(engine, id))
+    wait_for(lambda: store.read(engine, id, "exit.json").get("restart_count") == 5 and waiting(engine, id))
     wait_for(lambda: asleep(monitor))
     time.sleep(0.1)
     assert pss(monitor) <= LIMIT_KB
     begun = time.monotonic()
     restart.hold(f"{engine.run}/{id}")
     found = ended(engine, id)
-    assert time.monotonic() - begun < 0.7  # of 0.8
+    assert time.monotonic() - begun < 1.2  # of 1.6
     assert (found["exit_code"], found["stopped"], found.get("restarting")) == (1, True, None)
-    assert store.read(engine, id, "exit.json")["restart_count"] == 4
+    assert store.read(engine, id, "exit.json")["restart_count"] == 5
 
 
 @pytest.mark.parametrize("moment", ["running", "waiting"])
@@ -196,7 +196,7 @@ def test_whenever_it_is_stopped_it_stays_so(engine: Engine, tmp_path: Path) -> N
             time.sleep(chance.uniform(0, 0.5))
             begun = time.monotonic()
             api.stop(one)
-            assert time.monotonic() - begun < 2
+            assert time.monotonic() - begun < 5
             assert one.status == "exited"
 
 

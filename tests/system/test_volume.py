@@ -76,7 +76,7 @@ def test_the_table_of_docker_run(crafted: Images, tmp_path: Path) -> None:
     cases = mounting.read()
     assert len(cases) == len(mounting.CASES)
     wrong = []
-    for number, case in enumerate(cases):
+    for number, case in enumerate(cases if ROOT else cases[::3]):
         host = mounting.make_host(tmp_path / f"host{number}")
         got = mounting.outcome(run, case.options, case.script, host, number)
         if got != case.output:
@@ -169,7 +169,7 @@ def test_two_that_start_at_once_copy_once(name: str, stocked: str) -> None:
         "-c",
         "cat /srv/file /srv/deep/er",
     ]
-    started = [subprocess.Popen([sys.executable, "-m", *words], stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    started = [subprocess.Popen([sys.executable, "-m", *words], stdout=subprocess.PIPE, text=True) for _ in range(3)]
     assert {one.communicate(timeout=60)[0] for one in started} == {"image\ndeep\n"}
     assert sorted(os.listdir(_engine().root / "volumes" / name)) == ["_data", "volume.json"]
 
@@ -238,7 +238,7 @@ def test_a_prune_beside_a_starting_run_never_takes_it(name: str) -> None:
     loop = "from nbcontainers import volume\nwhile True: volume.prune(all=True)"
     pruner = subprocess.Popen([sys.executable, "-c", loop])
     try:
-        for number in range(15):
+        for number in range(8):
             assert sh("cat /etc/hostname > /data/x; ls /data", volume=[f"{name}-{number}:/data"], rm=True) == "x"
     finally:
         pruner.kill()

@@ -435,6 +435,13 @@ def test_mounts_that_mean_nothing(options, message, hint):
     assert isinstance(caught.value, (InvalidArgument, NotFound))
 
 
+def test_every_form_of_v_as_texts():
+    given = {"named": "/a:ro", Path("data"): "/b", "/host": {"bind": "/c", "mode": "ro"}}
+    assert mounts.as_texts(given) == ["named:/a:ro", "./data:/b", "/host:/c:ro"]
+    assert mounts.as_texts("named:/a") == ["named:/a"]
+    assert mounts.as_texts(None) == []
+
+
 def test_volumes_of_the_image_are_anonymous_unless_mounted_over():
     image = {**IMAGE, "Volumes": {"/data": {}, "/log/": {}}}
     config = build(image=image, volume=["mine:/data"])

@@ -101,3 +101,11 @@ def test_a_loop_that_the_target_does_not_need_does_not_matter() -> None:
 def test_many_stages_in_a_row() -> None:
     text = "FROM a AS s0\n" + "".join(f"FROM s{number} AS s{number + 1}\n" for number in range(2000))
     assert len(plan(text).stages) == 2001
+
+
+@pytest.mark.parametrize("context", ["base", "base:latest", "docker.io/library/base", "library/base:latest"])
+def test_a_context_goes_by_every_form_of_an_images_name(context: str) -> None:
+    file = dockerfile.read(b"FROM docker.io/library/base\nCOPY --from=base:latest a /\n")
+    [planned] = stages.plan(file, contexts=[context]).stages
+    assert planned.base == stages.Input(stages.CONTEXT, context)
+    assert planned.inputs["base:latest"] == planned.base

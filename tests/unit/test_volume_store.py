@@ -10,7 +10,7 @@ import pytest
 
 from nbcontainers import volume
 from nbcontainers.engine import Engine
-from nbcontainers.errors import InvalidArgument, InvalidState, NotFound
+from nbcontainers.errors import Error, InvalidArgument, InvalidState, NotFound
 from nbcontainers.volume import api, contents, options, ownership, removal, store
 
 
@@ -69,6 +69,17 @@ def test_a_volume_from_its_making_to_its_end(engine: Engine) -> None:
     assert api.rm(made, engine=engine) == ["data"]
     assert repr(made) == "<Volume data removed>"
     assert os.listdir(engine.root / "volumes") == [".lock"]
+
+
+def test_a_record_that_is_damaged_and_one_that_never_was(engine: Engine) -> None:
+    data = api.create("data", engine=engine).mountpoint
+    (data.parent / "volume.json").write_text("{")
+    with pytest.raises(Error, match="the record of volume data is damaged") as caught:
+        api.inspect("data", engine=engine)
+    assert str(data) in caught.value.hint
+    (data.parent / "volume.json").unlink()  # as an earlier version made them
+    assert [row["name"] for row in api.ls(engine=engine)] == ["data"]
+    assert api.rm("data", engine=engine) == ["data"]
 
 
 def test_the_card(engine: Engine) -> None:
