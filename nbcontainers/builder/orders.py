@@ -103,11 +103,13 @@ def _dockerfile(
 
 
 def _found(context: str, file: str) -> str:
-    """-f is a path from here, or in the context where there is none here."""
+    """-f is a path from here, or in the context where there is none here; without it Dockerfile, or Containerfile."""
+    folder = os.path.expanduser(context or ".")
     if not file:
-        return os.path.join(os.path.expanduser(context or "."), "Dockerfile")
+        paths = [os.path.join(folder, name) for name in ("Dockerfile", "Containerfile")]
+        return next((path for path in paths if os.path.lexists(path)), paths[0])
     here = os.path.expanduser(file)
-    inside = os.path.join(os.path.expanduser(context or "."), file)
+    inside = os.path.join(folder, file)
     return inside if not os.path.exists(here) and os.path.exists(inside) else here
 
 

@@ -7,18 +7,13 @@ import hashlib
 import os
 import posixpath
 from collections.abc import Callable
-from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 from urllib.parse import unquote, urlsplit
-from urllib.request import Request, urlopen
 
-from nbcontainers.errors import BuildError
-from nbcontainers.version import VERSION
+from nbcontainers.errors import BuildError, ImageError
+from nbcontainers.image import download
 
 URLS = ("http://", "https://")
-_TIMEOUT_S = 30
-_PIECE = 1 << 18
 
 
 def is_remote(source: str) -> bool:
@@ -33,19 +28,17 @@ def fetch(url: str, folder: Path, checksum: str, destination: str, check: Callab
     """
     name = _name(url, destination)
     hashed = hashlib.sha256()
-    asked = Request(url, headers={"User-Agent": f"nbcontainers/{VERSION}", "Accept-Encoding": "identity"})
-    try:
-        with urlopen(asked, timeout=_TIMEOUT_S) as answer, open(folder / name, "xb") as file:
-            while piece := answer.read(_PIECE):
-                check()
-                hashed.update(piece)
-                file.write(piece)
-            changed = _time(answer.headers.get("Last-Modified"))
-    except (URLError, HTTPException, OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise BuildError(
-            f"{url} cannot be fetched: {reason}", hint="is the address right, and can this host reach it?"
-        ) from None
+    with open(folder / name, "xb") as file:
+
+        def write(piece: bytes) -> None:
+            check()
+            hashed.update(piece)
+            file.write(piece)
+
+        try:
+            changed = _time(download.fetch(url, write).get("Last-Modified"))
+        except ImageError as error:
+            raise BuildError(error.message, hint=error.hint) from None
     if checksum and checksum != f"sha256:{hashed.hexdigest()}":
         raise BuildError(
             f"{url} is sha256:{hashed.hexdigest()}, not {checksum}", hint="mend --checksum if you trust what came"

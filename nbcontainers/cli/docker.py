@@ -17,7 +17,6 @@ _BUILD = {
     **dict.fromkeys(("--ulimit", "--memory-swap", "--cpu-shares", "--cpuset-cpus", "--cpu-quota"), _LIMITS),
     "--check": "every build shows the warnings of the checks; there is none that only checks",
     "--provenance": "attestations are not there", "--sbom": "attestations are not there",
-    "--squash": "a last stage of FROM scratch and COPY --from=STAGE / / makes one layer of all files",
     "--layers": "leave it out: results of steps are kept unless --no-cache says no",
     "--isolation": "every RUN has a container of its own",
 }  # fmt: skip

@@ -17,6 +17,8 @@ from nbcontainers.dockerfile.directives import BOM
 from nbcontainers.dockerfile.source import Source
 from nbcontainers.dockerfile.words import SPACE
 
+IGNORED = (".dockerignore", ".containerignore")
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -190,8 +192,10 @@ def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
 
 
 def of_dockerfile(context: str, dockerfile: str) -> str:
-    """The ignore file that counts: `NAME.dockerignore` beside the Dockerfile, else `.dockerignore`; '' for none."""
-    for path in (f"{dockerfile}.dockerignore", os.path.join(context, ".dockerignore")):
+    """The ignore file that counts: `NAME.dockerignore` beside the Dockerfile, else `.dockerignore`, else Podman's
+    `.containerignore`; '' for none."""
+    names = (f"{dockerfile}.dockerignore", *(os.path.join(context, name) for name in IGNORED))
+    for path in names:
         if os.path.isfile(path):
             return path
     return ""

@@ -1,4 +1,7 @@
-"""`RUN --mount=type=…,key=value,…`. Keys and defaults are those of the Dockerfile reference, «RUN --mount»."""
+"""`RUN --mount=type=…,key=value,…`. Keys and defaults are those of the Dockerfile reference, «RUN --mount».
+
+Also read are buildah's `z`, `Z` and `relabel=`: they set SELinux's labels, which our mounts do not need.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from nbcontainers.dockerfile.source import near
 SHARING = ("shared", "private", "locked")
 _ALIASES = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly", "rw": "readwrite"}
 _FLAGS = ("readonly", "readwrite", "required")
+_LABELS = ("z", "relabel")
 _BIND = frozenset("type from source target readonly readwrite".split())
 KEYS = {
     "bind": _BIND,
@@ -84,7 +88,7 @@ def fields(text: str) -> list[tuple[str, str | None]]:
 
 def parse(text: str, expand: Callable[[str], str] | None) -> Mount | None:
     """A mount, its values expanded by `expand`. Without one, what can be checked is checked, and None given back."""
-    given = fields(text)
+    given = [(key, content) for key, content in fields(text) if key not in _LABELS]
     for key, content in given:
         if key not in ALL:
             raise ValueError(f"--mount: {key!r} is no key of a mount{near(key, [*sorted(ALL), *_ALIASES])}")

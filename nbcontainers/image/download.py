@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from email.message import Message
 from http.client import HTTPException
 from typing import Any
 from urllib.request import Request, urlopen
@@ -19,17 +20,19 @@ def is_url(text: str) -> bool:
     return text.startswith(URLS)
 
 
-def fetch(url: str, write: Callable[[bytes], object]) -> None:
-    """Give all its bytes to `write`. ImageError where it cannot be had, or not all of it."""
+def fetch(url: str, write: Callable[[bytes], object]) -> Message:
+    """Give all its bytes to `write`; the headers. ImageError where it cannot be had, or not all of it."""
     asked = Request(url, headers={"User-Agent": f"nbcontainers/{VERSION}", "Accept-Encoding": "identity"})
     try:
         with urlopen(asked, timeout=_TIMEOUT_S) as answer:
             count = _read(answer, write)
-            said = answer.headers.get("Content-Length")
+            headers: Message = answer.headers
     except (OSError, HTTPException, ValueError) as error:
         raise _failed(url, getattr(error, "reason", None) or error) from None
+    said = headers.get("Content-Length")
     if said is not None and said != str(count):  # read(n) of http.client does not tell
         raise _failed(url, f"it ended after {count} of {said} bytes")
+    return headers
 
 
 def _read(answer: Any, write: Callable[[bytes], object]) -> int:

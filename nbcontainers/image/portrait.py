@@ -119,7 +119,7 @@ def _layers(image: Image) -> list[Layer]:
     below = _base(image)
     found = [Layer(below[0], *_sum(steps[: below[1]]), True)] if below[1] else []
     for number, step in enumerate(steps[below[1] :], below[1] + 1):
-        found.append(Layer(instruction(step["created_by"] or ""), step["size"], _sum(steps[:number])[1]))
+        found.append(Layer(_said(step), step["size"], _sum(steps[:number])[1]))
     if len(found) <= _ROWS:
         return found
     rest = len(found) - _ROWS + 1
@@ -146,6 +146,11 @@ def _base(image: Image) -> tuple[str, int]:
     if not below or image.chain_ids[: len(below)] != below:
         return "", 0
     return f"FROM {short(name)}{f' ({len(below)} layers)' if len(below) > 1 else ''}", len(below)
+
+
+def _said(step: Mapping[str, Any]) -> str:
+    """What its history says of a layer; a squashed one has no instruction of its own."""
+    return instruction(step["created_by"] or "") or step["comment"] or "(several instructions)"
 
 
 def instruction(created_by: str) -> str:

@@ -47,8 +47,8 @@ class Attributes(NamedTuple):
 class Copy:
     """A copy into the folder `top` (a descriptor open for reading, which stays the caller's).
 
-    `owner`: (uid, gid) of everything made; None keeps the source's, with set-user-ID bits, file capabilities and
-    access lists. `facts`: what was `left_out`, a count, with the first paths and reasons in `notes`.
+    `owner`: (uid, gid) of everything made; None keeps the source's, with set-user-ID bits, file capabilities, access
+    lists and devices. `facts`: what was `left_out`, a count, with the first paths and reasons in `notes`.
     """
 
     def __init__(self, top: int, owner: tuple[int, int] | None = None) -> None:
@@ -180,16 +180,25 @@ class Copy:
         above, name = self._parent(path)
         self._make_room(above, name, path)
         try:
-            target, ours = os.open(name, _CREATE, 0o600, dir_fd=above), True
-        except FileExistsError:  # something is mounted on it, /etc/hosts perhaps: it gets the content
-            target, ours = os.open(name, _OVERWRITE, dir_fd=above), False
+            target = os.open(name, _CREATE, 0o600, dir_fd=above)
+        except FileExistsError:
+            return self._overwrite(above, name, path, write)
         try:
             write(target)
             self._describe(target, attributes)
         except BaseException:
-            if ours:
-                os.unlink(name, dir_fd=above)
+            os.unlink(name, dir_fd=above)
             raise
+        finally:
+            os.close(target)
+
+    def _overwrite(self, above: int, name: bytes, path: bytes, write: Callable[[int], None]) -> None:
+        """Something is mounted on it, /etc/hosts perhaps: it gets the content, and stays its owner's."""
+        if not stat.S_ISREG(os.lstat(name, dir_fd=above).st_mode):
+            raise _clash(path, "what is mounted there is no file")
+        target = os.open(name, _OVERWRITE, dir_fd=above)
+        try:
+            write(target)
         finally:
             os.close(target)
 
@@ -200,6 +209,8 @@ class Copy:
         self._describe_named(above, name, attributes, link=True)
 
     def _node(self, path: bytes, kind: int, device: int, attributes: Attributes) -> None:
+        if self._owner and kind != stat.S_IFIFO:  # for everybody who may read the copy
+            return self._leave_out(path, "a device, which goes with its owner only")
         above, name = self._parent(path)
         self._make_room(above, name, path)
         try:

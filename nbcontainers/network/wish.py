@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbcontainers.errors import InvalidArgument
-from nbcontainers.network import subnet
+
+if TYPE_CHECKING:  # ipaddress is loaded for those who name an address
+    from nbcontainers.network import subnet
 
 Wish = dict[str, Any]
 
@@ -58,6 +60,10 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
 
 def check(wish: Wish, network: Mapping[str, Any]) -> Wish:
     """The wish in its usual form. Raises InvalidArgument for what the network cannot give."""
+    if wish == {**empty(wish["network"]), "aliases": wish["aliases"]}:
+        return wish
+    from nbcontainers.network import subnet
+
     subnets = [subnet.parse(entry["subnet"]) for entry in network["subnets"]]
     for option, key, version in (("--ip", "ip", 4), ("--ip6", "ip6", 6)):
         if wish[key]:
@@ -74,6 +80,8 @@ def check(wish: Wish, network: Mapping[str, Any]) -> Wish:
 def _address(
     option: str, text: str, version: int, subnets: Sequence[subnet.Subnet], network: str
 ) -> subnet.Address:  # fmt: skip
+    from nbcontainers.network import subnet
+
     address = subnet.parse_address(option, text)
     if address.version != version:
         other = "ip6" if version == 4 else "ip"
@@ -99,6 +107,8 @@ def mac(text: str) -> str:
 
 def link_local(text: str) -> str:
     """Raises InvalidArgument for what is not in 169.254.0.0/16 or fe80::/10."""
+    from nbcontainers.network import subnet
+
     address = subnet.parse_address("--link-local-ip", text)
     if not address.is_link_local:
         raise InvalidArgument(

@@ -500,6 +500,18 @@ def test_squash(context: Path) -> None:
         api.rm("nbc-squash", force=True)
 
 
+def test_words_of_podman(context: Path) -> None:
+    (context / "Containerfile").write_text("FROM mini\nCOPY . /c/\nRUN --mount=source=a,target=/t,z cat /t > /u\n")
+    (context / ".containerignore").write_text("d\n")
+    image = api.build(str(context), network="none")
+    assert sorted(said(image, "sh", "-c", "ls -A /c; cat /u").split()) == [
+        ".containerignore",
+        "Containerfile",
+        "a",
+        "alpha",
+    ]
+
+
 def test_what_is_allowed(context: Path) -> None:
     text = "FROM mini\nRUN --security=insecure grep CapEff /proc/self/status > /caps\nRUN --network=host ls /sys/class/net > /net\n"
     image = build(text, allow=["security.insecure", "network.host"])

@@ -102,6 +102,9 @@ def test_urls() -> None:
         assert said(image, "cat", "/more") == "alpha\n"
         with pytest.raises(BuildError, match="cannot be fetched"):
             build(None, f"{url}/other.tgz")
+    with served({"/half": b"x" * 9000}, cut=["/half"]) as url:
+        with pytest.raises(BuildError, match=r"/half cannot be fetched: it ended after 4500 of 9000 bytes"):
+            build(f"FROM mini\nADD {url}/half /x\n", "-")
 
 
 @pytest.fixture

@@ -199,6 +199,42 @@ def test_what_cannot_be_copied_is_said(box: Container, tmp_path: Path) -> None:
     assert sh(box, "ls /s/in") == ""
 
 
+@pytest.mark.as_root
+def test_a_device_does_not_come_out_by_itself(tmp_path: Path) -> None:
+    """A container that may make devices makes one that everybody may open."""
+    with inside.running(network="none", cap_add=["MKNOD"]) as container:
+        sh(container, "mkdir /d; mknod /d/disk c 1 7; chmod 666 /d/disk; mkfifo /d/pipe")
+        with pytest.warns(UserWarning, match="/disk: a device"):
+            container.cp(":/d", tmp_path / "d")
+        assert [path.name for path in (tmp_path / "d").iterdir()] == ["pipe"]
+        container.cp(":/d", tmp_path / "all", archive=True)
+        assert (tmp_path / "all/disk").is_char_device()
+
+
+def test_a_copy_replaces_what_a_link_leads_to_and_no_device(box: Container, tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("x")
+    sh(box, "mkdir /v; ln -s /dev/null /v/link; echo old > /v/old; ln -s old /v/to")
+    box.cp(tmp_path / "f", ":/v/to")
+    assert sh(box, "cat /v/old; readlink /v/to") == "xold\n"
+    before = os.stat("/dev/null")
+    inside.explained(lambda: box.cp(tmp_path / "f", ":/v/link"))
+    after = os.stat("/dev/null")
+    assert (after.st_mode, after.st_uid, after.st_rdev) == (before.st_mode, before.st_uid, before.st_rdev)
+
+
+def test_of_the_hosts_own_root(tmp_path: Path) -> None:
+    """Put together from the host's folders; running and ended."""
+    (tmp_path / "f").write_text("in\n")
+    with api.create("host", "cat", "/opt/f", network="none") as container:
+        container.cp(tmp_path / "f", ":/opt/")
+        out = bytearray()
+        container.start(attach=True, stdout=out.extend)
+        assert out == b"in\n"
+        container.cp(":/opt/f", tmp_path / "back")
+        assert (tmp_path / "back").read_text() == "in\n"
+    assert not Path("/opt/f").exists()
+
+
 def test_what_the_kernel_refuses_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with inside.running(network="none", volume=[f"{tmp_path}:/data:ro"]) as container:

@@ -33,10 +33,16 @@ def left():
 """
 
 _SWEEP = """
-usage = os.statvfs(disk)
-inodes, kilobytes = usage.f_files - usage.f_ffree, (usage.f_blocks - usage.f_bfree) * usage.f_frsize // 1024
-for words in [f"nr_inodes={inodes + n}" for n in range(32)] + [f"size={kilobytes + 4 * n}k" for n in range(16)]:
-    resize(words)
+def inodes(more):
+    usage = os.statvfs(disk)
+    return f"nr_inodes={usage.f_files - usage.f_ffree + more}"
+
+def size(more):
+    usage = os.statvfs(disk)  # anew each time: the events take a little more
+    return f"size={(usage.f_blocks - usage.f_bfree) * usage.f_frsize // 1024 + 4 * more}k"
+
+for form, more in [(inodes, n) for n in range(32)] + [(size, n) for n in range(16)]:
+    resize(words := form(more))
     for remove in (True, False):
         try:
             ended = nbcontainers.run("mini", "sh", "-c", "exit 3", rm=remove, name="x", raise_error=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import http.server
 import json
 import os
 import pty
@@ -11,7 +10,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +24,7 @@ from nbcontainers.oci.image import CONFIG, LAYER_GZIP, LAYER_ZSTD, MANIFEST, arc
 from tests import listing, peers
 from tests import tarballs as t
 from tests.bench import programs
+from tests.served import served
 
 Peer = Callable[[str], str]
 SHARED = t.archive(t.folder("etc"), t.file("etc/hosts", b"1.2.3.4 a\n"), t.folder("bin"), t.file("bin/a", b"a" * 9000))
@@ -572,38 +571,17 @@ def test_load_reads_its_input_where_no_file_is_named(pair: Engine, cli: Callable
     assert "docker save" in done.stderr
 
 
-@pytest.fixture
-def web(tmp_path: Path) -> Iterator[str]:
-    """A server of ROOT; below /short it hangs up half way."""
-    content = gzip.compress(t.archive(t.folder("bin"), t.file("bin/sh", b"x" * 9000)))
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(404 if "missing" in self.path else 200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content[: len(content) // 2] if "short" in self.path else content)
-
-        def log_message(self, *_: Any) -> None:
-            """Nothing."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
-
-
-def test_import_from_the_web(fresh_engine: Engine, web: str) -> None:
-    made = api.import_(f"{web}/root.tar.gz", "web", platform="linux/arm/v6", change=["CMD /bin/sh"])
-    facts = api.inspect("web")[0]
-    assert (facts["Os"], facts["Architecture"], facts["Variant"]) == ("linux", "arm", "v6")
-    assert made.layers[0]["mediaType"] == LAYER_GZIP
-    before = listing.listing(str(fresh_engine.images))
-    for path, said in (("short", "it ended after"), ("missing", "Not Found")):
-        with pytest.raises(ImageError, match=f"{path}.* cannot be fetched: .*{said}"):
-            api.import_(f"{web}/{path}.tar.gz", "web")
-    assert listing.listing(str(fresh_engine.images)) == before
-    with pytest.raises(InvalidArgument, match="is no platform"):
-        api.import_(f"{web}/root.tar.gz", "web", platform="a/b/c/d")
+def test_import_from_the_web(fresh_engine: Engine) -> None:
+    root = gzip.compress(t.archive(t.folder("bin"), t.file("bin/sh", b"x" * 9000)))
+    with served({"/root.tar.gz": root, "/short.tar.gz": root}, cut=["/short.tar.gz"]) as web:
+        made = api.import_(f"{web}/root.tar.gz", "web", platform="linux/arm/v6", change=["CMD /bin/sh"])
+        facts = api.inspect("web")[0]
+        assert (facts["Os"], facts["Architecture"], facts["Variant"]) == ("linux", "arm", "v6")
+        assert made.layers[0]["mediaType"] == LAYER_GZIP
+        before = listing.listing(str(fresh_engine.images))
+        for path, said in (("short", "it ended after"), ("missing", "Not Found")):
+            with pytest.raises(ImageError, match=f"{path}.* cannot be fetched: .*{said}"):
+                api.import_(f"{web}/{path}.tar.gz", "web")
+        assert listing.listing(str(fresh_engine.images)) == before
+        with pytest.raises(InvalidArgument, match="is no platform"):
+            api.import_(f"{web}/root.tar.gz", "web", platform="a/b/c/d")

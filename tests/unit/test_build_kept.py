@@ -9,7 +9,7 @@ import pytest
 
 from nbcontainers.builder import shared
 from nbcontainers.engine import Engine
-from nbcontainers.errors import ImageError
+from nbcontainers.errors import ImageError, InvalidArgument
 from nbcontainers.image import kept, layout, lease, removal
 from nbcontainers.image.kept import Kept
 from nbcontainers.oci import digest
@@ -81,19 +81,31 @@ def test_a_damaged_file_is_no_result(engine: Engine) -> None:
     assert list(kept.every(engine)) == []
 
 
+def folder_at(path: Path) -> shared.Cache:
+    return shared.parse("cache-to", str(path), must_be=False)
+
+
+@pytest.mark.parametrize(
+    "text", ["type=gha", "type=registry", "type=local", "type=registry,ref=a,x=y", "type=registry,ref=A B"]
+)
+def test_a_place_that_is_none(text: str) -> None:
+    with pytest.raises(InvalidArgument):
+        shared.parse("cache-to", text, must_be=False)
+
+
 def test_results_travel_in_a_folder(engine: Engine, tmp_path: Path) -> None:
-    one, folder = result(engine), tmp_path / "shared"
-    shared.write(engine, folder, [(KEY, one)])
+    one, folder = result(engine), folder_at(tmp_path / "shared")
+    folder.write(engine, [(KEY, one)])
     other = Engine(tmp_path / "other", tmp_path / "other-run", False).prepare()
-    assert shared.find(other, [tmp_path / "nothing", folder], KEY) == one
+    assert shared.find(other, [folder_at(tmp_path / "nothing"), folder], KEY) == one
     assert kept.find(other, KEY) == one
     assert shared.find(other, [folder], digest.of(b"unknown")) is None
 
 
 def test_a_damaged_blob_of_a_folder_is_refused(engine: Engine, tmp_path: Path) -> None:
-    one, folder = result(engine), tmp_path / "shared"
-    shared.write(engine, folder, [(KEY, one)])
-    [blob] = (folder / "blobs/sha256").iterdir()
+    one, folder = result(engine), folder_at(tmp_path / "shared")
+    folder.write(engine, [(KEY, one)])
+    [blob] = (tmp_path / "shared/blobs/sha256").iterdir()
     blob.write_bytes(b"liar!")
     other = Engine(tmp_path / "other", tmp_path / "other-run", False).prepare()
     with pytest.raises(ImageError):
