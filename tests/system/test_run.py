@@ -71,13 +71,10 @@ def wait_for(container, text):
 
 
 def folders(engine):
-    """Without what a monitor has taken from sight; it removes that once its client has heard of the end. A container
-    that was begun ahead keeps its record in the run folder, hidden."""
+    """Without what a monitor has taken from sight; it removes that once its client has heard of the end."""
     places = (engine.containers, engine.run)
     monitored.wait_for(lambda: not [name for place in places for name in os.listdir(place) if name.endswith(TAKEN)])
-    return sorted(
-        name for place in (*places, engine.names) for name in os.listdir(place) if not name.endswith(".claim")
-    )
+    return sorted(os.listdir(engine.containers)) + sorted(os.listdir(engine.names)) + sorted(os.listdir(engine.run))
 
 
 @pytest.fixture(autouse=True)
@@ -690,14 +687,7 @@ def test_inspect(sleeper):
         ("mini", ["true"], {"memory": "1m"}, InvalidArgument, "below what can work", "6m"),
         ("mini", ["true"], {"memory": "lots"}, InvalidArgument, "is no size", "256m"),
         ("mini", ["true"], {"cpus": 1000}, InvalidArgument, "this host has", "0.01 to"),
-        (
-            "mini",
-            ["true"],
-            {"mount": ["type=bind,src=/no/such,dst=/x"]},
-            NotFound,
-            "/no/such does not exist",
-            "mkdir -p /no/such",
-        ),
+        ("mini", ["true"], {"mount": ["type=bind,src=/no/such,dst=/x"]}, NotFound, "/no/such does not exist", "mkdir -p /no/such"),
         ("mini", ["true"], {"user": "nosuchuser"}, NotFound, "has no user 'nosuchuser'", "root"),
         ("mini", ["nosuchprogram"], {}, CreateFailed, "not found", "container run mini"),
         ("mini", ["true"], {"network": "a/b"}, InvalidArgument, "is no name of a network", "container:NAME"),
