@@ -60,7 +60,9 @@ def cgroups() -> set[str]:
         for name in folders:
             path = os.path.join(top, name)
             ours = "process_api" not in path if ALONE else "/nbcontainers/" in path and not inhabited(path)
-            if ours and not path.endswith("/nbcontainers"):  # the parent stays for the next container
+            if (
+                ours and not kept_ready(path) and not path.endswith("/nbcontainers")
+            ):  # the parent stays for the next container
                 found.add(path)
     return found
 
@@ -75,6 +77,12 @@ def inhabited(path: str) -> bool:
     return read(Path(path, "cgroup.procs")) != ""
 
 
+def kept_ready(path: str) -> bool:
+    """Whether a container that was begun ahead, and nobody else, lives in this cgroup."""
+    pids = read(Path(path, "cgroup.procs")).split()
+    return bool(pids) and all(spare(stat_fields(Path("/proc", pid))) for pid in pids)
+
+
 def links() -> set[str]:
     names = set(os.listdir("/sys/class/net")) if os.path.isdir("/sys/class/net") else set()
     return names if ALONE else {name for name in names if name.startswith("nbc")}
@@ -84,7 +92,7 @@ def namespaces() -> set[str]:
     """Every namespace some process is in, as `net:[4026531840]`, with one of its processes' name."""
     found = set()
     for _, folder in processes():
-        if not ALONE and not marked(folder):
+        if (not ALONE and not marked(folder)) or spare(stat_fields(folder)):
             continue
         for kind in NAMESPACES:
             try:
@@ -98,7 +106,7 @@ def running() -> set[str]:
     """`pid start-time name` of each user process that counts; of zombies only those that we should have reaped."""
     found, launchers = set(), 0
     for pid, folder in processes():
-        fields = read(folder / "stat").rpartition(")")[2].split()
+        fields = stat_fields(folder)
         if not fields or "2" in (pid, fields[1]) or int(pid) == os.getpid():
             continue  # gone, a kernel thread, or this very process
         if fields[1] == str(os.getpid()) and fields[0] != "Z" and "\0-I\0-S\0-c\0" in read(folder / "cmdline"):
@@ -122,8 +130,16 @@ def contained(folder: Path) -> bool:
         return False
 
 
+def stat_fields(folder: Path) -> list[str]:
+    """proc_pid_stat(5) from the state on."""
+    return read(folder / "stat").rpartition(")")[2].split()
+
+
 def spare(fields: list[str]) -> bool:
-    """Whether this is the child that a launcher keeps ready: in the launcher's own session, where nothing else lives."""
+    """Whether this is one that a launcher keeps ready, its child or that one's: in the launcher's own session, where
+    nothing else lives."""
+    if not fields:
+        return False
     launcher = Path("/proc", fields[1])
     session = read(launcher / "stat").rpartition(")")[2].split()[3:4]
     return "nbcontainers.launcher" in read(launcher / "cmdline") and session == fields[3:4]

@@ -47,9 +47,15 @@ def run(
     engine: Engine, image: str, command: Sequence[str], options: RunOptions, streams: Streams, *, raise_error: bool
 ) -> Container:
     streams = _streams(options, streams)
-    made = _make(engine, image, command, options, streams)
+    ready = client.reserve()
     try:
-        session = _open(made, attach=not options.get("detach"), fresh=True, streams=streams)
+        made = _make(engine, image, command, options, streams, id=ready.name if ready else "")
+    except BaseException:
+        if ready:
+            client.give_back(ready)
+        raise
+    try:
+        session = _open(made, attach=not options.get("detach"), fresh=True, streams=streams, ready=ready)
         with session:
             session.on_start = lambda started: _say(started, streams)
             ended, kept = _leave(session, made) if options.get("detach") else _follow(session, made)
@@ -125,22 +131,24 @@ _START: dict[str, Callable[[str], str]] = {
 }
 
 
-def _make(engine: Engine, image: str, command: Sequence[str], options: RunOptions, streams: Streams) -> Made:
+def _make(
+    engine: Engine, image: str, command: Sequence[str], options: RunOptions, streams: Streams, *, id: str = ""
+) -> Made:
     """Everything before the monitor: what can be wrong is found here, and then nothing is left behind.
 
     Nobody sweeps the image's layers before the container's own record of them is there.
     """
     with layout.adding(engine):
-        return _write(engine, image, command, options, streams)
+        return _write(engine, image, command, options, streams, id or store.new_id())
 
 
-def _write(engine: Engine, image: str, command: Sequence[str], options: RunOptions, streams: Streams) -> Made:
+def _write(engine: Engine, image: str, command: Sequence[str], options: RunOptions, streams: Streams, id: str) -> Made:
     check_names(options)
     streams.check()
     name = _free_name(engine, options)
     found = images.resolve(engine, image)
     config: Mapping[str, Any] = found.config.get("config") or {}
-    id, host = store.new_id(), this_host(engine.rootless)
+    host = this_host(engine.rootless)
     volumes, others = f"{engine.root}/volumes", mounting.of_others(engine, options)
     asked = mounts.asked(options, config.get("Volumes") or (), volumes, id, host, others=others)
     asked = mounting.placed(engine, id, asked)
@@ -253,10 +261,11 @@ def _texts(document: spec.Config, net: networking.Plan, record: dict[str, Any]) 
     return {"/etc/hostname": f"{name}\n", **networking.texts(net, record, name)}
 
 
-def _open(made: Made, *, attach: bool, fresh: bool, streams: Streams) -> Session:
+def _open(made: Made, *, attach: bool, fresh: bool, streams: Streams, ready: client.Ready | None = None) -> Session:
     """Have the launcher fork the monitor; the session to it. A `fresh` container goes again if it cannot start."""
     engine, id = made.container.engine, made.container.id
-    channel = client.spawn(MONITOR, root=str(engine.root), run=str(engine.run), id=id, attach=attach, fresh=fresh)
+    root, run = str(engine.root), str(engine.run)
+    channel = client.spawn(MONITOR, ready=ready, root=root, run=run, id=id, attach=attach, fresh=fresh)
     return Session(channel, streams if attach else streams.unheard())
 
 

@@ -23,7 +23,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, NamedTuple
 
 from nbcontainers.engine import default_engine
 from nbcontainers.errors import Error, InvalidState, LauncherDied
@@ -38,6 +38,8 @@ _BOOT = "import sys; sys.path.append(sys.argv[1]); from nbcontainers.launcher im
 _BOOT = _BOOT.format("int(sys.argv[2]), sys.argv[3], sys.argv[4] == 'True', sys.argv[5]")
 _PACKAGE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _PATIENCE = 2.0
+_ONE = socket.CMSG_LEN(array.array("i").itemsize)
+_AT_ONCE = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
 _KEPT = frozenset(
     "PATH HOME USER LOGNAME LANG TZ TMPDIR LD_LIBRARY_PATH DBUS_SESSION_BUS_ADDRESS DOCKER_CONFIG REGISTRY_AUTH_FILE "
     "SOURCE_DATE_EPOCH SSL_CERT_FILE SSL_CERT_DIR".split()
@@ -74,12 +76,52 @@ def call(
     raise AssertionError("not reached")
 
 
-def spawn(target: str, /, *, fds: Sequence[int] = (), **arguments: Any) -> Channel:
-    """Start `target(channel_fd, …)` in a process forked by the launcher that may outlive launcher and client."""
+def spawn(target: str, /, *, fds: Sequence[int] = (), ready: Ready | None = None, **arguments: Any) -> Channel:
+    """Start `target(channel_fd, …)` in a process forked by the launcher that may outlive launcher and client.
+
+    In `ready`, that `reserve` gave, where it still is.
+    """
     document = {"kind": "spawn", "target": target, "arguments": arguments, "events": False}
+    if ready and ready.alive():
+        channel = Channel(ready.connection)
+        channel.send(protocol.REQUEST, document)
+        return channel
     if not _current().answered:
         call("os:getpid")  # proves that the scope works, or does without
     return _request(document, fds)[1]
+
+
+class Ready(NamedTuple):
+    """A process that has prepared itself for one request, and the name that it chose for what it will make."""
+
+    name: str
+    connection: socket.socket
+
+    def alive(self) -> bool:
+        """It says nothing before it is asked, but its end can be heard."""
+        try:
+            return bool(self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return True
+        except ConnectionResetError:
+            return False
+
+
+def reserve() -> Ready | None:
+    """The process that the launcher keeps ready, if there is one, for the caller alone: give it to `spawn`, or back."""
+    with _lock:
+        launcher = _launchers.get(_key())
+        return launcher.take_ready() if launcher else None
+
+
+def give_back(ready: Ready) -> None:
+    """What `reserve` gave was not needed."""
+    with _lock:
+        launcher = _launchers.get(_key())
+        if launcher and launcher.ready is None:
+            launcher.ready = ready
+        else:
+            ready.connection.close()
 
 
 def attach(run: str | os.PathLike[str], id: str) -> Channel:
@@ -139,6 +181,7 @@ class Launcher:
     def __init__(self, run: str, rootless: bool) -> None:
         self.scope = scope.prefix() if rootless else []
         self.answered = not self.scope
+        self.ready: Ready | None = None
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours, stderr = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)  # a full pipe drops what comes: bounded
         self.stderr = open(ours, "rb", buffering=0)  # noqa: SIM115 - lives as long as we
@@ -169,6 +212,33 @@ class Launcher:
             return False
         return True
 
+    def hear(self) -> None:
+        """What the launcher says by itself: that another process is ready."""
+        while True:
+            try:
+                packet, ancillary, _, _ = self.control.recvmsg(1 << 12, _ONE, _AT_ONCE)  # recv_fds drops its flags
+            except (BlockingIOError, ConnectionResetError):
+                return
+            if not packet:
+                return
+            self.forget_ready()
+            (descriptor,) = array.array("i", ancillary[0][2])
+            self.ready = Ready(json.loads(packet)["name"], socket.socket(fileno=descriptor))
+
+    def take_ready(self) -> Ready | None:
+        """The newest process that was prepared and still lives."""
+        self.hear()
+        ready, self.ready = self.ready, None
+        if ready and not ready.alive():
+            ready.connection.close()
+            return None
+        return ready
+
+    def forget_ready(self) -> None:
+        if self.ready:
+            self.ready.connection.close()
+            self.ready = None
+
     def died(self, doing: str) -> LauncherDied:
         """The error for a process that ended without an answer, with the end of what it wrote on stderr."""
         try:
@@ -185,6 +255,7 @@ class Launcher:
     def close(self) -> None:
         """Hang up, which ends the process, and reap it."""
         self.control.close()
+        self.forget_ready()
         try:
             self.process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
@@ -195,6 +266,7 @@ class Launcher:
     def abandon(self) -> None:
         """In a forked copy of the client: the launcher is the parent's, and must see the end of the parent alone."""
         self.control.close()
+        self.forget_ready()
         self.stderr.close()
         self.process.returncode = 0  # not our child: nothing to reap, nothing to warn of
 
@@ -222,13 +294,19 @@ def interpreter() -> str:
     )
 
 
+def _key() -> str:
+    engine = default_engine()
+    return str(engine.run) if engine.rootless else ""
+
+
 def _current() -> Launcher:
     """The launcher for the default engine; an ordinary user has one for each run folder's pause process."""
     engine = default_engine()
-    key = str(engine.run) if engine.rootless else ""
+    key = _key()
     with _lock:
         if key not in _launchers:
             _launchers[key] = Launcher(str(engine.run), engine.rootless)
+        _launchers[key].hear()
         return _launchers[key]
 
 

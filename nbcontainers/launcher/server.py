@@ -27,6 +27,8 @@ SEALED = "NBCONTAINERS_SEALED"
 _MAX_FDS = 253  # SCM_MAX_FD, unix(7)
 #: A foreground container of a short program is through in this time; its start is not to be disturbed.
 _START_MS = 25
+#: A command line goes with its container; nothing is to be made for it then.
+_PAUSE_MS = 10
 _INT = array.array("i").itemsize
 _ANCILLARY = socket.CMSG_SPACE(_MAX_FDS * _INT)
 
@@ -81,73 +83,146 @@ def preload(modules: list[str]) -> bool:
     return bool(missing)
 
 
-class Spare(NamedTuple):
-    """A child that waits, and where it waits."""
+class Child(NamedTuple):
+    """A child, and the socket over which it and we speak; `ticket` is what a client sends its request to."""
 
     pid: int
     connection: socket.socket
+    ticket: socket.socket | None = None
 
 
 class Server:
-    """The loop. A spare child is forked ahead, in a quiet moment, and takes its page faults before it is needed."""
+    """The loop. Two spare children are forked ahead, in a quiet moment.
+
+    One takes its page faults and then whatever comes. The other does what the last request wished for the next one: a
+    call, `{"target", "arguments"}`, whose result waits for a request to the same module. The client gets its socket.
+    """
 
     def __init__(self, control: socket.socket, refusal: Error | None) -> None:
         self.control = control
         self.refusal = refusal
-        self.spare: Spare | None = None
+        self.spare: Child | None = None
+        self.prepared: Child | None = None
+        self.wish = b""
+        self.heard: dict[int, Child] = {}
+        """Children that may say something, by the descriptor of their connection."""
         self.busy = -1
         """A pidfd of the child that got the last request."""
 
     def serve(self) -> NoReturn:
         """Until the client goes."""
         while True:
-            if self.spare is None and quiet(self.control, self.busy):
-                self.spare = self.make_spare()
-            packet, fds = receive(self.control)
-            if not packet and not fds:
-                os._exit(0)
-            if preload(packet.decode().split("\n")) and self.spare:
-                self.spare.connection.close()  # it does not know the newest modules
-                self.spare = None
-            pid = self.hand_over(fds) if fds else 0
-            if self.busy >= 0:
-                os.close(self.busy)
-            self.busy = open_quickly(pid) if pid else -1
-            for descriptor in fds:
-                os.close(descriptor)
+            missing = self.spare is None or (self.prepared is None and bool(self.wish))
+            ready = self.wait((_PAUSE_MS if self.busy < 0 else _START_MS) if missing else None)
+            if self.control.fileno() in ready:
+                self.take()
+            elif spoken := ready & self.heard.keys():
+                for descriptor in spoken:
+                    self.hear(self.heard[descriptor])
+            elif ready:
+                self.rest(-1)  # the last child has ended
+            else:  # a good moment: or it works on and has had its start
+                self.rest(-1)
+                self.make()
+
+    def wait(self, timeout: float | None) -> set[int]:
+        poll = select.poll()
+        for descriptor in (self.control.fileno(), *self.heard, *([self.busy] if self.busy >= 0 else [])):
+            poll.register(descriptor, select.POLLIN)
+        return {descriptor for descriptor, _ in poll.poll(timeout)}
+
+    def rest(self, pid: int) -> None:
+        """Leave the child `pid` alone for a while."""
+        if self.busy >= 0:
+            os.close(self.busy)
+        self.busy = open_quickly(pid) if pid > 0 else -1
+
+    def take(self) -> None:
+        """A packet of the client's: modules to have ready, and perhaps a request."""
+        packet, fds = receive(self.control)
+        if not packet and not fds:
+            os._exit(0)
+        if preload(packet.decode().split("\n")):
+            self.drop(self.spare)  # they do not know the newest modules
+            self.drop(self.prepared)
+        if fds:
+            self.rest(self.hand_over(fds))
+        for descriptor in fds:
+            os.close(descriptor)
 
     def hand_over(self, fds: list[int]) -> int:
         """Give a request to the spare, or to a new child if there is none or it was killed; returns the pid."""
         spare, self.spare = self.spare, None
         if spare is not None:
-            with spare.connection:
-                try:
-                    socket.send_fds(spare.connection, [b"r"], fds)
-                    return spare.pid
-                except OSError:
-                    pass
-        pid = os.fork()
-        if pid == 0:
-            self.forget()
-            child(fds[0], fds[1:], self.refusal)
-        return pid
+            try:
+                socket.send_fds(spare.connection, [b"r"], fds)
+                return spare.pid
+            except OSError:
+                self.drop(spare)
+        return self.fork(lambda connection: child(fds[0], fds[1:], self.refusal, connection)).pid
 
-    def forget(self) -> None:
-        """In a child: close what is the launcher's alone."""
-        self.control.close()
-        if self.busy >= 0:
-            os.close(self.busy)
+    def make(self) -> None:
+        """One of the two spares, if it is missing."""
+        if self.spare is None:
+            self.spare = self.fork(lambda connection: wait_as_spare(connection, self.refusal))
+        elif self.prepared is None and self.wish:
+            ticket, request = socket.socketpair()
+            with request:
+                prepared = self.fork(lambda connection: wait_prepared(connection, request, self.wish), ticket)
+            self.prepared = prepared._replace(ticket=ticket)
 
-    def make_spare(self) -> Spare:
-        """Fork a child that waits for a request; it ends with us, when the socket does."""
+    def fork(self, live: Callable[[socket.socket], NoReturn], *unneeded: socket.socket) -> Child:
+        """Fork a child that ends, if it waits, with us: when its connection does."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             pid = os.fork()
             if pid == 0:
-                self.forget()
-                ours.close()
-                wait_as_spare(theirs, self.refusal)
-        return Spare(pid, ours)
+                self.forget(ours, *unneeded)
+                live(theirs)
+        made = self.heard[ours.fileno()] = Child(pid, ours)
+        return made
+
+    def forget(self, *others: socket.socket) -> None:
+        """In a child: close what is the launcher's alone."""
+        for one in (self.control, *others, *(known.connection for known in self.heard.values())):
+            one.close()
+        if self.prepared and self.prepared.ticket:
+            self.prepared.ticket.close()
+        if self.busy >= 0:
+            os.close(self.busy)
+
+    def hear(self, told: Child) -> None:
+        """What a child says: its wish for the next request, or, prepared, first its name and then that it was taken."""
+        packet, _ = receive(told.connection)
+        prepared = self.prepared if self.prepared and self.prepared.pid == told.pid else None
+        if not packet:
+            if prepared and prepared.ticket:
+                self.wish = b""  # it could not be done; the next request wishes anew
+            self.drop(told)
+        elif prepared is None:
+            if packet != self.wish:
+                self.wish = packet
+                self.drop(self.prepared)
+        elif prepared.ticket:
+            with prepared.ticket as ticket:
+                socket.send_fds(self.control, [packet], [ticket.fileno()])
+            self.prepared = prepared._replace(ticket=None)
+        else:
+            self.prepared = None
+            self.rest(told.pid)
+
+    def drop(self, known: Child | None) -> None:
+        """Hang up. A spare takes that for the end."""
+        if known is None:
+            return
+        self.heard.pop(known.connection.fileno(), None)
+        known.connection.close()
+        if self.spare and self.spare.pid == known.pid:
+            self.spare = None
+        if self.prepared and self.prepared.pid == known.pid:
+            if self.prepared.ticket:
+                self.prepared.ticket.close()
+            self.prepared = None
 
 
 def open_quickly(pid: int) -> int:
@@ -156,18 +231,6 @@ def open_quickly(pid: int) -> int:
         return process.pidfd_open(pid)
     except ProcessLookupError:
         return -1
-
-
-def quiet(control: socket.socket, busy: int) -> bool:
-    """Wait for a good moment to make a spare: the last child has ended, or works on and has had its start.
-
-    False if a request comes before.
-    """
-    poll = select.poll()
-    poll.register(control, select.POLLIN)
-    if busy >= 0:
-        poll.register(busy, select.POLLIN)
-    return control.fileno() not in dict(poll.poll(_START_MS if busy >= 0 else 0))
 
 
 def receive(connection: socket.socket) -> tuple[bytes, list[int]]:
@@ -185,24 +248,48 @@ def receive(connection: socket.socket) -> tuple[bytes, list[int]]:
 def wait_as_spare(connection: socket.socket, refusal: Error | None) -> NoReturn:
     """The life of the spare child: it never returns into the launcher's loop."""
     try:
-        asked = select.poll()
-        asked.register(connection, select.POLLIN)
-        memory.populate(lambda: bool(asked.poll(0)))
+        memory.populate(lambda: readable(connection))
         packet, fds = receive(connection)
-        connection.close()
         if packet and fds:
-            child(fds[0], fds[1:], refusal)
+            child(fds[0], fds[1:], refusal, connection)
     finally:
         os._exit(0)
 
 
-def child(request: int, fds: list[int], refusal: Error | None) -> NoReturn:
+def readable(*sockets: socket.socket, timeout: int | None = 0) -> bool:
+    poll = select.poll()
+    for one in sockets:
+        poll.register(one, select.POLLIN)
+    return bool(poll.poll(timeout))
+
+
+def wait_prepared(connection: socket.socket, request: socket.socket, wish: bytes) -> NoReturn:
+    """The life of the prepared child."""
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        document = json.loads(wish)
+        prepared = target_of(document)(**document["arguments"])
+        say(connection, {"name": prepared.name})
+        memory.populate(lambda: readable(connection, request))
+        readable(connection, request, timeout=None)
+        if not readable(request) or not request.recv(1, socket.MSG_PEEK):
+            prepared.discard()
+            os._exit(0)
+        say(connection, {"taken": True})
+        child(request.detach(), [], None, connection, prepared)
+    finally:
+        os._exit(0)
+
+
+def child(
+    request: int, fds: list[int], refusal: Error | None, connection: socket.socket, prepared: Any = None
+) -> NoReturn:
     """The child's whole life. It never returns into the launcher's loop."""
     code = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        answer(request, fds, refusal)
+        answer(request, fds, refusal, connection, prepared)
         code = 0
     except BaseException as error:  # noqa: BLE001 - the last frame of this process: tell the client, then leave
         report(request, error)
@@ -210,24 +297,51 @@ def child(request: int, fds: list[int], refusal: Error | None) -> NoReturn:
         os._exit(code)
 
 
-def answer(request: int, fds: list[int], refusal: Error | None) -> None:
+def answer(request: int, fds: list[int], refusal: Error | None, connection: socket.socket, prepared: Any) -> None:
     """Read the request, call its target, send the result."""
     message = read_request(request)
     if message["kind"] == "call":
+        connection.close()
         write(request, protocol.PID, {"pid": os.getpid()})
     if refusal:
         raise refusal
-    module, _, name = message["target"].partition(":")
-    target: Callable[..., Any] = getattr(import_module(module), name)
+    target = target_of(message)
     arguments = message["arguments"]
     if fds:
         arguments["fds"] = fds
     if message["kind"] == "spawn":
+        if hasattr(sys.modules[target.__module__], "prepare"):
+            arguments |= {"prepared": prepared, "wish": lambda **wanted: send_wish(connection, target, wanted)}
+        else:
+            connection.close()
         target(request, **arguments)
         return
     if message["events"]:
         arguments["on_event"] = lambda event: write(request, protocol.EVENT, event)
     write(request, protocol.RESULT, target(**arguments))
+
+
+def target_of(document: dict[str, Any]) -> Callable[..., Any]:
+    """The function that `target` names as `module:function`."""
+    module, _, name = document["target"].partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), name)
+    return found
+
+
+def send_wish(connection: socket.socket, target: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    """Have the launcher call `prepare` of the same module for the next request; without arguments, all stays as it is.
+    The last word on this connection."""
+    with connection:
+        if arguments:
+            say(connection, {"target": f"{target.__module__}:prepare", "arguments": arguments})
+
+
+def say(connection: socket.socket, message: dict[str, Any]) -> None:
+    """To the launcher, if it is still there, and if that is not too long."""
+    try:
+        connection.send(json.dumps(message).encode())
+    except OSError:
+        return
 
 
 def read_request(request: int) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
-from nbcontainers.linux import libc
+from nbcontainers.linux import libc, memory
 
 CLONE_NEWTIME = 0x80
 CLONE_PIDFD = 0x1000
@@ -30,6 +31,13 @@ FLAGS = {
 #: The same as the kernel names them in /proc/PID/ns.
 FILES = {"user": "user", "mount": "mnt", "pid": "pid", "network": "net", "uts": "uts", "ipc": "ipc",
          "cgroup": "cgroup", "time": "time"}  # fmt: skip
+
+
+_CLONE_VM, _CLONE_VFORK, _CLONE_PARENT_SETTID = 0x100, 0x4000, 0x100000
+_ENTRY = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+# As a PyDLL it keeps the interpreter's lock, which then is the child's too.
+_clone = ctypes.PyDLL(None, use_errno=True).clone
+_clone.argtypes = [_ENTRY, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
 
 
 class _CloneArguments(ctypes.Structure):
@@ -55,6 +63,21 @@ def clone3(flags: int = 0, cgroup: int | None = None) -> tuple[int, int]:
         arguments.cgroup = cgroup
     pid = libc.syscall("clone3", ctypes.addressof(arguments), ctypes.sizeof(arguments))
     return (pid, pidfd.value) if pid else (0, -1)
+
+
+def clone_below(flags: int, main: Callable[[int], NoReturn]) -> None:
+    """Call `main` with its own pid, as seen from here, in a new process that uses our very memory; wait for it to execute
+    a program or to end.
+
+    That is vfork(2), but the child goes on below the part of the stack that is in use, so that it may do anything. As
+    the memory stays ours, its execve(2) need not take it down first, which costs half a millisecond for a Python. Do
+    nothing afterwards but leave: the child has changed whatever it liked. The caller must be the main thread, alone.
+    """
+    pid = ctypes.c_int()
+    entry = _ENTRY(lambda _: main(pid.value))
+    stack = next(mapping.address for mapping in memory.mappings() if mapping.path == "[stack]")
+    flags |= _CLONE_VM | _CLONE_VFORK | _CLONE_PARENT_SETTID | signal.SIGCHLD
+    libc.check(_clone(entry, stack & ~15, flags, None, ctypes.addressof(pid)), "clone")
 
 
 def unshare(flags: int) -> None:

@@ -7,11 +7,13 @@ import os
 import signal
 import socket
 import time
+from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 from nbcontainers.cgroups import stats
 from nbcontainers.cgroups.cgroup import Cgroup
 from nbcontainers.cgroups.detect import open_record
+from nbcontainers.cgroups.sampler import Sampler
 from nbcontainers.errors import NotFound
 from nbcontainers.monitor import between, ending, events, health, protocol, recipe, restart, settle
 from nbcontainers.monitor.checks import Checks
@@ -49,11 +51,12 @@ class Running:
     def __init__(
         self, files: Files, config: Document, settings: Document, steps: list[Step], cgroup: Cgroup,
         streams: Stdio, log: Log | None, start: Start, kept: recipe.Kept, history: restart.History | None = None,
+        sampler: Sampler | None = None,
     ) -> None:  # fmt: skip
         self.files, self.config, self.settings, self.steps = files, config, settings, steps
         self.cgroup, self.streams, self.log, self.start = cgroup, streams, log, start
         self.listener: socket.socket | None = None
-        self.sampling: Sampling | None = None
+        self.sampler = sampler
         self.cpu = (0.0, 0)
         """When and what the last sample said of CPU time."""
         self.patience = settle.PATIENCE_S
@@ -61,6 +64,8 @@ class Running:
         self.fresh = True
         """Whether it has just started; not after a sleep."""
         self.trash: list[str] = []
+        self.late = False
+        """Whether the cgroup goes when the client knows of the end."""
         self.own_pids = _own_pid_namespace(config)
         self.watch = Watch(start.pidfd, streams, log)
         self.stop = Stop(self.watch, settings, cgroup.kill, start.pid if self.own_pids else None, self.thaw)
@@ -182,9 +187,10 @@ class Running:
     def follow(self) -> None:
         """To the end. Should the monitor itself fail, the container goes down in order, and its record says so."""
         try:
-            if self.fresh:
+            if self.fresh:  # and then it has taken its first sample
                 self.begin()
-            self.sample()
+            else:
+                self.sample()
             self.watch.timers["settle"] = (time.monotonic() + self.patience, self.rest)
             self.watch.until_end()
             record = self.end()
@@ -195,6 +201,8 @@ class Running:
             self.fail(error)
             raise
         self.watch.deliver(protocol.frame(protocol.EXIT, json.dumps(record).encode()))
+        if self.late:
+            ending.remove_cgroup(self.cgroup)
         ending.discard(self.trash)  # a millisecond that nobody needs to wait for
 
     def following(self, record: Document) -> restart.History | None:
@@ -210,9 +218,11 @@ class Running:
             return None
         return restart.following(policy, self.history, record) if policy else None
 
+    @cached_property
+    def sampling(self) -> Sampling:
+        return Sampling(self.cgroup, f"{self.files.folder}/metrics", self.start.monotonic, self.sampler)
+
     def sample(self) -> None:
-        if self.sampling is None:
-            self.sampling = Sampling(self.cgroup, f"{self.files.folder}/metrics", self.start.monotonic)
         try:
             taken = self.sampling.take()
         except OSError:  # ENODEV: somebody removed the cgroup under us; the end will tell
@@ -275,8 +285,6 @@ class Running:
         return os.stat(f"{self.files.folder}/{name}").st_mtime_ns > self.start.started_ns
 
     def measure(self, rusage: Any) -> stats.Usage:
-        if self.sampling is None:
-            self.sampling = Sampling(self.cgroup, f"{self.files.folder}/metrics", self.start.monotonic)
         used = stats.usage(None, self.sampling.take(), self.cgroup, rusage)
         self.sampling.close()
         return used
@@ -284,7 +292,8 @@ class Running:
     def clean(self, record: Document) -> None:
         """Remove what was made for it. Whoever hears of the end afterwards finds nothing of it by its id or name."""
         remove = bool(self.settings.get("remove"))
-        failed = ending.remove_cgroup(self.cgroup)
+        self.late = remove and self.own_pids  # it is empty, and nobody will ask for this id again
+        failed = [] if self.late else ending.remove_cgroup(self.cgroup)
         if failed:
             record["warnings"] = failed
         unwritten = [] if remove else ending.write_record(self.files, record)

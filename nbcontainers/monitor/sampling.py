@@ -6,6 +6,7 @@ import os
 import time
 
 from nbcontainers.cgroups.cgroup import Cgroup
+from nbcontainers.cgroups.sampler import Sampler
 from nbcontainers.cgroups.stats import HEADER, Sample, pack
 
 _FIRST_S, _FIRST_INTERVAL_S = 1.0, 0.05
@@ -23,11 +24,11 @@ def interval(age_s: float) -> float:
 class Sampling:
     """The counters' files, open, and `metrics`. `due` is the monotonic time of the next sample."""
 
-    def __init__(self, cgroup: Cgroup, path: str, started: float) -> None:
+    def __init__(self, cgroup: Cgroup, path: str, started: float, sampler: Sampler | None = None) -> None:
         self.cgroup = cgroup
         self.started = started
         self.due = started
-        self._sampler = cgroup.sampler()
+        self._sampler = sampler or cgroup.sampler()
         self._file = open_metrics(path)
 
     def take(self) -> Sample:

@@ -14,7 +14,7 @@ import signal
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from nbcontainers.errors import NameInUse
 from nbcontainers.linux import idmap, namespaces, process
@@ -22,6 +22,9 @@ from nbcontainers.runtime import hooks, identity, init, sync
 from nbcontainers.runtime.middle import clone_inside
 from nbcontainers.runtime.plan import Plan
 from nbcontainers.runtime.state import FIFO, State, check_id, oci_state, write_json
+
+if TYPE_CHECKING:
+    from nbcontainers.runtime.ahead import Ahead
 
 
 class Created:
@@ -48,31 +51,38 @@ class Created:
 def create(
     config: Mapping[str, Any], bundle: Path, id: str, run: Path, stdio: tuple[int, int, int], *,
     cgroup: Any, console: bool = False, fifo: bool = False, die_with_parent: bool = False, preserve: int = 0,
-    cache: Path | None = None, at_once: bool = False,
+    cache: Path | None = None, at_once: bool = False, ahead: Ahead | None = None,
 ) -> Created:  # fmt: skip
     """Make the container `id` from a parsed `config.json`; its program does not run yet.
 
     `run` is the folder of all state, `cgroup` a cgroups.cgroup.Cgroup that does not exist yet. With `fifo`, `start` may
     be called by another process. `die_with_parent` ties the container to the calling process. `at_once` spares a turn
     to and fro where the caller starts the container as soon as it is ready: init finds that word waiting for it.
+    `ahead` has begun it, and fits.
     """
     with contextlib.ExitStack() as undo:
         folder = run / check_id(id)
         _claim(folder, undo)
-        plan = Plan(config, bundle, cache or run / ".cache")
-        cgroup.create()
+        plan = Plan(ahead.own if ahead else config, bundle, cache or run / ".cache", begun=ahead is not None)
+        if ahead is None:
+            cgroup.create()
         undo.callback(cgroup.destroy)
-        limits = cgroup.apply(plan.linux.get("resources") or {})
         document = _document(plan, bundle, id, cgroup)
-        ours, theirs = sync.pair()
-        start = init.Start(
-            theirs, stdio, cgroup.join_files(), fifo=_make_fifo(folder) if fifo else -1, console=console,
-            die_with_parent=die_with_parent, preserve=preserve, state=oci_state({**document, "pid": 0}, "creating"),
-        )  # fmt: skip
-        created = _fork(plan, start, cgroup.clone_fd(), ours)
-        undo.callback(undo_fork, created)
+        if ahead is None:
+            limits = cgroup.apply(plan.linux.get("resources") or {})
+            ours, theirs = sync.pair()
+            start = init.Start(
+                theirs, stdio, cgroup.join_files(), fifo=_make_fifo(folder) if fifo else -1, console=console,
+                die_with_parent=die_with_parent, preserve=preserve, state=oci_state({**document, "pid": 0}, "creating"),
+            )  # fmt: skip
+            created = _fork(plan, start, cgroup.clone_fd(), ours)
+            undo.callback(undo_fork, created)
+            _close(theirs, start, plan)
+        else:
+            undo.callback(undo_fork, ahead.created)
+            created = ahead.go_on(plan, stdio, console=console)
+            limits = cgroup.apply(plan.linux.get("resources") or {})
         created.limits = limits
-        _close(theirs, start, plan)
         document.update(pid=created.pid, start_time=process.start_time(created.pid))
         write_json(str(folder / "state.json"), document)
         if at_once and not plan.asks:

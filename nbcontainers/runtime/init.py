@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 from nbcontainers.errors import CreateFailed
@@ -37,13 +38,18 @@ class Start:
 def main(plan: Plan, start: Start) -> NoReturn:
     """Never returns. A failure goes to the parent as one packet."""
     try:
-        _enter_namespaces(plan, start)
-        slave = _build(plan, start)
-        _wait(plan, start, slave)
-        _become(plan, start)
+        enter_namespaces(plan, start)
+        become(plan, start, lambda: rootfs.build(plan))
     except BaseException as error:  # noqa: BLE001 - the border of the process: all is told, all ends here
         report(start, error)
     os._exit(1)
+
+
+def become(plan: Plan, start: Start, build: Callable[[], int]) -> NoReturn:
+    """All that comes after the namespaces. `build` mounts the file systems and returns the root's descriptor."""
+    slave = _build(plan, start, build)
+    _wait(plan, start, slave)
+    _execute(plan, start)
 
 
 def report(start: Start, error: BaseException) -> None:
@@ -54,7 +60,7 @@ def report(start: Start, error: BaseException) -> None:
         os._exit(1)
 
 
-def _enter_namespaces(plan: Plan, start: Start) -> None:
+def enter_namespaces(plan: Plan, start: Start) -> None:
     if warning := identity.set_oom_score(plan.process):
         start.warnings.append(warning)
     process.set_dumpable(plan.in_user_namespace)  # the parent needs /proc/PID/uid_map
@@ -73,7 +79,7 @@ def _enter_namespaces(plan: Plan, start: Start) -> None:
     if plan.flags & namespaces.CLONE_NEWCGROUP:
         namespaces.unshare(namespaces.CLONE_NEWCGROUP)  # now, so that the new root is our own cgroup
     identity.new_keyring()
-    _set_names(plan)
+    set_names(plan)
     if plan.flags & namespaces.CLONE_NEWNET:
         loopback.up()
     for path, value in plan.sysctls:
@@ -93,7 +99,7 @@ def await_word(start: Start, word: bytes) -> None:
         raise CreateFailed("the runtime went away", stage=start.stage, exit_code=125)
 
 
-def _set_names(plan: Plan) -> None:
+def set_names(plan: Plan) -> None:
     uts = plan.flags & namespaces.CLONE_NEWUTS or "uts" in plan.joins
     for key, call in (("hostname", _sethostname), ("domainname", _setdomainname)):
         if name := plan.config.get(key):
@@ -122,7 +128,7 @@ def _write_sysctl(path: str, value: str) -> None:
         os.close(descriptor)
 
 
-def _build(plan: Plan, start: Start) -> int:
+def _build(plan: Plan, start: Start, build: Callable[[], int]) -> int:
     """The file system, up to and including pivot_root(2). Returns the terminal's slave, or -1."""
     start.stage = "hooks"
     if any((plan.config.get("hooks") or {}).get(kind) for kind in ("prestart", "createRuntime")):
@@ -130,7 +136,7 @@ def _build(plan: Plan, start: Start) -> int:
         await_word(start, b"go")
     start.stage = "mounts"
     os.umask(0o022)
-    root = rootfs.build(plan)
+    root = build()
     master, slave = _open_console(root, plan) if start.console else (-1, -1)
     start.stage = "hooks"
     hooks.run_hooks(plan.config, "createContainer", start.state)
@@ -142,13 +148,18 @@ def _build(plan: Plan, start: Start) -> int:
         sync.tell(start.sync, {"console": True}, [master])
         os.close(master)
     start.stage = "pivot_root"
-    sys.path.clear()
-    sys.meta_path.clear()
-    sys.path_hooks.clear()
+    forget_imports()
     readonly = (plan.config["root"]).get("readonly", False)
     rootfs.enter(root, read_only=readonly, propagation=plan.linux.get("rootfsPropagation") or "")
     os.close(root)
     return slave
+
+
+def forget_imports() -> None:
+    """From here on nothing is loaded any more: it would come from the container (CVE-2019-14271)."""
+    sys.path.clear()
+    sys.meta_path.clear()
+    sys.path_hooks.clear()
 
 
 def _make_cwd(root: int, plan: Plan) -> None:
@@ -208,7 +219,7 @@ def connect_stdio(stdio: tuple[int, int, int], slave: int) -> None:
         os.close(source)
 
 
-def _become(plan: Plan, start: Start) -> NoReturn:
+def _execute(plan: Plan, start: Start) -> NoReturn:
     start.stage = "identity"
     document = plan.process
     if persona := plan.linux.get("personality"):

@@ -23,7 +23,8 @@ _UNSUPPORTED = ("intelRdt", "memoryPolicy", "netDevices", "mountLabel")
 class Plan:
     """The open descriptors and parsed parts of one configuration. All descriptors are close-on-exec."""
 
-    def __init__(self, config: Mapping[str, Any], bundle: Path, cache: Path) -> None:
+    def __init__(self, config: Mapping[str, Any], bundle: Path, cache: Path, *, begun: bool = False) -> None:
+        """`begun`: of the own part of a container that was begun ahead."""
         self.config = config
         self.process: Mapping[str, Any] = config.get("process") or {}
         self.linux: Mapping[str, Any] = config.get("linux") or {}
@@ -40,7 +41,7 @@ class Plan:
             for index, mount in enumerate(mounted)
             if self.options[index].bind or mount.get("type") in ("bind", "rbind")
         }
-        self.devices = self._all_devices()
+        self.devices = [] if begun else self._all_devices()
         self.hierarchies = hierarchies() if any(m.get("type") == "cgroup" for m in mounted) else []
         self.in_user_namespace = "user" in self.joins or bool(self.flags & namespaces.CLONE_NEWUSER)
         self.security = Security(self.process, self.linux.get("seccomp"), cache, inside=self.in_user_namespace)

@@ -10,7 +10,6 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -109,9 +108,7 @@ def _enter(target: int, flags: int, document: Mapping[str, Any], start: init.Sta
         start.warnings.append(warning)
     process.set_dumpable(False)
     init.join_cgroup(start.join_files)
-    sys.path.clear()
-    sys.meta_path.clear()
-    sys.path_hooks.clear()
+    init.forget_imports()
     if flags:
         namespaces.setns(target, flags)
     os.close(target)

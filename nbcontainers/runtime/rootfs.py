@@ -19,6 +19,8 @@ from nbcontainers.runtime.options import PROPAGATION, Options
 from nbcontainers.runtime.plan import Plan
 
 _LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"}
+_ANY_FOLDER = "/dev"
+"""One that every host has, and of which `begin` has opened what it needs."""
 _TYPES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 
 
@@ -32,6 +34,44 @@ def build(plan: Plan) -> int:
     for index, mount in enumerate(plan.config.get("mounts") or ()):
         _attach(root, mount, index, plan)
     _make_devices(root, plan)
+    return root
+
+
+def begin(plan: Plan) -> None:
+    """What needs no image, in a small root of its own: `made` with the kernel's file systems, `root`, and a /proc to
+    work with. Nothing of the host is left in this mount namespace then."""
+    mounts.mount("", "/", flags=mounts.MS_SLAVE | mounts.MS_REC)
+    plan.open_sources()
+    mounts.mount("tmpfs", _ANY_FOLDER, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=700,size=64k")
+    top = os.open(_ANY_FOLDER, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    for name in ("made", "root", "proc"):
+        os.mkdir(name, dir_fd=top)
+    made = os.open("made", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=top)
+    mounts.mount("proc", f"{_ANY_FOLDER}/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    for index, mount in enumerate(plan.config.get("mounts") or ()):
+        _attach(made, mount, index, plan)
+    _make_devices(made, plan)
+    hide(made, plan.linux)
+    os.close(made)
+    mounts.pivot_root(top)
+    os.close(top)
+
+
+def complete(plan: Plan, tree: int) -> int:
+    """`build` after `begin`, with the container's root as the detached mount `tree`."""
+    place = os.open("/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    mounts.move_mount(tree, place, plan.rootfs)
+    os.close(place)
+    os.close(tree)
+    root = os.open("/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    for name in os.listdir("/made"):
+        made = os.open(f"/made/{name}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        target = _target(root, "/dev") if name == "dev" else _kernel_directory(root, f"/{name}")
+        mounts.move_mount(made, target, f"/{name}")
+        os.close(made)
+        os.close(target)
+    for index, mount in enumerate(plan.config.get("mounts") or ()):
+        _attach(root, mount, index, plan)
     return root
 
 

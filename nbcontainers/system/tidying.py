@@ -7,6 +7,7 @@ in a process of the launcher, which may unmount, and remove files of ids that on
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import time
 from pathlib import Path
@@ -189,7 +190,16 @@ def _remove(path: Path) -> list[str]:
 def _tidy_claims(run: Path) -> list[Row]:
     """Run folders whose monitor was killed while it was making or removing them: `.ID.PID.claim`, `.ID.PID.gone`."""
     stale = [path for end in ("claim", "gone") for path in run.glob(f".*.{end}") if _writer_is_dead(path)]
-    return [_row("half-made run folder", path.name[1:13], _remove(path)) for path in stale]
+    return [_row("half-made run folder", path.name[1:13], _remove_cgroup(path) + _remove(path)) for path in stale]
+
+
+def _remove_cgroup(path: Path) -> list[str]:
+    """That of the record in a run folder, if there is one."""
+    try:
+        record = json.loads((path / "monitor.json").read_bytes())["cgroup"]
+    except (OSError, ValueError, KeyError):
+        return []
+    return ending.remove_cgroup(detect.open_record(record))
 
 
 def _tidy_names(root: str) -> list[Row]:

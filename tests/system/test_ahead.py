@@ -1,0 +1,120 @@
+"""Containers that are begun before anybody asks for them: used once, only where they fit, and gone with their launcher."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import nbcontainers
+from nbcontainers.engine import Engine
+from nbcontainers.launcher import client
+from tests.monitored import wait_for
+
+pytestmark = pytest.mark.leaks("another launcher takes the place of the one before")
+
+
+@pytest.fixture(autouse=True)
+def _own_launcher() -> Iterator[None]:
+    client.close()
+    yield
+    client.close()
+
+
+def run(*words: str, **options: object) -> nbcontainers.Container:
+    return nbcontainers.run("mini", *(words or ("true",)), network="none", rm=True, **options)
+
+
+def ready() -> client.Ready:
+    """The process that the launcher keeps after a container."""
+    found: list[client.Ready] = []
+
+    def look() -> bool:
+        if one := client.reserve():
+            found.append(one)
+        return bool(found)
+
+    wait_for(look)
+    return found[0]
+
+
+def cgroups(name: str) -> list[str]:
+    """The cgroups of that name, in all hierarchies."""
+    return [f"{top}/{name}" for top, folders, _ in os.walk("/sys/fs/cgroup") if name in folders]
+
+
+def waiting_init(name: str) -> int:
+    """The pid of the init that waits in the cgroup of that name."""
+    return next(int(pid) for path in cgroups(name) for pid in Path(path, "cgroup.procs").read_text().split())
+
+
+def test_the_next_container_like_it_is_the_one_that_was_begun(engine: Engine) -> None:
+    run()
+    first = ready()
+    client.give_back(first)
+    assert (
+        run("sh", "-c", "exit 0", env={"A": "b"}, hostname="other", memory="64m" if os.geteuid() == 0 else None).id
+        == first.name
+    )
+    second = ready()
+    client.give_back(second)
+    assert second.name != first.name
+
+
+def test_one_that_is_not_like_it_is_begun_anew_and_nothing_stays(engine: Engine) -> None:
+    run()
+    begun = ready()
+    client.give_back(begun)
+    out: list[bytes] = []
+    assert run("df", "-k", "/dev/shm", shm_size="3m", stdout=out.append).id == begun.name
+    assert b"3072" in b"".join(out)
+    wait_for(lambda: not cgroups(begun.name))
+
+
+def test_a_wrong_option_costs_nothing(engine: Engine) -> None:
+    run()
+    begun = ready()
+    client.give_back(begun)
+    with pytest.raises(nbcontainers.errors.InvalidArgument):
+        run(memory="lots")
+    assert run().id == begun.name
+
+
+@pytest.mark.as_root
+def test_the_init_that_waits_sees_nothing_of_the_host(engine: Engine) -> None:
+    run()
+    begun = ready()
+    pid = waiting_init(begun.name)
+    lines = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
+    assert {line.split(" - ")[1].split()[0] for line in lines} <= {
+        "tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2",
+    }  # fmt: skip
+    links = {os.readlink(f"/proc/{pid}/fd/{fd}").partition(":")[0] for fd in os.listdir(f"/proc/{pid}/fd")}
+    assert links <= {"/dev/null", "socket", "pipe"}
+    assert os.listdir(f"/proc/{pid}/root/root") == []
+    client.give_back(begun)
+
+
+@pytest.mark.as_root
+def test_one_that_was_killed_is_replaced(engine: Engine) -> None:
+    run()
+    begun = ready()
+    parent = int(Path(f"/proc/{waiting_init(begun.name)}/stat").read_text().rpartition(")")[2].split()[1])
+    client.give_back(begun)
+    os.kill(parent, signal.SIGKILL)
+    wait_for(lambda: not begun.alive())
+    assert run().id != begun.name
+    assert "half-made run folder" in {row["what"] for row in nbcontainers.system.prune()}
+    assert not cgroups(begun.name)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_it_goes_with_its_launcher(engine: Engine, number: int) -> None:
+    run()
+    begun = ready()
+    os.kill(client._current().process.pid, number)
+    wait_for(lambda: not begun.alive())
+    wait_for(lambda: not list(engine.run.glob(".*.claim")) and not cgroups(begun.name))
