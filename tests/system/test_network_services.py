@@ -101,7 +101,8 @@ def test_a_database_that_is_killed_has_its_data_again(ours: Any, packed: Path) -
 
 
 def database() -> Container:
-    made = container.run("mariadb:1", *SERVE, name="db", detach=True, network="backend", volume="points:/var/lib/mysql")
+    options: Any = {"detach": True, "network": "backend", "volume": "points:/var/lib/mysql"}
+    made: Container = container.run("mariadb:1", *SERVE, name="db", **options)
     wait_for(ready, 30)
     return made
 
