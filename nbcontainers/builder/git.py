@@ -23,7 +23,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _TICK_S = 0.05
 _SETTINGS = {
     "core.hooksPath": os.devnull, "protocol.allow": "never", "advice.detachedHead": "false",
-    **{f"protocol.{name}.allow": "always" for name in ("http", "https", "git", "ssh", "file")},
+    **{f"protocol.{name}.allow": "always" for name in ("http", "https", "git", "ssh")},
+    "protocol.file.allow": "user",  # a submodule must not bring a repository of this machine (CVE-2022-39253)
 }  # fmt: skip
 _HINT = "is the address right, and may this user read it?"
 
@@ -39,8 +40,17 @@ class Repository(NamedTuple):
     keep: bool | None = None
     submodules: bool = True
 
-    def __str__(self) -> str:
-        return f"{self.url}#{self.ref}{f':{self.folder}' if self.folder else ''}"
+    @property
+    def shown(self) -> str:
+        """The address without a password or token: for errors, and for what git writes into its folder."""
+        return self.url.replace(*self.hosts, 1)
+
+    @property
+    def hosts(self) -> tuple[str, str]:
+        """How the address begins: as it is, and without who asks. Only of http(s): ssh needs the user's name."""
+        parts = urlsplit(self.url)
+        host = parts.netloc.rpartition("@")[2] if parts.scheme in ("http", "https") else parts.netloc
+        return f"{parts.scheme}://{parts.netloc}/", f"{parts.scheme}://{host}/"
 
 
 def parse(text: str) -> Repository | None:
@@ -75,7 +85,7 @@ def _asked(found: Repository, query: list[tuple[str, str]]) -> Repository:
             found = found._replace(submodules=is_on)
         else:
             hint = "known are ref, branch, tag, commit, checksum, subdir, keep-git-dir and submodules"
-            raise BuildError(f"{found.url}: {key} is not known", hint=hint)
+            raise BuildError(f"{found.shown}: {key} is not known", hint=hint)
     return found
 
 
@@ -89,10 +99,10 @@ def checkout(one: Repository, folder: Path, *, keep: bool, check: Callable[[], N
             raise BuildError(f"{word!r} is no name of a repository or of a commit", hint="write URL#REF:FOLDER")
     git = _Git(folder, one, check)
     git("init", "-q", "--template=", ".")
-    git("remote", "add", "origin", one.url)
+    git("remote", "add", "origin", one.shown)
     commit = _fetched(git, one)
     if one.checksum and not commit.startswith(one.checksum):
-        raise BuildError(f"{one.url} is at {commit}, not {one.checksum}", hint="mend the checksum if you trust it")
+        raise BuildError(f"{one.shown} is at {commit}, not {one.checksum}", hint="mend the checksum if you trust it")
     git("checkout", "-q", "--detach", commit)
     if one.submodules and (folder / ".gitmodules").exists():
         git("submodule", "update", "-q", "--init", "--recursive", "--depth=1")
@@ -135,17 +145,17 @@ class _Git:
 
     def failed(self, what: str) -> BuildError:
         reason = self.said.strip().splitlines()[-1:] or ["git said nothing"]
-        return BuildError(f"the repository {self.one.url} {what}: {reason[0]}", hint=_HINT)
+        return BuildError(f"the repository {self.one.shown} {what}: {reason[0]}", hint=_HINT)
 
     def _run(self, words: tuple[str, ...]) -> tuple[int, str]:
         try:
             process = subprocess.Popen(
-                ["git", *words], cwd=self.folder, env=_environment(os.environ), stdin=subprocess.DEVNULL,
+                ["git", *words], cwd=self.folder, env=_environment(os.environ, self.one), stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, umask=0o022,
             )  # fmt: skip
         except FileNotFoundError:
             hint = "install git (apt install git), or clone the repository before and COPY from it"
-            raise BuildError(f"{self.one.url} needs the program git, which is not here", hint=hint) from None
+            raise BuildError(f"{self.one.shown} needs the program git, which is not here", hint=hint) from None
         with process:
             try:
                 while True:
@@ -173,12 +183,17 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             time.sleep(_TICK_S)
 
 
-def _environment(given: Mapping[str, str]) -> dict[str, str]:
-    """Ours, without what names another repository, and with _SETTINGS over the user's configuration (git(1))."""
+def _environment(given: Mapping[str, str], one: Repository) -> dict[str, str]:
+    """Ours, without what names another repository, and with _SETTINGS over the user's configuration (git(1)).
+
+    A password of the address stands here alone (url.BASE.insteadOf, git-config(1)): a .git that is kept has none.
+    """
     kept = {name: text for name, text in given.items() if not name.startswith(("GIT_DIR", "GIT_WORK", "GIT_INDEX"))}
-    pairs = {f"GIT_CONFIG_{word}_{number}": text for number, pair in enumerate(_SETTINGS.items())
+    secret, public = one.hosts
+    settings = _SETTINGS if secret == public else {**_SETTINGS, f"url.{secret}.insteadOf": public}
+    pairs = {f"GIT_CONFIG_{word}_{number}": text for number, pair in enumerate(settings.items())
              for word, text in zip(("KEY", "VALUE"), pair, strict=True)}  # fmt: skip
-    count = {"GIT_CONFIG_COUNT": str(len(_SETTINGS))}
+    count = {"GIT_CONFIG_COUNT": str(len(settings))}
     return {**kept, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **count, **pairs}
 
 
@@ -192,5 +207,5 @@ def _inside(one: Repository, folder: Path) -> str:
     """The part that is meant; no link leads out of the repository."""
     found = (folder / one.folder.strip("/")).resolve()
     if not found.is_relative_to(folder.resolve()) or not found.is_dir():
-        raise BuildError(f"the repository {one.url} has no folder {one.folder}", hint="write URL#REF:FOLDER")
+        raise BuildError(f"the repository {one.shown} has no folder {one.folder}", hint="write URL#REF:FOLDER")
     return str(found)

@@ -20,7 +20,7 @@ from nbcontainers.engine import Engine, default_engine
 from nbcontainers.errors import BuildError, InvalidArgument
 from nbcontainers.image import api, store
 from nbcontainers.image.image import Image
-from tests.served import served
+from tests.served import repositories, served
 from tests.system.test_build import states
 
 Files = dict[str, bytes]
@@ -168,10 +168,26 @@ def test_add_of_a_repository(repository: Callable[..., str], tmp_path: Path) -> 
 
 
 def test_submodules(repository: Callable[..., str], tmp_path: Path) -> None:
+    """A relative one is where the repository is, and for whom that is; no password gets into a .git that is kept."""
+    repository("submodule", "add", "-q", f"file://{tmp_path}/bare.git", "sub")
+    repository("config", "-f", ".gitmodules", "submodule.sub.url", "../bare.git")
+    repository("commit", "-qam", "3")
+    repository("clone", "-q", "--bare", ".", str(tmp_path / "more.git"))
+    with repositories(tmp_path, "me:sesame") as server:
+        url = server.replace("//", "//me:sesame@")
+        image = build(f"FROM mini\nADD --keep-git-dir=true {url}/more.git /r\n", "-")
+        with pytest.raises(BuildError, match="cannot be fetched") as caught:
+            build(f"FROM mini\nADD {url.replace('sesame', 'secret')}/more.git /r\n", "-")
+    assert said(image, "cat", "/r/sub/d/b") == "beta\n"
+    assert said(image, "sh", "-c", "grep -r sesame /r || echo none") == "none\n"
+    assert "secret" not in caught.value.message.partition("\n")[0]
+
+
+def test_a_submodule_brings_no_repository_of_this_machine(repository: Callable[..., str], tmp_path: Path) -> None:
     repository("submodule", "add", "-q", f"file://{tmp_path}/bare.git", "sub")
     repository("commit", "-qam", "3")
-    url = f"file://{tmp_path}/work/.git"
-    assert said(build(f"FROM mini\nADD {url} /r\n", "-"), "cat", "/r/sub/d/b") == "beta\n"
+    with pytest.raises(BuildError, match="cannot be fetched"):
+        build(f"FROM mini\nADD file://{tmp_path}/work/.git /r\n", "-")
 
 
 def test_git_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -87,6 +87,17 @@ def test_questions_to_a_repository() -> None:
         git.parse("https://a/b.git?x=1")
 
 
+def test_a_password_in_an_address_stays_out_of_sight() -> None:
+    one = git.Repository("https://me:secret@a:8443/b.git")
+    assert one.shown == "https://a:8443/b.git"
+    env = git._environment({}, one)
+    given = {env[f"GIT_CONFIG_KEY_{n}"]: env[f"GIT_CONFIG_VALUE_{n}"] for n in range(int(env["GIT_CONFIG_COUNT"]))}
+    assert given["url.https://me:secret@a:8443/.insteadOf"] == "https://a:8443/"
+    for url in ("ssh://git@a/b.git", "git@a:b.git", "file:///a/b.git", "https://a/b.git"):
+        assert git.Repository(url).shown == url
+        assert "insteadOf" not in str(git._environment({}, git.Repository(url)))
+
+
 @pytest.mark.parametrize("name", ["a", "*", "[x]", "a?b", "\\", "a\\*"])
 def test_a_name_as_a_pattern_matches_itself_alone(name: str) -> None:
     match = pattern.compile(pattern.escape(name))
