@@ -39,15 +39,16 @@ class _Archive(Layer):
         self.finish([])
 
 
-def unpack(path: str, root: int, folder: str, *, userxattr: bool, squash: bool) -> None:
-    """The archive's members into a folder of the root, with their owners. The umask must be 0. ImageError for a bad one."""
+def unpack(path: str, name: str, root: int, folder: str, *, userxattr: bool, squash: bool) -> None:
+    """The archive's members into a folder of the root, with their owners. The umask must be 0. ImageError, which calls it
+    `name`, for a bad one."""
     archive = _Archive(root, clean(os.fsencode(folder)), userxattr=userxattr, squash=squash)
     try:
         with open(path, "rb") as file:
             archive.extract(codec.chunks(file))
         archive.finish_here()
     except ImageError as error:
-        raise ImageError(f"the archive {os.path.basename(path)} cannot be unpacked: {error.message}") from None
+        raise ImageError(f"the archive {os.path.basename(name)} cannot be unpacked: {error.message}") from None
     finally:
         archive.tree.close()
 
@@ -57,6 +58,6 @@ def unpack_all(path: str, folder: str) -> None:
     os.umask(0)
     root = os.open(folder, _FOLDER)
     try:
-        unpack(path, root, "", userxattr=True, squash=True)
+        unpack(path, path, root, "", userxattr=True, squash=True)
     finally:
         os.close(root)

@@ -7,6 +7,7 @@ destination means (a folder that is there, a link on the way) is what the kernel
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, TypedDict
@@ -105,13 +106,24 @@ def _put(order: Order, source: Source, putter: Putter, scratch: str, *, rootless
         root = Root(_mounted(stack, source, scratch, rootless=rootless))
         stack.callback(root.close)
         for match in _matches(order, source, root):
-            full = root.full(match.path)
-            if order["unpack"] and not match.is_folder and putting.is_archive(full):
-                putter.folder(order["destination"])
-                squash = putter.rights.squash
-                archive.unpack(full, putter.root, order["destination"], userxattr=rootless, squash=squash)
-            else:
+            if not (order["unpack"] and _unpacked(order, root, match, putter, rootless=rootless)):
                 putter.put(root, match, order["destination"], parents=order["parents"])
+
+
+def _unpacked(order: Order, root: Root, match: Match, putter: Putter, *, rootless: bool) -> bool:
+    """Whether it was an archive; then its members are there now. It is the same file from the first look to the last."""
+    if not stat.S_ISREG(os.lstat(root.full(match.path)).st_mode):
+        return False
+    file = root.open(match.path)
+    try:
+        path, where = f"/proc/self/fd/{file}", order["destination"]
+        if not stat.S_ISREG(os.fstat(file).st_mode) or not putting.is_archive(path):
+            return False
+        putter.folder(where)
+        archive.unpack(path, match.path, putter.root, where, userxattr=rootless, squash=putter.rights.squash)
+    finally:
+        os.close(file)
+    return True
 
 
 def _mounted(stack: ExitStack, source: Source, scratch: str, *, rootless: bool) -> str:

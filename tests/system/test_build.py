@@ -232,6 +232,12 @@ def test_archives_are_unpacked_by_add(context: Path) -> None:
     )
 
 
+def test_add_of_a_pipe(tmp_path: Path) -> None:
+    """Nobody reads it."""
+    os.mkfifo(tmp_path / "pipe")
+    assert said(build("FROM mini\nADD pipe /\n", tmp_path), "stat", "-c", "%F", "/pipe") == "fifo\n"
+
+
 def test_files_from_memory() -> None:
     image = build("FROM mini\nCOPY . /m/\n", {"data/a.csv": b"1,2\n", "b": "text"})
     assert said(image, "cat", "/m/data/a.csv", "/m/b") == "1,2\ntext"
