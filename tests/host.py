@@ -24,10 +24,13 @@ MACHINE = ("binary_backend", "systemd-udevd", "(udev-worker)", "agetty")  # come
 SETTLE_S = 3.0
 
 
-def processes() -> Iterator[tuple[str, Path]]:
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            yield folder.name, folder
+def processes() -> Iterator[tuple[Path, list[str]]]:
+    """Folder and `stat_fields` of every process but the kernel's own threads and this very one."""
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            fields = stat_fields(folder := Path("/proc", name))
+            if fields and "2" not in (name, fields[1]):
+                yield folder, fields
 
 
 def read(path: Path) -> str:
@@ -43,7 +46,7 @@ def marked(folder: Path) -> bool:
     mark = f"{MARK}={os.environ.get(MARK, '')}"
     if mark in read(folder / "environ").split("\0"):
         return True
-    fields = read(folder / "stat").rpartition(")")[2].split()
+    fields = stat_fields(folder)
     return bool(fields) and mark in read(Path("/proc", fields[1], "environ")).split("\0")
 
 
@@ -91,8 +94,8 @@ def links() -> set[str]:
 def namespaces() -> set[str]:
     """Every namespace some process is in, as `net:[4026531840]`, with one of its processes' name."""
     found = set()
-    for _, folder in processes():
-        if (not ALONE and not marked(folder)) or spare(stat_fields(folder)):
+    for folder, fields in processes():
+        if (not ALONE and not marked(folder)) or spare(fields):
             continue
         for kind in NAMESPACES:
             try:
@@ -105,10 +108,7 @@ def namespaces() -> set[str]:
 def running() -> set[str]:
     """`pid start-time name` of each user process that counts; of zombies only those that we should have reaped."""
     found, launchers = set(), 0
-    for pid, folder in processes():
-        fields = stat_fields(folder)
-        if not fields or "2" in (pid, fields[1]) or int(pid) == os.getpid():
-            continue  # gone, a kernel thread, or this very process
+    for folder, fields in processes():
         if fields[1] == str(os.getpid()) and fields[0] != "Z" and "\0-I\0-S\0-c\0" in read(folder / "cmdline"):
             launchers += 1
             if launchers == 1:
@@ -116,9 +116,9 @@ def running() -> set[str]:
         comm = read(folder / "comm").strip()
         if fields[0] == "Z":
             if parent_is_ours(fields[1]):
-                found.add(f"{pid} {fields[19]} {comm} (zombie)")
+                found.add(f"{folder.name} {fields[19]} {comm} (zombie)")
         elif (marked(folder) or (ALONE and comm not in MACHINE and contained(folder))) and not spare(fields):
-            found.add(f"{pid} {fields[19]} {comm}")
+            found.add(f"{folder.name} {fields[19]} {comm}")
     return found
 
 
@@ -138,11 +138,8 @@ def stat_fields(folder: Path) -> list[str]:
 def spare(fields: list[str]) -> bool:
     """Whether this is one that a launcher keeps ready, its child or that one's: in the launcher's own session, where
     nothing else lives."""
-    if not fields:
-        return False
     launcher = Path("/proc", fields[1])
-    session = read(launcher / "stat").rpartition(")")[2].split()[3:4]
-    return "nbcontainers.launcher" in read(launcher / "cmdline") and session == fields[3:4]
+    return "nbcontainers.launcher" in read(launcher / "cmdline") and stat_fields(launcher)[3:4] == fields[3:4]
 
 
 def parent_is_ours(parent: str) -> bool:

@@ -177,4 +177,4 @@ def test_nothing_is_left_of_a_check_whose_container_or_monitor_is_killed(engine:
     wait_for(lambda: len(pids(state)) > 1)
     os.kill(monitor if victim == "monitor" else state["pid"], signal.SIGKILL)
     wait_for(lambda: not store.alive(store.state(engine, id, "monitor.json")))
-    wait_for(lambda: not any("sleep\x00787" in read(folder / "cmdline") for _, folder in processes()))
+    wait_for(lambda: not any("sleep\x00787" in read(folder / "cmdline") for folder, _ in processes()))
