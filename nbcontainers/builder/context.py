@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from nbcontainers.dockerfile.ignore import Ignore
 from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.image import scratch
+from nbcontainers.layer import xattrs
 
 _digests: dict[Stamp, str] = {}
 """Of files that were read before; a kernel that builds again reads only what changed."""
@@ -34,7 +36,7 @@ class Context:
         return Root(self.path, self.ignore)
 
     def digest(self, matches: Iterable[Match]) -> str:
-        """Of what matches: names, kinds, modes and bytes, never times or owners."""
+        """Of what matches: names, kinds, modes, attributes that a layer carries, and bytes, never times or owners."""
         if len(_digests) > _MOST_DIGESTS:
             _digests.clear()
         return content.of_tree(self._entries(matches))
@@ -49,7 +51,10 @@ class Context:
     def _entry(self, name: str, path: str) -> Entry:
         full = os.path.join(self.path, path)
         facts = os.lstat(full)
-        return Entry(name, content.of_file(full, facts, _digests), os.path.isdir(full))
+        attributes = sorted(xattrs.packed(os.fsencode(full)).items())
+        digest = content.of_file(full, facts, _digests)
+        digest += "".join(f" {key.hex()}={text.hex()}" for key, text in attributes)
+        return Entry(name, digest, stat.S_ISDIR(facts.st_mode))
 
 
 def of_folder(name: str, path: str | os.PathLike[str]) -> Context:

@@ -16,6 +16,7 @@ from nbcontainers.builder.remote import fetch, is_remote
 from nbcontainers.builder.running import Shown
 from nbcontainers.builder.selection import Match, Root, select
 from nbcontainers.container import users
+from nbcontainers.container.options import texts
 from nbcontainers.dockerfile import instructions as i
 from nbcontainers.dockerfile import pattern, stages
 from nbcontainers.dockerfile.mount import Mount
@@ -45,6 +46,8 @@ class Sources:
             unpack=isinstance(one, i.Add) and one.unpack is not False,
         )  # fmt: skip
         inputs = {"owner": str(order["owner"])}
+        if one.link and self.build.request.epoch is not None:  # of no key before it
+            inputs["epoch"] = str(self.build.request.epoch)
         if not one.sources:
             return order, lambda: inputs
         origin = self.build.origin(self.planned.inputs[one.from_]) if one.from_ else Input(stages.CONTEXT, "")
@@ -121,12 +124,16 @@ class Sources:
         except NotFound:
             return None
 
-    def mounted(self, one: i.Run) -> dict[str, str]:
-        """Digests of what RUN mounts from elsewhere."""
+    def surroundings(self, one: i.Run) -> dict[str, str]:
+        """Digests of what RUN mounts from elsewhere, and the network it was given, as in BuildKit's keys."""
         found = {}
         for number, mount in enumerate(one.mounts or ()):
             if mount.type == "bind":
                 found[f"mount{number}"] = self._digest(mount)
+        options: Mapping[str, Any] = self.build.request.options
+        for name in ("network", "add_host") if one.network == "default" else ("add_host",):
+            if given := options.get(name):
+                found[name] = " ".join(texts(name, given))
         return found
 
     def _digest(self, mount: Mount) -> str:

@@ -100,7 +100,7 @@ class Stage:
         state = now.state.after(done)
         if isinstance(done, i.Run):
             result, key, known = self._files(
-                done, now, lambda: self.sources.mounted(done), lambda: self._run(name, done, source, now)
+                done, now, lambda: self.sources.surroundings(done), lambda: self._run(name, done, source, now)
             )
         elif isinstance(done, i.Copy):
             orders, inputs = self.sources.order(done, now)

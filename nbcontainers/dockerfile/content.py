@@ -8,11 +8,15 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from nbcontainers.dockerfile.ignore import Ignore, walk
+
+_TICK_NS = 20_000_000
+"""The kernel's clock for files stands still so long (10 ms at the most): two changes in it leave the same stamp."""
 
 
 class Stamp(NamedTuple):
@@ -62,9 +66,10 @@ def of_bytes(path: str, facts: os.stat_result, known: MutableMapping[Stamp, str]
     stamp = Stamp(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
     if known is not None and stamp in known:
         return known[stamp]
+    is_settled = time.time_ns() - facts.st_ctime_ns > _TICK_NS
     with open(path, "rb", buffering=0) as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
-    if known is not None:
+    if known is not None and is_settled:
         known[stamp] = found
     return found
 

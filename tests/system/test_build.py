@@ -103,6 +103,24 @@ def test_what_is_kept_and_what_is_done_again(context: Path) -> None:
     assert states(events) == ["done"] * 4
 
 
+def test_what_else_a_result_depends_on(context: Path) -> None:
+    """The network of RUN, times in a layer that stands alone, attributes of files."""
+    events: Events = []
+
+    def again(text: str, **options: Any) -> list[str]:
+        events.clear()
+        build(text, context, progress=events.append, **options)
+        return states(events)
+
+    run, copy = "FROM mini\nRUN true\n", "FROM mini\nCOPY --link a /\n"
+    assert again(run) == again(run, network="host") == ["done"]
+    assert again(run) == again(run, network="host") == ["cached"]
+    assert again(copy) == again(copy, build_arg={"SOURCE_DATE_EPOCH": "1"}) == ["done"]
+    assert again(copy) == again(copy, build_arg={"SOURCE_DATE_EPOCH": "1"}) == ["cached"]
+    os.setxattr(context / "a", "user.x", b"y")
+    assert again(copy) == ["done"]
+
+
 def test_kept_results_outlive_their_image_until_pruned(context: Path, engine: Engine) -> None:
     text = "FROM mini\nRUN echo 1 > /only-here\n"
     image = build(text, context)
