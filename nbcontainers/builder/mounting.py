@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import ExitStack, closing
 from typing import Any
 
 from nbcontainers.errors import BuildError
@@ -92,9 +93,11 @@ class Cache:
             os.chmod(made, args["mode"])
             os.rename(made, folder)
         except OSError as error:
-            tree.remove(made)
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # somebody was quicker
                 raise
+        finally:
+            if os.path.isdir(made):
+                tree.remove(made)
 
     @staticmethod
     def undo(args: Arguments) -> None:
@@ -111,14 +114,13 @@ def _fill(folder: str, seed: str) -> None:
     from nbcontainers.builder.selection import Root
     from nbcontainers.layer.unpack import squashes
 
-    root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    mask = os.umask(0)
-    try:
-        source = Root(seed)
-        Putter(root, folder, Rights(None, "", squashes())).contents(source, members(source), "/")
-    finally:
-        os.umask(mask)
-        os.close(root)
+    with ExitStack() as stack:
+        root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        stack.callback(os.close, root)
+        stack.callback(os.umask, os.umask(0))
+        source = stack.enter_context(closing(Root(seed)))
+        putter = stack.enter_context(closing(Putter(root, folder, Rights(None, "", squashes()))))
+        putter.contents(source, members(source), "/")
 
 
 class Secret:

@@ -14,7 +14,7 @@ import signal
 import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -188,6 +188,7 @@ class _Parts:
         self.variables: dict[str, str] = {}
         self.defaults: dict[str, str] = {}
         self.files: dict[str, str] = {}
+        self._caches: dict[str, str] = {}
         self._secrets: Path | None = None
         self._agents = 0
 
@@ -241,30 +242,33 @@ class _Parts:
         self._bind(folder, target, read_only=mount.read_only)
 
     def locked_cache(self, mount: Mount) -> str:
-        """The folder of a cache mount, held as `sharing` says until the RUN is over: a private one has one of its own."""
+        """The folder of a cache mount, held until the RUN is over as `sharing` of the first mount of it says."""
+        if mount.key not in self._caches:
+            self._caches[mount.key] = self._hold(mount)
+        return self._caches[mount.key]
+
+    def _hold(self, mount: Mount) -> str:
+        """A private cache that somebody has is another folder."""
         place = self.runner.engine.cache / "mounts"
         place.mkdir(mode=0o700, exist_ok=True)
         name = hashlib.sha256(os.fsencode(mount.key)).hexdigest()[:32]
         for number in range(1, 1000):
-            folder = place / (name if number == 1 else f"{name}-{number}")
+            folder = str(place / (name if number == 1 else f"{name}-{number}"))
             lock = os.open(f"{folder}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self.stack.callback(os.close, lock)
-            if mount.sharing in ("", "shared"):
-                fcntl.flock(lock, fcntl.LOCK_SH)
-                return str(folder)
-            try:
+            if mount.sharing != "private":
+                self._wait(lock, fcntl.LOCK_EX if mount.sharing == "locked" else fcntl.LOCK_SH)
+                return folder
+            with suppress(BlockingIOError):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return str(folder)
-            except BlockingIOError:
-                if mount.sharing == "locked":
-                    self._wait(lock)
-                    return str(folder)
+                return folder
         raise BuildError(f"there are 999 private caches {mount.key}", hint="builder prune removes them")
 
-    def _wait(self, lock: int) -> None:
+    def _wait(self, lock: int, how: int) -> None:
+        """For a lock that another build may have for long; ours may end meanwhile."""
         while True:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, how | fcntl.LOCK_NB)
                 return
             except BlockingIOError:
                 if self.runner.cancelled():
@@ -320,7 +324,7 @@ class _Parts:
 
     def _mount(self, document: dict[str, Any]) -> None:
         target = document["destination"]
-        if target == "/" or target.startswith("/proc"):
+        if target == "/" or f"{target}/".startswith("/proc/"):
             raise BuildError(
                 f"--mount: nothing can be mounted on {target}", hint="choose a folder of its own as target"
             )

@@ -217,6 +217,14 @@ def test_mounts_of_run(context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not {"/c", "/f", "/t", "/cache"} & {*listed}, "no mount point stays"
 
 
+def test_one_cache_twice_in_a_run() -> None:
+    two = " ".join(f"--mount=type=cache,id=x,sharing={how},target=/{how}" for how in ("locked", "private", "shared"))
+    text = (
+        f"FROM mini\nRUN {two} --mount=type=tmpfs,target=/process touch /locked/f && ls /private/f /shared/f > /out\n"
+    )
+    assert said(build(text), "cat", "/out") == "/private/f\n/shared/f\n"
+
+
 def test_here_documents_and_exec_form() -> None:
     text = (
         'FROM mini\nRUN ["sh", "-c", "echo exec > /e"]\nRUN <<EOF\necho one > /one\necho two >> /one\nEOF\n'
