@@ -40,6 +40,7 @@ class Putter:
         self.root, self.path, self.rights = root, path, rights
         self.tree = Tree(root, tar.Budget())
         self._links: dict[tuple[int, int], str] = {}
+        self._linked_files: dict[str, tuple[int, int]] = {}
 
     def close(self) -> None:
         self.tree.close()
@@ -178,11 +179,20 @@ class Putter:
             raise BuildError(
                 f"a file cannot take the place of the folder {show(os.fsencode(target.strip('/')))}", hint=hint
             )
+        if stat.S_ISDIR(facts.st_mode):
+            for path in [one for one in self._linked_files if one.startswith(f"{target}/")]:
+                self._forget(path)
         return self._removed(parent, name, target)
 
     def _removed(self, parent: int, name: str, target: str) -> int:
         self.tree.remove(parent, os.fsencode(name))
+        self._forget(target)
         return self._place(target)[0]
+
+    def _forget(self, target: str) -> None:
+        """No later name of the same source is linked to what is gone from there."""
+        if key := self._linked_files.pop(target, None):
+            del self._links[key]
 
     def _folder(self, full: str, facts: os.stat_result, parent: int, name: str, target: str) -> None:
         there = lstat(os.fsencode(name), parent)
@@ -240,6 +250,7 @@ class Putter:
         key = (facts.st_dev, facts.st_ino)
         first = self._links.setdefault(key, target)
         if first == target:
+            self._linked_files[target] = key
             return False
         above, last = self._place(first)
         above = os.dup(above)

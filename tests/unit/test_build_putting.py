@@ -6,6 +6,7 @@ import os
 import stat
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,28 @@ def test_within_a_folder_everything_takes_its_place(put: Put) -> None:
     assert not (root / "d/e").is_symlink()
     assert (root / "d/e/y").is_file()
     assert not (root / "d/old/y").exists()
+
+
+def test_a_name_of_a_file_that_was_replaced(source: Root, tmp_path: Path) -> None:
+    """one/f and three/g are one file, and two/f comes between them."""
+    folder, target = Path(source.path), tmp_path / "target"
+    for name in ("one", "two", "three", "four/f"):
+        (folder / name).mkdir(parents=True)
+    (folder / "one/f").write_text("linked")
+    (folder / "two/f").write_text("two")
+    os.link(folder / "one/f", folder / "three/g")
+    os.link(folder / "one/f", folder / "four/f/h")
+    os.link(folder / "one/f", folder / "four/k")
+    target.mkdir()
+    root = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
+    with closing(Putter(root, str(target), Rights((os.geteuid(), os.getegid()), ""))) as putter:
+        for name in ("one", "two", "three", "four", "two"):
+            putter.put(source, select(source, name)[0], "/", parents=False)
+        putter.put(source, select(source, "four/k")[0], "/k2", parents=False)
+    os.close(root)
+    assert {path.name: path.read_text() for path in target.iterdir()} == {
+        "f": "two", "g": "linked", "k": "linked", "k2": "linked",
+    }  # fmt: skip
 
 
 def test_a_file_takes_the_place_of_a_file(put: Put) -> None:
