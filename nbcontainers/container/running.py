@@ -55,10 +55,13 @@ def run(
             client.give_back(ready)
         raise
     try:
-        session = _open(made, attach=not options.get("detach"), fresh=True, streams=streams, ready=ready)
-        with session:
+        attach = not options.get("detach")
+        with (
+            _kept(made, attach=attach) as files,
+            _open(made, attach=attach, fresh=True, streams=streams, ready=ready) as session,
+        ):
             session.on_start = lambda started: _say(started, streams)
-            ended, kept = _leave(session, made) if options.get("detach") else _follow(session, made)
+            ended, kept = _follow(session, files) if attach else _leave(session)
     except BaseException as error:
         if not _has_started(made):
             _forget(made)
@@ -103,9 +106,9 @@ def start(container: Container, streams: Streams, *, attach: bool, raise_error: 
     if status not in ("created", "exited"):
         raise InvalidState(f"cannot start container {name}: it is {status}", hint=_START[status](name), status=status)
     made = Made(container, dict(container.record))
-    with _open(made, attach=attach, fresh=False, streams=streams) as session:
+    with _kept(made, attach=attach) as files, _open(made, attach=attach, fresh=False, streams=streams) as session:
         try:
-            ended, kept = _follow(session, made) if attach else _leave(session, made)
+            ended, kept = _follow(session, files) if attach else _leave(session)
         except CreateFailed as error:
             return _not_started(error, made, raise_error=raise_error)
     return _result(made, ended, kept, session.last_words, raise_error=raise_error)
@@ -275,53 +278,49 @@ def _say(started: dict[str, Any], streams: Streams) -> None:
         (streams.stderr or to_sys("stderr"))(f"[nbcontainers] {note}\n".encode())
 
 
-def _leave(session: Session, made: Made) -> tuple[dict[str, Any], None]:
+def _leave(session: Session) -> tuple[dict[str, Any], list[bytes]]:
     """Once it has started, let it go on without us."""
     session.wait_start()
     session.detach()
-    return {}, None
+    return {}, []
 
 
-def _follow(session: Session, made: Made) -> tuple[dict[str, Any], tuple[bytes, bytes] | None]:
-    """To the end: the exit record, and for a container that removes itself what it wrote and its samples.
-
-    Those two files are opened while they are there, and read when they are gone.
-    """
-    if not made.record["remove"]:
-        return session.wait(), None
-    from nbcontainers.container.usage import open_quietly, read_to_end
-
+@contextmanager
+def _kept(made: Made, *, attach: bool) -> Iterator[list[int]]:
+    """Log and samples of a container that removes itself: opened before it starts, read when their names are gone."""
     opened: list[int] = []
-    folder = store.folder(made.container.engine, made.container.id)
-
-    def started(facts: dict[str, Any]) -> None:
-        opened.extend(open_quietly(f"{folder}/{name}") for name in ("log", "metrics"))
-        say(facts)
-
-    say = session.on_start or (lambda _: None)
-    session.on_start = started
     try:
-        ended = session.wait()
-        if session.left:
-            return ended, None
-        log, metrics = (read_to_end(opened.pop(0)) for _ in range(2)) if opened else (b"", b"")
+        if attach and made.record["remove"]:
+            folder = store.folder(made.container.engine, made.container.id)
+            for name in ("log", "metrics"):
+                opened.append(os.open(f"{folder}/{name}", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        yield opened
     finally:
         for descriptor in opened:
-            if descriptor >= 0:
-                os.close(descriptor)
-    return ended, (log, metrics)
+            os.close(descriptor)
+
+
+def _follow(session: Session, kept: Sequence[int]) -> tuple[dict[str, Any], list[bytes]]:
+    """To the end: the exit record, and of a container that has removed itself what it wrote and its samples."""
+    ended = session.wait()
+    return ended, [] if session.left else [_whole(descriptor) for descriptor in kept]
+
+
+def _whole(descriptor: int) -> bytes:
+    with open(descriptor, "rb", closefd=False) as file:
+        return file.read()
 
 
 def _result(
-    made: Made, ended: dict[str, Any], kept: tuple[bytes, bytes] | None, last_words: bytes, *, raise_error: bool
+    made: Made, ended: dict[str, Any], kept: Sequence[bytes], last_words: bytes, *, raise_error: bool
 ) -> Container:
     container = made.container
-    if kept is not None:
+    if kept:
         container = Container(container.engine, container.id, Kept(made.record, ended, *kept))
     if raise_error and ended.get("exit_code"):
         from nbcontainers.container.failure import container_failed
 
-        error = container_failed(made.record, ended, last_words, kept=kept is None)
+        error = container_failed(made.record, ended, last_words, kept=not kept)
         error.container = container  # type: ignore[attr-defined]
         raise error
     return container

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -100,19 +99,3 @@ def card(container: Container) -> Card:
         policy=f"{policy.get('name', 'no')}{times}",
         restarts=restarts(container),
     )
-
-
-def open_quietly(path: str) -> int:
-    """A descriptor of a file that may be gone when it is read; -1 if it is already."""
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return -1
-
-
-def read_to_end(descriptor: int) -> bytes:
-    """The whole of an open file; closes it."""
-    if descriptor < 0:
-        return b""
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read()

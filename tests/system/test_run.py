@@ -160,6 +160,23 @@ def test_a_removed_container_still_tells_everything():
     assert container.name in container._repr_mimebundle_()["text/plain"]
 
 
+def test_what_a_short_container_wrote_is_not_lost_by_a_slow_client(monkeypatch):
+    from nbcontainers.launcher import client
+
+    spawn = client.spawn
+
+    def slowly(*arguments, **options):
+        channel = spawn(*arguments, **options)
+        time.sleep(0.5)  # by then the container has ended and removed itself
+        return channel
+
+    monkeypatch.setattr(client, "spawn", slowly)
+    container = Ran("echo", "out").container
+    assert container.removed
+    assert container.logs().stdout == "out\n"
+    assert len(container.metrics()) >= 1
+
+
 # -- what it is given --------------------------------------------------------------------------------------------------
 
 
@@ -689,7 +706,14 @@ def test_inspect(sleeper):
         ("mini", ["true"], {"memory": "1m"}, InvalidArgument, "below what can work", "6m"),
         ("mini", ["true"], {"memory": "lots"}, InvalidArgument, "is no size", "256m"),
         ("mini", ["true"], {"cpus": 1000}, InvalidArgument, "this host has", "0.01 to"),
-        ("mini", ["true"], {"mount": ["type=bind,src=/no/such,dst=/x"]}, NotFound, "/no/such does not exist", "mkdir -p /no/such"),
+        (
+            "mini",
+            ["true"],
+            {"mount": ["type=bind,src=/no/such,dst=/x"]},
+            NotFound,
+            "/no/such does not exist",
+            "mkdir -p /no/such",
+        ),
         ("mini", ["true"], {"user": "nosuchuser"}, NotFound, "has no user 'nosuchuser'", "root"),
         ("mini", ["nosuchprogram"], {}, CreateFailed, "not found", "container run mini"),
         ("mini", ["true"], {"network": "a/b"}, InvalidArgument, "is no name of a network", "container:NAME"),
