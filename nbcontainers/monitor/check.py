@@ -120,8 +120,7 @@ class Check:
             if reader in ready and not self.read(reader):
                 poll.unregister(reader)
             if created.pidfd in ready:
-                while self.read(reader):
-                    pass
+                self.read(reader)  # a pipe's fill (pipe(7)); what it left behind may go on to write without end
                 _, status = os.waitpid(created.pid, 0)
                 return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
         end_tree(created.pid, created.pidfd)

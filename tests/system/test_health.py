@@ -170,6 +170,11 @@ def test_much_output_and_no_such_command(engine: Engine) -> None:
     assert "/bin/nope" in first["output"]
 
 
+def test_what_a_check_leaves_behind_may_write_for_ever(engine: Engine) -> None:
+    id, _ = checked(engine, "yes & true")
+    is_now(engine, id, "healthy")
+
+
 @pytest.mark.parametrize("victim", ["container", "monitor"])
 def test_nothing_is_left_of_a_check_whose_container_or_monitor_is_killed(engine: Engine, victim: str) -> None:
     id, monitor = checked(engine, "touch /at-it; sleep 787")
