@@ -6,6 +6,7 @@ import heapq
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -264,14 +265,17 @@ def follow(containers: Sequence[Container], choice: Choice, sinks: Sinks) -> Non
     """Write the logs out, and what comes until every container has ended, or the time of --until is over."""
     names = {container: container.name if choice.names else "" for container in containers}
     tails = {one: logfile.Tail(f"{store.folder(one.engine, one.id)}/log") for one in containers if not one.kept}
-    begun = [(tails[one].first(choice.reach) if one in tails else _lines(one, choice), one) for one in containers]
-    sinks.write(_merged([(wanted(records, choice), names[one]) for records, one in begun]), choice)
-    while tails and not choice.over:
-        ended = [one for one in tails if one.removed or one.status in _OVER]  # asked before the last reading
-        for container, tail in tails.items():
-            records = _within(tail.read(), choice)
-            sinks.write(((record, names[container]) for record in records), choice)
-        for container in ended:
-            del tails[container]
-        if tails:
-            time.sleep(_PAUSE_S)
+    with ExitStack() as stack:
+        for tail in tails.values():
+            stack.enter_context(closing(tail))
+        begun = [(tails[one].first(choice.reach) if one in tails else _lines(one, choice), one) for one in containers]
+        sinks.write(_merged([(wanted(records, choice), names[one]) for records, one in begun]), choice)
+        while tails and not choice.over:
+            ended = [one for one in tails if one.removed or one.status in _OVER]  # asked before the last reading
+            for container, tail in tails.items():
+                records = _within(tail.read(), choice)
+                sinks.write(((record, names[container]) for record in records), choice)
+            for container in ended:
+                del tails[container]
+            if tails:
+                time.sleep(_PAUSE_S)

@@ -109,6 +109,10 @@ class Tail:
         self.file: IO[bytes] | None = None
         self.left = b""
 
+    def close(self) -> None:
+        if self.file:
+            self.file.close()
+
     def first(self, count: int | None = None) -> list[bytes]:
         """The whole records so far, or those that hold at least the last `count` lines."""
         files = opened(self.path)

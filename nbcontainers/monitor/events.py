@@ -11,8 +11,8 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from contextlib import closing, suppress
 from typing import IO, Any
 
 from nbcontainers.monitor.files import rfc3339
@@ -71,21 +71,21 @@ def read(
     until: str = "",
     filters: Mapping[str, Collection[str]] | None = None,
     follow: Callable[[], bool] | None = None,
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """The facts from `since` to `until` (RFC 3339 in UTC; "" is no bound), the oldest first.
 
     `filters` gives wanted values, any of each, of `type`, `action`, `id` (its beginning) or of attributes. With `follow`
     it goes on to wait for what comes until that function, asked ten times a second, returns False, or `until` is over.
     """
-    files = _Files(f"{os.fspath(root)}/events")
-    while True:
-        last = follow is None or not follow() or bool(until and rfc3339(time.time_ns()) >= until)
-        for fact in files.read():
-            if fact["time"] >= since and (not until or fact["time"] < until) and matches(fact, filters or {}):
-                yield fact
-        if last:
-            return
-        time.sleep(_PAUSE_S)
+    with closing(_Files(f"{os.fspath(root)}/events")) as files:
+        while True:
+            last = follow is None or not follow() or bool(until and rfc3339(time.time_ns()) >= until)
+            for fact in files.read():
+                if fact["time"] >= since and (not until or fact["time"] < until) and matches(fact, filters or {}):
+                    yield fact
+            if last:
+                return
+            time.sleep(_PAUSE_S)
 
 
 def matches(fact: Event, filters: Mapping[str, Collection[str]]) -> bool:
@@ -109,6 +109,10 @@ class _Files:
     def __init__(self, path: str) -> None:
         self.path = path
         self.before, self.file = self._both()
+
+    def close(self) -> None:
+        for file in filter(None, (self.before, self.file)):
+            file.close()
 
     def _both(self) -> tuple[IO[bytes] | None, IO[bytes] | None]:
         """The older file and the present one, opened while nobody writes and none is put away."""

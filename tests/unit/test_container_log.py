@@ -176,6 +176,22 @@ def test_following_begins_where_the_first_reading_ended(tmp_path):
         assert tail.read() == []
 
 
+def test_whoever_stops_following_leaves_no_file_open(tmp_path, monkeypatch):
+    class Followed:
+        engine, id, kept, removed, status = None, "a", None, False, "running"
+
+    (tmp_path / "log").write_bytes(record("1\n"))
+    monkeypatch.setattr(log.store, "folder", lambda *_: str(tmp_path))
+    before = len(os.listdir("/proc/self/fd"))
+
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        log.follow([Followed()], log.Choice(), log.Sinks(lambda data: None, None, stop))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 @pytest.mark.slow
 def test_a_million_lines(tmp_path):
     """The last hundred come at once, all of them in seconds, and what is kept of them is little more than the file."""

@@ -96,6 +96,15 @@ def test_no_room_and_no_folder_stop_nobody(tmp_path: Path) -> None:
     assert actions(tmp_path / "not there") == []
 
 
+def test_whoever_stops_following_leaves_no_file_open(tmp_path: Path) -> None:
+    events.record(tmp_path, "volume", "create", "a")
+    before = len(os.listdir("/proc/self/fd"))
+    found = events.read(tmp_path, follow=lambda: True)
+    assert next(found)["id"] == "a"
+    found.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_half_a_fact_is_left_out(tmp_path: Path) -> None:
     events.record(tmp_path, "container", "start", "a")
     with open(tmp_path / "events", "a") as file:
