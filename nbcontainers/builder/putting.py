@@ -25,8 +25,8 @@ _MOST_LINKS = 40
 
 
 class Rights(NamedTuple):
-    """`owner`: (uid, gid) of everything put, None to keep that of the source; `mode`: --chmod's text; `squash`: only
-    our own id can be had here."""
+    """`owner`: (uid, gid) of everything put, None to keep that of the source; `mode`: --chmod's text; `squash`: all
+    becomes ours; then devices are left out, and nobody else's program is one that runs as its owner, as in layer/unpack.py."""
 
     owner: tuple[int, int] | None
     mode: str
@@ -112,6 +112,8 @@ class Putter:
         full = source.full(path)
         facts = os.lstat(full)
         kind = stat.S_IFMT(facts.st_mode)
+        if self._is_left_out(kind, facts):
+            return
         if kind != stat.S_IFDIR and not within:
             target = self._follow(target)
         parent, name = self._place(target)
@@ -126,9 +128,14 @@ class Putter:
         elif kind == stat.S_IFLNK:
             os.symlink(os.readlink(full), name, dir_fd=parent)
             self._finish(full, facts, parent, name)
-        elif not (kind == stat.S_IFCHR and facts.st_rdev == 0):
+        else:
             os.mknod(name, kind | 0o600, facts.st_rdev, dir_fd=parent)
             self._finish(full, facts, parent, name)
+
+    def _is_left_out(self, kind: int, facts: os.stat_result) -> bool:
+        """A whiteout, which would hide what is below; a device, where they are not to be made."""
+        is_device = kind in (stat.S_IFCHR, stat.S_IFBLK)
+        return is_device and (self.rights.squash or (kind == stat.S_IFCHR and facts.st_rdev == 0))
 
     def _place(self, target: str) -> tuple[int, str]:
         above, _, name = target.rstrip("/").rpartition("/")
@@ -222,7 +229,7 @@ class Putter:
     def _rights(self, file: int, mode: int, owner: tuple[int, int]) -> None:
         if not self.rights.squash:
             os.fchown(file, *(self.rights.owner or owner))
-        os.fchmod(file, self._mode(mode))
+        os.fchmod(file, self._mode(mode, owner))
 
     def _finish(self, full: str, facts: os.stat_result, parent: int, name: str) -> None:
         """Owner, mode, attributes and times of what is no regular file."""
@@ -230,16 +237,19 @@ class Putter:
         if not self.rights.squash:
             os.chown(name, *(self.rights.owner or (facts.st_uid, facts.st_gid)), dir_fd=parent, follow_symlinks=False)
         if not is_link:
-            os.chmod(name, self._mode(facts.st_mode), dir_fd=parent)
+            os.chmod(name, self._mode(facts.st_mode, (facts.st_uid, facts.st_gid)), dir_fd=parent)
             _attributes(
                 full.encode("utf-8", "surrogateescape"),
                 f"/proc/self/fd/{parent}/{name}".encode("utf-8", "surrogateescape"),
             )
         os.utime(name, ns=(facts.st_mtime_ns, facts.st_mtime_ns), dir_fd=parent, follow_symlinks=False)
 
-    def _mode(self, mode: int) -> int:
-        bits = stat.S_IMODE(mode)
-        return value.chmod(self.rights.mode, bits, stat.S_ISDIR(mode)) if self.rights.mode else bits
+    def _mode(self, mode: int, owner: tuple[int, int]) -> int:
+        """`owner` as it is in the source."""
+        bits, is_folder = stat.S_IMODE(mode), stat.S_ISDIR(mode)
+        bits = value.chmod(self.rights.mode, bits, is_folder) if self.rights.mode else bits
+        taken = self.rights.squash and any(self.rights.owner or owner) and not is_folder
+        return bits & 0o1777 if taken else bits
 
     def _times(self, target: str, facts: os.stat_result) -> None:
         parent, name = self._place(target)

@@ -145,6 +145,26 @@ def test_a_name_of_a_file_that_was_replaced(source: Root, tmp_path: Path) -> Non
     }  # fmt: skip
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs CAP_MKNOD and CAP_CHOWN")
+def test_what_becomes_ours_gains_nothing(source: Root, tmp_path: Path) -> None:
+    """--output: no devices, and no program of another user that would run as us."""
+    folder, target = Path(source.path) / "d", tmp_path / "target"
+    os.mknod(folder / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    os.link(folder / "null", folder / "zero")
+    for name, owner in (("ours", 0), ("theirs", 5)):
+        (folder / name).write_text("")
+        os.chown(folder / name, owner, owner)
+        (folder / name).chmod(0o4755)
+    target.mkdir()
+    root = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
+    with closing(Putter(root, str(target), Rights(None, "", squash=True))) as putter:
+        putter.contents(source, select(source, "d")[0], "/")
+    os.close(root)
+    assert not {"null", "zero"} & {*os.listdir(target)}
+    assert stat.S_IMODE((target / "ours").stat().st_mode) == 0o4755
+    assert stat.S_IMODE((target / "theirs").stat().st_mode) == 0o755
+
+
 def test_a_file_takes_the_place_of_a_file(put: Put) -> None:
     root = put("a", "/f")
     os.chmod(root / "f", 0o777)
