@@ -34,6 +34,7 @@ GOALS = {  # of our median to theirs
     "heap": {OURS: 1.1},
 }
 PSS_GOAL_KIB = 4096
+PAUSE_S = 0.1  # as between two cells
 FOUR_GB = "import numpy; held = [numpy.ones(2**30 // 8) for _ in range(4)]"
 
 
@@ -72,7 +73,7 @@ def measure_run(folder: Path, rounds: int) -> dict[str, Any]:
     """`run` of /bin/true to its exit: ours from a kernel, with overlay; crun and runc on a prepared bundle."""
     with Kernel() as kernel, peer_runs(folder, our_config(kernel)) as targets:
         targets[OURS] = lambda: float(kernel.value("run_true()"))
-        return compare("run", alternate(targets, rounds), OURS)
+        return compare("run", alternate(targets, rounds, pause=PAUSE_S), OURS)
 
 
 @contextlib.contextmanager
@@ -113,7 +114,7 @@ def measure_exec(folder: Path, rounds: int) -> dict[str, Any]:
                     kernel.value('timed(container.exec_, "sleeper", "/bin/true")')
                 ),
             }
-            return compare("exec", alternate(targets, rounds), "nbcontainers exec (notebook)")
+            return compare("exec", alternate(targets, rounds, pause=PAUSE_S), "nbcontainers exec (notebook)")
 
 
 @contextlib.contextmanager
@@ -130,7 +131,7 @@ def measure_heap(folder: Path, rounds: int) -> dict[str, Any]:
     with Kernel() as small, Kernel(FOUR_GB) as large:
         full = "the same, with 4 GB of arrays"
         targets = {OURS: lambda: float(small.value("run_true()")), full: lambda: float(large.value("run_true()"))}
-        return compare("heap", alternate(targets, rounds), full)
+        return compare("heap", alternate(targets, rounds, pause=PAUSE_S), full)
 
 
 def measure_pss(folder: Path, rounds: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import statistics
+import time
 from collections.abc import Callable, Mapping
 
 Samples = dict[str, list[float]]  # milliseconds
@@ -16,14 +17,16 @@ WARM_UP = 3
 
 
 def alternate(
-    targets: Mapping[str, Callable[[], float]], rounds: int, seed: int = 1, warm_up: int = WARM_UP
+    targets: Mapping[str, Callable[[], float]], rounds: int, seed: int = 1, warm_up: int = WARM_UP, pause: float = 0.0
 ) -> Samples:
-    """`rounds` samples of each target; the first few rounds warm caches and are not kept."""
+    """`rounds` samples of each target; the first few rounds warm caches and are not kept. Before each one `pause` seconds pass, so that
+    nobody's clean-up, or preparation for the next, is measured in another's time."""
     order, dice = list(targets), random.Random(seed)
     samples: Samples = {name: [] for name in targets}
     for number in range(rounds + warm_up):
         dice.shuffle(order)
         for name in order:
+            time.sleep(pause)
             milliseconds = targets[name]() * 1000
             if number >= warm_up:
                 samples[name].append(milliseconds)
