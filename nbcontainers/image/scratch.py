@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nbcontainers.engine import Engine
 from nbcontainers.image import kept, work
-from nbcontainers.linux import process
+from nbcontainers.linux import flock, process
 
 _PARTS = ("upper", "work", "root", "from", "mounts")
 _HALF_MADE_S = 10.0
@@ -76,13 +76,6 @@ def _abandoned(path: Path) -> bool:
     try:
         if time.time() - path.stat().st_mtime < _HALF_MADE_S and not any(path.iterdir()):
             return False  # its maker may not have locked it yet
-        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(lock)
+    return flock.folder_free(path)

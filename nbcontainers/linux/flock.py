@@ -22,6 +22,21 @@ def folder_held(path: str, *, shared: bool = False) -> Iterator[None]:
         yield
 
 
+def folder_free(path: str | os.PathLike[str]) -> bool:
+    """Whether the folder is there and nobody holds its lock."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def _held(descriptor: int, shared: bool) -> Iterator[None]:
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from nbcontainers.errors import Error, NotFound
@@ -50,6 +51,20 @@ class Files:
         """Whether the process that monitor.json names still runs."""
         monitor = self.read_state("monitor.json")
         return process.alive(monitor.get("pid", 0), monitor.get("start_time"))
+
+
+def records(root: str) -> Iterator[Document]:
+    """container.json of every container below an engine's `root`."""
+    try:
+        ids = sorted(os.listdir(f"{root}/containers"))
+    except FileNotFoundError:
+        return
+    for id in ids:
+        try:
+            if not id.startswith("."):
+                yield Files(root, "", id).read("container.json")
+        except (NotFound, ValueError):  # being made or removed
+            continue
 
 
 def replace(path: str, document: Document) -> None:

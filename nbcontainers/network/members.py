@@ -2,29 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from typing import Any
-
 from nbcontainers.errors import NotFound
-from nbcontainers.monitor.files import Files
+from nbcontainers.monitor.files import Files, records
 from nbcontainers.network import state
-
-Record = dict[str, Any]
-
-
-def records(root: str) -> Iterator[Record]:
-    """container.json of every container."""
-    try:
-        ids = sorted(os.listdir(f"{root}/containers"))
-    except FileNotFoundError:
-        return
-    for id in ids:
-        try:
-            if not id.startswith("."):
-                yield Files(root, "", id).read("container.json")
-        except (NotFound, ValueError):  # being made or removed
-            continue
 
 
 def users(root: str) -> dict[str, list[str]]:

@@ -6,7 +6,6 @@ in a process of the launcher, which may unmount, and remove files of ids that on
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
@@ -56,12 +55,9 @@ def prune(engine: Engine, *, containers: bool = False, volumes: bool = False) ->
 
 
 def _remove_ended(engine: Engine) -> list[Row]:
-    from nbcontainers.container import lifecycle, store
-    from nbcontainers.container.container import Container
+    from nbcontainers.container import pruning
 
-    handles = [Container(engine, id) for id in store.ids(engine)]
-    ended = [handle for handle in handles if handle.status in ("created", "exited", "dead")]
-    return [_row("container", lifecycle.remove(handle, force=False, volumes=False)) for handle in ended]
+    return [_row("container", row["name"]) for row in pruning.prune(engine, None)]
 
 
 def _sweep_images(engine: Engine) -> list[Row]:
@@ -158,25 +154,13 @@ def _tidy_halves(containers: Path) -> list[Row]:
     for path in containers.glob(".*.removed"):
         if _writer_is_dead(path):
             rows.append(_row("half-removed container", path.name[1:13], _remove(path)))
-    half_made = [path for path in containers.glob(".*.new") if _abandoned(path)]
+    half_made = [path for path in containers.glob(".*.new") if flock.folder_free(path)]
     if half_made:
         time.sleep(_HALF_MADE_S)  # its maker may not have locked it yet
-    rows += [_row("half-made container", path.name[1:13], _remove(path)) for path in half_made if _abandoned(path)]
+    rows += [
+        _row("half-made container", path.name[1:13], _remove(path)) for path in half_made if flock.folder_free(path)
+    ]
     return rows
-
-
-def _abandoned(path: Path) -> bool:
-    try:
-        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(folder)
 
 
 def _remove(path: Path) -> list[str]:

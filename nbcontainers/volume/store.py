@@ -22,7 +22,7 @@ from typing import Any
 from nbcontainers.errors import Error, InvalidArgument, InvalidState, NotFound
 from nbcontainers.linux import flock, tree
 from nbcontainers.monitor import events
-from nbcontainers.monitor.files import Files, replace, rfc3339
+from nbcontainers.monitor.files import records, replace, rfc3339
 
 Record = dict[str, Any]
 
@@ -135,7 +135,7 @@ def withdraw(root: str, name: str) -> str:
 def users(root: str) -> dict[str, list[tuple[str, str]]]:
     """By volume the (id, name) of each container that names it, running or not."""
     found: dict[str, list[tuple[str, str]]] = {}
-    for record in _containers(root):
+    for record in records(root):
         for name in dict.fromkeys(volumes_of(record)):
             found.setdefault(name, []).append((record["id"], record["name"]))
     return found
@@ -144,20 +144,6 @@ def users(root: str) -> dict[str, list[tuple[str, str]]]:
 def volumes_of(record: Mapping[str, Any]) -> list[str]:
     """The volumes that a container's record names."""
     return [*(record.get("volumes") or ()), *(record.get("anonymous_volumes") or ())]
-
-
-def _containers(root: str) -> Iterator[Record]:
-    """container.json of every container."""
-    try:
-        ids = sorted(os.listdir(f"{root}/containers"))
-    except FileNotFoundError:
-        return
-    for id in ids:
-        try:
-            if not id.startswith("."):
-                yield Files(root, "", id).read("container.json")
-        except (NotFound, ValueError):  # being made or removed
-            continue
 
 
 @contextmanager
