@@ -86,12 +86,13 @@ def of_files(engine: Engine, stack: ExitStack, name: str, files: Mapping[str, An
             raise InvalidArgument(f"{name}: {key!r} is no path of a file", hint=hint)
         target = place / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(_bytes(name, key, value))
+        target.write_bytes(content_of(name, key, value))
         os.utime(target, (0, 0))  # the same files make the same layer
     return Context(name, str(place))
 
 
-def _bytes(name: str, key: Any, value: Any) -> bytes:
+def content_of(name: str, key: Any, value: Any) -> bytes:
+    """The bytes of a file from memory."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
     if isinstance(value, str):

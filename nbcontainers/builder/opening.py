@@ -8,29 +8,34 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from nbcontainers.builder import context as contexts
 from nbcontainers.builder import git, putting
+from nbcontainers.builder.building import AS_IMAGE
 from nbcontainers.builder.remote import fetch, is_remote
 from nbcontainers.engine import Engine
-from nbcontainers.errors import InvalidArgument
+from nbcontainers.errors import BuildError, InvalidArgument
 from nbcontainers.image import scratch, work
 
 LAYOUT = "oci-layout://"
-AS_IMAGE = "docker-image://"
 INPUT = "-"
+_LARGEST = 1 << 20
 _HINT = "give a folder, a tar archive, a URL or a git repository; - with a Dockerfile is no context"
 
 
 class Opened(NamedTuple):
-    """The folder, "" for none; `dockerfile` is what came instead of a context."""
+    """The folder, "" for none, or files in memory; `dockerfile` is what came instead of a context.
 
-    folder: str
+    `is_foreign`: it came from elsewhere, so that no link in it may lead to a file of this machine.
+    """
+
+    folder: str | Mapping[str, Any]
     dockerfile: bytes | None = None
+    is_foreign: bool = False
 
 
 class Opener:
@@ -45,12 +50,14 @@ class Opener:
             return Opened("")
         if text == INPUT:
             return self._content(self._spooled(sys.stdin.buffer), "the input")
+        if os.path.isdir(os.path.abspath(os.path.expanduser(text))):
+            return Opened(self._local("context", text))
         if repository := git.parse(text):
-            return Opened(self._cloned(repository))
+            return Opened(self._cloned(repository), is_foreign=True)
         if is_remote(text):
             folder = self._folder()
             return self._content(str(folder / fetch(text, folder, "", "", _go_on)), text)
-        return Opened(self._local("context", text))
+        return Opened(self._local("context", text), is_foreign=True)
 
     def named(self, name: str, text: str) -> str:
         """One of --build-context: a folder, or docker-image:// and an image that is here or can be pulled."""
@@ -77,8 +84,9 @@ class Opener:
     def _content(self, path: str, name: str) -> Opened:
         """What came from elsewhere: an archive is a context, anything else a Dockerfile without one."""
         if putting.is_archive(path):
-            return Opened(self._unpacked(Path(path)))
-        content = Path(path).read_bytes()
+            return Opened(self._unpacked(Path(path)), is_foreign=True)
+        with open(path, "rb") as file:
+            content = dockerfile_in(file, name)
         if not content.strip():
             raise InvalidArgument(f"{name} is empty", hint="it has to be a Dockerfile or a tar archive")
         return Opened("", content)
@@ -115,6 +123,14 @@ class Opener:
 
     def _folder(self) -> Path:
         return self.stack.enter_context(scratch.folder(self.engine)) / "root"
+
+
+def dockerfile_in(file: BinaryIO, name: str) -> bytes:
+    """All of it. BuildError for more than a Dockerfile has."""
+    content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise BuildError(f"{name} has more than {_LARGEST >> 20} MiB", hint="give the path of a Dockerfile with -f")
+    return content
 
 
 def _go_on() -> None:

@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from nbcontainers.builder import building, shared
+from nbcontainers.builder import context as contexts
 from nbcontainers.builder import output as outputting
 from nbcontainers.builder.building import Request
-from nbcontainers.builder.opening import Opener
+from nbcontainers.builder.opening import Opened, Opener, dockerfile_in
 from nbcontainers.builder.running import agents, secrets
 from nbcontainers.container.options import RunOptions, check_names
 from nbcontainers.engine import Engine
 from nbcontainers.errors import BuildError, InvalidArgument
 from nbcontainers.image.image import Image
+from nbcontainers.linux import inroot
 
 Pairs = Sequence[str] | Mapping[str, Any]
 ALLOWED = ("network.host", "security.insecure")
-_LARGEST = 1 << 20
+_NAMES = ("Dockerfile", "Containerfile")
 _OF_RUN = ("network", "add_host", "memory", "cpus", "shm_size")
 
 
@@ -37,14 +39,16 @@ def build(
     outputs = [outputting.parse(text) for text in _texts(output)]
     outputting.check(outputs)
     arguments = _arguments(build_arg)
+    if iidfile and not os.access(os.path.dirname(os.path.abspath(iidfile)), os.W_OK):
+        raise InvalidArgument(f"--iidfile {iidfile} cannot be written", hint="name a file in a folder of yours")
     with ExitStack() as stack:
         opener = Opener(engine, stack, tell)
-        folder, given = _opened(opener, context, context_from, from_input=dockerfile is None and not file)
-        text, name, path = _dockerfile(folder, file, dockerfile, given)
+        opened = _opened(opener, context, context_from, from_input=dockerfile is None and not file)
+        text, name, path = _dockerfile(opened, file, dockerfile)
         named = pairs("build-context", build_context).items()
         more = {name: opener.named(name, place) if isinstance(place, str) else place for name, place in named}
         request = Request(
-            text, name, path, folder, more, tags=_texts(tag), target=target,
+            text, name, path, opened.folder, more, tags=_texts(tag), target=target,
             platform=platform, build_args=arguments, labels=pairs("label", label),
             annotations=pairs("annotation", annotation), no_cache=no_cache, no_cache_filter=_texts(no_cache_filter),
             pull="newer" if pull else "missing", secrets=secrets(_given(secret), os.environ), options=_options(run),
@@ -61,56 +65,68 @@ def build(
     return image
 
 
-def _opened(
-    opener: Opener, context: Any, context_from: Any, *, from_input: bool
-) -> tuple[str | Mapping[str, Any], bytes | None]:
-    """The context, a folder, "" or files in memory; and the Dockerfile, where that was given in its place."""
+def _opened(opener: Opener, context: Any, context_from: Any, *, from_input: bool) -> Opened:
     given = context_from or context
     if isinstance(context_from, str) and context_from:
         raise InvalidArgument("--context-from is for notebooks, where variables are", hint="give a folder as CONTEXT")
-    return (given, None) if isinstance(given, Mapping) else opener.main(os.fspath(given), reads_input=from_input)
+    return Opened(given) if isinstance(given, Mapping) else opener.main(os.fspath(given), reads_input=from_input)
 
 
-def _dockerfile(
-    context: str | Mapping[str, Any], file: str, text: str | None, given: bytes | None
-) -> tuple[bytes, str, str]:
+def _dockerfile(context: Opened, file: str, text: str | None) -> tuple[bytes, str, str]:
     """The Dockerfile's bytes, what errors call it, and its path, "" for one that has none."""
     if text is not None:
         if file:
             raise InvalidArgument("the Dockerfile is given twice, as text and as a file", hint="leave -f out")
         return text.encode("utf-8", "surrogateescape"), "Dockerfile", ""
     if file == "-":
-        return sys.stdin.buffer.read(_LARGEST), "Dockerfile", ""
-    if given is not None and not file:
-        return given, "Dockerfile", ""
-    if isinstance(context, Mapping):
-        if (file or "Dockerfile") not in context:
-            raise InvalidArgument(
-                "the context has no Dockerfile", hint="give it as text, or as Dockerfile in the context"
-            )
-        content = context[file or "Dockerfile"]
-        return content if isinstance(content, bytes) else str(content).encode(), file or "Dockerfile", ""
-    path = _found(context, file)
+        return dockerfile_in(sys.stdin.buffer, "the input"), "Dockerfile", ""
+    if context.dockerfile is not None and not file:
+        return context.dockerfile, "Dockerfile", ""
+    if isinstance(context.folder, Mapping):
+        return _in_memory(context.folder, file)
+    path = _found(context.folder, file, is_foreign=context.is_foreign)
     try:
-        with open(path, "rb") as opened:
-            content = opened.read(_LARGEST + 1)
+        with open(path, "rb", opener=_within(context.folder) if context.is_foreign else None) as opened:
+            content = dockerfile_in(opened, path)
     except OSError as error:
         hint = "name it with -f FILE, or write the Dockerfile into a cell that begins with %%image build"
         raise BuildError(f"cannot read the Dockerfile {path}: {error.strerror}", hint=hint) from None
-    if len(content) > _LARGEST:
-        raise BuildError(f"{path} has more than {_LARGEST >> 20} MiB", hint="give the path of a Dockerfile with -f")
-    return content, file or os.path.relpath(path, context or "."), path
+    return content, file or os.path.relpath(path, context.folder or "."), path
 
 
-def _found(context: str, file: str) -> str:
-    """-f is a path from here, or in the context where there is none here; without it Dockerfile, or Containerfile."""
+def _in_memory(files: Mapping[str, Any], file: str) -> tuple[bytes, str, str]:
+    name = file or next((one for one in _NAMES if one in files), "")
+    if name not in files:
+        hint = "give it as text, or as Dockerfile in the context"
+        raise InvalidArgument(f"the context has no {name or 'Dockerfile'}", hint=hint)
+    return contexts.content_of("context", name, files[name]), name, ""
+
+
+def _within(folder: str) -> Callable[[str, int], int]:
+    """Opens a path of the folder; a link in it ends there."""
+
+    def opener(path: str, flags: int) -> int:
+        root = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return inroot.openat2(root, os.path.relpath(path, folder), flags)
+        finally:
+            os.close(root)
+
+    return opener
+
+
+def _found(context: str, file: str, *, is_foreign: bool) -> str:
+    """-f is a path from here, or in the context where there is none here; without it Dockerfile, or Containerfile.
+
+    Where the context came from elsewhere it is a path in that, as in Docker.
+    """
     folder = os.path.expanduser(context or ".")
     if not file:
-        paths = [os.path.join(folder, name) for name in ("Dockerfile", "Containerfile")]
+        paths = [os.path.join(folder, name) for name in _NAMES]
         return next((path for path in paths if os.path.lexists(path)), paths[0])
+    inside = os.path.join(folder, file.lstrip("/") if is_foreign else file)
     here = os.path.expanduser(file)
-    inside = os.path.join(folder, file)
-    return inside if not os.path.exists(here) and os.path.exists(inside) else here
+    return inside if is_foreign or (not os.path.exists(here) and os.path.exists(inside)) else here
 
 
 def _arguments(given: Pairs) -> dict[str, str]:

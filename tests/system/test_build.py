@@ -363,6 +363,13 @@ def images(engine: Engine) -> list[Image]:
     return store.images(engine)
 
 
+def test_an_id_file_is_looked_at_before_the_build(context: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match=r"--iidfile .* cannot be written"):
+        build("FROM mini\nRUN false\n", context, iidfile=str(tmp_path / "none/id"))
+    image = build("FROM mini\n", context, iidfile=str(tmp_path / "id"))
+    assert (tmp_path / "id").read_text() == image.id
+
+
 def test_bad_options(context: Path) -> None:
     for options in ({"secret": ["x"]}, {"tag": ["UPPER CASE"]}, {"target": "none"}, {"build_context": ["x"]}):
         with pytest.raises((InvalidArgument, BuildError)):

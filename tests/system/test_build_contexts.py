@@ -73,6 +73,33 @@ def test_an_archive(tmp_path: Path) -> None:
         build("FROM mini\n", str(tmp_path / "text"))
 
 
+def test_a_dockerfile_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no file of this machine, neither by a link nor because -f names one here too."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret").write_text("sesame\n")
+    (tmp_path / "other").write_text("FROM mini\nRUN echo here > /x\n")
+    with tarfile.open("c.tar", "w") as archive:
+        for name, target in (("Dockerfile", f"{tmp_path}/secret"), ("Containerfile", "other")):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, target
+            archive.addfile(link)
+        there = tarfile.TarInfo("other")
+        there.size = len(text := b"FROM mini\nRUN echo there > /x\n")
+        archive.addfile(there, io.BytesIO(text))
+    with pytest.raises(BuildError, match="cannot read the Dockerfile") as caught:
+        build(None, "c.tar")
+    assert "sesame" not in caught.value.message
+    for file in ("other", "Containerfile"):
+        assert said(build(None, "c.tar", file=file), "cat", "/x") == "there\n"
+
+
+def test_a_folder_that_is_called_as_a_repository_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("github.com/me").mkdir(parents=True)
+    Path("github.com/me/a").write_text("alpha\n")
+    assert said(build("FROM mini\nCOPY a /\n", "github.com/me"), "cat", "/a") == "alpha\n"
+
+
 def test_the_input() -> None:
     def run(given: bytes, *more: str) -> subprocess.CompletedProcess[bytes]:
         command = [sys.executable, "-m", "nbcontainers", "build", "--network", "none", "-t", "nbc-input", *more, "-"]
@@ -85,6 +112,8 @@ def test_the_input() -> None:
         assert done.returncode == 0, done.stderr
         assert said(_named("nbc-input"), "cat", "/x") == "input\n"
         assert b"the input is empty" in run(b"").stderr
+        assert b"the input has more than 1 MiB" in run(b"FROM mini\n" + b"#" * (1 << 20)).stderr
+        assert b"the input has more than 1 MiB" in run(b"FROM mini\n" + b"#" * (1 << 20), "-f", "-").stderr
         assert b"there is nothing in its root" in run(b"FROM mini\nCOPY a /\n").stderr
     finally:
         api.rm("nbc-input", force=True)
