@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 
 from nbcontainers.container import endpoints, store
 from nbcontainers.container.container import Container
@@ -19,12 +20,15 @@ def rename(container: Container, wanted: str) -> str:
         check_name(wanted)
     except ValueError as error:
         raise bad("name", str(error)) from None
-    with store.changed(engine, container.id) as record:
-        before = str(record["name"])
-        if wanted == before:
-            raise InvalidState(f"container {before} has that name already", hint="container ps -a shows all names")
-        store.take_name(engine, container.id, wanted)
-        record["name"] = wanted
+    with ExitStack() as undo:
+        with store.changed(engine, container.id) as record:
+            before = str(record["name"])
+            if wanted == before:
+                raise InvalidState(f"container {before} has that name already", hint="container ps -a shows all names")
+            store.take_name(engine, container.id, wanted)
+            undo.callback(store.drop_name, engine, wanted, container.id)
+            record["name"] = wanted
+        undo.pop_all()
     store.drop_name(engine, before, container.id)
     _tell_networks(container, before, wanted)
     store.happened(engine, record, "rename", oldName=before)

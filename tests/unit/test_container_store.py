@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from nbcontainers.container import lifecycle, names, store
+from nbcontainers.container import lifecycle, names, renaming, store
 from nbcontainers.container.container import Container
 from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument, InvalidState, NameInUse, NotFound
@@ -198,3 +198,16 @@ def test_a_record_that_the_disk_takes_only_in_part_never_counts(tmp_path, monkey
     with pytest.raises(OSError, match="No space left"):
         files.replace(str(path), {"exit_code": 137, "reason": "oom"})
     assert json.loads(path.read_text()) == {"exit_code": 0}
+
+
+def test_a_rename_that_fails_leaves_the_old_name_alone(empty, monkeypatch):
+    record = make(empty, "web")
+
+    def full(path, document):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        renaming.rename(Container(empty, record["id"]), "shop")
+    assert os.listdir(empty.names) == ["web"]
+    assert Container(empty, record["id"]).name == "web"
