@@ -57,8 +57,7 @@ def events(
     here = engine or default_engine()
     if not follow and stdout is None:
         return history.read(here, since, until, filter)
-    going = (lambda: (tick and tick(), True)[1]) if follow else None
-    history.write(here, since, until, filter, stdout, follow=going, as_json=json)
+    history.write(here, since, until, filter, stdout, follow=follow, tick=tick, as_json=json)
     return None
 
 

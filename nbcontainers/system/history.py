@@ -27,12 +27,18 @@ def read(engine: Engine, after: str, before: str, filters: Sequence[str] | None)
 
 def write(
     engine: Engine, after: str, before: str, filters: Sequence[str] | None, sink: Sink | None,
-    *, follow: Callable[[], bool] | None, as_json: bool,
+    *, follow: bool, tick: Callable[[], object] | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """One line each; with `follow` also what comes, from now on unless a time was said."""
+    """One line each; with `follow` also what comes, from now on unless a time was said; `tick` is called meanwhile."""
+
+    def on() -> bool:
+        if tick:
+            tick()
+        return True
+
     out = sink or to_sys("stdout")
     after = after or (rfc3339(time.time_ns()) if follow else "")
-    for event in _found(engine, after, before, filters, follow):
+    for event in _found(engine, after, before, filters, on if follow else None):
         out(f"{json.dumps(event) if as_json else line(event)}\n".encode())
 
 
