@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from nbcontainers.container import parse
-from nbcontainers.container.container import Container, find
+from nbcontainers.container.container import RUNNING, Container, find
 from nbcontainers.container.defaults import DETACH_KEYS
 from nbcontainers.container.options import (
-    RUNNING,
     Condition,
     DetachKeys,
     ExecOptions,

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from nbcontainers.container.container import Container
-from nbcontainers.container.pausing import not_running
+from nbcontainers.container.failure import not_running
 from nbcontainers.container.session import Session, Streams
 from nbcontainers.errors import InvalidState
 from nbcontainers.launcher import client

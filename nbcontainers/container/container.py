@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
+RUNNING, ENDED = ("running", "paused", "restarting"), ("created", "exited", "dead")
+"""States with a program that runs or will again by itself, and without one; between them is `stopping`."""
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -100,7 +103,7 @@ class Container:
 
     @property
     def running(self) -> bool:
-        return self.status in ("running", "paused", "restarting")
+        return self.status in RUNNING
 
     @property
     def pid(self) -> int | None:

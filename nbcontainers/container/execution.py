@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, cast
 
 from nbcontainers.container import defaults, parse, security, store, users
 from nbcontainers.container.container import Container
+from nbcontainers.container.failure import not_running
 from nbcontainers.container.host import this_host
 from nbcontainers.container.options import ExecOptions, RunOptions, check_words, value, values
-from nbcontainers.container.pausing import not_running
 from nbcontainers.container.session import Session, Streams
 from nbcontainers.errors import ContainerFailed, CreateFailed, InvalidArgument, InvalidState
 from nbcontainers.launcher import client

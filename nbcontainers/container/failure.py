@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from signal import Signals
 from typing import Any
 
-from nbcontainers.errors import ContainerFailed, CreateFailed
+from nbcontainers.errors import ContainerFailed, CreateFailed, InvalidState
 
 _MEANINGS = {
     "SIGSEGV": "it touched memory that is not its own",
@@ -128,3 +128,14 @@ def not_started(error: CreateFailed, record: Mapping[str, Any]) -> CreateFailed:
     hint = error.hint or _NOT_STARTED.get(key, "").format(name=command[0], image=record.get("image", "IMAGE"))
     details = {**error.details, "exit_code": code, "id": record.get("id"), "name": record.get("name")}
     return CreateFailed(f"the container could not start: {error.message}", hint=hint, **details)
+
+
+def not_running(name: str, status: str) -> InvalidState:
+    """What to say where only a running container will do."""
+    hints = {
+        "paused": f"container unpause {name} lets it go on",
+        "dead": "type system prune to tidy it up",
+        "restarting": f"wait until it runs: container wait --condition running {name}",
+    }
+    hint = hints.get(status, f"container start {name} starts it")
+    return InvalidState(f"container {name} is not running: it is {status}", hint=hint, status=status)

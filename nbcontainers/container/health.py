@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from nbcontainers.container import store
 from nbcontainers.container.container import Container
-from nbcontainers.container.pausing import not_running
+from nbcontainers.container.failure import not_running
 from nbcontainers.errors import ContainerFailed, InvalidState
 from nbcontainers.launcher import client
 from nbcontainers.monitor.files import Files
@@ -32,7 +33,7 @@ def check(container: Container) -> str:
     record, engine = container.record, container.engine
     name = str(record["name"])
     if not record.get("health"):
-        raise InvalidState(f"container {name} has no health check", hint="make it with --health-cmd COMMAND")
+        raise no_check(record)
     if container.status != "running":
         raise not_running(name, container.status)
     found = client.call(
@@ -48,6 +49,10 @@ def check(container: Container) -> str:
             exit_code=1, id=container.id, name=name,
         )  # fmt: skip
     return str(found["status"])
+
+
+def no_check(record: Mapping[str, Any]) -> InvalidState:
+    return InvalidState(f"container {record['name']} has no health check", hint="make it with --health-cmd COMMAND")
 
 
 def check_here(root: str, run: str, id: str, age: float) -> dict[str, Any]:

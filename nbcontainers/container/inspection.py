@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nbcontainers.container import endpoints, health, listing, selection, store, usage
-from nbcontainers.container.container import Container
+from nbcontainers.container.container import RUNNING, Container
 from nbcontainers.engine import Engine
 from nbcontainers.errors import NotFound
 
@@ -76,7 +76,7 @@ def _state(container: Container) -> Document:
     status, ended = container.status, container.ended
     found = {
         "Status": status,
-        "Running": status in ("running", "paused", "restarting"),
+        "Running": status in RUNNING,
         "Paused": status == "paused",
         "Restarting": status == "restarting",
         "OOMKilled": bool(ended.get("oom_killed")),

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from nbcontainers.container import defaults, parse, store
-from nbcontainers.container.container import Container
+from nbcontainers.container.container import RUNNING, Container
+from nbcontainers.container.failure import not_running
 from nbcontainers.container.options import bad
-from nbcontainers.container.pausing import not_running
 from nbcontainers.container.selection import raise_all
 from nbcontainers.errors import Error, InvalidState, NotFound
 from nbcontainers.launcher import client
@@ -135,11 +135,7 @@ def kill(container: Container, signal: str | int = "KILL") -> str:
 
     One that is meant to end it keeps its restart policy from starting it again.
     """
-    try:
-        number = parse.signal(signal)
-    except ValueError as error:
-        raise bad("signal", str(error)) from None
-    record = container.record
+    number, record = _number(signal), container.record
     if ends := number in (signals.SIGKILL, record.get("stop_signal")):
         restart.hold(_run_folder(container))  # before the look: its next run may be about to begin
     with _descriptor(store.state(container.engine, container.id)) as init:
@@ -238,7 +234,7 @@ def _stopping(container: Container, timeout: int | None, signal: int | None) -> 
             _thaw(container)
             store.happened(container.engine, record, "kill", signal=int(signals.SIGKILL))
         if monitor >= 0:
-            _ended(monitor, _PATIENCE * 1000)
+            _tidied(container, monitor)
             store.happened(container.engine, record, "stop")
     yield name
 
@@ -301,7 +297,7 @@ def remove(container: Container, *, force: bool, volumes: bool) -> str:
     """Take a container away; returns its name. With `force` it is killed first."""
     record = container.record
     name, status = str(record["name"]), container.status
-    if status in ("running", "paused", "restarting") and not force:
+    if status in RUNNING and not force:
         raise InvalidState(
             f"container {name} is {status}",
             hint=f"type container stop {name} first, or container rm -f {name}",
@@ -321,5 +317,11 @@ def _end(container: Container) -> None:
             kill(container)
         except (InvalidState, NotFound):
             pass
-        if monitor >= 0 and not _ended(monitor, _PATIENCE * 1000):
-            raise InvalidState(f"the monitor of container {container.short_id} does not end", hint="type system prune")
+        if monitor >= 0:
+            _tidied(container, monitor)
+
+
+def _tidied(container: Container, monitor: int) -> None:
+    """Wait for the end of the monitor, a pidfd. Raises InvalidState."""
+    if not _ended(monitor, _PATIENCE * 1000):
+        raise InvalidState(f"the monitor of container {container.short_id} does not end", hint="type system prune")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nbcontainers.container import endpoints, health, store
-from nbcontainers.container.container import Container
+from nbcontainers.container.container import RUNNING, Container
 from nbcontainers.container.filtering import Filters
 from nbcontainers.container.options import Listing
 from nbcontainers.container.selection import known
@@ -16,7 +16,7 @@ from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.table import Column, Row, Table, age, command, digest, since, stored, text, timestamp
 
-LIVING = ("running", "paused", "stopping", "restarting")
+LIVING = (*RUNNING, "stopping")
 
 
 def ps(engine: Engine, options: Listing) -> Table:

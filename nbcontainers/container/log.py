@@ -11,7 +11,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from nbcontainers.container import logfile, store
-from nbcontainers.container.container import Container
+from nbcontainers.container.container import ENDED, Container
 from nbcontainers.container.session import Sink, to_sys
 from nbcontainers.errors import InvalidArgument, InvalidState
 
@@ -24,7 +24,6 @@ SHOWN_LINES = 1000
 """A notebook shows so many, the last ones."""
 _PAUSE_S = 0.1
 _PIECE = 1 << 16
-_OVER = ("exited", "dead", "created")
 Line = dict[str, str]
 
 
@@ -271,7 +270,7 @@ def follow(containers: Sequence[Container], choice: Choice, sinks: Sinks) -> Non
         begun = [(tails[one].first(choice.reach) if one in tails else _lines(one, choice), one) for one in containers]
         sinks.write(_merged([(wanted(records, choice), names[one]) for records, one in begun]), choice)
         while tails and not choice.over:
-            ended = [one for one in tails if one.removed or one.status in _OVER]  # asked before the last reading
+            ended = [one for one in tails if one.removed or one.status in ENDED]  # asked before the last reading
             for container, tail in tails.items():
                 records = _within(tail.read(), choice)
                 sinks.write(((record, names[container]) for record in records), choice)

@@ -236,8 +236,6 @@ Condition = Annotated[
         help="stopped (the default), running, healthy, removed, next-exit, …", metavar="CONDITION", choices=CONDITIONS
     ),
 ]
-RUNNING = ("running", "paused", "restarting")
-"""The states `--all` of a verb means that ends containers."""
 
 
 class Found(TypedDict, total=False):

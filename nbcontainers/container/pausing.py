@@ -6,6 +6,7 @@ from nbcontainers.cgroups.cgroup import Cgroup
 from nbcontainers.cgroups.detect import open_record
 from nbcontainers.container import store
 from nbcontainers.container.container import Container
+from nbcontainers.container.failure import not_running
 from nbcontainers.errors import HostNotCapable, InvalidState
 
 
@@ -41,17 +42,6 @@ def unpause(container: Container) -> str:
     _cgroup(container, name).thaw()
     store.happened(container.engine, record, "unpause")
     return name
-
-
-def not_running(name: str, status: str) -> InvalidState:
-    """What to say where only a running container will do."""
-    hints = {
-        "paused": f"container unpause {name} lets it go on",
-        "dead": "type system prune to tidy it up",
-        "restarting": f"wait until it runs: container wait --condition running {name}",
-    }
-    hint = hints.get(status, f"container start {name} starts it")
-    return InvalidState(f"container {name} is not running: it is {status}", hint=hint, status=status)
 
 
 def _cgroup(container: Container, name: str) -> Cgroup:

@@ -8,7 +8,7 @@ from typing import Any
 
 from nbcontainers.container import store, users
 from nbcontainers.container.container import Container
-from nbcontainers.container.pausing import not_running
+from nbcontainers.container.failure import not_running
 from nbcontainers.errors import ImageError, InvalidArgument
 from nbcontainers.table import Column, Row, Table, age, bytes_, duration
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nbcontainers.container import lifecycle, listing
+from nbcontainers.container.container import ENDED
 from nbcontainers.container.filtering import Filters
 from nbcontainers.container.selection import each, known
 from nbcontainers.engine import Engine
 from nbcontainers.table import Column, Table, digest, since, stored
-
-_ENDED = ("created", "exited", "dead")
 
 
 def prune(engine: Engine, filters: Sequence[str] | None) -> Table:
@@ -19,7 +18,7 @@ def prune(engine: Engine, filters: Sequence[str] | None) -> Table:
     going = [
         (container, record)
         for container, record in known(engine)
-        if container.status in _ENDED and chosen.passes(container, record)
+        if container.status in ENDED and chosen.passes(container, record)
     ]
     rows = {
         container: {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from nbcontainers.container import health, lifecycle
-from nbcontainers.container.container import Container
+from nbcontainers.container.container import RUNNING, Container
 from nbcontainers.container.options import CONDITIONS
 from nbcontainers.errors import InvalidArgument, InvalidState, NotFound
 
@@ -29,20 +29,24 @@ def wait(container: Container, condition: str = "stopped", timeout: float | None
         return lifecycle.wait(container, None if deadline is None else deadline - time.monotonic())
     if condition == "removed":
         return _until_removed(container, deadline)
-    _until(container, condition, deadline)
+    (_until_well if condition in _HEALTH else _until)(container, condition, deadline)
     return _NO_STATUS
 
 
-def _until(container: Container, condition: str, deadline: float | None) -> None:
-    name, healthy = container.name, condition in _HEALTH
-    while (health.status(container) if healthy else container.status) != condition:
-        status = container.status
-        if healthy and status not in ("running", "paused", "restarting"):
-            hint = f"container logs {name} shows what it wrote"
-            raise InvalidState(f"container {name} will not be {condition}: it is {status}", hint=hint, status=status)
-        if healthy and status == "running" and not health.status(container):
-            hint = "make it with --health-cmd COMMAND"
-            raise InvalidState(f"container {name} has no health check", hint=hint, status=status)
+def _until(container: Container, state: str, deadline: float | None) -> None:
+    while container.status != state:
+        _pause(container, deadline)
+
+
+def _until_well(container: Container, condition: str, deadline: float | None) -> None:
+    record = container.record
+    while health.status(container) != condition:
+        if (status := container.status) not in RUNNING:
+            hint = f"container logs {record['name']} shows what it wrote"
+            message = f"container {record['name']} will not be {condition}: it is {status}"
+            raise InvalidState(message, hint=hint, status=status)
+        if not record.get("health"):
+            raise health.no_check(record)
         _pause(container, deadline)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import nbcontainers
-from nbcontainers.container import api, health, logfile, store, waiting
+from nbcontainers.container import api, health, lifecycle, logfile, store, waiting
 from nbcontainers.container.container import Container
 from nbcontainers.engine import Engine
 from nbcontainers.errors import Error, InvalidArgument, InvalidState, NameInUse, NotFound
@@ -136,6 +136,19 @@ def test_a_program_that_is_gone_fails_its_restart(name: str) -> None:
     with pytest.raises(Error, match="executable file not found"):
         container.restart(0)
     assert container.status == "exited"
+
+
+def test_a_monitor_that_does_not_tidy_up_is_told_of(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    container = serve(name)
+    monitor = store.state(container.engine, container.id, "monitor.json")["pid"]
+    monkeypatch.setattr(lifecycle, "_PATIENCE", 0.1)
+    os.kill(monitor, signal.SIGSTOP)
+    try:
+        with pytest.raises(InvalidState, match=r"monitor of container [0-9a-f]{12} does not end"):
+            container.stop(0)
+    finally:
+        os.kill(monitor, signal.SIGCONT)
+    wait_for(lambda: container.status == "exited")
 
 
 # -- rename ------------------------------------------------------------------------------------------------------------
