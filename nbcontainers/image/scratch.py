@@ -33,8 +33,10 @@ def folder(engine: Engine) -> Generator[Path]:
             (here / name).chmod(0o755)
         yield here
     finally:
-        _remove(engine, here)
-        os.close(lock)
+        try:
+            _remove(engine, here)
+        finally:
+            os.close(lock)
 
 
 def _remove(engine: Engine, here: Path) -> None:
