@@ -23,6 +23,8 @@ Row = dict[str, Any]
 SHOWN_ROWS = 100
 """A notebook shows this many rows; the others are counted, and are in `to_pandas()`."""
 
+BLUE, GREEN = "var(--jp-brand-color1, #4493f8)", "var(--jp-success-color1, #2da44e)"
+AMBER, RED, GREY = "var(--jp-warn-color1, #d68f00)", "var(--jp-error-color1, #e5484d)", "#8b949e"
 BORDER = "var(--jp-border-color2, var(--vscode-panel-border, rgba(128, 128, 128, .35)))"
 MONOSPACE = "var(--jp-code-font-family, var(--vscode-editor-font-family, ui-monospace, Menlo, Consolas, monospace))"
 BOX = (

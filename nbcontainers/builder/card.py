@@ -14,13 +14,25 @@ from nbcontainers.builder.progress import Event, Progress, Step
 from nbcontainers.errors import Error
 from nbcontainers.image import card as pulls
 from nbcontainers.image.portrait import WIDE, Portrait
-from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, amount, duration, plain, stored
+from nbcontainers.table import (
+    AMBER,
+    AS_IT_IS,
+    BLUE,
+    BORDER,
+    BOX,
+    GREEN,
+    GREY,
+    HEAD,
+    MONOSPACE,
+    RED,
+    amount,
+    duration,
+    plain,
+    stored,
+)
 
-_BLUE, _GREEN = "var(--jp-brand-color1, #4493f8)", "var(--jp-success-color1, #2da44e)"
-_AMBER, _RED, _GREY = "var(--jp-warn-color1, #d68f00)", "var(--jp-error-color1, #e5484d)", "#8b949e"
-_ENDS = {"": _BLUE, "done": _GREEN, "failed": _RED, "interrupted": _AMBER}
-_SIGNS = {"waiting": ("·", _GREY), "running": ("▶", _BLUE), "cached": ("●", _GREY), "done": ("✓", _GREEN),
-          "failed": ("✗", _RED), "cancelled": ("–", _AMBER)}  # fmt: skip
+_SIGNS = {"waiting": ("·", GREY), "running": ("▶", BLUE), "cached": ("●", GREY), "done": ("✓", GREEN),
+          "failed": ("✗", RED), "cancelled": ("–", AMBER)}  # fmt: skip
 _PAST = {"": "building", "done": "built", "failed": "build failed:", "interrupted": "build interrupted:"}
 _SHOWN, _SHOWN_OF_FAILED, _KEPT, _KEPT_IN_TEXT = 5, 15, 30, 3
 """Lines of output: of a step that runs, that failed, and of one that is done (folded away; in text)."""
@@ -209,7 +221,7 @@ def html(progress: Progress) -> str:
 
 def _head(progress: Progress) -> str:
     first, _, rest = heading(progress).partition(" · ")
-    colour = _ENDS[progress.outcome]
+    colour = pulls.ENDS[progress.outcome]
     return (
         f'<div style="{HEAD}"><span style="color: {colour}; font-size: 15px;" aria-hidden="true">●</span> '
         f'<b style="font-weight: 600; overflow-wrap: anywhere;">{_safe(first)}</b> '
@@ -232,7 +244,7 @@ def _html_row(progress: Progress, row: Row) -> str:
     if not row.number:
         gap = f'<td style="{_CELL} opacity: .55;" colspan="2">{row.text}</td>'
         return f'<tr style="background: none;"><td></td><td></td>{gap}</tr>'
-    sign, colour = _SIGNS[row.step.state] if row.step else ("", _GREY)
+    sign, colour = _SIGNS[row.step.state] if row.step else ("", GREY)
     label = f' title="{row.step.state}"' if row.step else ""
     note = says(row.step) if row.step else "not needed" if progress.begins_unneeded(row.number) else ""
     strong = "font-weight: 600;" if row.step and row.step.state in ("running", "failed") else "opacity: .75;"
@@ -260,9 +272,9 @@ def _below(row: Row) -> str:
     if row.folded:
         count = f"{len(row.folded)} line{'s' * (len(row.folded) > 1)} of output"
         found += f'<details><summary style="{_SUMMARY}">{count}</summary>{_output(row.folded)}</details>'
-    found += "".join(f'<div style="{_REMARK} color: {_AMBER};">⚠ {_safe(line)}</div>' for line in row.remarks)
+    found += "".join(f'<div style="{_REMARK} color: {AMBER};">⚠ {_safe(line)}</div>' for line in row.remarks)
     for number, line in enumerate(row.failure):
-        style = f"font-weight: 600; color: {_RED};" if not number else ""
+        style = f"font-weight: 600; color: {RED};" if not number else ""
         found += f'<div style="{_REMARK} {style}">{_safe(line)}</div>'
     return found
 

@@ -11,13 +11,26 @@ from collections.abc import Iterator
 from html import escape
 
 from nbcontainers.image.progress import Layer, Progress
-from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, amount, duration, plain, stored
+from nbcontainers.table import (
+    AMBER,
+    AS_IT_IS,
+    BLUE,
+    BORDER,
+    BOX,
+    GREEN,
+    GREY,
+    HEAD,
+    MONOSPACE,
+    RED,
+    amount,
+    duration,
+    plain,
+    stored,
+)
 
-_BLUE, _GREEN = "var(--jp-brand-color1, #4493f8)", "var(--jp-success-color1, #2da44e)"
-_AMBER, _RED, _GREY = "var(--jp-warn-color1, #d68f00)", "var(--jp-error-color1, #e5484d)", "#8b949e"
-_COLOURS = {"downloading": _BLUE, "uploading": _BLUE, "verifying": _AMBER, "extracting": _AMBER, "retrying": _RED,
-            "done": _GREEN}  # fmt: skip
-_ENDS = {"": _BLUE, "done": _GREEN, "failed": _RED, "interrupted": _AMBER}
+_COLOURS = {"downloading": BLUE, "uploading": BLUE, "verifying": AMBER, "extracting": AMBER, "retrying": RED,
+            "done": GREEN}  # fmt: skip
+ENDS = {"": BLUE, "done": GREEN, "failed": RED, "interrupted": AMBER}
 MOST_ROWS = 24
 """Rows shown at once: those at work first; the others are counted."""
 
@@ -103,7 +116,7 @@ def html(progress: Progress) -> str:
 
 
 def _head(progress: Progress) -> str:
-    colour = _ENDS[progress.outcome]
+    colour = ENDS[progress.outcome]
     elapsed = f'<span style="{_ELAPSED}">{_safe(duration(progress.elapsed))}</span>' if progress.outcome else ""
     return (
         f'<div style="{HEAD}"><span style="color: {colour}; font-size: 15px;" aria-hidden="true">●</span> '
@@ -115,7 +128,7 @@ def _head(progress: Progress) -> str:
 def _working(progress: Progress) -> str:
     rows, more = shown(progress)
     figures = f'<div style="{_FIGURES}">{_safe(" · ".join(totals(progress)) or "…")}</div>'
-    return f"{figures}{_bar(progress.part, _BLUE, '100%')}{_rows(rows)}{_note(more)}"
+    return f"{figures}{_bar(progress.part, BLUE, '100%')}{_rows(rows)}{_note(more)}"
 
 
 def _ended(progress: Progress) -> str:
@@ -140,7 +153,7 @@ def _rows(rows: list[Layer]) -> str:
 
 
 def _colour(layer: Layer) -> str:
-    return _COLOURS.get(layer.state, _GREY)
+    return _COLOURS.get(layer.state, GREY)
 
 
 def _bar(part: float, colour: str, width: str) -> str:

@@ -18,10 +18,9 @@ from nbcontainers.image import listing
 from nbcontainers.image.image import Image, of_descriptor
 from nbcontainers.image.store import short
 from nbcontainers.oci.image import MANIFEST, descriptor
-from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, amount, plain, stored
+from nbcontainers.table import AS_IT_IS, BLUE, BORDER, BOX, GREY, HEAD, MONOSPACE, amount, plain, stored
 
 _BASE = "org.opencontainers.image.base"
-_BLUE, _GREY = "var(--jp-brand-color1, #4493f8)", "#8b949e"
 _ROWS = 30
 _LONGEST = 100
 _NO_COMMAND = re.compile(r"^/bin/sh -c #\(nop\) +")
@@ -163,7 +162,7 @@ def instruction(created_by: str) -> str:
 def _row(layer: Layer, whole: int) -> str:
     before = (layer.total or 0) - (layer.size or 0)
     start, part = (before / whole, (layer.size or 0) / whole) if whole else (0.0, 0.0)
-    colour = _GREY if layer.is_base else _BLUE
+    colour = GREY if layer.is_base else BLUE
     fill = f"margin-left: {start:.1%}; width: {part:.1%}; min-width: 2px; height: 6px; background: {colour};"
     text = f'<td style="{_CELL} {_TEXT}" title="{_safe(layer.text[:1000])}">{_safe(_cut(layer.text))}</td>'
     return (
