@@ -11,6 +11,8 @@ from pathlib import Path
 
 _TICK_S = 0.2
 _PIECE = 1 << 16
+_PATIENCE_S = 5.0
+"""Whoever takes nothing for so long is gone: one connection must not hold up the others, nor the end of the build."""
 
 
 class Agent:
@@ -44,6 +46,8 @@ class Agent:
     def _connect(self) -> None:
         here, _ = self._listener.accept()
         there = socket.socket(socket.AF_UNIX)
+        here.settimeout(_PATIENCE_S)
+        there.settimeout(_PATIENCE_S)
         try:
             there.connect(self._agent)
         except OSError:  # it is gone: so is the connection
