@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from nbcontainers.engine import Engine, default_engine
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.network.network import Network, name_of
-from nbcontainers.option import Argument, Option
+from nbcontainers.option import Argument, Option, Unasked
 
 if TYPE_CHECKING:
     from nbcontainers.table import Table
@@ -88,7 +88,7 @@ def prune(
     filter: Annotated[
         list[str] | str | None, Option(help="only those: label=KEY=VALUE, until=24h, …", metavar="KEY=VALUE")
     ] = None,
-    force: Annotated[bool, Option("-f", help="nothing is asked, with it or without")] = False,
+    force: Unasked = False,
     engine: Engine | None = None,
 ) -> list[str]:
     """Remove every network that no container was made for; returns their names.

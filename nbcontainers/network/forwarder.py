@@ -6,7 +6,9 @@ namespace of the user's networks (`userhost`) and connects to the container. The
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import select
 import signal
 import socket
@@ -23,6 +25,7 @@ from nbcontainers.runtime.middle import close_others
 
 _IN = select.EPOLLIN
 _MOST_CONNECTIONS, _MOST_CLIENTS = 1000, 1000
+_FULL_S = 0.01
 _SILENT_S = 60.0
 """After so long without a word a client of a UDP port is forgotten, as conntrack does."""
 
@@ -48,6 +51,8 @@ def _carry(files: Files, pairs: Sequence[tuple[Forward, socket.socket]]) -> NoRe
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     close_others({one.fileno() for _, one in pairs})
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection takes two
     userhost.enter(files.run)
     run(files, pairs)
 
@@ -130,7 +135,9 @@ class Streams:
     def _accept(self, _: int) -> None:
         try:
             near, _address = self.listener.accept()
-        except OSError:
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):  # it waits until others have ended, and we do not spin
+                time.sleep(_FULL_S)
             return
         try:
             far = self.target.connect(socket.SOCK_STREAM)

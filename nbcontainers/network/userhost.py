@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import time
 from collections.abc import Callable
@@ -197,7 +198,7 @@ def _lead_by_slirp(run: str, made: dict[str, Any], program: str, path: str) -> b
              "--netns-type=path", path, "tap0"]  # fmt: skip
     _start(run, made, words, lambda: os.set_inheritable(theirs, True))
     os.close(theirs)
-    said = os.read(ready, 1)
+    said = os.read(ready, 1) if select.select([ready], [], [], _PATIENCE_S)[0] else b""
     os.close(ready)
     return said == b"1"
 

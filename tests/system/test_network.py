@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -252,6 +253,8 @@ def test_the_loopback_of_ipv6(ours: Any) -> None:
     with pytest.raises(ConnectionRefusedError):
         ask("127.0.0.1", 8080)
     (carrier,) = json.loads(Path(ours.run, web.id, "network.json").read_text())["processes"]
+    soft, hard = resource.prlimit(carrier["pid"], resource.RLIMIT_NOFILE)
+    assert soft == hard
     web.rm(force=True)
     assert not Path(f"/proc/{carrier['pid']}").exists()
 
