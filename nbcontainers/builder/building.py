@@ -157,7 +157,7 @@ class Build:
         self.tell({
             "event": "plan", "name": self.request.name, "lines": list(self.file.source.lines),
             "steps": [list(one.node.lines) for one in steps],
-            "unneeded": [list(one.lines) for one in self.file.stages if one not in needed],
+            "unneeded": [list(one.lines) for one in self.plan.dropped],
             "target": self.file.stages[self.plan.target].label, "context": folder,
         })  # fmt: skip
         for one in found:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 from nbcontainers.builder.selection import Match, Root
 from nbcontainers.dockerfile import content, ignore
-from nbcontainers.dockerfile.content import Entry, Stamp
+from nbcontainers.dockerfile.content import Stamp
 from nbcontainers.dockerfile.ignore import Ignore
 from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument
@@ -39,22 +38,22 @@ class Context:
         """Of what matches: names, kinds, modes, attributes that a layer carries, and bytes, never times or owners."""
         if len(_digests) > _MOST_DIGESTS:
             _digests.clear()
-        return content.of_tree(self._entries(matches))
+        return content.of_tree(self._files(matches))
 
-    def _entries(self, matches: Iterable[Match]) -> Iterable[Entry]:
+    def _files(self, matches: Iterable[Match]) -> Iterator[tuple[str, str]]:
         for number, match in enumerate(matches):
             for name, path in [(match.name, match.path), *match.above]:
-                yield self._entry(f"{number}/{name}", path)
+                yield f"{number}/{name}", self._file(path)
             for name in match.members:
-                yield self._entry(f"{number}/{match.name}/{name}", f"{match.path}/{name}" if match.path else name)
+                path = f"{match.path}/{name}" if match.path else name
+                yield f"{number}/{match.name}/{name}", self._file(path)
 
-    def _entry(self, name: str, path: str) -> Entry:
+    def _file(self, path: str) -> str:
         full = os.path.join(self.path, path)
         facts = os.lstat(full)
         attributes = sorted(xattrs.packed(os.fsencode(full)).items())
         digest = content.of_file(full, facts, _digests)
-        digest += "".join(f" {key.hex()}={text.hex()}" for key, text in attributes)
-        return Entry(name, digest, stat.S_ISDIR(facts.st_mode))
+        return digest + "".join(f" {key.hex()}={text.hex()}" for key, text in attributes)
 
 
 def of_folder(name: str, path: str | os.PathLike[str]) -> Context:

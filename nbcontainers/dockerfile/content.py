@@ -9,11 +9,8 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Iterable, MutableMapping
 from typing import NamedTuple
-
-from nbcontainers.dockerfile.ignore import Ignore, walk
 
 _TICK_NS = 20_000_000
 """The kernel's clock for files stands still so long (10 ms at the most): two changes in it leave the same stamp."""
@@ -27,28 +24,6 @@ class Stamp(NamedTuple):
     size: int
     mtime_ns: int
     ctime_ns: int
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file of a context: path, `digest` of what it is, and whether it is a folder."""
-
-    path: str
-    digest: str
-    is_folder: bool
-
-
-def entries(
-    root: str, ignore: Ignore | None = None, known: MutableMapping[Stamp, str] | None = None
-) -> Iterator[Entry]:
-    """Every file and folder below `root` that is not ignored, folders before what is in them, sorted by name.
-
-    OSError where something cannot be read. Sockets have no contents that a layer could hold and are passed over.
-    """
-    for found in walk(root, ignore):
-        facts = found.entry.stat(follow_symlinks=False)
-        if not stat.S_ISSOCK(facts.st_mode):
-            yield Entry(found.path, of_file(found.entry.path, facts, known), stat.S_ISDIR(facts.st_mode))
 
 
 def of_file(path: str, facts: os.stat_result, known: MutableMapping[Stamp, str] | None = None) -> str:
@@ -74,12 +49,11 @@ def of_bytes(path: str, facts: os.stat_result, known: MutableMapping[Stamp, str]
     return found
 
 
-def of_tree(files: Iterable[Entry], below: str = "") -> str:
-    """The digest of a set of entries by their paths relative to `below`; the order they come in does not count."""
-    start = len(below.rstrip("/")) + 1 if below else 0
+def of_tree(files: Iterable[tuple[str, str]]) -> str:
+    """The digest of files, each a path and the digest of what it is; the order they come in does not count."""
     total = hashlib.sha256()
-    for path, one in sorted((file.path[start:], file) for file in files):
-        total.update(f"{path}\0{one.digest}\n".encode("utf-8", "surrogateescape"))
+    for path, digest in sorted(files):
+        total.update(f"{path}\0{digest}\n".encode("utf-8", "surrogateescape"))
     return f"sha256:{total.hexdigest()}"
 
 

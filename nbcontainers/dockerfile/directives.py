@@ -6,15 +6,12 @@ after the first line that is none, everything in their form is a comment.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nbcontainers.dockerfile.source import Source, near
 
 _FORM = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*", re.ASCII)
-_SLASHED = re.compile(r"//\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*", re.ASCII)
 KNOWN = ("syntax", "escape", "check")
 BOM = "\ufeff"
 
@@ -82,37 +79,3 @@ def check(source: Source, value: str, line: int) -> Check:
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(name.strip() for name in text.split(",") if name.strip())
-
-
-def syntax(content: bytes | str) -> str:
-    """The frontend a file of any form asks for: `# syntax=`, `// syntax=` or a JSON object's `syntax`; '' for none.
-
-    A first line `#!…` is passed over. What stands after the first space (arguments of the frontend) is left out.
-    """
-    text = content.decode("utf-8", "surrogateescape") if isinstance(content, bytes) else content
-    text = text.removeprefix(BOM)
-    if text.startswith("#!"):
-        text = text.partition("\n")[2]
-    for form in (_FORM, _SLASHED):
-        found = _first(form, text.splitlines())
-        if found:
-            return found.partition(" ")[0]
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        return ""
-    value = document.get("syntax") if isinstance(document, dict) else None
-    return value if isinstance(value, str) else ""
-
-
-def _first(form: re.Pattern[str], lines: Sequence[str]) -> str:
-    seen = set()
-    for line in lines:
-        match = form.fullmatch(line)
-        key = match[1].lower() if match else ""
-        if match is None or key not in KNOWN or key in seen:
-            return ""
-        if key == "syntax":
-            return match[2]
-        seen.add(key)
-    return ""

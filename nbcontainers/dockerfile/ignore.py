@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nbcontainers.dockerfile import pattern
@@ -145,50 +144,6 @@ def expression(text: str) -> str:
     if len(pieces) > 1:
         out += f"(?:.*/)?{pattern.anchored(pieces[-1])}" if pieces[-1] else ".*"
     return rf"{out}\Z"
-
-
-@dataclass(frozen=True)
-class Found:
-    """One entry of a context: its path relative to it, and the directory entry."""
-
-    path: str
-    entry: os.DirEntry[str]
-
-
-def walk(root: str, ignore: Ignore | None = None) -> Iterator[Found]:
-    """Every file and folder of a context that is not ignored, folders before what is in them, sorted by name.
-
-    An ignored folder is entered only when a `!` can bring something in it back, and then yielded before that.
-    """
-    stack: list[tuple[str, int, Iterator[os.DirEntry[str]]]] = [("", 0, _entries(root))]
-    waiting: list[Found] = []  # ignored folders above the place, not yielded yet
-    while stack:
-        prefix, above, entries = stack[-1]
-        entry = next(entries, None)
-        if entry is None:
-            stack.pop()
-            if waiting and prefix == f"{waiting[-1].path}/":
-                waiting.pop()
-            continue
-        found = Found(prefix + entry.name, entry)
-        state = ignore.state(found.path, above) if ignore else 0
-        outside = ignore is not None and ignore.excludes(state)
-        is_folder = entry.is_dir(follow_symlinks=False)
-        if not outside:
-            yield from waiting
-            waiting.clear()
-            yield found
-        elif not is_folder or not (ignore and ignore.may_take_back(found.path)):
-            continue
-        else:
-            waiting.append(found)
-        if is_folder:
-            stack.append((f"{found.path}/", state, _entries(entry.path)))
-
-
-def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return iter(sorted(entries, key=lambda entry: entry.name))
 
 
 def of_dockerfile(context: str, dockerfile: str) -> str:

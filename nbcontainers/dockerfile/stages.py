@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from nbcontainers.dockerfile import variables
 from nbcontainers.dockerfile.dockerfile import Dockerfile, Stage
-from nbcontainers.dockerfile.instructions import Copy, From, Instruction, Onbuild, Run
+from nbcontainers.dockerfile.instructions import Copy, From, Instruction, Run
 from nbcontainers.dockerfile.mount import fields
 from nbcontainers.dockerfile.source import near
 from nbcontainers.dockerfile.variables import Globals
@@ -199,8 +199,3 @@ def _loop(file: Dockerfile, path: list[int], again: int) -> BuildError:
 
 def _names(file: Dockerfile, name: str, index: int) -> bool:
     return name.lower() == file.stages[index].name or name == str(index)
-
-
-def triggers_of(stage: Stage) -> list[Onbuild]:
-    """The ONBUILD instructions of a stage."""
-    return [one for one in stage.instructions if isinstance(one, Onbuild)]

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nbcontainers.builder.selection import Root
 from nbcontainers.dockerfile import ignore, pattern
 from nbcontainers.errors import BuildError
 
@@ -92,7 +93,7 @@ def tree(root: Path, *paths: str) -> Path:
 
 
 def walked(root: Path, rules: str) -> list[str]:
-    return [one.path for one in ignore.walk(str(root), ignore.parse(rules))]
+    return list(Root(str(root), ignore.parse(rules)).below(""))
 
 
 def test_walk_gives_what_is_left_in_order(tmp_path: Path) -> None:
@@ -113,8 +114,10 @@ def test_walk_brings_back_with_the_folders_above(tmp_path: Path) -> None:
 def test_walk_does_not_enter_what_cannot_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree(tmp_path, "node_modules/x/y", "keep/z")
     entered: list[str] = []
-    real = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: (entered.append(os.path.basename(path)), real(path))[1])
+    for name in ("scandir", "listdir"):
+        real = getattr(os, name)
+        seen = lambda path, real=real: (entered.append(os.path.basename(path)), real(path))[1]  # noqa: E731
+        monkeypatch.setattr(os, name, seen)
     assert walked(tmp_path, "node_modules\n!keep/z") == ["keep", "keep/z"]
     assert "node_modules" not in entered
 
@@ -136,7 +139,7 @@ def test_walking_agrees_with_asking_for_every_path(tmp_path_factory: pytest.Temp
     root = tree(tmp_path_factory.mktemp("context"), "a/b/c", "a/c", "b/c", "b/d", "c")
     found = ignore.parse("\n".join(rules))
     files = {path for path in ("a/b/c", "a/c", "b/c", "b/d", "c") if not found.ignored(path)}
-    seen = [one.path for one in ignore.walk(str(root), found)]
+    seen = list(Root(str(root), found).below(""))
     assert files <= set(seen)
     assert {path for path in seen if (root / path).is_file()} == files
     assert len(seen) == len(set(seen))

@@ -188,19 +188,6 @@ def test_check_directive(value: str, skip: set[str], error: bool, experimental: 
 
 
 @pytest.mark.parametrize(
-    "text, syntax",
-    [
-        ("# syntax=a/b:1\nFROM x", "a/b:1"), ("# syntax=a b c", "a"), ("// syntax=a", "a"), ('{"syntax": "a"}', "a"),
-        ("#!/usr/bin/env x\n# syntax=a", "a"), ("#!/x\n// syntax=a", "a"), ("# escape=`\n# syntax=a", "a"),
-        ("x\n# syntax=a", ""), ('{"syntax": 1}', ""), ("", ""), ("[" * 99999, ""), (b"\xef\xbb\xbf# syntax=a", "a"),
-        ("# c\n# syntax=a", ""), ('{"a": "b"}', ""),
-    ],
-)  # fmt: skip
-def test_syntax_of_a_file_in_any_form(text: str | bytes, syntax: str) -> None:
-    assert directives.syntax(text) == syntax
-
-
-@pytest.mark.parametrize(
     "text, line, column, words",
     [
         ("", 1, 0, "no instruction"), ("# only\n\n# comments", 1, 0, "no instruction"),

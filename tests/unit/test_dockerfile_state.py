@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from nbcontainers.builder.context import Context
+from nbcontainers.builder.selection import Root, select
 from nbcontainers.dockerfile import content, dockerfile, ignore, key, state, variables
 from nbcontainers.dockerfile import instructions as i
 
@@ -138,7 +140,8 @@ def tree(root: Path) -> Path:
 
 
 def digest(root: Path, rules: str = "") -> str:
-    return content.of_tree(content.entries(str(root), ignore.parse(rules)))
+    found = Context("context", str(root), ignore.parse(rules))
+    return found.digest(select(found.root(), "/"))
 
 
 def test_content_is_names_modes_links_and_bytes(tmp_path: Path) -> None:
@@ -162,21 +165,12 @@ def test_ignored_files_do_not_count(tmp_path: Path) -> None:
     assert digest(root) != before
 
 
-def test_paths_relative_to_a_folder(tmp_path: Path) -> None:
-    root = tree(tmp_path / "1")
-    found = [one for one in content.entries(str(root)) if one.path.startswith("d/")]
-    moved = [content.Entry("b", found[0].digest, False)]
-    assert content.of_tree(found, "d") == content.of_tree(moved) == content.of_tree(found, "d/")
-
-
 def test_a_file_that_was_not_touched_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tree(tmp_path / "1")
     time.sleep(0.03)  # what was written just now may be written again unseen
-    known: dict[content.Stamp, str] = {}
-    before = content.of_tree(content.entries(str(root), None, known))
+    before = digest(root)
     monkeypatch.setattr("builtins.open", lambda *_, **__: pytest.fail("read again"))
-    assert content.of_tree(content.entries(str(root), None, known)) == before
-    assert len(known) == 2
+    assert digest(root) == before
 
 
 def test_two_changes_at_once_are_both_seen(tmp_path: Path) -> None:
@@ -191,4 +185,4 @@ def test_a_socket_is_passed_over(tmp_path: Path) -> None:
 
     with socket.socket(socket.AF_UNIX) as one:
         one.bind(str(tmp_path / "s"))
-        assert list(content.entries(str(tmp_path))) == []
+        assert list(Root(str(tmp_path)).below("")) == []
