@@ -12,8 +12,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from difflib import get_close_matches
 from typing import Any
 
@@ -22,7 +22,7 @@ from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument, InvalidState, NameInUse, NotFound
 from nbcontainers.linux import process, tree
 from nbcontainers.monitor import events
-from nbcontainers.monitor.files import replace, write
+from nbcontainers.monitor.files import Files, replace, write
 
 FILES = {"/etc/hostname": "etc/hostname", "/etc/hosts": "etc/hosts", "/etc/resolv.conf": "etc/resolv.conf"}
 Record = dict[str, Any]
@@ -185,21 +185,9 @@ def take_name(engine: Engine, id: str, name: str) -> None:
         os.symlink(id, f"{engine.root}/names/{name}")
 
 
-@contextmanager
-def changed(engine: Engine, id: str) -> Iterator[Record]:
-    """container.json to read and change; it is written where the block ends without an error. One process at a time."""
-    path = folder(engine, id)
-    try:
-        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise _removed(id) from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        record = read(engine, id, "container.json")
-        yield record
-        replace(f"{path}/container.json", record)
-    finally:
-        os.close(lock)
+def changed(engine: Engine, id: str) -> AbstractContextManager[Record]:
+    """container.json to read and change: see `Files.changed`. Raises NotFound."""
+    return Files(str(engine.root), str(engine.run), id).changed("container.json")
 
 
 def happened(engine: Engine, record: Mapping[str, Any], action: str, **attributes: object) -> None:
@@ -261,7 +249,6 @@ def remove(engine: Engine, id: str, *, anonymous_volumes: bool = False) -> None:
 def remove_here(root: str, run: str, id: str, *, anonymous_volumes: bool) -> list[str]:
     """`remove`, in a process that may touch the files; returns what could not be done."""
     from nbcontainers.monitor import ending, leftovers
-    from nbcontainers.monitor.files import Files
 
     files = Files(root, run, id)
     failed = leftovers.tidy(files) if os.path.isdir(files.state) else []

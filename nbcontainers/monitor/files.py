@@ -6,10 +6,11 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from nbcontainers.errors import Error, NotFound
-from nbcontainers.linux import process
+from nbcontainers.linux import flock, process
 
 Document = dict[str, Any]
 
@@ -46,6 +47,20 @@ class Files:
 
     def write(self, name: str, document: Document) -> None:
         replace(f"{self.folder}/{name}", document)
+
+    @contextmanager
+    def changed(self, name: str) -> Iterator[Document]:
+        """A JSON file of the folder to read and change; it is written where the block ends without an error. One process
+        at a time. Raises NotFound."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(flock.folder_held(self.folder))
+            except FileNotFoundError:
+                hint = "container ps -a shows those there are"
+                raise NotFound(f"container {self.id[:12]} was removed", hint=hint) from None
+            document = self.read(name)
+            yield document
+            self.write(name, document)
 
     def monitor_alive(self) -> bool:
         """Whether the process that monitor.json names still runs."""

@@ -9,7 +9,7 @@ from typing import Any
 from nbcontainers.errors import InvalidArgument, InvalidState
 from nbcontainers.linux import tree
 from nbcontainers.monitor import events
-from nbcontainers.monitor.files import Files, replace
+from nbcontainers.monitor.files import Files
 from nbcontainers.network import (
     attach,
     bridge,
@@ -114,7 +114,7 @@ def connect(root: str, run: str, network: str, id: str, wish: Record) -> list[st
         finally:
             os.close(namespace)
         hosts.write(files, settings)
-    _record(files, settings, [*settings["networks"], wish])
+    _record(files, network, [wish])
     return addresses
 
 
@@ -126,8 +126,7 @@ def disconnect(root: str, run: str, network: str, id: str) -> None:
     """Take a container off a network, at once if it runs. Raises InvalidState where it is not on it."""
     files = Files(root, run, id)
     settings = files.read("container.json")
-    left = [one for one in settings.get("networks") or () if one["network"] != network]
-    if len(left) == len(settings.get("networks") or ()):
+    if not any(one["network"] == network for one in settings.get("networks") or ()):
         raise InvalidState(
             f"container {settings['name']} is not on network {network}", hint="container inspect shows its networks"
         )
@@ -135,14 +134,14 @@ def disconnect(root: str, run: str, network: str, id: str) -> None:
         attach.leave(files, network)
         publish.retarget(files)
         hosts.write(files, settings)
-    _record(files, settings, left)
+    _record(files, network, [])
 
 
-def _record(files: Files, settings: Record, networks: list[Record]) -> None:
-    """For the next start."""
-    settings["networks"] = networks
-    settings["network"] = ",".join(one["network"] for one in networks)
-    replace(f"{files.folder}/container.json", settings)
+def _record(files: Files, network: str, wishes: list[Record]) -> None:
+    """For the next start: what the container wants of this network now."""
+    with files.changed("container.json") as settings:
+        settings["networks"] = [one for one in settings["networks"] if one["network"] != network] + wishes
+        settings["network"] = ",".join(one["network"] for one in settings["networks"])
 
 
 def reload(root: str, run: str) -> list[str]:

@@ -14,6 +14,7 @@ from nbcontainers.container.container import Container
 from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument, InvalidState, NameInUse, NotFound
 from nbcontainers.monitor import files
+from nbcontainers.network import wish, work
 
 FILES = {"/etc/hostname": "box\n", "/etc/hosts": "127.0.0.1 localhost\n", "/etc/resolv.conf": ""}
 
@@ -206,8 +207,23 @@ def test_a_rename_that_fails_leaves_the_old_name_alone(empty, monkeypatch):
     def full(path, document):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(store, "replace", full)
+    monkeypatch.setattr(files, "replace", full)
     with pytest.raises(OSError, match="No space"):
         renaming.rename(Container(empty, record["id"]), "shop")
     assert os.listdir(empty.names) == ["web"]
     assert Container(empty, record["id"]).name == "web"
+
+
+def test_a_rename_while_a_network_is_connected_is_not_lost(empty, monkeypatch):
+    record = {"id": store.new_id(), "name": "web", "image": "mini", "network": "lab", "networks": [wish.empty("lab")]}
+    store.create(empty, record, {}, [], FILES)
+    container = Container(empty, record["id"])
+    lab = {"name": "backend", "driver": "bridge", "subnets": []}
+    monkeypatch.setattr(work.creation, "find", lambda root, name: lab)
+    monkeypatch.setattr(
+        files.Files, "monitor_alive", lambda _: container.name == "web" and not container.rename("shop")
+    )
+    work.connect(str(empty.root), str(empty.run), "backend", container.id, wish.empty("backend"))
+    assert (container.name, container.record["network"]) == ("shop", "lab,backend")
+    work.disconnect(str(empty.root), str(empty.run), "lab", container.id)
+    assert (container.name, container.record["network"]) == ("shop", "backend")
