@@ -31,7 +31,7 @@ from nbcontainers.dockerfile.instructions import Arg, Copy, Instruction
 from nbcontainers.dockerfile.source import Source
 from nbcontainers.dockerfile.stages import Input, Planned
 from nbcontainers.engine import Engine
-from nbcontainers.errors import BuildError, Error, NotFound
+from nbcontainers.errors import BuildError, Error, InvalidArgument, NotFound
 from nbcontainers.image import kept, layout, lease, removal, rootfs, scratch, store, wanted, work
 from nbcontainers.image.image import Image
 from nbcontainers.image.kept import Kept
@@ -41,6 +41,8 @@ from nbcontainers.table import amount, stored
 AS_IMAGE = "docker-image://"
 _AT_ONCE = 16
 _TICK_S = 0.2
+_LATEST_S = 253402300799
+"""The end of the year 9999: RFC 3339 has no later one."""
 _CHILDREN = (
     "nbcontainers.image.work",
     "nbcontainers.image.making",
@@ -109,8 +111,8 @@ class Build:
         self.engine, self.request, self.tell = engine, request, tell
         self._stack = stack
         self.file: Dockerfile = dockerfile.read(request.text, request.name)
-        self.platform = value.platform(request.platform or f"linux/{value.host_architecture()}")
         host = f"linux/{value.host_architecture()}"
+        self.platform = _platform(request.platform or host)
         self.platforms = value.platform_arguments(host, self.platform)
         self.plan = stages.plan(
             self.file, target=request.target, build_args=request.build_args, platforms=self.platforms,
@@ -368,6 +370,13 @@ class Build:
         return result.offer(self, now, FAILED)
 
 
+def _platform(text: str) -> str:
+    try:
+        return value.platform(text)
+    except ValueError as error:
+        raise InvalidArgument(f"--platform: {error}", hint="type --platform linux/amd64") from None
+
+
 def _told(image: Image) -> str:
     """`3 layers, 45 MiB`; the size of the files where they are unpacked."""
     count, size = len(image.layers), image.size
@@ -389,4 +398,6 @@ def epoch(build_args: Mapping[str, str]) -> int | None:
         raise BuildError(str(error), hint="give seconds since 1970") from None
     if isinstance(found, str):
         raise BuildError(f"SOURCE_DATE_EPOCH={found} is not there yet", hint="give seconds since 1970")
+    if found is not None and found > _LATEST_S:
+        raise BuildError(f"SOURCE_DATE_EPOCH={found} is after the year 9999", hint="give seconds since 1970")
     return found

@@ -21,6 +21,8 @@ _SCHEMES = ("git://", "ssh://", "git+ssh://", "file://")
 _SCP = re.compile(r"[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+:[^/].*")
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _TICK_S = 0.05
+_LATEST_S = (1 << 33) - 1
+"""A later date is taken for this one: a commit may have any, a file may not (ext4's end in the year 2446)."""
 _SETTINGS = {
     "core.hooksPath": os.devnull, "protocol.allow": "never", "advice.detachedHead": "false",
     **{f"protocol.{name}.allow": "always" for name in ("http", "https", "git", "ssh")},
@@ -56,9 +58,9 @@ class Repository(NamedTuple):
 def parse(text: str) -> Repository | None:
     """What BuildKit takes for a repository; None for anything else."""
     address, _, fragment = text.partition("#")
+    path = _path(address)
     if text.startswith(("http://", "https://")):
-        parts = urlsplit(address)
-        if not parts.path.endswith(".git"):
+        if not path.endswith(".git"):
             return None
     elif address.startswith("github.com/"):
         address = f"https://{address}"
@@ -67,6 +69,13 @@ def parse(text: str) -> Repository | None:
     ref, _, folder = fragment.partition(":")
     address, question, query = address.partition("?") if "://" in address else (address, "", "")
     return _asked(Repository(address, ref, folder), parse_qsl(query, keep_blank_values=True) if question else [])
+
+
+def _path(address: str) -> str:
+    try:
+        return urlsplit(address).path if "://" in address else address
+    except ValueError as error:  # as of http://[::1/
+        raise BuildError(f"{address} is no address: {error}", hint="write https://HOST[:PORT]/PATH") from None
 
 
 def _asked(found: Repository, query: list[tuple[str, str]]) -> Repository:
@@ -106,7 +115,7 @@ def checkout(one: Repository, folder: Path, *, keep: bool, check: Callable[[], N
     git("checkout", "-q", "--detach", commit)
     if one.submodules and (folder / ".gitmodules").exists():
         git("submodule", "update", "-q", "--init", "--recursive", "--depth=1")
-    when = int(git("show", "-s", "--format=%ct", commit))
+    when = min(int(git("show", "-s", "--format=%ct", commit) or 0), _LATEST_S)
     if not keep:
         for path in [*folder.rglob(".git")]:
             tree.remove(str(path)) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -205,7 +214,11 @@ def _date(folder: Path, when: int) -> None:
 
 def _inside(one: Repository, folder: Path) -> str:
     """The part that is meant; no link leads out of the repository."""
-    found = (folder / one.folder.strip("/")).resolve()
-    if not found.is_relative_to(folder.resolve()) or not found.is_dir():
-        raise BuildError(f"the repository {one.shown} has no folder {one.folder}", hint="write URL#REF:FOLDER")
+    try:
+        found = (folder / one.folder.strip("/")).resolve()
+        is_here = found.is_relative_to(folder.resolve()) and found.is_dir()
+    except (OSError, RuntimeError, ValueError):  # links in a circle, a NUL, a name that is too long
+        is_here = False
+    if not is_here:
+        raise BuildError(f"the repository {one.shown} has no folder {one.folder!r}", hint="write URL#REF:FOLDER")
     return str(found)

@@ -16,7 +16,7 @@ from difflib import get_close_matches
 
 from nbcontainers.dockerfile import pattern
 from nbcontainers.dockerfile.ignore import Ignore, clean, read_line
-from nbcontainers.errors import NotFound
+from nbcontainers.errors import InvalidArgument, NotFound
 from nbcontainers.linux import inroot
 
 _MOST_LINKS = 40
@@ -229,9 +229,16 @@ def _walked(root: Root, start: str, parts: list[str], deep: bool) -> set[str]:
             if at == len(parts) - 1:
                 todo += [(_below(path, name), at + 1) for name in names]
             continue
-        match = pattern.compile(parts[at])
+        match = _compiled(parts[at])
         todo += [(_below(path, name), at + 1) for name in names if match(name)]
     return found - {""}
+
+
+def _compiled(text: str) -> pattern.Match:
+    try:
+        return pattern.compile(text)
+    except ValueError as error:
+        raise InvalidArgument(str(error), hint=r"write \[ or \\ for one of these characters themselves") from None
 
 
 def _is_folder(root: Root, path: str) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nbcontainers.builder import git, orders, output, remote, running
+from nbcontainers.builder import building, git, orders, output, remote, running
 from nbcontainers.dockerfile import pattern
 from nbcontainers.errors import BuildError, InvalidArgument
 
@@ -77,6 +77,27 @@ def test_what_is_a_repository(text: str, url: str, ref: str, folder: str) -> Non
 @pytest.mark.parametrize("text", ["a.git", "./a/b.git", "https://a/b.tgz", "/a/b", "a@b", "C:/a"])
 def test_what_is_no_repository(text: str) -> None:
     assert git.parse(text) is None
+
+
+@pytest.mark.parametrize("text", ["https://[::1/a.git", "http://[::1/a", "git://[::1/a", "ssh://a]/b"])
+def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(BuildError, match="is no address"):
+        git.parse(text)
+
+
+@pytest.mark.parametrize("folder", ["loop", "\0", "n" * 300, "..", "file"])
+def test_what_is_no_folder_of_a_repository(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "file").touch()
+    with pytest.raises(BuildError, match="has no folder"):
+        git._inside(git.Repository("https://a/b.git", folder=folder), tmp_path)
+
+
+@pytest.mark.parametrize("text", ["99999999999999999999", "253402300800"])
+def test_a_time_that_no_document_can_have(text: str) -> None:
+    assert building.epoch({"SOURCE_DATE_EPOCH": "253402300799"}) == 253402300799
+    with pytest.raises(BuildError, match="is after the year 9999"):
+        building.epoch({"SOURCE_DATE_EPOCH": text})
 
 
 def test_questions_to_a_repository() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from nbcontainers.builder.selection import Match, Root, select
 from nbcontainers.dockerfile import ignore
-from nbcontainers.errors import NotFound
+from nbcontainers.errors import InvalidArgument, NotFound
 
 
 @pytest.fixture
@@ -91,6 +91,12 @@ def test_what_is_ignored_is_not_there(tmp_path: Path, root: Root) -> None:
         select(inside, "d/x")
     assert ".dockerignore" in caught.value.hint
     assert paths(select(inside, "*.txt")) == []
+
+
+@pytest.mark.parametrize("source", ["[", "a[", "*\\", "[a-"])
+def test_a_bad_pattern(root: Root, source: str) -> None:
+    with pytest.raises(InvalidArgument, match="the pattern"):
+        select(root, source)
 
 
 def test_sockets_are_passed_over(root: Root) -> None:
