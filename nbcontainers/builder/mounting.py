@@ -67,11 +67,7 @@ def _bind(found: int, target: str) -> None:
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     clone = mounts.open_tree("", dir_fd=found)
     try:
-        place = os.open(target, os.O_PATH | os.O_CLOEXEC)
-        try:
-            mounts.move_mount(clone, place, target)
-        finally:
-            os.close(place)
+        mounts.attach(clone, target)
     finally:
         os.close(clone)
 

@@ -120,11 +120,9 @@ def _root_of(monitor: Document, rootfs: str) -> int:
 
 
 def _cover(path: str, tree: int) -> None:
-    place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
-        mounts.move_mount(tree, place, path)
+        mounts.attach(tree, path)
     finally:
-        os.close(place)
         os.close(tree)
 
 

@@ -59,6 +59,15 @@ def move_mount(tree: int, target: int, path: str = "") -> None:
     libc.syscall("move_mount", tree, _EMPTY, target, _EMPTY, flags, path=path)
 
 
+def attach(tree: int, path: str) -> None:
+    """Attach the detached mount `tree` on a directory or file by its path."""
+    target = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        move_mount(tree, target, path)
+    finally:
+        os.close(target)
+
+
 def mount_setattr(
     tree: int, set_: int, clear: int = 0, *, recursive: bool = False, propagation: int = 0, userns: int = 0
 ) -> None:

@@ -74,11 +74,7 @@ class Bind:
         try:
             if args.get("read_only"):
                 mounts.mount_setattr(tree, mounts.MOUNT_ATTR_RDONLY, recursive=args.get("recursive", False))
-            target = os.open(args["target"], os.O_PATH | os.O_CLOEXEC)
-            try:
-                mounts.move_mount(tree, target, args["target"])
-            finally:
-                os.close(target)
+            mounts.attach(tree, args["target"])
         finally:
             os.close(tree)
 
@@ -90,23 +86,6 @@ class Bind:
     def describe(args: Arguments) -> str:
         options = "rbind" if args.get("recursive") else "bind"
         return f"mount -o {options}{',ro' if args.get('read_only') else ''} {args['source']} {args['target']}"
-
-
-class Tmpfs:
-    """`target`, and optionally `options`: a tmpfs mount."""
-
-    @staticmethod
-    def do(args: Arguments) -> None:
-        mounts.mount("tmpfs", args["target"], "tmpfs", mounts.MS_NOSUID | mounts.MS_NODEV, args.get("options", ""))
-
-    @staticmethod
-    def undo(args: Arguments) -> None:
-        unmount(args["target"])
-
-    @staticmethod
-    def describe(args: Arguments) -> str:
-        options = f",{args['options']}" if args.get("options") else ""
-        return f"mount -t tmpfs -o nosuid,nodev{options} tmpfs {args['target']}"
 
 
 class Skeleton:

@@ -183,11 +183,7 @@ def _bind(detached: int, place: str, folder: bool) -> None:
         os.makedirs(place if folder else os.path.dirname(place), 0o755, exist_ok=True)
         if not folder:
             os.close(os.open(place, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o600))
-        target = os.open(place, os.O_PATH | os.O_CLOEXEC)
-        try:
-            mounts.move_mount(detached, target, place)
-        finally:
-            os.close(target)
+        mounts.attach(detached, place)
     finally:
         os.close(detached)
 

@@ -8,7 +8,7 @@ import pytest
 
 from nbcontainers.errors import CreateFailed
 from nbcontainers.monitor import recipe
-from nbcontainers.monitor.steps import Bind, Overlay, Step, Tmpfs
+from nbcontainers.monitor.steps import Bind, Overlay, Step
 
 done: list[str] = []
 
@@ -80,11 +80,9 @@ def test_steps_say_what_one_would_type() -> None:
     steps: list[Step] = [
         {"step": "nbcontainers.monitor.steps:Overlay", "args": {"lower": ["/a", "/b"], "target": "/t", "upper": "/u", "work": "/w"}},
         {"step": "nbcontainers.monitor.steps:Bind", "args": {"source": "/s", "target": "/t", "read_only": True}},
-        {"step": "nbcontainers.monitor.steps:Tmpfs", "args": {"target": "/t", "options": "mode=700"}},
     ]  # fmt: skip
     assert recipe.describe(steps) == [
         "mount -t overlay overlay -o lowerdir=/a:/b,upperdir=/u,workdir=/w /t",
         "mount -o bind,ro /s /t",
-        "mount -t tmpfs -o nosuid,nodev,mode=700 tmpfs /t",
     ]
-    assert {recipe.action(one) for one in steps} == {Overlay, Bind, Tmpfs}
+    assert {recipe.action(one) for one in steps} == {Overlay, Bind}
