@@ -42,8 +42,11 @@ class Cgroup(Protocol):
     def join_files(self) -> list[int]:
         """v1: descriptors (O_WRONLY, O_CLOEXEC) into which the child writes b"0" itself; the caller closes them."""
 
-    def clone_fd(self) -> int | None:
+    def clone_fd(self, beside: int = 0) -> int | None:
         """v2: a directory descriptor for CLONE_INTO_CGROUP; the caller closes it. None where there is no v2 tree.
+
+        `beside` (a pid) asks for the cgroup that process is in: a container with cgroups of its own, as systemd makes
+        them, has none in its first one, and the kernel says EBUSY to whoever goes there.
 
         Where clone3(2) is not to be had (ENOSYS in many an outer container) the child opens `cgroup.procs` below
         this descriptor and writes b"0".

@@ -55,8 +55,8 @@ class Hybrid:
     def join_files(self) -> list[int]:
         return self.v1.join_files()
 
-    def clone_fd(self) -> int | None:
-        return self.v2.clone_fd()
+    def clone_fd(self, beside: int = 0) -> int | None:
+        return self.v2.clone_fd(beside)
 
     def procs(self) -> list[int]:
         return sorted({*self.v1.procs(), *self.v2.procs()})

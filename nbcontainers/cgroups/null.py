@@ -41,7 +41,7 @@ class Null:
     def join_files(self) -> list[int]:
         return []
 
-    def clone_fd(self) -> int | None:
+    def clone_fd(self, beside: int = 0) -> int | None:
         return None
 
     def procs(self) -> list[int]:

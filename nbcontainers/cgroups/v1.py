@@ -113,7 +113,7 @@ class V1:
             raise refused(error, str(error.filename), "0", hints.delegation(self.layout)) from error
         return fds
 
-    def clone_fd(self) -> int | None:
+    def clone_fd(self, beside: int = 0) -> int | None:
         return None
 
     def _any(self) -> Folder | None:

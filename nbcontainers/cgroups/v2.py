@@ -76,12 +76,16 @@ class V2:
             ) from error
 
     def _hand_on(self, folder: Folder, text: str) -> None:
-        """EBUSY: the cgroup holds processes, which must go first."""
+        """EBUSY: the cgroup holds processes, which must go first; only those of `base` are ours to move."""
         try:
             folder.write("cgroup.subtree_control", text)
         except OSError as error:
+            if error.errno in (errno.ENOENT, errno.EOPNOTSUPP) and _is_threaded(folder):
+                raise _threaded(folder) from None
             if error.errno != errno.EBUSY:
                 raise
+            if folder.path != self.base.path:
+                raise _inhabited(folder) from None
             empty(folder)
             folder.write("cgroup.subtree_control", text)
 
@@ -115,8 +119,12 @@ class V2:
     def join_files(self) -> list[int]:
         return []
 
-    def clone_fd(self) -> int | None:
-        return self.folder.open("", FOLDER)
+    def clone_fd(self, beside: int = 0) -> int | None:
+        return (self._of(beside) if beside else self.folder).open("", FOLDER)
+
+    def _of(self, pid: int) -> Folder:
+        """The cgroup in which this process of ours is: below our folder, wherever the container has moved it."""
+        return next((one for one in self.folder.tree() if str(pid) in one.read("cgroup.procs").split()), self.folder)
 
     def procs(self) -> list[int]:
         return self.folder.procs()
@@ -165,6 +173,26 @@ class V2:
         return result
 
 
+def _inhabited(folder: Folder) -> HostNotCapable:
+    return HostNotCapable(
+        f"{folder.path} holds processes, so it cannot hand controllers down to a container's cgroup in it",
+        hint="--cgroup-parent names a cgroup that holds other cgroups only, as /lab; it need not exist yet",
+    )
+
+
+def _is_threaded(folder: Folder) -> bool:
+    """Whether what is made below can hold threads only; the root cgroup has no such file."""
+    return folder.has("cgroup.type") and folder.read("cgroup.type") != "domain"
+
+
+def _threaded(folder: Folder) -> HostNotCapable:
+    """cgroup-v2.rst, "Threads": a threaded cgroup, and what is below it, has no memory or io controller."""
+    return HostNotCapable(
+        f"{folder.path} is {folder.read('cgroup.type')}, so no container can live below it",
+        hint="--cgroup-parent names a cgroup whose cgroup.type is domain, as /lab; it need not exist yet",
+    )
+
+
 def controllers(base: Folder) -> list[str]:
     """What was delegated to `base`."""
     try:
@@ -176,8 +204,8 @@ def controllers(base: Folder) -> list[str]:
 def empty(base: Folder) -> None:
     """Move the processes of a delegated cgroup to a leaf below it, so that it may hand controllers down.
 
-    Only a cgroup given to us is touched: one that is our namespace's root, or that systemd marked as delegated, or
-    that an ordinary user owns. Its processes stay below the same limits. cgroup-v2.rst, "No Internal Process
+    Only `base`, the cgroup given to us, is touched: our namespace's root, or one that an ordinary user owns, or the one
+    that was chosen to work below. Its processes stay below the same limits. cgroup-v2.rst, "No Internal Process
     Constraint". Raises HostNotCapable.
     """
     leaf = base.child(SUPERVISOR)

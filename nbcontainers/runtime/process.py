@@ -7,6 +7,7 @@ opens nothing by path once it is in (CVE-2016-9962, CVE-2019-5736, CVE-2024-2162
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -94,7 +95,18 @@ def _fork(
             process.set_subreaper()
         _main(document, security, start)
 
-    return clone_inside(lambda: _enter(target, flags, document, start), main, ours, start.sync, cgroup, keep)
+    def born(cgroup: int | None) -> tuple[int, int]:
+        return clone_inside(lambda: _enter(target, flags, document, start), main, ours, start.sync, cgroup, keep)
+
+    try:
+        return born(cgroup)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+    beside = state.cgroup.clone_fd(state.pid)
+    assert beside is not None
+    opened.callback(os.close, beside)
+    return born(beside)
 
 
 def _foreign(pid: int) -> int:
