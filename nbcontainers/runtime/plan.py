@@ -42,7 +42,8 @@ class Plan:
             if self.options[index].bind or mount.get("type") in ("bind", "rbind")
         }
         self.devices = [] if begun else self._all_devices()
-        self.hierarchies = hierarchies() if any(m.get("type") == "cgroup" for m in mounted) else []
+        asked = any(mount.get("type") == "cgroup" for mount in mounted)
+        self.hierarchies = hierarchies(shared=not self.flags & namespaces.CLONE_NEWCGROUP) if asked else []
         self.in_user_namespace = "user" in self.joins or bool(self.flags & namespaces.CLONE_NEWUSER)
         self.security = Security(self.process, self.linux.get("seccomp"), cache, inside=self.in_user_namespace)
         self.sysctls = [
@@ -167,22 +168,31 @@ def host_path(device: Mapping[str, Any]) -> str:
     )
 
 
-def hierarchies() -> list[tuple[str, str, str]]:
+def hierarchies(*, shared: bool) -> list[tuple[str, str, str]]:
     """(folder, file system, mount data) of each cgroup hierarchy of this host: cgroups(7), /proc/PID/cgroup.
 
     One that the host does not mount is left out: ours would be its first superblock, and read-only for everybody.
+    `shared`: in the host's cgroup namespace a mount of v2 sets the options of all of them, so it gets the host's.
     """
     found = []
+    options = _options() if shared else ""
     with open("/proc/self/cgroup") as file:
         lines = [line.rstrip("\n").split(":", 2) for line in file]
     if len(lines) == 1 and lines[0][0] == "0":
-        return [("", "cgroup2", "")]
+        return [("", "cgroup2", options)]
     for number, names, _ in lines:
         if number == "0":
-            found.append(("unified", "cgroup2", ""))
+            found.append(("unified", "cgroup2", options))
         else:
             found.append((names.removeprefix("name="), "cgroup", names))
     return [one for one in found if os.path.isdir(f"/sys/fs/cgroup/{one[0]}")]
+
+
+def _options() -> str:
+    """Those the host has mounted cgroup v2 with, as `nsdelegate,memory_recursiveprot`: cgroup-v2.rst, Mounting."""
+    with open("/proc/self/mountinfo") as file:
+        found = [line.split()[-1] for line in file if " - cgroup2 " in line]
+    return ",".join(word for word in found[0].split(",") if word not in ("rw", "ro")) if found else ""
 
 
 def sysctl(key: str, value: str, flags: int, joins: Mapping[str, int]) -> tuple[str, str]:

@@ -225,10 +225,10 @@ def _mount_cgroups(root: int, destination: str, target: int, options: Options, p
     Version 1 is a tmpfs with one hierarchy a folder. Where the kernel refuses (rootless, or no cgroup namespace of
     the container's own), the folder stays empty rather than showing the host's.
     """
-    if [kind for _, kind, _ in plan.hierarchies] == ["cgroup2"] and _mount_allowed(
-        target, "cgroup2", options.flags, ""
-    ):
-        return
+    if plan.hierarchies and not plan.hierarchies[0][0]:
+        _, kind, data = plan.hierarchies[0]
+        if _mount_allowed(target, kind, options.flags, data):
+            return
     mounts.mount("tmpfs", through(target), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=64k")
     top = inroot.open_path(root, destination, os.O_DIRECTORY)
     for name, kind, data in plan.hierarchies:
