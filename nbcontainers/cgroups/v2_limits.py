@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from nbcontainers.cgroups.cgroup import Limits, Resources
@@ -37,12 +38,20 @@ def _put(folder: Folder, name: str, value: int, unit: int = 1) -> int:
     return put_number(folder, name, value, unlimited="max", unit=unit)
 
 
+_ONLY_V1 = {
+    "swappiness": "--memory-swappiness",
+    "kernel": "the limit of kernel memory",
+    "kernelTCP": "the limit of TCP's memory",
+    "disableOOMKiller": "--oom-kill-disable",
+}
+
+
 def memory(find: Find, section: Section) -> Limits:
     """memory.max, memory.swap.max (the swap alone, where OCI counts the sum) and memory.low."""
     limit, swap = check_memory(section)
-    for key in ("swappiness", "kernel", "kernelTCP", "disableOOMKiller"):
-        if section.get(key):
-            raise HostNotCapable(f"cgroup v2 has no memory.{key}", hint="leave the option out on this host")
+    for key, option in _ONLY_V1.items():
+        if section.get(key) or (key == "swappiness" and section.get(key) is not None):  # 0 of it is a wish too
+            raise HostNotCapable(f"cgroup v2 has no memory.{key}", hint=f"leave {option} out on this host")
     folder = find("memory")
     check_unused(folder, "memory.current", section, limit)
     found: Limits = {}
@@ -51,8 +60,9 @@ def memory(find: Find, section: Section) -> Limits:
     if swap is not None and check_swap_file(folder, "memory.swap.max", swap):
         only = _put(folder, "memory.swap.max", swap - (limit or 0) if swap >= 0 else -1, PAGE)
         found["swap"] = only + found["limit"] if only >= 0 else -1
-    if reservation := given(section, "reservation"):
-        found["reservation"] = _put(folder, "memory.low", reservation, PAGE)
+    if reservation := given(section, "reservation"):  # no reservation is 0 here: "max" would protect everything
+        got = _put(folder, "memory.low", max(0, reservation), PAGE)
+        found["reservation"] = got if reservation > 0 else -1
     return found
 
 
@@ -125,15 +135,21 @@ def block_io(find: Find, section: Section) -> Limits:
 
 def _weight(folder: Folder, subject: str, value: int) -> int:
     """BFQ takes the number as it is; io.weight (the iocost model) has a scale of its own."""
-    if folder.has("io.bfq.weight"):
+    if not folder.has("io.bfq.weight") and not folder.has("io.weight"):
+        raise HostNotCapable("this kernel shares disks by no weight", hint="limit with --device-read-bps instead")
+    name, scaled = "io.weight", io_weight(value)
+    if not (folder.has(name) and _iocost(folder)):
         require_bfq()
         name, scaled = "io.bfq.weight", value
-    elif folder.has("io.weight"):
-        name, scaled = "io.weight", io_weight(value)
-    else:
-        raise HostNotCapable("this kernel shares disks by no weight", hint="limit with --device-read-bps instead")
     kept(folder, name, True, f"{subject} {scaled}" in put(folder, name, f"{subject} {scaled}").splitlines())
     return value
+
+
+def _iocost(folder: Folder) -> bool:
+    """Whether some disk is shared by io.weight: io.cost.qos of the root cgroup says `MAJOR:MINOR enable=1 …`."""
+    while os.path.exists(f"{folder.parent.path}/cgroup.procs"):
+        folder = folder.parent
+    return folder.has("io.cost.qos") and "enable=1" in folder.read("io.cost.qos")
 
 
 def _throttle(folder: Folder, word: str, entry: Section) -> Section:

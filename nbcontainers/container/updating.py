@@ -15,7 +15,7 @@ from nbcontainers.container import resources, service, store
 from nbcontainers.container.container import Container
 from nbcontainers.container.host import this_host
 from nbcontainers.container.options import RunOptions, UpdateOptions, check_names
-from nbcontainers.errors import InvalidArgument
+from nbcontainers.errors import HostNotCapable, InvalidArgument
 from nbcontainers.launcher import client
 from nbcontainers.linux import process
 from nbcontainers.monitor.files import Files, replace
@@ -129,10 +129,19 @@ def _undone(wanted: Resources, before: Limits, cgroup: Any) -> Resources:
     for section, keys in wanted.items():
         known = {key: (before.get(section) or {}).get(key, _UNLIMITED.get(section, {}).get(key)) for key in keys}
         for key in ("cpus", "mems"):
-            if key in known and known[key] is None:
+            if key in known and known[key] is None and _has_cpuset(cgroup):
                 known[key] = _inherited(cgroup, key)
         found[section] = {key: value for key, value in known.items() if value is not None}
     return found
+
+
+def _has_cpuset(cgroup: Any) -> bool:
+    """Without it nothing of a cpuset was changed, and there is nothing to put back."""
+    try:
+        cgroup.find("cpuset")
+    except HostNotCapable:
+        return False
+    return True
 
 
 def _inherited(cgroup: Any, key: str) -> str:

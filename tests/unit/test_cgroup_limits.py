@@ -142,6 +142,18 @@ def test_v2_says_what_it_does_not_have(find: Any, key: str) -> None:
         v2_limits.memory(find, {key: 1})
 
 
+def test_v2_has_no_swappiness_of_0_either(find: Any) -> None:
+    with pytest.raises(HostNotCapable, match=r"memory\.swappiness") as caught:
+        v2_limits.memory(find, {"swappiness": 0})
+    assert "--memory-swappiness" in caught.value.hint
+
+
+def test_v2_without_a_reservation_protects_nothing(find: Any) -> None:
+    """So `update` puts it back."""
+    assert v2_limits.memory(find, {"reservation": -1}) == {"reservation": -1}
+    assert written() == ["memory.low=0"]
+
+
 @pytest.mark.parametrize(("shares", "weight"), [(2, 1), (1024, 100), (262144, 10000), (512, 59), (2048, 174)])
 def test_weight_of_shares(shares: int, weight: int) -> None:
     assert limits.weight(shares) == weight
