@@ -25,6 +25,19 @@ _LATER = frozenset(
     "--storage-opt --userns --volume-driver".split()
 )
 
+_PRUNE = {"-a": "system prune --containers removes those that do not run, image prune -a the images that nobody uses"}
+_PRUNE["--all"] = _PRUNE["-a"]
+_SEVERAL = (
+    "several containers are a script or a notebook: network create NAME, then container run -d --network NAME each"
+)
+_ONE_HOST = "containers run on this machine only; --restart starts them again"
+COMMANDS = {
+    "compose": _SEVERAL, "stack": _ONE_HOST, "swarm": _ONE_HOST, "service": _ONE_HOST, "node": _ONE_HOST,
+    "search": "image tags NAME shows what a registry has of an image whose name is known",
+    "buildx": "type image build; builder ls shows what it keeps", "context": "there is no daemon that could be elsewhere",
+}  # fmt: skip
+"""What to say of a command that Docker has and we have not."""
+
 
 def missing(flag: str, verb: str) -> str:
     """What to say of Docker's `flag` that `verb` does not have; "" for what Docker has not either."""
@@ -32,4 +45,6 @@ def missing(flag: str, verb: str) -> str:
         return _RUN[flag]
     if verb == "build" and flag in _BUILD:
         return _BUILD[flag]
+    if verb == "prune" and flag in _PRUNE:
+        return _PRUNE[flag]
     return f"Docker has {flag}, which is not there yet" if flag in _LATER else ""

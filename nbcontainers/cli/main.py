@@ -15,8 +15,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from nbcontainers import SHORTCUTS
-from nbcontainers.cli import advice, help, verbs
-from nbcontainers.cli.parser import Parser
+from nbcontainers.cli import advice, docker, help, verbs
+from nbcontainers.cli.parser import Call, Parser
 from nbcontainers.cli.signature import FLAG, VALUE, Parameter
 from nbcontainers.cli.verbs import Verb
 from nbcontainers.errors import ContainerFailed, Error, InvalidArgument, of_the_host
@@ -41,6 +41,8 @@ _KEYS = ("id", "reference", "name")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command; returns the exit code and raises nothing."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     verb: Verb | None = None
     try:
         verb, typed, rest = _command(words)
@@ -72,7 +74,7 @@ def _print_error(error: Error) -> None:
 
 def _command(words: list[str]) -> tuple[Verb | None, str, list[str]]:
     """The verb the words begin with, how it was typed, and the words after it; no verb for help."""
-    if not words or words[0] in ("-h", "--help", "help", "-v", "--version", "version"):
+    if not words or words[0] in ("-h", "--help", "-v", "--version", "version"):
         return None, "", []
     if words[0] in verbs.objects():
         if len(words) == 1 or words[1] in ("-h", "--help", "help"):
@@ -85,8 +87,8 @@ def _command(words: list[str]) -> tuple[Verb | None, str, list[str]]:
     known = [*verbs.objects(), *(word for word in SHORTCUTS if verbs.shortcut(word))]
     close = get_close_matches(words[0], known, 1, 0.5)
     nearest = verbs.elsewhere(words[0]) or "".join(close)
-    guess = f"did you mean {nearest}? " if nearest else ""
-    raise InvalidArgument(f"{PROGRAM} has no command {words[0]!r}", hint=f"{guess}type {PROGRAM} --help")
+    guess = docker.COMMANDS.get(words[0]) or (f"did you mean {nearest}? " if nearest else "") + f"type {PROGRAM} --help"
+    raise InvalidArgument(f"{PROGRAM} has no command {words[0]!r}", hint=guess)
 
 
 def _asked_help(words: list[str]) -> str:
@@ -117,11 +119,18 @@ def _carry_out(verb: Verb, typed: str, words: list[str]) -> int:
         result = transfer.run(verb, call, quiet=quiet)
     else:
         result = verb.function(*call.arguments, **call.options)
-    form = call.face.get("format") or "table"
+    form = call.face.get("format") or _usual(verb, call)
     while verb.name == "stats" and not call.options.get("no_stream") and sys.stdout.isatty():
         _print(_CLEAR + _formatted(result, form, quiet=quiet))
         result = verb.function(*call.arguments, **call.options)  # which takes its time
     return _print(_formatted(result, form, quiet=quiet))
+
+
+def _usual(verb: Verb, call: Call) -> str:
+    """How it is printed where nothing is said: ports as Docker prints them, since scripts take them apart."""
+    if verb.name != "port":
+        return "table"
+    return "{{.Host}}" if call.arguments[1:] else "{{.Port}} -> {{.Host}}"
 
 
 def _face(verb: Verb) -> list[Parameter]:

@@ -21,10 +21,17 @@ from nbcontainers.table import Column, Row, Table, pad, text, width
 
 _ACTION = re.compile(r"\{\{(- )?(.*?)( -)?\}\}", re.DOTALL)
 _WORD = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|`[^`]*`|[|()]|[^\s|()"`]+)""")
+_FIRST = re.compile(r"(if|range|with|end|else)(?![a-z])")
+"""The word a branch begins with; the next one may follow without a space, as in `range.Mounts`."""
 _DOCKER = {
     "createdsince": "created", "runningfor": "created", "names": "name", "imageid": "id", "containerid": "id",
-    "networkid": "id", "volumename": "name",
+    "networkid": "id", "volumename": "name", "cpuperc": "cpu", "memperc": "memory_part",
 }  # fmt: skip
+_PAIRS = {
+    "memusage": ("memory", "memory_limit"), "netio": ("net_received", "net_sent"),
+    "blockio": ("io_read_bytes", "io_write_bytes"),
+}  # fmt: skip
+"""Two of our columns that are one field of Docker's, with a stroke between them."""
 _SPELLED = {"id": "ID", "pid": "PID", "ipam": "IPAM", "ipv4": "IPv4", "ipv6": "IPv6"}
 
 Node = tuple[str, Any, list["Node"], list["Node"]]
@@ -56,6 +63,8 @@ class Fields(Mapping[str, Any]):
         wanted = _plain(field)
         if wanted == "createdat" and wanted not in self.names and "created" in self.row:
             return text(self.row["created"])
+        if pair := _PAIRS.get(wanted):
+            return " / ".join(self.show(name) or "--" for name in pair if name in self.columns or name in self.row)
         return self.show(self.names[wanted if wanted in self.names else _DOCKER.get(wanted, wanted)])
 
     def show(self, name: str) -> str:
@@ -118,13 +127,14 @@ def _block(pieces: Iterator[tuple[str, str]]) -> tuple[list[Node], str]:
     """Nodes up to `end`, `else` or the end of all, and which of them it was."""
     nodes: list[Node] = []
     for kind, content in pieces:
-        word, _, rest = content.partition(" ")
+        first = _FIRST.match(content)
+        word = first[0] if first else ""
         if kind == "text":
             nodes.append(("text", content.replace("\\t", "\t").replace("\\n", "\n"), [], []))
         elif word in ("end", "else"):
             return nodes, content
         elif word in ("if", "range", "with"):
-            nodes.append(_branch(word, rest, pieces))
+            nodes.append(_branch(word, content.removeprefix(word), pieces))
         else:
             nodes.append(("value", _words(content), [], []))
     return nodes, ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from nbcontainers.advice import Advice, advise
 from nbcontainers.cli.parser import Call
 from nbcontainers.cli.verbs import Verb
 from nbcontainers.errors import Error, InvalidArgument
@@ -30,6 +31,9 @@ def program(settings: NBContainers, verb: Verb, call: Call, cell: str | None, ty
         with_body(verb, arguments, options, cell, typed)
     elif options.get("interactive") and verb.accepts("stdin"):
         options["stdin"] = b""  # a cell has no keyboard: the program sees the end of its input
+    if options.get("tty") and "stdin" in options:
+        options["tty"] = False  # where a shell waits for keys, whatever came before it looked
+        advise(Advice("a cell is no terminal, so -t is left out; what the program reads goes below a line with %%"))
     if verb.name in ("logs", "events") and not options.get("follow"):
         return verb.function(*arguments, **options)
     return streamed(settings, verb, arguments, options)

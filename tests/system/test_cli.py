@@ -39,6 +39,8 @@ def test_output_and_exit_code_are_the_containers(cli: Cli) -> None:
         (("run", "--rm", "mini", "/etc"), 126, "/etc"),
         (("rnu",), 125, "did you mean run?"),
         (("outdated",), 125, "did you mean nbcontainers image outdated?"),
+        (("compose", "up"), 125, "nbcontainers network create NAME"),
+        (("system", "prune", "-af"), 1, "nbcontainers image prune -a"),
         (("load",), 1, "nbcontainers image load - for what comes in by a pipe"),
         (("inspect", "mini"), 1, "nbcontainers image inspect mini"),
         (("rm", "nothing"), 1, "no container 'nothing'"),
@@ -54,6 +56,12 @@ def test_errors_are_on_stderr_with_dockers_codes(cli: Cli, words: tuple[str, ...
     assert done.stderr.startswith("Error: ")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_help_is_of_what_is_named(cli: Cli) -> None:
+    assert cli("help", "run").stdout == cli("run", "--help").stdout
+    assert cli("help", "image").stdout == cli("image", "--help").stdout
+    assert cli("help").stdout == cli("--help").stdout
 
 
 def test_a_kill_is_explained(cli: Cli) -> None:

@@ -200,6 +200,11 @@ def test_terminal_options_do_not_hang_a_cell(kernel: Kernel) -> None:
     cell = kernel.run("%container run --rm -it -q mini sh -c 'cat; echo done'", timeout=20)
     assert not cell.error, cell.traceback
     assert "done" in cell.text()
+    shell = kernel.run("%container run --rm -it -q mini sh", timeout=20)
+    assert not shell.error, shell.traceback
+    assert "a cell is no terminal, so -t is left out" in shell.text("stderr")
+    script = kernel.run("%%container run --rm -t -q mini\necho told; tty", timeout=20)
+    assert "told\nnot a tty" in script.text()
 
 
 def test_completion_over_the_protocol(kernel: Kernel) -> None:

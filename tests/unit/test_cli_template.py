@@ -92,3 +92,16 @@ def test_what_is_missing_is_named() -> None:
     with pytest.raises(InvalidArgument, match=r"there is no \.Nme") as caught:
         render(TABLE, "{{.Nme}}")
     assert ".Name" in caught.value.hint
+
+
+def test_the_famous_line_for_an_address_needs_no_space() -> None:
+    document = {"NetworkSettings": {"Networks": {"lab": {"IPAddress": "10.0.0.2"}, "other": {"IPAddress": ""}}}}
+    assert render([document], "{{range.NetworkSettings.Networks}}{{.IPAddress}}{{else}}none{{end}}") == "10.0.0.2"
+
+
+def test_stats_have_dockers_pairs() -> None:
+    row: dict[str, object] = {"cpu": 2.5, "memory": 4096, "memory_limit": None, "net_received": 10, "net_sent": 20}
+    columns = [Column("cpu", "CPU % (OF 1)", percent), Column("memory", "MEM USAGE", stored),
+               Column("memory_limit", "LIMIT", stored)]  # fmt: skip
+    assert render(Table([row], columns), "{{.CPUPerc}} {{.MemUsage}} {{.NetIO}}") == "2.50% 4.1kB / -- 10 / 20"
+    assert render(Table([row], columns), "table {{.MemUsage}}").splitlines() == ["MEM USAGE", "4.1kB / --"]
