@@ -18,7 +18,7 @@ from nbcontainers.engine import Engine
 from nbcontainers.image import layout, lease, snapshot, work
 from nbcontainers.image.unpacking import hold
 from nbcontainers.layer.changes import Change, changes, joined
-from nbcontainers.layer.lower import opened
+from nbcontainers.layer.lower import follow, opened
 from nbcontainers.layer.make import make
 from nbcontainers.layer.unpack import Layer, squashes
 from nbcontainers.oci.image import LAYER_BY_CODEC, Descriptor, chain_ids, descriptor
@@ -70,9 +70,15 @@ def add(
     here = work.at(place)
     with ExitStack() as stack:
         top, *below = opened(stack, (upper, *lowers))
-        places = [os.fsencode(path.strip("/")) for path in skip]
+        places = [_place([top, *below], path) for path in skip]
         found = changes(top, below, userxattr=here.rootless, skip=places)
         return _add(here, found, below, diff_ids, codec, epoch)
+
+
+def _place(layers: Sequence[int], path: str) -> bytes:
+    """Where a mount point is in the layers: a link on the way was followed when it was made."""
+    found = follow(layers, path)
+    return found.path if found else os.fsencode(path.strip("/"))
 
 
 def join(place: dict[str, Any], layers: list[str], base: list[str], diff_ids: list[str], epoch: int | None) -> Added:

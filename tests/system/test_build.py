@@ -215,6 +215,8 @@ def test_mounts_of_run(context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not (context / "new").exists()
     listed = said(image, "find", "/", "-xdev", "-maxdepth", "1").split()
     assert not {"/c", "/f", "/t", "/cache"} & {*listed}, "no mount point stays"
+    linked = "FROM mini\nRUN mkdir /real; ln -s real /link\nRUN --mount=type=tmpfs,target=/link/t touch /link/x\n"
+    assert said(build(linked, context), "ls", "/real") == "x\n"
 
 
 def test_one_cache_twice_in_a_run() -> None:
