@@ -16,7 +16,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -98,14 +100,15 @@ class Folder:
 
     def write(self, engine: Engine, results: Iterable[tuple[str, Kept]]) -> None:
         """What is there already stays."""
-        for key, one in results:
-            if one["diff_id"]:
-                _copy(layout.blob(engine, one["descriptor"]["digest"]), self._blob(one))
-            step = self._step(key)
-            step.parent.mkdir(parents=True, exist_ok=True)
-            partial = step.with_suffix(f".{os.getpid()}")
-            partial.write_bytes(encode(one))
-            partial.replace(step)
+        try:
+            for key, one in results:
+                if one["diff_id"] and not self._blob(one).exists():
+                    source = layout.blob(engine, one["descriptor"]["digest"])
+                    _put(self._blob(one), partial(shutil.copyfile, source))
+                _put(self._step(key), methodcaller("write_bytes", encode(one)))
+        except OSError as error:
+            message = f"the results cannot be written to {self.path}: {error.strerror}"
+            raise ImageError(message, hint="give --cache-to a folder that you can write to") from None
 
     def _step(self, key: str) -> Path:
         return self.path / "steps" / f"{digest.split(key)[1]}.json"
@@ -115,16 +118,15 @@ class Folder:
         return self.path / "blobs" / algorithm / value
 
 
-def _copy(source: Path, target: Path) -> None:
-    if target.exists():
-        return
+def _put(target: Path, fill: Callable[[Path], object]) -> None:
+    """A file, whole or not at all, whoever else writes it at the same time."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(f".{os.getpid()}")
+    new = target.with_name(f".{os.urandom(8).hex()}.new")
     try:
-        shutil.copyfile(source, partial)
-        partial.replace(target)
+        fill(new)
+        new.replace(target)
     finally:
-        partial.unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
 
 
 class Registry:

@@ -111,3 +111,13 @@ def test_a_damaged_blob_of_a_folder_is_refused(engine: Engine, tmp_path: Path) -
     with pytest.raises(ImageError):
         shared.find(other, [folder], KEY)
     assert kept.find(other, KEY) is None
+
+
+def test_results_that_cannot_be_written(engine: Engine, tmp_path: Path) -> None:
+    one, folder = result(engine), folder_at(tmp_path / "shared")
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/steps").write_text("in the way")
+    with pytest.raises(ImageError, match="the results cannot be written to .*shared") as caught:
+        folder.write(engine, [(KEY, one)])
+    assert "--cache-to" in caught.value.hint
+    assert not [path for path in (tmp_path / "shared").rglob("*") if path.name.endswith(".new")]
