@@ -116,11 +116,11 @@ def _unpacked(order: Order, root: Root, match: Match, putter: Putter, *, rootles
         return False
     file = root.open(match.path)
     try:
-        path, where = f"/proc/self/fd/{file}", order["destination"]
+        path = f"/proc/self/fd/{file}"
         if not stat.S_ISREG(os.fstat(file).st_mode) or not putting.is_archive(path):
             return False
-        putter.folder(where)
-        archive.unpack(path, match.path, putter.root, where, userxattr=rootless, squash=putter.rights.squash)
+        folder = putter.folder(order["destination"])
+        archive.unpack(path, match.path, folder, userxattr=rootless, squash=putter.rights.squash)
     finally:
         os.close(file)
     return True

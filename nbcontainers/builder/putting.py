@@ -62,13 +62,16 @@ class Putter:
         return True
 
     def put(self, source: Root, match: Match, destination: str, *, parents: bool) -> None:
-        """One match to where it belongs: below `destination` if that is a folder or ends with a slash, else there."""
+        """One match to where it belongs: below `destination` if that is a folder or ends with a slash, in the place of
+        what has its name there; else there, or where a link of that name leads."""
         if parents:
             for name, real in match.above:
                 self._one(source, real, f"{destination}/{name}", within=True)
             target = f"{destination}/{match.name}"
-        elif match.is_folder or not (destination.endswith("/") or self.is_folder(destination)):
+        elif match.is_folder:
             target = destination
+        elif not (destination.endswith("/") or self.is_folder(destination)):
+            target = self._follow(destination)
         else:
             target = f"{destination}/{match.name}"
         if not match.is_folder:
@@ -95,7 +98,8 @@ class Putter:
 
     def text(self, content: bytes, destination: str, name: str) -> None:
         """A file of the Dockerfile's own: 0644, of the owner, its time that of now."""
-        target = f"{destination}/{name}" if destination.endswith("/") or self.is_folder(destination) else destination
+        below = destination.endswith("/") or self.is_folder(destination)
+        target = f"{destination}/{name}" if below else self._follow(destination)
         parent, last = self._place(target)
         self._make_room(parent, last, target, within=False)
         file = os.open(last, _NEW, 0o600, dir_fd=parent)
@@ -114,8 +118,6 @@ class Putter:
         kind = stat.S_IFMT(facts.st_mode)
         if self._is_left_out(kind, facts):
             return
-        if kind != stat.S_IFDIR and not within:
-            target = self._follow(target)
         parent, name = self._place(target)
         if kind == stat.S_IFDIR:
             self._folder(full, facts, parent, name, target)

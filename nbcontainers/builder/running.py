@@ -45,9 +45,10 @@ _EMPTY = "empty"
 
 
 class Shown(NamedTuple):
-    """What a bind mount shows: a `folder`, or `lowers` (top first); `name` for errors."""
+    """What a bind mount shows: a `folder`, or `lowers` (top first); `name` for errors; a `digest` of its files."""
 
     name: str
+    digest: str
     folder: str = ""
     lowers: tuple[str, ...] = ()
 
@@ -233,36 +234,37 @@ class _Parts:
         return here
 
     def _cache(self, number: int, mount: Mount, target: str) -> None:
-        seed = ""
-        if mount.from_:
-            seed = self._shown_at(number, self.runner.shown(mount, self.stack), mount.source, read_only=True)
-        folder = self.locked_cache(mount)
+        seed, key = "", mount.key
+        if mount.from_:  # what begins with other files is another cache, as for BuildKit
+            found = self.runner.shown(mount, self.stack)
+            seed, key = self._shown_at(number, found, mount.source, read_only=True), f"{key} {found.digest}"
+        folder = self.locked_cache(key, mount.sharing)
         args = {"folder": folder, "mode": mount.permissions, "uid": mount.uid, "gid": mount.gid, "seed": seed}
         self.steps.append({"step": f"{_MOUNTING}:Cache", "args": args})
         self._bind(folder, target, read_only=mount.read_only)
 
-    def locked_cache(self, mount: Mount) -> str:
+    def locked_cache(self, key: str, sharing: str) -> str:
         """The folder of a cache mount, held until the RUN is over as `sharing` of the first mount of it says."""
-        if mount.key not in self._caches:
-            self._caches[mount.key] = self._hold(mount)
-        return self._caches[mount.key]
+        if key not in self._caches:
+            self._caches[key] = self._hold(key, sharing)
+        return self._caches[key]
 
-    def _hold(self, mount: Mount) -> str:
+    def _hold(self, key: str, sharing: str) -> str:
         """A private cache that somebody has is another folder."""
         place = self.runner.engine.cache / "mounts"
         place.mkdir(mode=0o700, exist_ok=True)
-        name = hashlib.sha256(os.fsencode(mount.key)).hexdigest()[:32]
+        name = hashlib.sha256(os.fsencode(key)).hexdigest()[:32]
         for number in range(1, 1000):
             folder = str(place / (name if number == 1 else f"{name}-{number}"))
             lock = os.open(f"{folder}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self.stack.callback(os.close, lock)
-            if mount.sharing != "private":
-                self._wait(lock, fcntl.LOCK_EX if mount.sharing == "locked" else fcntl.LOCK_SH)
+            if sharing != "private":
+                self._wait(lock, fcntl.LOCK_EX if sharing == "locked" else fcntl.LOCK_SH)
                 return folder
             with suppress(BlockingIOError):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return folder
-        raise BuildError(f"there are 999 private caches {mount.key}", hint="builder prune removes them")
+        raise BuildError(f"there are 999 private caches {key}", hint="builder prune removes them")
 
     def _wait(self, lock: int, how: int) -> None:
         """For a lock that another build may have for long; ours may end meanwhile."""

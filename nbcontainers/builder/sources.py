@@ -111,6 +111,8 @@ class Sources:
     def id(self, text: str, now: Result) -> list[int]:
         """uid and gid of `USER[:GROUP]` in the stage's files."""
         user, _, group = text.partition(":")
+        if not user + group:
+            raise BuildError(f"--chown={text} names nobody", hint="give its variables a value with ARG or --build-arg")
         lowers = self.build.lowers(now.files) if not (user + group).isdigit() else []
         if user.isdigit() and not group:
             return [int(user), int(user)]
@@ -156,7 +158,7 @@ class Sources:
             raise BuildError(
                 f"--mount: {mount.from_} has no files", hint="name a stage or an image that has some in from="
             )
-        return Shown(mount.from_, lowers=tuple(lowers))
+        return Shown(mount.from_, self._digest(mount), lowers=tuple(lowers))
 
     def _copied(self, mount: Mount, name: str, stack: ExitStack) -> Shown:
         context = self.build.context(name) if name else self.build.main_context()
@@ -167,7 +169,7 @@ class Sources:
             "nbcontainers.builder.copying:gather", order=new_order(sources=[source], parents=True), scratch=str(place),
             place=work.place(self.engine),
         )  # fmt: skip
-        return Shown(context.name, folder=f"{place}/upper")
+        return Shown(context.name, self._digest(mount), folder=f"{place}/upper")
 
 
 def _has_remote(one: i.Add) -> bool:

@@ -1,6 +1,6 @@
 """`RUN --mount=type=…,key=value,…`. Keys and defaults are those of the Dockerfile reference, «RUN --mount».
 
-Also read are buildah's `z`, `Z` and `relabel=`: they set SELinux's labels, which our mounts do not need.
+Also read are buildah's `z`, `Z` and `relabel=`, which set SELinux's labels that our mounts do not need.
 """
 
 from __future__ import annotations

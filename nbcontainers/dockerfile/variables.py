@@ -182,13 +182,14 @@ def _argument(name: str, default: str | None, text: Callable[[str], str], scope:
 
 
 def _copied(one: i.Copy, text: Callable[[str], str], scope: Scope) -> i.Copy:
-    """COPY and ADD. A here-document's body keeps its quotes; only variables and escapes in it count."""
+    """COPY and ADD. A here-document's body keeps its quotes; only variables and escapes in it count. A source that is
+    empty (a variable without a value, of which the checks warn) is the whole context, as for BuildKit."""
     contents = tuple(
         replace(each, data=expand(each.data, scope.variables, "\\", _BODY).text) if each.expand else each
         for each in one.contents
     )
     done = replace(
-        one, sources=tuple(_filled(text(word), word, "source") for word in one.sources), contents=contents,
+        one, sources=tuple(text(word) or "/" for word in one.sources), contents=contents,
         destination=text(one.destination), chown=text(one.chown),
         chmod=text(one.chmod), exclude=tuple(text(word) for word in one.exclude),
     )  # fmt: skip

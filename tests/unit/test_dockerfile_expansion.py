@@ -210,7 +210,7 @@ def test_what_is_expanded_and_what_not(line: str, name: str, expected: object) -
         ("STOPSIGNAL $u", "'' is no signal"),
         ("EXPOSE $b", "'u' is no port"), ("COPY --chmod=$b a b", "'u' is no mode"), ("COPY ${u:?missing} b", "u: missing"),
         ("ENV a=${b:=c}", "unsupported modifier"), ("RUN --mount=type=$b,target=/x ls", "no type of mount"), ("LABEL $u=x", "is empty"),
-        ('ENV a="b', 'no " to end'), ("COPY $u /x", "the source '$u' is empty"),
+        ('ENV a="b', 'no " to end'), ("VOLUME $u", "the path '$u' is empty"),
     ],
 )  # fmt: skip
 def test_errors_of_values_show_the_line(line: str, message: str) -> None:
