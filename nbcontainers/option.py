@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 @dataclass(frozen=True, init=False)
@@ -91,3 +94,18 @@ def duration(text: str | float) -> float:
         raise ValueError(f"{text!r} is no duration; write 10s, 500ms or 1m30s")
     hours, minutes, seconds, millis = (float(part or 0) for part in parts.groups())
     return hours * 3600 + minutes * 60 + seconds + millis / 1000
+
+
+def moment(text: str) -> datetime:
+    """What somebody means by `10m` (ago), Unix seconds, or a date or time of RFC 3339, local unless it says otherwise; in
+    UTC."""
+    from datetime import UTC, datetime, timedelta
+
+    try:
+        if text.replace(".", "", 1).isdecimal():
+            return datetime.fromtimestamp(float(text), UTC)
+        if text[:1].isdecimal() and text[-1] in "smh":
+            return datetime.now(UTC) - timedelta(seconds=duration(text))
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        raise ValueError(f"{text!r} is no time; write 10m, 2026-11-22T10:00:00Z or Unix seconds") from None

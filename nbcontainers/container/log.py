@@ -10,8 +10,10 @@ from contextlib import ExitStack, closing
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from nbcontainers import option as typed
 from nbcontainers.container import logfile, store
 from nbcontainers.container.container import ENDED, Container
+from nbcontainers.container.options import bad
 from nbcontainers.container.session import Sink, to_sys
 from nbcontainers.errors import InvalidArgument, InvalidState
 
@@ -63,26 +65,14 @@ class Choice(NamedTuple):
 
 
 def moment(text: Any, option: str) -> str:
-    """`10m` (ago), Unix seconds or an RFC 3339 time as text in UTC, cut to what log records have."""
+    """What `option.moment` reads as text in UTC, cut to what log records have."""
     text = str(text)
     if not text:
         return ""
-    from datetime import UTC, datetime, timedelta
-
-    from nbcontainers.option import duration
-
     try:
-        if text.replace(".", "", 1).isdecimal():
-            found = datetime.fromtimestamp(float(text), UTC)
-        elif text[0].isdecimal() and text[-1] in "smh":
-            found = datetime.now(UTC) - timedelta(seconds=duration(text))
-        else:
-            found = datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
-        raise InvalidArgument(
-            f"--{option}: {text!r} is no time", hint="write 10m, 2026-11-22T10:00:00Z or Unix seconds", option=option
-        ) from None
-    return found.strftime("%Y-%m-%dT%H:%M:%S.%f")
+        return typed.moment(text).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    except ValueError as error:
+        raise bad(option, str(error)) from None
 
 
 class Log(Sequence[Line]):

@@ -6,7 +6,6 @@ to use: an image whose content was added or claimed since the oldest living leas
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,8 +16,8 @@ from nbcontainers.image.image import Image
 from nbcontainers.image.listing import has_label, made
 from nbcontainers.image.usage import Part, Usage
 from nbcontainers.oci.image import Descriptor
-from nbcontainers.option import duration
-from nbcontainers.table import Column, Row, Table, digest, few, since, stored, timestamp
+from nbcontainers.option import moment
+from nbcontainers.table import Column, Row, Table, digest, few, since, stored
 
 Test = Callable[[Image], bool]
 _FILTERS = "write until=24h, until=2026-01-31, label=KEY, label=KEY=VALUE, label!=KEY or label!=KEY=VALUE"
@@ -99,22 +98,16 @@ def _table(rows: list[Row]) -> Table:
 def _test(text: str) -> Test:
     key, equals, value = str(text).partition("=")
     if key == "until" and value:
-        moment = _moment(value)
-        return lambda image: made(image) < moment
+        latest = _latest(value)
+        return lambda image: made(image) < latest
     if key in ("label", "label!") and equals and value:
         return lambda image: has_label(image, value) == (key == "label")
     raise InvalidArgument(f"{text!r} is no filter of prune", hint=_FILTERS)
 
 
-def _moment(value: str) -> float:
-    """Seconds since the epoch of a time, or of so long ago."""
-    if value.isdigit():
-        return float(value)
+def _latest(value: str) -> float:
+    """Seconds since the epoch."""
     try:
-        return time.time() - duration(value)
-    except ValueError:
-        pass
-    found = timestamp(value)
-    if found is None:
-        raise InvalidArgument(f"{value!r} is neither a duration nor a time", hint=_FILTERS)
-    return found
+        return moment(value).timestamp()
+    except ValueError as error:
+        raise InvalidArgument(f"--filter until: {str(error).partition(';')[0]}", hint=_FILTERS) from None

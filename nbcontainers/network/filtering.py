@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.network import store
-from nbcontainers.option import duration
+from nbcontainers.option import moment
 
 Row = Mapping[str, Any]
 Test = Callable[[Row], bool]
@@ -75,11 +73,8 @@ def _dangling(value: str) -> Test:
 
 
 def _until(value: str) -> Test:
-    try:
-        latest = time.time() - duration(value)
-    except ValueError:
-        latest = datetime.fromisoformat(value).timestamp()
-    return lambda row: bool(row.get("created")) and datetime.fromisoformat(row["created"]).timestamp() < latest
+    latest = moment(value)
+    return lambda row: bool(row.get("created")) and moment(row["created"]) < latest
 
 
 _MAKERS: dict[str, Callable[[str], Test]] = {

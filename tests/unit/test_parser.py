@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, Unpack
 
@@ -12,7 +13,7 @@ from nbcontainers.cli.parser import HELP, Parser, usage
 from nbcontainers.cli.signature import FLAG, VALUE, Parameter, parameters
 from nbcontainers.cli.verbs import Verb, as_typed
 from nbcontainers.errors import InvalidArgument
-from nbcontainers.option import Argument, Option, size
+from nbcontainers.option import Argument, Option, moment, size
 
 
 class Options(TypedDict, total=False):
@@ -132,9 +133,9 @@ def test_optional_arguments() -> None:
         ("-d=maybe mini", "-d is on or off, not 'maybe'", "type -d or -d=false"),
         ("", "%container run needs an IMAGE", "type %container run [OPTIONS] IMAGE [COMMAND...]"),
         ("-ita x mini", "has no option -a (in -ita)", "type %container run --help"),
-        ("--gpus all mini", "has no option --gpus yet", "--device gives"),
-        ("--gpus=all mini", "has no option --gpus yet", "GPUs are not there yet"),
-        ("--storage-opt x mini", "has no option --storage-opt yet", "Docker has --storage-opt"),
+        ("--gpus all mini", "has no option --gpus", "--device gives"),
+        ("--gpus=all mini", "has no option --gpus", "GPUs are not there yet"),
+        ("--storage-opt x mini", "has no option --storage-opt", "Docker has --storage-opt"),
         ("--stdout x mini", "has no option --stdout", ""),
         ("--hidden x mini", "has no option --hidden", ""),
     ],
@@ -220,3 +221,20 @@ def test_what_the_next_word_would_be(words: str, slot: str, options: bool) -> No
 def test_hints_are_typed_as_the_face_types_them(hint: str, typed: str) -> None:
     assert as_typed(hint, "%") == typed
     assert as_typed("type container rm x", "nbcontainers ") == "type nbcontainers container rm x"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1763805600", 1763805600.0), ("1763805600.5", 1763805600.5), ("2025-11-22T10:00:00Z", 1763805600.0),
+     ("2025-11-22T12:00:00.123456789+02:00", 1763805600.123456)],
+)  # fmt: skip
+def test_moments(text: str, seconds: float) -> None:
+    assert moment(text).timestamp() == seconds
+
+
+def test_moments_ago_and_here() -> None:
+    assert abs(time.time() - 5400 - moment("1h30m").timestamp()) < 10
+    assert moment("2025-11-22").timestamp() == time.mktime((2025, 11, 22, 0, 0, 0, 0, 0, -1))
+    for text in ("", "soon", "10x", "1e9", "9" * 30, "2025-13-01"):
+        with pytest.raises(ValueError, match="is no time; write 10m"):
+            moment(text)
