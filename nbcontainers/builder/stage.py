@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import time
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -151,7 +152,8 @@ class Stage:
         result: Kept = {
             "created": self.build.moment(), "descriptor": added["descriptor"], "diff_id": added["diff_id"],
             "chain": kept.chain_of([*below, added["diff_id"]] if added["entries"] else below),
-            "entries": added["entries"], "files": added["files"], "size": added["size"], "what": readable(one.node.text.strip()[:200]),
+            "entries": added["entries"], "files": added["files"], "size": added["size"],
+            "what": readable(one.node.text.strip()[:200]),
         }  # fmt: skip
         if not added["entries"]:
             result |= {"descriptor": {}, "diff_id": ""}
@@ -258,9 +260,7 @@ def described(one: Step, state: State) -> str:
 class _Words:
     """A command's output: handed on as text, its last lines kept."""
 
-    def __init__(self, tell: Any) -> None:
-        from codecs import getincrementaldecoder
-
+    def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
         self._decoder = getincrementaldecoder("utf-8")("replace")
         self._end = ""

@@ -117,7 +117,7 @@ def test_results_that_cannot_be_written(engine: Engine, tmp_path: Path) -> None:
     one, folder = result(engine), folder_at(tmp_path / "shared")
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared/steps").write_text("in the way")
-    with pytest.raises(ImageError, match="the results cannot be written to .*shared") as caught:
+    with pytest.raises(ImageError, match=r"the results cannot be written to .*shared") as caught:
         folder.write(engine, [(KEY, one)])
     assert "--cache-to" in caught.value.hint
     assert not [path for path in (tmp_path / "shared").rglob("*") if path.name.endswith(".new")]
