@@ -82,7 +82,8 @@ EXAMPLES = {
     "system prune": "prune",
     "system doctor": "doctor",
 }
-_LEFT = 34
+_LEFT, _WIDTH = 34, 88
+"""What an output of JupyterLab shows without breaking words on a screen of 1200 pixels."""
 
 
 class Help(str):
@@ -96,9 +97,9 @@ class Help(str):
 
 def of_verb(verb: Verb, name: str, face: Sequence[Parameter] = (), body: str = "") -> Help:
     """`name` is how the verb is typed in this face: `%container run`, `nbcontainers container run`."""
-    parts = [f"usage: {usage(name, verb.parameters)}", verb.summary]
+    parts = [f"usage: {usage(name, verb.parameters)}", _paragraph(verb.summary)]
     if verb.description:
-        parts.append(verb.description)
+        parts += map(_paragraph, verb.description.split("\n\n"))
     if body:
         parts.append(body)
     if example := EXAMPLES.get(f"{verb.object} {verb.name}"):
@@ -129,6 +130,11 @@ def of_program(name: str = "nbcontainers") -> Help:
     return Help("\n".join(lines))
 
 
+def _paragraph(text: str) -> str:
+    """As wide as the rest; one with indented lines has a form of its own."""
+    return text if "\n " in text or text.startswith(" ") else textwrap.fill(text, _WIDTH)
+
+
 def _sections(own: Sequence[Parameter], face: Sequence[Parameter]) -> list[str]:
     arguments = [_line(f"  {one.metavar}", one.help) for one in own if one.positional and one.help]
     options = [_option(one) for one in own if not one.positional]
@@ -145,6 +151,6 @@ def _option(one: Parameter) -> str:
 
 def _line(left: str, right: str) -> str:
     """Two columns; a long left side takes a line of its own."""
-    wrapped = textwrap.wrap(right, 100 - _LEFT) or [""]
+    wrapped = textwrap.wrap(right, _WIDTH - _LEFT) or [""]
     first = f"{left:<{_LEFT}}{wrapped[0]}" if len(left) < _LEFT - 1 else f"{left}\n{' ' * _LEFT}{wrapped[0]}"
     return "\n".join([first.rstrip(), *(" " * _LEFT + line for line in wrapped[1:])])

@@ -129,7 +129,7 @@ class Parser:
         guess = f"did you mean {close[0]}? " if close else ""
         shown = flag if flag == meant else f"{flag} (in {word})"
         if later := docker.missing(flag, self.name.rpartition(" ")[2]):
-            return self._refuse(f"{self.name} has no option {shown} yet", later)
+            return self._refuse(f"{self.name} has no option {shown}", later)
         return self._refuse(f"{self.name} has no option {shown}", f"{guess}type {self.name} --help")
 
     def _take(self, call: Call, parameter: Parameter, flag: str, value: str | None, left: list[str]) -> None:

@@ -29,14 +29,16 @@ Record = dict[str, Any]
 DATA, INCOMING, COMPLETE = "_data", "_incoming", "_complete"
 LONGEST_NAME = 255
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_PWD = re.compile(r"\$(PWD|\{PWD\}|\(pwd\))/?")
+"""What a shell would have replaced; a cell's line has none."""
 
 
 def check_name(name: str) -> str:
     """Docker's rule for names, which are never paths. Raises InvalidArgument with what to type."""
     if isinstance(name, str) and _NAME.fullmatch(name) and len(name) <= LONGEST_NAME:
         return name
-    if isinstance(name, str) and "/" in name:
-        hint = f"write ./{name.lstrip('./')} for a folder of the host, or a name without a slash"
+    if isinstance(name, str) and (_PWD.match(name) or "/" in name):
+        hint = f"write ./{_PWD.sub('', name).lstrip('./')} for a folder of the host, or a name without a slash"
     elif isinstance(name, str) and len(name) == 1:
         hint = f"write at least two letters or digits, as in {name if name.isalnum() else 'd'}ata"
     else:

@@ -37,7 +37,8 @@ def test_names(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("a/b", "./a/b for a folder of the host"), ("/a", "./a for a folder"), ("a", "two letters or digits"), ("", "as in my-data"),
+        ("a/b", "./a/b for a folder of the host"), ("/a", "./a for a folder"), ("$PWD/a", "write ./a for"), ("$(pwd)", "write ./ for"), ("${PWD}/a/b", "write ./a/b for"),
+        ("a", "two letters or digits"), ("", "as in my-data"),
         (".ab", "letters, digits"), ("-ab", "letters, digits"), ("a b", "letters, digits"), ("äb", "letters, digits"),
         ("ab\n", "letters, digits"), ("x" * 256, "at most 255"), ("..", "letters, digits"),
     ],
