@@ -47,7 +47,11 @@ class Putter:
 
     def folder(self, path: str) -> int:
         """A descriptor (the tree's own) of the folder, made with those above it: 0755, of the owner."""
-        descriptor = self.tree.folder(os.fsencode(path.strip("/")))
+        try:
+            descriptor = self.tree.folder(os.fsencode(path.strip("/")))
+        except NotADirectoryError:
+            hint = "a part of this path is a file: choose another path"
+            raise BuildError(f"{path} cannot be a folder", hint=hint) from None
         for made in self.tree.implicit:
             if self.rights.owner and not self.rights.squash:
                 os.chown(made, *self.rights.owner, dir_fd=self.root, follow_symlinks=False)

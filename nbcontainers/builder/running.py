@@ -58,7 +58,7 @@ class Settings:
     """What holds for every RUN of a build: options of `run`, the secrets by name, sockets of SSH agents by id."""
 
     options: RunOptions
-    secrets: Mapping[str, bytes] = field(default_factory=dict)
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     agents: Mapping[str, str] = field(default_factory=dict)
 
 

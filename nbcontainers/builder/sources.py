@@ -51,6 +51,7 @@ class Sources:
         if not one.sources:
             return order, lambda: inputs
         origin = self.build.origin(self.planned.inputs[one.from_]) if one.from_ else Input(stages.CONTEXT, "")
+        _check_checksum(one)
         if isinstance(one, i.Add) and _has_remote(one):
             fetched = inputs | {"remote": self._fetched(one, order)}
             return order, lambda: fetched
@@ -114,8 +115,7 @@ class Sources:
         if not user + group:
             raise BuildError(f"--chown={text} names nobody", hint="give its variables a value with ARG or --build-arg")
         lowers = self.build.lowers(now.files) if not (user + group).isdigit() else []
-        if user.isdigit() and not group:
-            return [int(user), int(user)]
+        group = group or (user if user.isdigit() else "")
         found = users.resolve(f"{user or 0}:{group}" if group else user, lowers)
         return [found.uid, found.gid]
 
@@ -170,6 +170,12 @@ class Sources:
             place=work.place(self.engine),
         )  # fmt: skip
         return Shown(context.name, self._digest(mount), folder=f"{place}/upper")
+
+
+def _check_checksum(one: i.Copy) -> None:
+    """One that is given is compared, or is an error."""
+    if isinstance(one, i.Add) and one.checksum and not (len(one.sources) == 1 and _has_remote(one)):
+        raise BuildError("--checksum is for one URL or repository", hint="write an ADD of its own for what it is of")
 
 
 def _has_remote(one: i.Add) -> bool:

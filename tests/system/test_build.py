@@ -339,9 +339,13 @@ def _found(engine: Engine) -> tuple[str, str, int]:
         ("FROM mini\nRUN --mount=type=secret,id=s,required cat /run/secrets/s\n", ["Dockerfile:2", "secret s", "--secret id=s"]),
         ("FROM mini\nUSER nobody-here\nRUN true\n", ["Dockerfile:3", "nobody-here"]),
         ("FROM mini\nCOPY --chown=nobody-here a /x\n", ["Dockerfile:2", "nobody-here"]),
+        ("FROM mini\nCOPY --chown=99999999999 a /x\n", ["Dockerfile:2", "99999999999 is above the largest"]),
         ("FROM mini\nCOPY d /bin/sh\n", ["Dockerfile:2", "/bin/sh"]),
+        ("FROM mini\nCOPY a /etc/passwd/x\n", ["Dockerfile:2", "/etc/passwd cannot be a folder", "choose another path"]),
+        ("FROM mini\nWORKDIR /etc/passwd\n", ["Dockerfile:2", "/etc/passwd cannot be a folder"]),
+        (f"FROM mini\nADD --checksum=sha256:{'0' * 64} a /x\n", ["Dockerfile:2", "--checksum is for one URL or repository"]),
         ('FROM mini\nRUN ["no-such-program"]\n', ["Dockerfile:2", "no-such-program"]),
-        ("FROM host\nRUN true\n", ["Dockerfile:1", "host"]),
+        ("FROM host\nRUN true\n", ["Dockerfile:1", "no layer holds", "--build-context env="]),
         ("FROM mini\nRUN --mount=type=bind,source=gone,target=/x true\n", ["Dockerfile:2", "gone"]),
         ("FROM mini\nADD https://127.0.0.1:1/x /x\n", ["Dockerfile:2", "cannot be fetched"]),
         ("FROM mini\nADD file:///nowhere.git /x\n", ["Dockerfile:2", "the repository file:///nowhere.git cannot be fetched"]),
@@ -589,3 +593,15 @@ def test_results_on_disk(context: Path, engine: Engine) -> None:
     [(path, one)] = list(kept.every(engine))
     assert json.loads(path.read_text()) == one
     assert (one["what"], one["entries"]) == ("COPY a /a", 1)
+
+
+def test_the_checks_know_the_variables_of_the_base(context: Path, engine: Engine) -> None:
+    events: list[dict[str, Any]] = []
+    text = "FROM mini\nENV A=$PAHT:/x B=$PATH\nCOPY $nothing /all/\n"
+    request = prepared(engine, text, context)
+    run(engine, request, [], events.append)
+    messages = [(one["message"], one["lines"]) for one in events if one["event"] == "warning"]
+    assert messages == [
+        ("Usage of undefined variable '$PAHT' (did you mean $PATH?)", [2, 2]),
+        ("Usage of undefined variable '$nothing'", [3, 3]),
+    ]
