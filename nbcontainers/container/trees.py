@@ -20,6 +20,7 @@ from nbcontainers.linux import flock, inroot, mounts, namespaces, process
 from nbcontainers.monitor import recipe
 from nbcontainers.monitor.files import Files
 from nbcontainers.monitor.restart import WAITING
+from nbcontainers.monitor.steps import mounted_by
 
 _MOUNTING = ("nbcontainers.monitor.steps:", "nbcontainers.volume.steps:")
 _OF_ROOT = "nbcontainers.monitor.steps:"
@@ -92,31 +93,16 @@ def _borrowed(files: Files) -> bool:
     deadline = time.monotonic() + _PATIENCE_S
     while store.alive(monitor := files.read_state("monitor.json")):
         if os.path.exists(f"{files.state}/{WAITING}"):
-            tree = _root_of(monitor, f"{files.folder}/rootfs")
+            tree = mounted_by(monitor, f"{files.folder}/rootfs", recursive=True)
             if tree >= 0 and os.path.exists(f"{files.state}/{WAITING}"):  # all the while
                 _cover(f"{files.folder}/rootfs", tree)
                 return True
+            if tree >= 0:
+                os.close(tree)
         if time.monotonic() > deadline:
             raise InvalidState(f"the monitor of container {files.id[:12]} does not end", hint="type system prune")
         time.sleep(0.005)
     return False
-
-
-def _root_of(monitor: Document, rootfs: str) -> int:
-    """What is mounted there as the monitor sees it, as a detached tree; -1 if it has just ended."""
-    try:
-        target = process.pidfd_open(monitor["pid"])
-    except ProcessLookupError:
-        return -1
-    try:
-        with namespaces.inside_mounts(target):
-            return mounts.open_tree(rootfs, recursive=True)
-    except OSError:
-        if store.alive(monitor):
-            raise
-        return -1
-    finally:
-        os.close(target)
 
 
 def _cover(path: str, tree: int) -> None:

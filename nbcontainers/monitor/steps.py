@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypedDict
 
-from nbcontainers.linux import mounts
+from nbcontainers.linux import mounts, namespaces, process
 
 Arguments = dict[str, Any]
 
@@ -142,6 +142,25 @@ def _forget_volatile(work: str) -> None:
         return
     os.rmdir(mark)
     os.rmdir(f"{work}/work/incompat")
+
+
+def mounted_by(monitor: dict[str, Any], path: str, *, recursive: bool = False) -> int:
+    """What is at `path` as a living monitor (monitor.json) has it mounted, as a detached tree; -1 if it has ended."""
+    if not process.alive(monitor.get("pid", 0), monitor.get("start_time")):
+        return -1
+    try:
+        target = process.pidfd_open(monitor["pid"])
+    except ProcessLookupError:
+        return -1
+    try:
+        with namespaces.inside_mounts(target):
+            return mounts.open_tree(path, recursive=recursive)
+    except OSError:
+        if process.alive(monitor["pid"], monitor["start_time"]):
+            raise
+        return -1
+    finally:
+        os.close(target)
 
 
 def unmount(target: str) -> None:

@@ -11,9 +11,9 @@ import stat
 from typing import Any
 
 from nbcontainers.errors import NotFound
-from nbcontainers.linux import flock, inroot, mounts, namespaces, process, tree
+from nbcontainers.linux import flock, inroot, mounts, tree
 from nbcontainers.monitor.files import Files
-from nbcontainers.monitor.steps import unmount
+from nbcontainers.monitor.steps import mounted_by, unmount
 from nbcontainers.runtime.options import Options
 from nbcontainers.volume import options, store
 
@@ -164,16 +164,13 @@ def _open_device(name: str, given: options.Options) -> int:
 def _of_another(args: Arguments, data: str) -> int:
     """The tmpfs as a container that runs has it mounted, as a detached tree; -1 if none runs."""
     for id, _ in store.users(args["root"]).get(args["name"], ()):
-        monitor = Files(args["root"], args["run"], id).read_state("monitor.json")
-        if id == args["id"] or not process.alive(monitor.get("pid", 0), monitor.get("start_time")):
+        if id == args["id"]:
             continue
-        target = process.pidfd_open(monitor["pid"])
-        try:
-            with namespaces.inside_mounts(target):
-                if os.stat(data).st_dev != os.stat(os.path.dirname(data)).st_dev:
-                    return mounts.open_tree(data)
-        finally:
-            os.close(target)
+        shared = mounted_by(Files(args["root"], args["run"], id).read_state("monitor.json"), data)
+        if shared >= 0 and os.fstat(shared).st_dev != os.stat(os.path.dirname(data)).st_dev:
+            return shared
+        if shared >= 0:  # the folder itself: that one has not mounted it yet
+            os.close(shared)
     return -1
 
 

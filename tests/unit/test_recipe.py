@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import Any
 
 import pytest
 
 from nbcontainers.errors import CreateFailed
+from nbcontainers.linux import process
 from nbcontainers.monitor import recipe
-from nbcontainers.monitor.steps import Bind, Overlay, Step
+from nbcontainers.monitor.steps import Bind, Overlay, Step, mounted_by
 
 done: list[str] = []
 
@@ -86,3 +88,13 @@ def test_steps_say_what_one_would_type() -> None:
         "mount -o bind,ro /s /t",
     ]
     assert {recipe.action(one) for one in steps} == {Overlay, Bind}
+
+
+def test_a_monitor_that_has_ended_has_nothing_mounted(monkeypatch: pytest.MonkeyPatch) -> None:
+    child = subprocess.Popen(["sleep", "100"])
+    monitor = {"pid": child.pid, "start_time": process.start_time(child.pid)}
+    child.kill()
+    child.wait()
+    assert mounted_by(monitor, "/") == mounted_by({}, "/") == -1
+    monkeypatch.setattr(process, "alive", lambda *_: True)  # and where it ends between the two looks
+    assert mounted_by(monitor, "/") == -1
