@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from nbcontainers.builder.selection import Match, Root
-from nbcontainers.dockerfile import content, ignore
+from nbcontainers.dockerfile import content as contents
+from nbcontainers.dockerfile import ignore
 from nbcontainers.dockerfile.content import Stamp
 from nbcontainers.dockerfile.ignore import Ignore
 from nbcontainers.engine import Engine
@@ -38,7 +39,7 @@ class Context:
         """Of what matches: names, kinds, modes, attributes that a layer carries, and bytes, never times or owners."""
         if len(_digests) > _MOST_DIGESTS:
             _digests.clear()
-        return content.of_tree(self._files(matches))
+        return contents.of_tree(self._files(matches))
 
     def _files(self, matches: Iterable[Match]) -> Iterator[tuple[str, str]]:
         for number, match in enumerate(matches):
@@ -52,7 +53,7 @@ class Context:
         full = os.path.join(self.path, path)
         facts = os.lstat(full)
         attributes = sorted(xattrs.packed(os.fsencode(full)).items())
-        digest = content.of_file(full, facts, _digests)
+        digest = contents.of_file(full, facts, _digests)
         return digest + "".join(f" {key.hex()}={text.hex()}" for key, text in attributes)
 
 
@@ -83,9 +84,13 @@ def of_files(engine: Engine, stack: ExitStack, name: str, files: Mapping[str, An
         if path.startswith("..") or path == ".":
             hint = "write paths below the context, as data/a.csv"
             raise InvalidArgument(f"{name}: {key!r} is no path of a file", hint=hint)
-        target = place / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content_of(name, key, value))
+        target, content = place / path, content_of(name, key, value)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        except (FileExistsError, NotADirectoryError, IsADirectoryError):
+            hint = f"one of its parts, or another path below it, is a file too: call {key!r} something else"
+            raise InvalidArgument(f"{name}: {key!r} cannot be a file", hint=hint) from None
         os.utime(target, (0, 0))  # the same files make the same layer
     return Context(name, str(place))
 

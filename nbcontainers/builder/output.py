@@ -67,7 +67,10 @@ def _extract(image: Image, folder: Path) -> None:
     """In a process of the launcher, which can read all of it."""
     from nbcontainers.image import lease, rootfs, scratch, work
 
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidArgument(f"--output {folder}: {error.strerror}", hint="give a folder that can be made") from None
     with lease.adding(image.engine), scratch.folder(image.engine) as place:
         work.call(
             "nbcontainers.builder.copying:extract", place=work.place(image.engine),

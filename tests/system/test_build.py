@@ -376,6 +376,15 @@ def test_an_id_file_is_looked_at_before_the_build(context: Path, tmp_path: Path)
     assert (tmp_path / "id").read_text() == image.id
 
 
+def test_paths_that_cannot_be(context: Path, tmp_path: Path) -> None:
+    for files in ({"a": "x", "a/b": "y"}, {"a/b": "y", "a": "x"}):
+        with pytest.raises(BuildError, match="cannot be a file"):
+            build("FROM mini\nCOPY . /x\n", files)
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidArgument, match=r"--output .*file/x: Not a directory"):
+        build("FROM mini\n", context, output=[str(tmp_path / "file/x")])
+
+
 def test_bad_options(context: Path) -> None:
     for options in ({"secret": ["x"]}, {"tag": ["UPPER CASE"]}, {"target": "none"}, {"build_context": ["x"]}):
         with pytest.raises((InvalidArgument, BuildError)):
@@ -595,13 +604,10 @@ def test_results_on_disk(context: Path, engine: Engine) -> None:
     assert (one["what"], one["entries"]) == ("COPY a /a", 1)
 
 
-def test_the_checks_know_the_variables_of_the_base(context: Path, engine: Engine) -> None:
-    events: list[dict[str, Any]] = []
-    text = "FROM mini\nENV A=$PAHT:/x B=$PATH\nCOPY $nothing /all/\n"
-    request = prepared(engine, text, context)
-    run(engine, request, [], events.append)
-    messages = [(one["message"], one["lines"]) for one in events if one["event"] == "warning"]
-    assert messages == [
+def test_the_checks_know_the_variables_of_the_base(context: Path) -> None:
+    events: Events = []
+    build("FROM mini\nENV A=$PAHT:/x B=$PATH\nCOPY $nothing /all/\n", context, progress=events.append)
+    assert [(one["message"], one["lines"]) for one in events if one["event"] == "warning"] == [
         ("Usage of undefined variable '$PAHT' (did you mean $PATH?)", [2, 2]),
         ("Usage of undefined variable '$nothing'", [3, 3]),
     ]
