@@ -7,6 +7,7 @@ steps (image/kept.py) and, at the end, the image. A failure or an interrupt ends
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -100,6 +101,12 @@ def build(engine: Engine, request: Request, tell: Tell | None = None) -> Image:
     return image
 
 
+_HOST = (
+    "%container run host COMMAND runs there as it is; for an image begin with one that has Python and install what "
+    f"`pip freeze` lists, or give --build-context env={sys.prefix} and write COPY --from=env / {sys.prefix}"
+)
+
+
 def _nobody(event: dict[str, Any]) -> None:
     """For a build that nobody watches."""
 
@@ -135,6 +142,7 @@ class Build:
             cache.load(self.engine)
         for planned in self.plan.stages:
             self._find_images(planned)
+        self._warn()
         try:
             self._build_stages()
         except BuildError:
@@ -150,8 +158,6 @@ class Build:
         return image
 
     def _announce(self) -> None:
-        facts = lint.Facts(self.request.build_args, self.platforms)
-        found = lint.check(self.file, facts)
         needed = [planned.stage for planned in self.plan.stages]
         steps = [one for stage in needed for one in (stage.from_, *stage.instructions)]
         takes = any(isinstance(one, Copy) and not one.from_ for one in steps)
@@ -162,7 +168,18 @@ class Build:
             "unneeded": [list(one.lines) for one in self.plan.dropped],
             "target": self.file.stages[self.plan.target].label, "context": folder,
         })  # fmt: skip
-        for one in found:
+
+    def _warn(self) -> None:
+        """The build checks, now that the variables of the base images are known."""
+        images = {one.name: image.config.get("config") or {} for one, image in self.images.items()}
+        environments = {
+            name: {"PATH": state.PATH} | dict(line.partition("=")[::2] for line in config.get("Env") or [])
+            for name, config in images.items()
+        }
+        asked = self.file.directives.check.experimental & {"all", "CopyIgnoredFile"}
+        ignore = self.main_context().root().ignore if asked else None
+        facts = lint.Facts(self.request.build_args, self.platforms, ignore, environments)
+        for one in lint.check(self.file, facts):
             self.tell({"event": "warning", "rule": one.rule, "message": one.message, "lines": list(one.lines)})
         for name in self._unused():
             message = f"--build-arg {name} is used by no ARG"
@@ -286,7 +303,9 @@ class Build:
         wish = platform or self.request.platform
         found = store.resolve(self.engine, wanted.ensure(self.engine, name, self.request.pull, wish, self.tell))
         if found.is_host:
-            raise NotFound("host has no layers to build on", hint="begin with FROM mini, or mount what you need")
+            raise NotFound(
+                "host is this machine's own folders, which no layer holds: nothing can be built on it", hint=_HOST
+            )
         needed = [found.digest, found.id, *(layer["digest"] for layer in found.layers)]
         if not lease.claim(self.engine, [layout.blob(self.engine, digest) for digest in needed]):
             raise NotFound(f"a part of image {found} is not in the store", hint="pull or load it again")

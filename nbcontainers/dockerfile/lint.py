@@ -6,16 +6,16 @@ docs.docker.com/reference/build-checks. `# check=skip=RULE,…;error=true;experi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from nbcontainers.dockerfile import directives, stages, value, variables
 from nbcontainers.dockerfile import instructions as i
-from nbcontainers.dockerfile import stages, value, variables
 from nbcontainers.dockerfile.dockerfile import Dockerfile, Stage
 from nbcontainers.dockerfile.expansion import expand
 from nbcontainers.dockerfile.ignore import Ignore
 from nbcontainers.dockerfile.parser import Node
-from nbcontainers.dockerfile.source import near
+from nbcontainers.dockerfile.source import Source, near
 from nbcontainers.dockerfile.variables import Globals, Scope
 from nbcontainers.errors import BuildError, Error
 from nbcontainers.oci import reference
@@ -44,7 +44,9 @@ RULES: dict[str, str] = {
     "ExposeProtoCasing": "Protocol in EXPOSE instruction should be lowercase",
     "ExposeInvalidFormat": "IP address and host-port mapping should not be used in EXPOSE instruction",
 }
-EXPERIMENTAL = frozenset({"InvalidDefinitionDescription"})
+EXPERIMENTAL = frozenset({"CopyIgnoredFile", "InvalidDefinitionDescription"})
+OPTION = "BUILDKIT_DOCKERFILE_CHECK"
+"""The build argument that counts instead of the file's `# check=`."""
 _RESERVED = ("context", "scratch")
 _SECRET = re.compile(r"(?i)(?:_|^)(?:apikey|auth|credential|credentials|key|password|pword|passwd|secret|token)(?:_|$)")
 _PUBLIC = re.compile(r"(?i)(?:_|^)public(?:_|$)")
@@ -85,17 +87,21 @@ Found = Iterator[Warning]
 
 
 def check(file: Dockerfile, facts: Facts | None = None) -> list[Warning]:
-    """Every finding the file's `# check=` does not skip, in the order of lines.
+    """Every finding the file's `# check=` does not skip, in the order of lines. An experimental rule is asked for by
+    name, which also counts beside `skip=all`.
 
     BuildError with all of them when it says `error=true`.
     """
     facts = facts or Facts()
     wanted = file.directives.check
+    if OPTION in facts.build_args:
+        wanted = directives.check(
+            Source(f"--build-arg {OPTION}", (facts.build_args[OPTION],)), facts.build_args[OPTION], 1
+        )
     found = [one for rule in _CHECKS for one in rule(file, facts)]
-    if "all" in wanted.skip:
-        found = []
-    off = EXPERIMENTAL - (EXPERIMENTAL if "all" in wanted.experimental else wanted.experimental)
-    kept = sorted((one for one in found if one.rule not in wanted.skip | off), key=lambda one: one.lines)
+    asked = EXPERIMENTAL if "all" in wanted.experimental else wanted.experimental & EXPERIMENTAL
+    off = (RULES.keys() if "all" in wanted.skip else wanted.skip | EXPERIMENTAL) - asked
+    kept = sorted((one for one in found if one.rule not in off), key=lambda one: one.lines)
     if kept and wanted.error:
         raise as_error(file, kept)
     return kept
@@ -144,9 +150,16 @@ def _names(file: Dockerfile, facts: Facts) -> Found:
             yield Warning("ReservedStageName", message, node.lines, typed)
         seen.add(name)
         keyword = stage.from_.keyword
-        if keyword.isupper() != node.word.isupper() or keyword.islower() != node.word.islower():
+        if not _is_mixed(node.word) and (keyword.isupper(), keyword.islower()) != (
+            node.word.isupper(),
+            node.word.islower(),
+        ):
             message = f"'{keyword}' and '{node.word}' keywords' casing do not match"
             yield Warning("FromAsCasing", message, node.lines, f" {keyword} ")
+
+
+def _is_mixed(word: str) -> bool:
+    return not (word.isupper() or word.islower())
 
 
 def _casing(file: Dockerfile, facts: Facts) -> Found:
@@ -162,7 +175,7 @@ def _casing(file: Dockerfile, facts: Facts) -> Found:
 def _writing(file: Dockerfile, facts: Facts) -> Found:
     for node in file.nodes:
         if node.empty:
-            yield Warning("NoEmptyContinuation", "Empty continuation line", node.lines)
+            yield Warning("NoEmptyContinuation", "Empty continuation line", (node.lines[1], node.lines[1]))
         if node.is_legacy:
             message = f'"{node.name} key=value" should be used instead of legacy "{node.name} key value" format'
             yield Warning("LegacyKeyValueFormat", message, node.lines)
@@ -173,23 +186,24 @@ def _writing(file: Dockerfile, facts: Facts) -> Found:
 
 def _descriptions(file: Dockerfile, facts: Facts) -> Found:
     for stage in file.stages:
-        yield from _description("build stage", stage.name, stage.from_.node)
-    arguments = [*file.globals, *(one for _, one in _each(file) if isinstance(one, i.Arg))]
-    for one in arguments:
+        if stage.name:
+            yield from _description(stage.from_.node, [stage.from_.node.args[2]], stage.from_.node.args[2])
+    for one in [*file.globals, *(one for _, one in _each(file) if isinstance(one, i.Arg))]:
         names = [name for name, _ in one.args]
-        if len(names) == 1:
-            yield from _description("build argument", names[0], one.node)
+        yield from _description(one.node, names, names[0] if len(names) == 1 else "<arg_key>")
 
 
-def _description(what: str, name: str, node: Node) -> Found:
-    if name and node.comments and not any(text.lower().startswith(f"{name.lower()} ") for text in node.comments):
-        message = f"Comment for {what} should follow the format: `# {name} <description>`"
+def _description(node: Node, names: Sequence[str], shown: str) -> Found:
+    """A comment that stands right above describes one of the names, written as they are."""
+    if node.comments and not any(text.startswith(f"{name} ") for text in node.comments for name in names):
+        message = f"Comment for {node.name} should follow the format: `# {shown} <description>`"
         yield Warning("InvalidDefinitionDescription", message, node.lines)
 
 
 def _commands(file: Dockerfile, facts: Facts) -> Found:
+    with_shell: set[str] = set()
     for stage in file.stages:
-        has_shell = False
+        has_shell = stage.from_.image.lower() in with_shell
         last: dict[str, i.Instruction] = {}
         for one in stage.instructions:
             has_shell = has_shell or isinstance(one, i.Shell)
@@ -206,6 +220,8 @@ def _commands(file: Dockerfile, facts: Facts) -> Found:
                     )
                     yield Warning("MultipleInstructionsDisallowed", message, last[one.name].node.lines)
                 last[one.name] = one
+        if has_shell:
+            with_shell.add(stage.name)
 
 
 def _secrets(file: Dockerfile, facts: Facts) -> Found:

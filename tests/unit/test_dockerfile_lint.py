@@ -23,7 +23,7 @@ def check(text: str, **facts: object) -> list[tuple[str, str, int]]:
         ("FROM a AS Build", "StageNameCasing", "Stage name 'Build' should be lowercase", 1),
         ("FROM a as b", "FromAsCasing", "'as' and 'FROM' keywords' casing do not match", 1),
         ("from a AS b", "FromAsCasing", "'AS' and 'from' keywords' casing do not match", 1),
-        ("FROM a\nRUN b \\\n\n c", "NoEmptyContinuation", "Empty continuation line", 2),
+        ("FROM a\nRUN b \\\n\n c", "NoEmptyContinuation", "Empty continuation line", 4),
         ("FROM a\nRun b", "ConsistentInstructionCasing", "Command 'Run' should match the case of the command majority (uppercase)", 2),
         ("from a\nrun b\nRUN c", "ConsistentInstructionCasing", "Command 'RUN' should match the case of the command majority (lowercase)", 3),
         ("FROM a AS b\nFROM a AS b", "DuplicateStageName", 'Duplicate stage name "b", stage names should be unique', 2),
@@ -72,11 +72,13 @@ def test_nothing_found(text: str) -> None:
 
 def test_ignored_files() -> None:
     rules = ignore.parse("*/tmp/*\nsecret\nout\n!out/keep\n")
-    text = "FROM a\nCOPY ./a/tmp/x /x\nADD secret fine /y/\nCOPY --from=b secret /z\nCOPY out /o\nCOPY $PATH secret/../fine /p/\n"
+    text = "# check=experimental=CopyIgnoredFile\nFROM a\nCOPY ./a/tmp/x /x\nADD secret fine /y/\nCOPY --from=b secret /z\nCOPY out /o\nCOPY $PATH secret/../fine /p/\n"
     assert check(text, ignore=rules) == [
-        ("CopyIgnoredFile", 'Attempting to Copy file "./a/tmp/x" that is excluded by .dockerignore', 2),
-        ("CopyIgnoredFile", 'Attempting to Add file "secret" that is excluded by .dockerignore', 3),
+        ("CopyIgnoredFile", 'Attempting to Copy file "./a/tmp/x" that is excluded by .dockerignore', 3),
+        ("CopyIgnoredFile", 'Attempting to Add file "secret" that is excluded by .dockerignore', 4),
     ]
+    assert len(check(text.replace("=experimental", "=skip=all;experimental"), ignore=rules)) == 2
+    assert check(text.partition("\n")[2], ignore=rules) == []
 
 
 def test_a_base_of_another_platform() -> None:
@@ -92,8 +94,11 @@ def test_a_base_of_another_platform() -> None:
 @pytest.mark.parametrize(
     "text, found",
     [
-        ("# check=experimental=all\n# other\n\nFROM a AS b", []), ("# check=experimental=all\n\n# nothing of it\nFROM a AS b", ["build stage: `# b"]),
-        ("# check=experimental=InvalidDefinitionDescription\n\n# b is it\nFROM a AS b\n# no\nARG c=1", ["build argument: `# c"]), ("\n# nothing\nFROM a AS b", []),
+        ("# check=experimental=all\n# other\n\nFROM a AS b", []), ("# check=experimental=all\n\n# nothing of it\nFROM a AS b", ["FROM: `# b"]),
+        ("# check=experimental=InvalidDefinitionDescription\n\n# b is it\nFROM a AS b\n# no\nARG c=1", ["ARG: `# c"]), ("\n# nothing\nFROM a AS b", []),
+        ("# check=experimental=all\n\n# B is it\nFROM a AS b", ["FROM: `# b"]),
+        ("# check=experimental=all\nFROM a AS b\n# no\nARG c=1 d=2", ["ARG: `# <arg_key>"]),
+        ("# check=experimental=all\nFROM a AS b\n# d is it\nARG c=1 d=2", []),
     ],
 )  # fmt: skip
 def test_descriptions_are_experimental(text: str, found: list[str]) -> None:
@@ -134,3 +139,21 @@ def test_a_finding_is_shown_with_its_line_and_page() -> None:
 
 def test_there_are_the_rules_of_the_reference() -> None:
     assert len(lint.RULES) == 22
+
+
+def test_the_build_argument_counts_instead_of_the_directive() -> None:
+    text = "# check=error=true\nFROM a as b\n"
+    assert check(text, build_args={"BUILDKIT_DOCKERFILE_CHECK": "skip=all"}) == []
+    with pytest.raises(BuildError, match="FromAsCasing"):
+        check(text, build_args={"BUILDKIT_DOCKERFILE_CHECK": "error=true"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "From a as b\nFROM c AS d\nFROM e AS f",
+        'FROM a AS b\nSHELL ["/x"]\nFROM b AS c\nCMD d\nFROM c\nENTRYPOINT e',
+    ],
+)  # fmt: skip
+def test_what_another_rule_or_stage_has_said(text: str) -> None:
+    assert {rule for rule, _, _ in check(text)} <= {"ConsistentInstructionCasing"}
