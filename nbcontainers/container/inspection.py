@@ -190,5 +190,5 @@ def _network(container: Container) -> Document:
     ports: Document = {}
     for inner, where in endpoints.published(container):
         host, _, number = where.rpartition(":")
-        ports.setdefault(inner, []).append({"HostIp": host, "HostPort": number})
+        ports.setdefault(inner, []).append({"HostIp": host.strip("[]"), "HostPort": number})
     return {"Networks": networks, "Ports": ports, "IPAddress": container.ip or ""}

@@ -348,7 +348,11 @@ def _keys(text: str) -> dict[str, list[str]]:
     import csv
 
     found: dict[str, list[str]] = {}
-    for part in next(csv.reader([os.fspath(text)], strict=True), []):
+    try:
+        parts = next(csv.reader([os.fspath(text)], strict=True), [])
+    except csv.Error as error:
+        raise ValueError(f'{text!r} cannot be read: {error}; write KEY=VALUE,…, and "KEY=a,b" for a comma') from None
+    for part in parts:
         key, _, value = part.partition("=")
         found.setdefault(_SHORT.get(key, key), []).append(value)
     if twice := [key for key, given in found.items() if len(given) > 1 and key not in _MANY]:

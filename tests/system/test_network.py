@@ -253,6 +253,7 @@ def test_the_loopback_of_ipv6(ours: Any) -> None:
     with pytest.raises(ConnectionRefusedError):
         ask("127.0.0.1", 8080)
     (carrier,) = json.loads(Path(ours.run, web.id, "network.json").read_text())["processes"]
+    assert web.inspect()["NetworkSettings"]["Ports"]["80/tcp"] == [{"HostIp": "::1", "HostPort": "8080"}]
     soft, hard = resource.prlimit(carrier["pid"], resource.RLIMIT_NOFILE)
     assert soft == hard
     web.rm(force=True)

@@ -414,6 +414,7 @@ def test_mounts(options, target, source, words):
         ({"mount": ["type=bind,source=/host,target=/a,speed=9"]}, "bind has no key 'speed'", "bind-propagation"),
         ({"mount": ["type=bind,source=/host,target=/a,ro=maybe"]}, "neither true nor false", "readonly"),
         ({"mount": ["type=bind,source=/host,target=/a,dst=/b"]}, "target is given twice", "once"),
+        ({"mount": ['type=bind,"source=/host,target=/a']}, "cannot be read: unexpected end of data", "for a comma"),
         (
             {"mount": ["type=bind,source=/host,target=/a,bind-recursive=readonly"]},
             "needs readonly",
