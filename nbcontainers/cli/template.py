@@ -205,7 +205,7 @@ def _operand(words: list[str], dot: Any, *, first: bool) -> Any:
     if word == "(":
         return _pipe(words, dot, ")")
     if word[0] in '"`':
-        return json.loads(word) if word[0] == '"' else word[1:-1]
+        return _text(word)
     if word[0] == ".":
         return _field(dot, word)
     if re.fullmatch(r"-?\d+", word):
@@ -217,6 +217,14 @@ def _operand(words: list[str], dot: Any, *, first: bool) -> Any:
     raise _bad(f"{word} is not known", f"functions are {', '.join(sorted(_FUNCTIONS))}")
 
 
+def _text(word: str) -> str:
+    """A text in quotes: Go's escapes are nearly JSON's."""
+    try:
+        return str(json.loads(word)) if word[0] == '"' else word[1:-1]
+    except ValueError:
+        raise _bad(f"{word} has an escape that is not known") from None
+
+
 def _call(command: list[Any]) -> Any:
     if not command:
         raise _bad("nothing to show")
@@ -226,7 +234,7 @@ def _call(command: list[Any]) -> Any:
         return command[0]
     try:
         return command[0](*command[1:])
-    except (TypeError, ValueError, KeyError, IndexError) as error:
+    except (AttributeError, TypeError, ValueError, KeyError, IndexError) as error:
         raise _bad(f"a function cannot use what it is given: {error}") from None
 
 

@@ -78,6 +78,7 @@ def test_a_table_of_chosen_columns_has_titles() -> None:
         ("a  {{- .Name -}}  b", "awebb"),
         ('{{.Name | printf}}', None), ("{{.Nothing}}", None), ("{{if .Name}}", None), ("{{end}}", None), ("{{.Name", None),
         ("{{}}", None), ("{{index .Args 9}}", None), ("{{.Name.First}}", None), ("{{(.Name}}", None),
+        ('{{.Name | eq "\\q"}}', None), ("{{split 1 2}}", None), ('{{join "a" .Args}}', None),
     ],
 )  # fmt: skip
 def test_documents(template: str, shown: str | None) -> None:
