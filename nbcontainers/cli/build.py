@@ -23,6 +23,8 @@ PROGRESS = Parameter(
     "progress", VALUE, ("--progress",), metavar="FORM", choices=FORMS,
     help="auto; plain: lines, also in a cell; quiet: the id alone; none: nothing but the result",
 )  # fmt: skip
+_LONGEST = 1 << 16
+"""Characters that a line without an end may have, until they are written as one."""
 DEBUG = Parameter("debug", FLAG, ("--debug",), help="Open a shell in the last good layer where a step fails")
 
 
@@ -68,6 +70,10 @@ class Lines(Show[Progress]):
 
     def _output(self, id: str, text: str) -> None:
         *lines, rest = (self._begun.get(id, "") + text).split("\n")
+        if len(rest) > _LONGEST:
+            rest = rest[rest.rfind("\r", 0, -1) + 1 :]  # what came before it is overwritten
+        if len(rest) > _LONGEST:
+            lines, rest = [*lines, rest], ""
         self._begun[id] = rest
         for line in lines:
             self._write(self.progress.steps[id].lines[0], line)

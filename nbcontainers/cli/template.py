@@ -40,6 +40,13 @@ Node = tuple[str, Any, list["Node"], list["Node"]]
 
 def render(result: Any, template: str) -> str:
     """The lines for a verb's result: one a row, one a document, one a text."""
+    try:
+        return _rendered(result, template)
+    except RecursionError:
+        raise _bad("too many brackets or blocks stand in each other") from None
+
+
+def _rendered(result: Any, template: str) -> str:
     header, nodes = template.startswith("table"), _parse(template.removeprefix("table").strip(" "))
     if isinstance(result, Table):
         lines = [_expand(nodes, Fields(row, result.columns)) for row in result]

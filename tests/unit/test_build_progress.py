@@ -237,3 +237,17 @@ def test_nothing_that_is_in_it_breaks_the_card(
     assert "\x1b" not in shown + page
     assert "<script" not in page
     assert (page.count("<tr"), page.count("<td")) == (page.count("</tr>"), page.count("</td>"))
+
+
+@pytest.mark.parametrize(("piece", "most"), [("x" * 1000, 110_000), ("50 %\r" * 200, 20)])
+def test_output_without_a_line_end_takes_neither_memory_nor_time(piece: str, most: int) -> None:
+    said: list[str] = []
+    lines = Lines(Progress("mine"), said.append)
+    lines({"event": "step", "id": "a", "stage": "0", "lines": [1, 1], "text": "RUN x", "state": "running"})
+    for _ in range(1000):
+        lines({"event": "output", "id": "a", "text": piece})
+        assert sum(map(len, lines._begun.values())) < 1 << 17
+    lines({"event": "step", "id": "a", "stage": "0", "lines": [1, 1], "text": "RUN x", "state": "done"})
+    shown = "".join(said[1:])
+    assert shown.count("x") == piece.count("x") * 1000
+    assert max(map(len, said)) < most

@@ -106,3 +106,16 @@ def test_stats_have_dockers_pairs() -> None:
                Column("memory_limit", "LIMIT", stored)]  # fmt: skip
     assert render(Table([row], columns), "{{.CPUPerc}} {{.MemUsage}} {{.NetIO}}") == "2.50% 4.1kB / -- 10 / 20"
     assert render(Table([row], columns), "table {{.MemUsage}}").splitlines() == ["MEM USAGE", "4.1kB / --"]
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{{" + "(" * 5000 + ".Name" + ")" * 5000 + "}}", "stand in each other"),
+        ("{{if 1}}" * 3000 + "x" + "{{end}}" * 3000, "stand in each other"),
+        (r'{{"\xzz"}}', "escape"),
+    ],
+)
+def test_what_no_template_should_be(template: str, message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        render(TABLE, template)
