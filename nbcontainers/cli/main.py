@@ -166,7 +166,7 @@ def shown(result: Any, *, as_json: bool = False, quiet: bool = False) -> str:
         return ""
     if isinstance(result, Table) and not as_json:
         key = next((column for column in result.columns if column.name in _KEYS), None)
-        return "\n".join(key.show(row) for row in result) if quiet and key else repr(result)
+        return "\n".join(filter(None, map(key.show, result))) if quiet and key else repr(result)
     if isinstance(result, Table):
         return json.dumps(result.rows, indent=2, default=str)
     if isinstance(result, (list, tuple)) and not (as_json or any(isinstance(item, (dict, list)) for item in result)):

@@ -94,7 +94,7 @@ def _row(node: _Node, drawn: str, image: Image) -> Row:
     if lease.claim(image.engine, [snapshot.path(image.engine.snapshots, node.chain).parent]):
         facts = snapshot.facts(image.engine.snapshots, node.chain)
     return {
-        "layer": drawn + node.chain[7:19], "created_by": node.step.get("created_by"), "size": facts.get("size"),
+        "layer": drawn + node.digest[7:19], "created_by": node.step.get("created_by"), "size": facts.get("size"),
         "added": None, "changed": None, "removed": None, "images": node.images, "chain_id": node.chain,
         "digest": node.digest, "below": node.below,
     }  # fmt: skip

@@ -64,6 +64,10 @@ def test_help_is_of_what_is_named(cli: Cli) -> None:
     assert cli("help").stdout == cli("--help").stdout
 
 
+def test_what_has_no_id_leaves_no_empty_line(cli: Cli) -> None:
+    assert "" not in cli("network", "ls", "-q").stdout.splitlines()
+
+
 def test_a_kill_is_explained(cli: Cli) -> None:
     done = cli("run", "--rm", "mini", "sh", "-c", "kill -9 $$; sleep 1; kill -SEGV $$; exec kill -9 1")
     assert done.returncode in (0, 1, 137)  # pid 1 takes no signal from inside

@@ -196,6 +196,7 @@ def test_what_is_committed_is_what_is_unpacked(changed: nbcontainers.Container, 
     """The snapshot made in the same pass equals the one that the blob gives when it is unpacked afresh."""
     image = api.commit(changed, "made:1")
     one = images.tree("made:1")
+    assert [row["layer"] for row in one] == [layer["digest"][7:19] for layer in image.layers]
     script = [sys.executable, listing.__file__]
     place = fresh_engine.snapshots / image.chain_ids[1].partition(":")[2]
     before = in_store(*script, str(place / "fs"))
