@@ -13,8 +13,8 @@ from nbcontainers.builder import building, shared
 from nbcontainers.builder import context as contexts
 from nbcontainers.builder import output as outputting
 from nbcontainers.builder.building import Request
+from nbcontainers.builder.credentials import agents, secrets
 from nbcontainers.builder.opening import Opened, Opener, dockerfile_in
-from nbcontainers.builder.running import agents, secrets
 from nbcontainers.container.options import RunOptions, check_names
 from nbcontainers.engine import Engine
 from nbcontainers.errors import BuildError, InvalidArgument

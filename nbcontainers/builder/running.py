@@ -9,9 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import posixpath
 import signal
-import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -31,7 +29,7 @@ from nbcontainers.dockerfile.instructions import PIPES, Run
 from nbcontainers.dockerfile.mount import Mount
 from nbcontainers.dockerfile.state import PATH, State
 from nbcontainers.engine import Engine
-from nbcontainers.errors import BuildError, InvalidArgument
+from nbcontainers.errors import BuildError
 from nbcontainers.image import scratch, work
 from nbcontainers.image.making import Added
 from nbcontainers.image.rootfs import OVERLAY, PLAIN, VOLATILE
@@ -301,9 +299,7 @@ class _Parts:
             self._secrets = self.stack.enter_context(scratch.secrets(self.runner.engine))
         path = self._secrets / str(number)
         path.write_bytes(content)
-        args = {"path": str(path), "mode": mount.permissions, "uid": mount.uid, "gid": mount.gid}
-        self.steps.append({"step": f"{_MOUNTING}:Secret", "args": args})
-        self._bind(str(path), target, read_only=True)
+        self._bind_owned(path, mount, target, read_only=True)
 
     def _agent(self, number: int, mount: Mount, target: str) -> None:
         """A socket with the mode and owner asked for, behind which the agent is."""
@@ -315,10 +311,14 @@ class _Parts:
             return
         path = self.place / f"mounts/{number}.agent"
         self.stack.callback(Agent(path, socket).close)
+        self._bind_owned(path, mount, target, read_only=False)
+        self.variables.setdefault("SSH_AUTH_SOCK", target)
+
+    def _bind_owned(self, path: Path, mount: Mount, target: str, *, read_only: bool) -> None:
+        """A file or socket with the mode and owner that the mount asks for."""
         args = {"path": str(path), "mode": mount.permissions, "uid": mount.uid, "gid": mount.gid}
         self.steps.append({"step": f"{_MOUNTING}:Secret", "args": args})
-        self._bind(str(path), target, read_only=False)
-        self.variables.setdefault("SSH_AUTH_SOCK", target)
+        self._bind(str(path), target, read_only=read_only)
 
     def _bind(self, source: str, target: str, *, read_only: bool) -> None:
         words = ["rbind", "rprivate", *(["ro", "rro"] if read_only else [])]
@@ -339,53 +339,3 @@ def _empty(place: Path) -> Path:
     folder = place / "root" / _EMPTY
     folder.mkdir(mode=0o755)
     return folder
-
-
-def secrets(given: Sequence[str] | Mapping[str, Any], read_env: Mapping[str, str]) -> dict[str, bytes]:
-    """The secrets by name, of `id=NAME,src=FILE` or `id=NAME,env=VARIABLE`, or of a mapping of contents."""
-    if isinstance(given, Mapping):
-        return {str(name): text if isinstance(text, bytes) else str(text).encode() for name, text in given.items()}
-    return dict(_secret(text, read_env) for text in given)
-
-
-def _secret(text: str, read_env: Mapping[str, str]) -> tuple[str, bytes]:
-    keys = {"source": "src", "src": "src", "id": "id", "env": "env", "type": "type"}
-    found: dict[str, str] = {}
-    for part in text.split(","):
-        key, _, content = part.partition("=")
-        if key not in keys:
-            raise InvalidArgument(
-                f"--secret {text}: {key!r} is not known", hint="write id=NAME,src=FILE or id=NAME,env=VARIABLE"
-            )
-        found[keys[key]] = content
-    name = found.get("id") or posixpath.basename(found.get("src", "")) or found.get("env", "")
-    if not name:
-        raise InvalidArgument(f"--secret {text} has no id", hint="write id=NAME,src=FILE or id=NAME,env=VARIABLE")
-    is_env = "env" in found or (found.get("type") == "env")
-    variable = found.get("env") or found.get("src") or name
-    if is_env or ("src" not in found and name in read_env):
-        if variable not in read_env:
-            raise InvalidArgument(
-                f"--secret {text}: there is no variable {variable}", hint="set it before, or write src=FILE"
-            )
-        return name, read_env[variable].encode("utf-8", "surrogateescape")
-    try:
-        with open(os.path.expanduser(found.get("src") or name), "rb") as file:
-            return name, file.read()
-    except OSError as error:
-        raise InvalidArgument(
-            f"--secret {text}: {error.strerror}", hint="write src= with a file that can be read"
-        ) from None
-
-
-def agents(given: Sequence[str], read_env: Mapping[str, str]) -> dict[str, str]:
-    """Sockets by id, of `default`, `ID` or `ID=SOCKET`. InvalidArgument where there is none."""
-    found = {}
-    for text in given:
-        id, _, path = text.partition("=")
-        path = os.path.abspath(os.path.expanduser(path or read_env.get("SSH_AUTH_SOCK", "")))
-        if not id or not os.path.exists(path) or not stat.S_ISSOCK(os.stat(path).st_mode):
-            hint = "start an agent (ssh-agent) so that SSH_AUTH_SOCK is set, or write ID=SOCKET"
-            raise InvalidArgument(f"--ssh {text}: there is no agent", hint=hint)
-        found[id] = path
-    return found

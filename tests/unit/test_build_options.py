@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nbcontainers.builder import building, git, orders, output, remote, running
+from nbcontainers.builder import building, credentials, git, orders, output, remote
 from nbcontainers.dockerfile import pattern
 from nbcontainers.errors import BuildError, InvalidArgument
 
@@ -14,16 +14,16 @@ from nbcontainers.errors import BuildError, InvalidArgument
 def test_secrets(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"\xff")
     env = {"TOKEN": "t"}
-    assert running.secrets([f"id=a,src={tmp_path}/file", "id=TOKEN", "id=b,env=TOKEN", f"src={tmp_path}/file"], env) == {
+    assert credentials.secrets([f"id=a,src={tmp_path}/file", "id=TOKEN", "id=b,env=TOKEN", f"src={tmp_path}/file"], env) == {
         "a": b"\xff", "TOKEN": b"t", "b": b"t", "file": b"\xff",
     }  # fmt: skip
-    assert running.secrets({"a": "x", "b": b"y"}, {}) == {"a": b"x", "b": b"y"}
+    assert credentials.secrets({"a": "x", "b": b"y"}, {}) == {"a": b"x", "b": b"y"}
 
 
 @pytest.mark.parametrize("text", ["x", "id=a,src=/no/such/file", "id=a,env=NOTHING", "type=file", "id=a,what=b"])
 def test_bad_secrets(text: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
-        running.secrets([text], {})
+        credentials.secrets([text], {})
     assert caught.value.hint
 
 
