@@ -80,7 +80,7 @@ class Request:
     no_cache: bool = False
     no_cache_filter: Sequence[str] = ()
     pull: str = "missing"
-    secrets: Mapping[str, bytes] = field(default_factory=dict)
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     options: RunOptions = field(default_factory=lambda: RunOptions())
     allow: Sequence[str] = ()
     agents: Mapping[str, str] = field(default_factory=dict)
