@@ -11,6 +11,7 @@ import posixpath
 import re
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
@@ -144,6 +145,9 @@ def _below(path: str, name: str) -> str:
 def select(root: Root, source: str, *, exclude: Sequence[str] = (), parents: bool = False) -> list[Match]:
     """What one source means. NotFound, with what is near, for a plain path that is not there; [] for a wildcard."""
     pivot, text = _pivoted(source, parents)
+    if pattern.is_wild(pivot) or "**" in pivot:
+        return _below_each(root, source, pivot, exclude)
+    pivot = pattern.literal(pivot)
     wild = pattern.is_wild(text) or (parents and "**" in text)
     rules = _rules(exclude)
     found = _matching(root, text, parents) if wild else [_plain(root, text, source)]
@@ -154,6 +158,15 @@ def select(root: Root, source: str, *, exclude: Sequence[str] = (), parents: boo
         if match := _match(root, path, rules, pivot if parents else None):
             matches.append(match)
     return matches
+
+
+def _below_each(root: Root, source: str, pivot: str, exclude: Sequence[str]) -> list[Match]:
+    """Of a wildcard before `/./`: what is below each folder that it means."""
+    rest, found = source.partition("/./")[2], []
+    for folder in _matching(root, pivot, deep=True):
+        with suppress(NotFound):
+            found += select(root, f"/{pattern.escape(folder)}/./{rest}", exclude=exclude, parents=True)
+    return found
 
 
 def _pivoted(source: str, parents: bool) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from nbcontainers.dockerfile import instructions as i
 from nbcontainers.dockerfile.state import State
 from nbcontainers.oci import digest
 
-VERSION = 2  # a new number forgets every result that was kept
+VERSION = 3  # a new number forgets every result that was kept
 
 
 def canonical(value: Any) -> Any:

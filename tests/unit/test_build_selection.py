@@ -80,6 +80,8 @@ def test_parents(root: Root) -> None:
     [match] = select(root, "./d/./deep/z", parents=True)
     assert (match.name, match.above) == ("deep/z", (("deep", "d/deep"),))
     assert [match.name for match in select(root, "**/x", parents=True)] == ["d/x", "other/x"]
+    for source, names in [("[do]*r/./x", ["x"]), ("d*/./*/z", ["deep/z"]), ("**/deep/./z", ["z"]), ("no*/./x", [])]:
+        assert [match.name for match in select(root, source, parents=True)] == names
 
 
 def test_what_is_ignored_is_not_there(tmp_path: Path, root: Root) -> None:
