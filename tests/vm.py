@@ -34,7 +34,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 SOURCE = "/src"  # the repository, in the guest
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
-MODULES = ("virtio_pci", "virtio_blk", "overlay")
+MODULES = ("virtio_pci", "virtio_blk", "overlay", "veth", "bridge", "tun",
+           "nf_tables", "nft_chain_nat", "nft_ct", "nft_nat", "nft_masq", "nft_fib_inet")  # fmt: skip
 #: TCG's TSC is the host's: calibrated on a busy host it makes the guest's seconds up to eight times too short.
 CLOCK = "clocksource=hpet tsc=unstable"
 #: Of the standard library, what no test needs: the image is made anew each time.
