@@ -78,7 +78,8 @@ class Fields(Mapping[str, Any]):
         return self.columns[name].show(self.row) if name in self.columns else text(self.row.get(name))
 
     def __iter__(self) -> Iterator[str]:
-        return map(_camel, dict.fromkeys([*self.columns, *self.row]))
+        several = {name for name, one in self.columns.items() if one.heading == f"{name.upper()}S"}  # as Docker: Names
+        return (_camel(f"{name}s" if name in several else name) for name in dict.fromkeys([*self.columns, *self.row]))
 
     def __len__(self) -> int:
         return len({*self.columns, *self.row})

@@ -51,6 +51,10 @@ def test_a_row_as_json_has_dockers_names() -> None:
     assert first == {"ID": "a" * 12, "Name": "web", "Created": first["Created"], "Size": "7.65MB", "Cpu": "12.50%"}
 
 
+def test_names_of_containers_are_several() -> None:
+    assert json.loads(render(Table([{"name": "web"}], [Column("name", "NAMES")]), "{{json .}}")) == {"Names": "web"}
+
+
 def test_a_table_of_chosen_columns_has_titles() -> None:
     lines = render(TABLE, "table {{.ID}}\\t{{.Names}}\\t{{.Size}}").splitlines()
     assert lines == [
