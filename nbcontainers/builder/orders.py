@@ -89,7 +89,7 @@ def _dockerfile(context: Opened, file: str, text: str | None) -> tuple[bytes, st
         with open(path, "rb", opener=_within(context.folder) if context.is_foreign else None) as opened:
             content = dockerfile_in(opened, path)
     except OSError as error:
-        hint = "name it with -f FILE, or write the Dockerfile into a cell that begins with %%image build"
+        hint = "name it with -f FILE; - reads it from a pipe; a cell that begins with %%image build is one itself"
         raise BuildError(f"cannot read the Dockerfile {path}: {error.strerror}", hint=hint) from None
     return content, file or os.path.relpath(path, context.folder or "."), path
 
