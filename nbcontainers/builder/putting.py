@@ -45,18 +45,24 @@ class Putter:
     def close(self) -> None:
         self.tree.close()
 
-    def folder(self, path: str) -> int:
-        """A descriptor (the tree's own) of the folder, made with those above it: 0755, of the owner."""
+    def folder(self, path: str, *, above: bool = False) -> int:
+        """A descriptor (the tree's own) of the folder, made with those above it: of the owner, and 0755, or `above`
+        what gets an octal mode of --chmod that mode, as BuildKit has it."""
         try:
             descriptor = self.tree.folder(os.fsencode(path.strip("/")))
         except NotADirectoryError:
             hint = "a part of this path is a file: choose another path"
             raise BuildError(f"{path} cannot be a folder", hint=hint) from None
-        for made in self.tree.implicit:
+        if not self.tree.implicit:
+            return descriptor
+        for made in list(self.tree.implicit):
+            here = f"/proc/self/fd/{self.tree.folder(made)}"  # by name a link on the way would lead out of the root
             if self.rights.owner and not self.rights.squash:
-                os.chown(made, *self.rights.owner, dir_fd=self.root, follow_symlinks=False)
+                os.chown(here, *self.rights.owner)
+            if above and self.rights.mode.isdigit():
+                os.chmod(here, value.chmod(self.rights.mode))
         self.tree.implicit.clear()
-        return descriptor
+        return self.tree.folder(os.fsencode(path.strip("/")))
 
     def is_folder(self, path: str) -> bool:
         try:
@@ -144,10 +150,10 @@ class Putter:
         return is_device and (self.rights.squash or (kind == stat.S_IFCHR and facts.st_rdev == 0))
 
     def _place(self, target: str) -> tuple[int, str]:
-        above, _, name = target.rstrip("/").rpartition("/")
+        folder, _, name = target.rstrip("/").rpartition("/")
         if not name:
             raise BuildError("a file cannot take the place of the root folder", hint="write a path below /")
-        return self.folder(above), name
+        return self.folder(folder, above=True), name
 
     def _follow(self, target: str) -> str:
         """Where a link at the destination leads, as a process in there would write to it; else the same path."""

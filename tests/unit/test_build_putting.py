@@ -203,3 +203,23 @@ def test_archives_are_known_by_their_content(tmp_path: Path) -> None:
             archive.add(tmp_path / "f", "f")
     known = {path.name: is_archive(str(path)) for path in tmp_path.iterdir()}
     assert known == {"text.tar": False, "empty": False, "f": False, "t": True, "tgz": True, "tbz2": True, "txz": True}
+
+
+def test_new_folders_above_have_the_octal_mode_of_chmod(put: Put) -> None:
+    root = put("a", "/new/sub/f", mode="770")
+    put("a", "/new/other/f", mode="u=rwx")
+    put("d", "/c/d", mode="700")
+    modes = {name: stat.S_IMODE((root / name).stat().st_mode) for name in ("new", "new/sub", "new/other", "c", "c/d")}
+    assert modes == {"new": 0o770, "new/sub": 0o770, "new/other": 0o755, "c": 0o700, "c/d": 0o755}
+
+
+def test_the_owner_of_a_new_folder_is_set_inside_the_root(put: Put, tmp_path: Path) -> None:
+    """What an absolute link on the way means on the host is none of it."""
+    outside = tmp_path / "outside"
+    (outside / "new").mkdir(parents=True)
+    (outside / "new").chmod(0o711)
+    (tmp_path / "target" / "link").symlink_to(outside)
+    (tmp_path / f"target{outside}").mkdir(parents=True)
+    root = put("a", "/link/new/f", mode="750")
+    assert stat.S_IMODE((outside / "new").stat().st_mode) == 0o711
+    assert stat.S_IMODE((root / f"{outside}/new".lstrip("/")).stat().st_mode) == 0o750
