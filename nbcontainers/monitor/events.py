@@ -108,11 +108,34 @@ class _Files:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.before, self.file = self._both()
+        self.file: IO[bytes] | None = None
 
     def close(self) -> None:
-        for file in filter(None, (self.before, self.file)):
-            file.close()
+        if self.file:
+            self.file.close()
+
+    def read(self) -> Iterator[Event]:
+        """The whole facts that are new since the last call."""
+        while True:
+            put_away = self.file is None or not _is(self.file.fileno(), self.path)  # asked before the last reading
+            if self.file:
+                yield from _facts(_rest(self.file))
+            if not put_away or not self._go_on():
+                return
+
+    def _go_on(self) -> bool:
+        """Take the next file: the older one, unless that is ours; False where there is none yet."""
+        before, present = self._both()
+        if before and self.file and os.path.samestat(os.fstat(before.fileno()), os.fstat(self.file.fileno())):
+            before.close()
+            before = None
+        if before and present:
+            present.close()
+        if not (found := before or present):
+            return False
+        self.close()
+        self.file = found
+        return True
 
     def _both(self) -> tuple[IO[bytes] | None, IO[bytes] | None]:
         """The older file and the present one, opened while nobody writes and none is put away."""
@@ -125,29 +148,14 @@ class _Files:
             present.close()
         return _open(f"{self.path}.1"), None
 
-    def read(self) -> Iterator[Event]:
-        """The whole facts that are new since the last call."""
-        if self.before:
-            yield from _facts(self.before.read())
-            self.before.close()
-            self.before = None
-        self.file = self.file or _open(self.path)
-        while self.file:
-            put_away = not _is(self.file.fileno(), self.path)  # asked before the last reading
-            yield from _facts(self._rest())
-            if not put_away:
-                return
-            self.file.close()
-            self.file = _open(self.path)
 
-    def _rest(self) -> bytes:
-        """Up to the end of the last whole line."""
-        assert self.file is not None
-        at = self.file.tell()
-        data = self.file.read()
-        end = data.rfind(b"\n") + 1
-        self.file.seek(at + end)
-        return data[:end]
+def _rest(file: IO[bytes]) -> bytes:
+    """What has come, up to the end of the last whole line."""
+    at = file.tell()
+    data = file.read()
+    end = data.rfind(b"\n") + 1
+    file.seek(at + end)
+    return data[:end]
 
 
 def _open(path: str) -> IO[bytes] | None:
@@ -159,5 +167,15 @@ def _open(path: str) -> IO[bytes] | None:
 
 def _facts(data: bytes) -> Iterator[Event]:
     for line in data.splitlines():
-        with suppress(ValueError):  # cut off by the end of the machine
-            yield json.loads(line)
+        with suppress(ValueError, RecursionError):  # cut off by the end of the machine
+            if _is_fact(found := json.loads(line)):
+                yield found
+
+
+def _is_fact(found: Any) -> bool:
+    """What somebody else wrote there is passed over."""
+    texts = ("time", "type", "action", "id")
+    return (
+        isinstance(found, dict) and all(isinstance(found.get(name), str) for name in texts)
+        and isinstance(found.get("attributes"), dict)
+    )  # fmt: skip

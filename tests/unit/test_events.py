@@ -62,7 +62,7 @@ def _write(root: Path, name: str) -> None:
 def test_many_writers_and_a_reader_that_follows_across_rotations(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "MAX_SIZE", 60_000)  # so that one rotation holds all
+    monkeypatch.setattr(events, "MAX_SIZE", 70_000)  # the two files hold all
     monkeypatch.setattr(events, "_PAUSE_S", 0.0005)
     going = threading.Event()
     seen: list[str] = []
@@ -110,3 +110,12 @@ def test_half_a_fact_is_left_out(tmp_path: Path) -> None:
     with open(tmp_path / "events", "a") as file:
         file.write('{"time": "2026')
     assert actions(tmp_path) == ["start"]
+
+
+def test_what_is_no_fact_is_left_out(tmp_path: Path) -> None:
+    events.record(tmp_path, "container", "start", "1" * 64, name="a")
+    with open(tmp_path / "events", "ab") as file:
+        file.write(b'[]\nnull\n"x"\n{}\n{"time": 5}\n\xff\n' + b"[" * 100000 + b"\n")
+        file.write(b'{"time": "x", "type": "a", "action": "b", "id": "c", "attributes": []}\n')
+    events.record(tmp_path, "container", "die", "1" * 64, name="a")
+    assert [fact["action"] for fact in events.read(tmp_path)] == ["start", "die"]
