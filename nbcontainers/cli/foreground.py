@@ -59,8 +59,9 @@ def _pulling(call: Call) -> transfer.Late:
 
 
 def _status(verb: Verb, result: Any, *, detached: bool) -> int:
-    """The exit status; where the program goes on without us its id (`run -d`) or name (`start`) is printed."""
-    status = getattr(result, "exit_code", None)
+    """The exit status; where the program goes on without us its id (`run -d`) or name (`start`) is printed, also if it
+    has ended since."""
+    status = None if detached else getattr(result, "exit_code", None)
     for one in result if isinstance(result, list) else [result]:
         if status is None and hasattr(one, "id") and verb.name != "attach":
             print(one.id if detached else one.name)
