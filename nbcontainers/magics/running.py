@@ -33,7 +33,7 @@ def program(settings: NBContainers, verb: Verb, call: Call, cell: str | None, ty
         options["stdin"] = b""  # a cell has no keyboard: the program sees the end of its input
     if options.get("tty") and "stdin" in options:
         options["tty"] = False  # where a shell waits for keys, whatever came before it looked
-        advise(Advice("a cell is no terminal, so -t is left out; what the program reads goes below a line with %%"))
+        advise(Advice("a cell is no terminal, so -t is left out; input goes below a line with %%"))
     if verb.name in ("logs", "events") and not options.get("follow"):
         return verb.function(*arguments, **options)
     return streamed(settings, verb, arguments, options)
