@@ -137,6 +137,9 @@ class Putter:
             return
         if kind == stat.S_IFREG:
             self._file(source.open(path), parent, name)
+        elif kind == stat.S_IFSOCK:  # which a layer cannot hold: an empty file, as BuildKit sends it
+            os.close(os.open(name, _NEW, 0o600, dir_fd=parent))
+            self._finish(full, facts, parent, name)
         elif kind == stat.S_IFLNK:
             os.symlink(os.readlink(full), name, dir_fd=parent)
             self._finish(full, facts, parent, name)

@@ -101,12 +101,12 @@ class Root:
         return "/".join(here)
 
     def below(self, path: str, exclude: Ignore | None = None) -> Iterator[str]:
-        """Everything in a folder, relative to it, folders first, by name; sockets are passed over."""
+        """Everything in a folder, relative to it, folders first, by name."""
         todo = [(name, 0) for name in self.names(path)[::-1]]
         while todo:
             name, above = todo.pop()
             facts = self.lstat(_below(path, name))
-            if facts is None or stat.S_ISSOCK(facts.st_mode):
+            if facts is None:
                 continue
             state = exclude.state(name, above) if exclude else 0
             is_out = exclude is not None and exclude.excludes(state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import tarfile
 from collections.abc import Callable, Iterator
@@ -223,3 +224,13 @@ def test_the_owner_of_a_new_folder_is_set_inside_the_root(put: Put, tmp_path: Pa
     root = put("a", "/link/new/f", mode="750")
     assert stat.S_IMODE((outside / "new").stat().st_mode) == 0o711
     assert stat.S_IMODE((root / f"{outside}/new".lstrip("/")).stat().st_mode) == 0o750
+
+
+def test_a_socket_becomes_an_empty_file(put: Put, source: Root) -> None:
+    with socket.socket(socket.AF_UNIX) as one:
+        here = os.open(f"{source.path}/d", os.O_PATH)
+        one.bind(f"/proc/self/fd/{here}/s")
+        os.close(here)
+        os.chmod(f"{source.path}/d/s", 0o640)
+        facts = (put("d", "/x") / "x/s").lstat()
+    assert (stat.S_IFMT(facts.st_mode), stat.S_IMODE(facts.st_mode), facts.st_size) == (stat.S_IFREG, 0o640, 0)
