@@ -15,13 +15,14 @@ from nbcontainers.dockerfile import ignore
 from nbcontainers.dockerfile.content import Stamp
 from nbcontainers.dockerfile.ignore import Ignore
 from nbcontainers.engine import Engine
-from nbcontainers.errors import InvalidArgument
+from nbcontainers.errors import BuildError, InvalidArgument
 from nbcontainers.image import scratch
 from nbcontainers.layer import xattrs
 
 _digests: dict[Stamp, str] = {}
 """Of files that were read before; a kernel that builds again reads only what changed."""
 _MOST_DIGESTS = 200_000
+GONE = (FileNotFoundError, NotADirectoryError)
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,20 @@ class Context:
 
     def _file(self, path: str) -> str:
         full = os.path.join(self.path, path)
-        facts = os.lstat(full)
-        attributes = sorted(xattrs.packed(os.fsencode(full)).items())
-        digest = contents.of_file(full, facts, _digests)
+        try:
+            facts = os.lstat(full)
+            attributes = sorted(xattrs.packed(os.fsencode(full)).items())
+            digest = contents.of_file(full, facts, _digests)
+        except GONE as error:
+            raise gone(error, self.path) from None
         return digest + "".join(f" {key.hex()}={text.hex()}" for key, text in attributes)
+
+
+def gone(error: OSError, folder: str) -> BuildError:
+    """A file of the context that was another one, or none, when it was its turn."""
+    path = os.path.relpath(os.fsdecode(error.filename), folder) if error.filename else "a file"
+    hint = "something changes the context: build again when that is done, or leave the file out in .dockerignore"
+    return BuildError(f"{path} in the context changed while the build read it: {error.strerror}", hint=hint)
 
 
 def of_folder(name: str, path: str | os.PathLike[str]) -> Context:

@@ -105,9 +105,16 @@ def _put(order: Order, source: Source, putter: Putter, scratch: str, *, rootless
         stack.callback(putter.close)
         root = Root(_mounted(stack, source, scratch, rootless=rootless))
         stack.callback(root.close)
-        for match in _matches(order, source, root):
-            if not (order["unpack"] and _unpacked(order, root, match, putter, rootless=rootless)):
-                putter.put(root, match, order["destination"], parents=order["parents"])
+        try:
+            for match in _matches(order, source, root):
+                if not (order["unpack"] and _unpacked(order, root, match, putter, rootless=rootless)):
+                    putter.put(root, match, order["destination"], parents=order["parents"])
+        except OSError as error:
+            from nbcontainers.builder.context import GONE, gone
+
+            if isinstance(error, GONE) and str(error.filename).startswith(f"{root.path}/"):
+                raise gone(error, root.path) from None
+            raise
 
 
 def _unpacked(order: Order, root: Root, match: Match, putter: Putter, *, rootless: bool) -> bool:

@@ -50,7 +50,7 @@ class Sources:
             inputs["epoch"] = str(self.build.request.epoch)
         if not one.sources:
             return order, lambda: inputs
-        origin = self.build.origin(self.planned.inputs[one.from_]) if one.from_ else Input(stages.CONTEXT, "")
+        origin = self._origin(one.from_) if one.from_ else Input(stages.CONTEXT, "")
         _check_checksum(one)
         if isinstance(one, i.Add) and _has_remote(one):
             fetched = inputs | {"remote": self._fetched(one, order)}
@@ -66,6 +66,15 @@ class Sources:
         lowers = self.build.lowers(files)
         order["sources"] = [_source(lowers=lowers, paths=list(one.sources))]
         return order, lambda: inputs | {"from": files.digest}
+
+    def _origin(self, name: str) -> Input:
+        """What `--from` or `from=` means. BuildError for what only an ONBUILD of the base names: it was not looked for."""
+        if name not in self.planned.inputs:
+            hint = f"write COPY --from={name} into this stage too, or take that ONBUILD out of the base"
+            raise BuildError(
+                f"an ONBUILD of the base takes files from {name}, which this stage does not name", hint=hint
+            )
+        return self.build.origin(self.planned.inputs[name])
 
     def _fetched(self, one: i.Add, order: Order) -> str:
         """URLs and repositories, each fetched into a folder of the build; their digests."""
@@ -140,7 +149,7 @@ class Sources:
 
     def _digest(self, mount: Mount) -> str:
         if mount.from_:
-            origin = self.build.origin(self.planned.inputs[mount.from_])
+            origin = self._origin(mount.from_)
             if origin.kind != stages.CONTEXT:
                 return self.build.files_of(origin).digest
             context = self.build.context(origin.name)
@@ -150,7 +159,7 @@ class Sources:
 
     def shown(self, mount: Mount, stack: ExitStack) -> Shown:
         """What a bind mount shows; of a context a copy, without what is ignored and owned by root."""
-        origin = self.build.origin(self.planned.inputs[mount.from_]) if mount.from_ else Input(stages.CONTEXT, "")
+        origin = self._origin(mount.from_) if mount.from_ else Input(stages.CONTEXT, "")
         if origin.kind == stages.CONTEXT:
             return self._copied(mount, origin.name, stack)
         lowers = self.build.lowers(self.build.files_of(origin))

@@ -309,6 +309,15 @@ def test_onbuild(context: Path) -> None:
         api.rm("nbc-onbuild", force=True)
 
 
+def test_an_onbuild_that_takes_files_from_elsewhere_is_told() -> None:
+    build("FROM mini\nONBUILD COPY --from=mini /bin /b\n", tag=["nbc-onbuild"])
+    try:
+        with pytest.raises(BuildError, match="takes files from mini, which this stage does not name"):
+            build("FROM nbc-onbuild\n")
+    finally:
+        api.rm("nbc-onbuild", force=True)
+
+
 def test_a_failing_command_shows_its_line_and_what_it_wrote(context: Path, engine: Engine) -> None:
     with pytest.raises(BuildError) as caught:
         build("FROM mini\nRUN echo good > /good\nRUN echo said; echo wrong >&2; exit 3\n", context)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from nbcontainers.builder.context import Context
 from nbcontainers.builder.selection import Match, Root, select
 from nbcontainers.dockerfile import ignore
-from nbcontainers.errors import InvalidArgument, NotFound
+from nbcontainers.errors import BuildError, InvalidArgument, NotFound
 
 
 @pytest.fixture
@@ -109,3 +110,10 @@ def test_sockets_are_files_like_others(root: Root) -> None:
         one.bind(f"/proc/self/fd/{here}/s")
         os.close(here)
         assert "s" in select(root, "d")[0].members
+
+
+def test_what_goes_while_it_is_read_is_told(root: Root) -> None:
+    context = Context("context", root.path)
+    [match] = select(root, "/")
+    with pytest.raises(BuildError, match=r"gone/x in the context changed .* No such file"):
+        context.digest([Match(match.path, match.name, match.is_folder, (*match.members, "gone/x"))])
