@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from nbcontainers.errors import Error, NotFound
+from nbcontainers.errors import Error, InvalidState, NotFound
 from nbcontainers.linux import flock, process
 
 Document = dict[str, Any]
@@ -69,7 +69,8 @@ class Files:
 
 
 def records(root: str) -> Iterator[Document]:
-    """container.json of every container below an engine's `root`."""
+    """container.json of every container below an engine's `root`. Raises InvalidState for a damaged one, so that
+    nothing is removed whose users are unknown."""
     try:
         ids = sorted(os.listdir(f"{root}/containers"))
     except FileNotFoundError:
@@ -78,8 +79,12 @@ def records(root: str) -> Iterator[Document]:
         try:
             if not id.startswith("."):
                 yield Files(root, "", id).read("container.json")
-        except (NotFound, ValueError):  # being made or removed
+        except NotFound:  # being made or removed
             continue
+        except ValueError:
+            message = f"the record of container {id[:12]} is damaged, so what it uses is unknown"
+            hint = f"rm -r {root}/containers/{id}, then %system prune"
+            raise InvalidState(message, hint=hint, path=f"{root}/containers/{id}") from None
 
 
 def replace(path: str, document: Document) -> None:

@@ -120,6 +120,16 @@ def test_one_in_use_stays_and_so_do_those_beside_it(engine: Engine) -> None:
     assert api.inspect("used", engine=engine)[0]["Containers"] == ["old", "web"]
 
 
+def test_nothing_is_pruned_while_a_container_s_record_is_damaged(engine: Engine) -> None:
+    api.create("data", engine=engine)
+    container(engine, "a", "data")
+    (engine.root / "containers" / ("a" * 64) / "container.json").write_text("")  # as after a power cut
+    with pytest.raises(InvalidState, match="the record of container aaaaaaaaaaaa is damaged") as raised:
+        api.prune(all=True, engine=engine)
+    assert "rm -r " in str(raised.value.hint)
+    assert (engine.root / "volumes" / "data").is_dir()
+
+
 def test_prune_takes_the_anonymous_ones_and_with_all_every_one(engine: Engine) -> None:
     root = str(engine.root)
     for name, anonymous in (("named", False), ("mine", False), ("a" * 64, True), ("b" * 64, True)):
