@@ -7,6 +7,7 @@ leaf it does not know, while a parent whose own children use them answers EBUSY 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from typing import Any
@@ -109,12 +110,26 @@ class V2:
 
     def apply(self, resources: Resources) -> Limits:
         """An ordinary user's device rules are left to the user namespace, where no device node can be made."""
-        found = v2_limits.apply(self.find, resources)
+        try:
+            found = v2_limits.apply(self.find, resources)
+        except HostNotCapable as error:
+            if error.details.get("errno") != errno.ENOENT:
+                raise
+            self._await_files()
+            found = v2_limits.apply(self.find, resources)
         if resources.get("devices") is not None and not self.record["rootless"]:
             policy = devices.policy(resources["devices"], mknod="adopt" in self.record)
             found["devices"] = device_program.apply_v2(self.folder, policy)
         self.limits.update(found)
         return found
+
+    def _await_files(self) -> None:
+        """A controller that another container has enabled this moment is listed before its files are there; enabling
+        it once more waits for the kernel's lock."""
+        parent = self.folder.parent
+        with contextlib.suppress(OSError):  # what is wrong, the second attempt tells
+            names = parent.read("cgroup.subtree_control").split()
+            parent.write("cgroup.subtree_control", " ".join(f"+{name}" for name in names))
 
     def join_files(self) -> list[int]:
         return []
