@@ -19,6 +19,7 @@ from nbcontainers.errors import Error, HostNotCapable, InvalidState
 from nbcontainers.image import api as image
 from nbcontainers.system import api as system
 from tests import host
+from tests.conftest import close_launcher
 from tests.monitored import wait_for
 
 TOP = Path("/sys/fs/cgroup")
@@ -232,6 +233,8 @@ print(json.dumps(found))
 
 def test_a_user_s_container_in_a_delegated_scope() -> None:
     """The whole way as uid 1000, as `systemd-run --user --scope -p Delegate=yes` starts it, but without cpuset."""
+    close_launcher()  # and with it the container begun ahead, which holds on to the controllers
+    wait_for(lambda: not (TOP / "nbcontainers").exists())
     (TOP / "cgroup.subtree_control").write_text("+cpu +memory +pids -cpuset")
     folder = TOP / "user.scope"
     folder.mkdir()
