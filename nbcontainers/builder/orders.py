@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -86,7 +88,10 @@ def _dockerfile(context: Opened, file: str, text: str | None) -> tuple[bytes, st
         return _in_memory(context.folder, file)
     path = _found(context.folder, file, is_foreign=context.is_foreign)
     try:
-        with open(path, "rb", opener=_within(context.folder) if context.is_foreign else None) as opened:
+        opener = _within(context.folder) if context.is_foreign else os.open
+        with open(
+            path, "rb", opener=_waiting_for_nobody(opener) if context.is_foreign or not file else opener
+        ) as opened:
             content = dockerfile_in(opened, path)
     except OSError as error:
         hint = "name it with -f FILE; - reads it from a pipe; a cell that begins with %%image build is one itself"
@@ -111,6 +116,20 @@ def _within(folder: str) -> Callable[[str, int], int]:
             return inroot.openat2(root, os.path.relpath(path, folder), flags)
         finally:
             os.close(root)
+
+    return opener
+
+
+def _waiting_for_nobody(open: Callable[[str, int], int]) -> Callable[[str, int], int]:
+    """Opens no pipe and no device: what -f does not name on purpose must not be one that nobody ever writes to."""
+
+    def opener(path: str, flags: int) -> int:
+        file = open(path, flags | os.O_NONBLOCK)
+        mode = os.fstat(file).st_mode
+        if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+            os.close(file)
+            raise OSError(errno.EINVAL, "it is a pipe or a device", path)
+        return file
 
     return opener
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from nbcontainers.builder import building, credentials, git, orders, output, remote
+from nbcontainers.builder.opening import Opened
 from nbcontainers.dockerfile import pattern
 from nbcontainers.errors import BuildError, InvalidArgument
 
@@ -125,3 +127,10 @@ def test_a_name_as_a_pattern_matches_itself_alone(name: str) -> None:
     assert match(name)
     assert not match(name + "x")
     assert pattern.literal(pattern.escape(name)) == name
+
+
+def test_a_pipe_in_the_place_of_the_dockerfile_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "Dockerfile")
+    for is_foreign in (False, True):
+        with pytest.raises(BuildError, match=r"cannot read the Dockerfile .* a pipe or a device"):
+            orders._dockerfile(Opened(str(tmp_path), is_foreign=is_foreign), "", None)
