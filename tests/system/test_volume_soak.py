@@ -121,6 +121,9 @@ def remove_young_cgroups(ids: set[str]) -> None:
     """Of starts that were killed; `system prune` leaves empty ones alone for ten seconds, as they may be another engine's."""
     for cgroup in detect.leftovers():
         if cgroup.record["id"] in ids:
+            deadline = time.monotonic() + 5  # one begun ahead for a client just killed hears of it a moment later
+            while cgroup.procs() and time.monotonic() < deadline:
+                time.sleep(0.02)
             assert not cgroup.procs()
             assert not ending.remove_cgroup(cgroup)
 
