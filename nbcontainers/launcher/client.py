@@ -22,7 +22,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, NamedTuple
 
 from nbcontainers.engine import default_engine
@@ -84,8 +84,10 @@ def spawn(target: str, /, *, fds: Sequence[int] = (), ready: Ready | None = None
     document = {"kind": "spawn", "target": target, "arguments": arguments, "events": False}
     if ready and ready.alive():
         channel = Channel(ready.connection)
-        channel.send(protocol.REQUEST, document)
-        return channel
+        with suppress(BrokenPipeError):  # the launcher has let go of it this moment
+            channel.send(protocol.REQUEST, document)
+            return channel
+        channel.close()
     if not _current().answered:
         call("os:getpid")  # proves that the scope works, or does without
     return _request(document, fds)[1]

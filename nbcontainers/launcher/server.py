@@ -272,7 +272,9 @@ def wait_prepared(connection: socket.socket, request: socket.socket, wish: bytes
         say(connection, {"name": prepared.name})
         memory.populate(lambda: readable(connection, request))
         readable(connection, request, timeout=None)
-        if not readable(request) or not request.recv(1, socket.MSG_PEEK):
+        if not readable(request):  # let go; what the client says from here on fails at its side, and it asks elsewhere
+            request.shutdown(socket.SHUT_RD)
+        if not request.recv(1, socket.MSG_PEEK):
             prepared.discard()
             os._exit(0)
         say(connection, {"taken": True})
