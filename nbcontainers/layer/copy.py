@@ -336,19 +336,11 @@ def _content(source: int, target: int, status: os.stat_result) -> None:
 
 def _stream(data: Iterator[memoryview], target: int, entry: tar.Entry) -> None:
     """The content of a tar's member; of a sparse one its parts."""
-    if entry.map is None:
+    if entry.map is not None:
+        holes.write(target, data, entry.map, entry.size)
+    else:
         for view in data:
             _write(target, view)
-        return
-    parts = iter(entry.map)
-    offset = length = 0
-    for view in data:
-        while view:
-            while not length:
-                offset, length = next(parts)
-            done = os.pwrite(target, view[:length], offset)
-            view, offset, length = view[done:], offset + done, length - done
-    os.ftruncate(target, entry.size)
 
 
 def _write(target: int, view: memoryview) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 _PIECE = 256 << 10
 
@@ -26,6 +26,19 @@ def extents(file: int, size: int) -> Iterator[tuple[int, int]]:
             return
         end = min(size, os.lseek(file, start, os.SEEK_HOLE))
         yield start, end
+
+
+def write(target: int, data: Iterable[memoryview], parts: Iterable[tuple[int, int]], size: int) -> None:
+    """Make the new file `target` of `size` bytes; `data`, end to end, is its (offset, length) parts."""
+    left = iter(parts)
+    offset = length = 0
+    for view in data:
+        while view:
+            while not length:
+                offset, length = next(left)
+            done = os.pwrite(target, view[:length], offset)
+            view, offset, length = view[done:], offset + done, length - done
+    os.ftruncate(target, size)
 
 
 def copy(source: int, target: int) -> None:

@@ -121,7 +121,7 @@ class Layer:
         descriptor = self._create(entry, above, name)
         try:
             if entry.map is not None:
-                self._write_sparse(descriptor, reader, entry)
+                holes.write(descriptor, reader.data(), entry.map, entry.size)
             elif (view := reader.whole()) is None:
                 for view in reader.data():
                     write(descriptor, view)
@@ -141,17 +141,6 @@ class Layer:
         except FileExistsError:
             self.tree.remove(parent, name)
             return os.open(name, _CREATE, entry.mode & 0o777, dir_fd=self.tree.folder(above))
-
-    def _write_sparse(self, descriptor: int, reader: tar.Reader, entry: tar.Entry) -> None:
-        parts = iter(entry.map or [])
-        offset, length = 0, 0
-        for view in reader.data():
-            while view:
-                while not length:
-                    offset, length = next(parts)
-                done = os.pwrite(descriptor, view[:length], offset)
-                view, offset, length = view[done:], offset + done, length - done
-        os.ftruncate(descriptor, entry.size)
 
     def _special(self, entry: tar.Entry, path: bytes, above: bytes, name: bytes) -> None:
         """Links, devices and FIFOs: what has no descriptor to work on."""

@@ -79,3 +79,16 @@ def stubborn(seconds: float) -> None:
 
 def greet(channel: int) -> None:
     os.write(channel, frame(STARTED, b"{}"))
+
+
+class slow_to_leave:
+    """What a prepared child has, and half a second's work to let go of it."""
+
+    name = "slow"
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def discard(self) -> None:
+        Path(self.path).touch()
+        time.sleep(0.5)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 import nbcontainers
 from nbcontainers.engine import Engine
-from nbcontainers.launcher import client
+from nbcontainers.launcher import client, server
 from tests.monitored import wait_for
 
 pytestmark = pytest.mark.leaks("another launcher takes the place of the one before")
@@ -118,3 +120,36 @@ def test_it_goes_with_its_launcher(engine: Engine, number: int) -> None:
     os.kill(client._current().process.pid, number)
     wait_for(lambda: not begun.alive())
     wait_for(lambda: not list(engine.run.glob(".*.claim")) and not cgroups(begun.name))
+
+
+def test_a_run_that_asks_one_just_let_go_takes_the_ordinary_way(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run()
+    begun = ready()
+    client.close()  # the launcher lets go of it
+    wait_for(lambda: not begun.alive())
+    monkeypatch.setattr(client.Ready, "alive", lambda _: True)  # as it was when we looked
+    monkeypatch.setattr(client, "reserve", lambda: begun)
+    assert run().exit_code == 0
+
+
+def test_what_is_said_to_one_that_leaves_fails_at_once(tmp_path: Path) -> None:
+    """Nothing is lost in a socket that nobody reads any more."""
+    launcher, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    asking, request = socket.socketpair()
+    leaving = tmp_path / "leaving"
+    if not (pid := os.fork()):
+        launcher.close()
+        asking.close()
+        wish = {"target": "tests.system.launcher_targets:slow_to_leave", "arguments": {"path": str(leaving)}}
+        server.wait_prepared(theirs, request, json.dumps(wish).encode())
+    theirs.close()
+    request.close()
+    assert json.loads(launcher.recv(100)) == {"name": "slow"}
+    launcher.close()
+    wait_for(leaving.exists)
+    with pytest.raises(BrokenPipeError):
+        asking.sendall(b"request")
+    os.waitpid(pid, 0)
+    asking.close()

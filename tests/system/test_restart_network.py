@@ -4,39 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nbcontainers import container, network
+from nbcontainers import container
 from nbcontainers.container import store
 from nbcontainers.container.container import Container
 from nbcontainers.errors import Error
 from nbcontainers.system import api as system
-from tests import networked
-from tests.conftest import close_launcher
 from tests.monitored import wait_for
 from tests.networked import SERVE, ask
 
 pytestmark = pytest.mark.as_root
 PYTHON = "/usr/bin/python3"
-
-
-@pytest.fixture
-def ours(fresh_engine: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """An engine on a host of its own."""
-    monkeypatch.delenv("NBCONTAINERS_NETWORK")
-    with networked.own_host():
-        close_launcher()
-        yield fresh_engine
-        for row in container.ps(all=True):
-            container.rm(str(row["id"]), force=True)
-        network.prune()
-        assert networked.settled(set()) == set()
-        assert list(Path(fresh_engine.root).glob("networks/*/leases/*")) == []
-        close_launcher()
 
 
 def serve(name: str, **options: Any) -> Container:
