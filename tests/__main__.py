@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,8 +20,8 @@ sys.path.insert(0, str(ROOT / ".ci"))
 
 import environment  # noqa: E402
 import ordinary_user  # noqa: E402
+import outcome  # noqa: E402
 
-Counts = dict[str, int]
 TOO = ("tests/notebooks", "tests/system")  # what the ordinary user runs again
 LIMITED = "cgroups cli exec_session experiment idle_monitor interrupt kill launcher magics monitor run runtime".split()
 """The modules of tests/system in which a limit is set or missed; the others do not ask whether there is a cgroup."""
@@ -35,25 +34,33 @@ class Tests:
         self.interpreter = interpreter
         self.options = list(options)
         self.packages = packages
-        self.counts: Counts = {"passed": 0, "failed": 0, "skipped": 0}
+        self.outcome = outcome.Outcome()
         self.user: ordinary_user.User | None = None
 
-    def pytest(self, name: str, *folders: str, run: Callable[[list[str]], int] | None = None) -> None:
-        """One pytest process; what it counted comes back as JUnit XML, and a crash counts as a failure."""
-        environment.say(f"tests: {name}")
+    def pytest(self, part: str, *folders: str, run: Callable[[list[str]], int] | None = None) -> None:
+        """One pytest process, and another for what failed in it: an unsteady test is told from a broken one."""
+        environment.say(f"tests: {part}")
         with tempfile.TemporaryDirectory(prefix="nbc-report-") as folder:
             os.chmod(folder, 0o1777)  # the ordinary user writes here too
-            report = Path(folder, "report.xml")
-            command = ["-m", "pytest", *folders, f"--junitxml={report}", "-p", "no:cacheprovider", *self.options]
-            status = (
-                run(command) if run else subprocess.run([self.interpreter, *command], cwd=ROOT, check=False).returncode
-            )
-            counts = read_report(report)
-        nothing_selected = status == 5 and "-k" in self.options
-        if status and not counts["failed"] and not nothing_selected:
-            counts["failed"] = 1
-        for word, number in counts.items():
-            self.counts[word] += number
+            command = ["-m", "pytest", *folders, "-o", f"cache_dir={folder}/cache", *self.options]
+            once = self.once(part, run or self.as_ourselves, command, Path(folder, "once.xml"))
+            if once.failures:
+                environment.say(f"tests: {part}: what failed, once more")
+                again = [*command, "--last-failed", "--last-failed-no-failures=none"]
+                once = once.repeated(self.once(part, run or self.as_ourselves, again, Path(folder, "again.xml")))
+        self.outcome.add(once)
+
+    def once(self, part: str, run: Callable[[list[str]], int], command: list[str], report: Path) -> outcome.Outcome:
+        """One pytest process; a crash is a failure too."""
+        status = run([*command, f"--junitxml={report}"])
+        found = outcome.read(report, part)
+        nothing_selected = status == 5 and ("-k" in self.options or "--last-failed" in command)
+        if status and not found.failures and not nothing_selected:
+            found.failures[f"pytest ended with status {status} ({part})"] = ""
+        return found
+
+    def as_ourselves(self, command: list[str]) -> int:
+        return subprocess.run([self.interpreter, *command], cwd=ROOT, check=False).returncode
 
     def unit(self) -> None:
         self.pytest("unit", "tests/unit")
@@ -98,22 +105,13 @@ class Tests:
     def bench(self) -> None:
         command = [str(self.interpreter), "-m", "tests.bench", *self.options]
         status = subprocess.run(command, cwd=ROOT, check=False).returncode
-        self.counts["failed" if status else "passed"] += 1
+        if status:
+            self.outcome.failures[f"bench ended with status {status}"] = ""
+        else:
+            self.outcome.passed += 1
 
 
 DEFAULT = ("unit", "static", "system", "notebooks", "rootless", "undelegated", "e2e")
-
-
-def read_report(report: Path) -> Counts:
-    suites = ElementTree.parse(report).getroot().iter("testsuite") if report.exists() else ()
-    counts = {"passed": 0, "failed": 0, "skipped": 0}
-    for suite in suites:
-        failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
-        skipped = int(suite.get("skipped", 0))
-        counts["failed"] += failed
-        counts["skipped"] += skipped
-        counts["passed"] += int(suite.get("tests", 0)) - failed - skipped
-    return counts
 
 
 def main(words: list[str]) -> int:
@@ -132,12 +130,8 @@ def main(words: list[str]) -> int:
     except environment.Failed as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    return summary(tests.counts)
-
-
-def summary(counts: Counts) -> int:
-    print(f"\n{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
-    return 1 if counts["failed"] or not counts["passed"] else 0
+    print(tests.outcome.summary())
+    return 1 if tests.outcome.failures or not tests.outcome.passed else 0
 
 
 if __name__ == "__main__":
