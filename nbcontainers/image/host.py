@@ -58,8 +58,6 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SMALL = 1 << 20
 ROOT = "/"
 """The lowest folder of every stack of layers that lies on the host."""
-_OF_ROOT = ".root"
-"""Where the changes of the root folder itself are, beside those of the folders in it, and out of the container's reach."""
 _PLAN = "plan.json"
 
 
@@ -128,7 +126,7 @@ def steps(lowers: Sequence[str], target: str, *, rootless: bool, place: str) -> 
 
     *layers, skeleton, _ = lowers
     plan: dict[str, Any] = json.loads((Path(skeleton).parent / _PLAN).read_bytes())
-    found = [rootfs.overlay([*layers, skeleton], target, rootless=rootless, place=place, name=_OF_ROOT)]
+    found = [rootfs.overlay([*layers, skeleton], target, rootless=rootless, place=place, name=rootfs.OF_ROOT)]
     with ExitStack() as stack:
         view = _View(stack, [*layers, skeleton])
         for path, masked in plan["overlays"].items():

@@ -22,6 +22,9 @@ OVERLAY = "nbcontainers.monitor.steps:Overlay"
 VOLATILE = "volatile"
 PLAIN = "redirect_dir=off,metacopy=off"
 """Whatever this kernel's defaults are: a layer can express neither. In a user namespace there are none."""
+OF_ROOT = ".root"
+"""What lies on the host has its changes folder by folder below `place`/upper, and those of the root itself here, out of
+the container's reach."""
 _MANY = 40
 """More layers than this are named by short links, so that all fit mount(2)'s one page."""
 
@@ -54,17 +57,12 @@ def stack(engine: Engine, blobs: Sequence[str], diff_ids: Sequence[str], base: s
     return _mountable(engine, [str(folder) for folder in reversed(folders)], chain, base)
 
 
-def prepare(engine: Engine, image: Image, container: Path) -> list[Step]:
-    """The steps that make `container`/rootfs writable over the image; needs `container`/{upper,work,rootfs} when done.
-
-    Everything slow (unpacking, hiding the host's secrets) is done here; the steps only mount.
-    """
-    return steps(layers(engine, image), f"{container}/rootfs", rootless=engine.rootless, place=str(container))
-
-
 def steps(lowers: Sequence[str], target: str, *, rootless: bool, place: str = "") -> list[Step]:
     """What makes the folder `target` show the folders `lowers` (top first); what is written there goes to `place`/upper
-    with `place`/work beside it, and without a `place` nothing can be."""
+    with `place`/work beside it, and without a `place` nothing can be.
+
+    Everything slow (unpacking, hiding the host's secrets) was done by whoever found the folders; the steps only mount.
+    """
     if lowers[-1] == "/":
         from nbcontainers.image import host
 

@@ -94,9 +94,9 @@ class Bind:
 
 def _make_upper(args: Arguments) -> None:
     """With the mode of the folder below, and its owner where we may give something away to anybody."""
+    os.makedirs(args["work"], exist_ok=True)
     if os.path.isdir(args["upper"]):
         return
-    os.makedirs(args["work"], exist_ok=True)
     os.makedirs(args["upper"])
     below = os.stat(args["lower"][0])
     if not args.get("userxattr"):
