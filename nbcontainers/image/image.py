@@ -8,6 +8,7 @@ from functools import lru_cache
 from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument, NotFound
 from nbcontainers.image import layout, snapshot
+from nbcontainers.oci import reference as references
 from nbcontainers.oci.image import (
     BASE,
     CONFIG,
@@ -139,7 +140,8 @@ def on_host(image: Image, problem: str) -> InvalidArgument:
     if image.is_host:
         hint = "take another image, as %image ls shows them: mini is a small one"
         return InvalidArgument(f"host is this machine itself and {problem}", hint=hint)
-    name = image.reference or image.id[7:19]
+    familiar = references.parse(image.reference).familiar if image.reference else image.id[7:19]
+    name = familiar.removesuffix(":latest")
     return InvalidArgument(
         f"{name} lies on this machine's own folders (it was made of host) and {problem}",
         hint=f"build an image that has what is needed of it: FROM mini, then COPY --from={name} /PATH /PATH",

@@ -52,10 +52,10 @@ def lowers(parts: Parts) -> list[str]:
 
 
 class Opened(NamedTuple):
-    """A part with its folders open."""
+    """A part with its folders open; `upper` has none before the first start of what lies on the host."""
 
     name: bytes
-    upper: int
+    upper: Sequence[int]
     lowers: Sequence[int]
 
 
@@ -63,23 +63,30 @@ class Opened(NamedTuple):
 def opened(parts: Parts) -> Iterator[list[Opened]]:
     """The overlays, open. Where their files may be read: in the launcher's child."""
     with ExitStack() as stack:
-        found = []
-        for part in parts["overlays"]:
-            os.makedirs(part["upper"], exist_ok=True)  # not there before the first start
-            top, *below = lower.opened(stack, [part["upper"], *part["lowers"]])
-            found.append(Opened(os.fsencode(part["name"]), top, below))
-        yield found
+        yield [
+            Opened(os.fsencode(part["name"]), lower.opened(stack, upper), lower.opened(stack, part["lowers"]))
+            for part, upper in zip(parts["overlays"], _uppers(parts), strict=True)
+        ]
+
+
+def _uppers(parts: Parts) -> list[list[str]]:
+    uppers = [part["upper"] for part in parts["overlays"]]
+    if len(uppers) == 1:
+        return [uppers]
+    os.stat(os.path.dirname(uppers[0]))  # FileNotFoundError where the container is gone
+    return [[upper] if os.path.isdir(upper) else [] for upper in uppers]
 
 
 def all_changes(parts: Parts) -> Iterator[Change]:
     """What was changed, part by part; a change may be used until the next is asked for."""
     with opened(parts) as found, ExitStack() as stack:
-        layers = [found[0].upper, *lower.opened(stack, lowers(parts))]
+        layers = [*found[0].upper, *lower.opened(stack, lowers(parts))]
         mounts = [_place(layers, path) for path in parts["mounts"]]
         for part in found:
             skip = [path.removeprefix(part.name).lstrip(b"/") for path in mounts if _inside(path, part.name)]
-            for change in changes(part.upper, part.lowers, userxattr=parts["userxattr"], skip=skip):
-                yield _moved(change, part.name)
+            for upper in part.upper:
+                for change in changes(upper, part.lowers, userxattr=parts["userxattr"], skip=skip):
+                    yield _moved(change, part.name)
 
 
 def _place(layers: Sequence[int], path: str) -> bytes:
@@ -92,7 +99,7 @@ def whole(parts: Parts, unreadable: Callable[[bytes], None]) -> Iterator[Change]
     """Everything in the root, as additions; `unreadable` is told the folders nobody here may read."""
     with opened(parts) as found:
         for part in found:
-            for change in merged([part.upper, *part.lowers], unreadable=unreadable):
+            for change in merged([*part.upper, *part.lowers], unreadable=unreadable):
                 if part.name or not _in_a_part(change.path, found):
                     yield _moved(change, part.name)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from nbcontainers.image.image import Image
 
 WHEEL = "nbc_greeting-1.0-py3-none-any.whl"
 PIP = f"{sys.executable} -m pip install --quiet --no-index --no-deps --no-cache-dir --disable-pip-version-check"
+UNZIP = f"{sys.executable} -m zipfile -e"
 GREET = f"{sys.executable} -c 'import nbc_greeting; print(nbc_greeting.WORD)'"
 
 
@@ -48,8 +51,10 @@ def said(image: Image | str, script: str) -> str:
 
 def test_packages_beside_the_notebook_s_own(fresh_engine: Engine, context: Path) -> None:
     """RUN pip install goes into a layer above the notebook's Python, and nothing into that."""
+    wheel, packages = f"/srv/data/{WHEEL}", sysconfig.get_path("purelib")
+    install = f"{PIP} {wheel}" if importlib.util.find_spec("pip") else f"{UNZIP} {wheel} {packages}"
     text = (
-        f"FROM host AS env\nCOPY {WHEEL} data.csv /srv/data/\nRUN {PIP} /srv/data/{WHEEL} && rm /srv/data/{WHEEL}\n"
+        f"FROM host AS env\nCOPY {WHEEL} data.csv /srv/data/\nRUN {install} && rm {wheel}\n"
         f"RUN {GREET} > /srv/said\nCMD {GREET}\n"
     )
     env = build(text, context, tag=["env"])
@@ -72,13 +77,13 @@ def test_packages_beside_the_notebook_s_own(fresh_engine: Engine, context: Path)
 
 def test_what_layers_remove_and_replace(fresh_engine: Engine, context: Path) -> None:
     """Of what the container made itself and, as root, of the host's files: whiteouts and opaque folders."""
-    text = "FROM host\nRUN mkdir -p /etc/nbc/a /home/x && touch /etc/nbc/a/1 /home/x/1 && chmod 700 /home/x\n"
-    text += "RUN rm -r /etc/nbc/a && mkdir /etc/nbc/a && touch /etc/nbc/a/2 && rmdir /var/opt && mv /home/x /home/y\n"
+    text = "FROM host\nRUN mkdir -p /etc/nbc/a /media/x && touch /etc/nbc/a/1 /media/x/1 && chmod 700 /media/x\n"
+    text += "RUN rm -r /etc/nbc/a && mkdir /etc/nbc/a && touch /etc/nbc/a/2 && rmdir /var/opt && mv /media/x /media/y\n"
     image = build(text, context)
-    assert said(image, "ls /etc/nbc/a /home; stat -c %a /home/y; test -e /var/opt || echo gone") == (
-        "/etc/nbc/a:\n2\n\n/home:\ny\n700\ngone\n"
+    assert said(image, "ls /etc/nbc/a /media; stat -c %a /media/y; test -e /var/opt || echo gone") == (
+        "/etc/nbc/a:\n2\n\n/media:\ny\n700\ngone\n"
     )
-    assert build(f"{text}RUN test -e /var/opt && exit 1; ls /home/y/1\n", context).layers[:2] == image.layers
+    assert build(f"{text}RUN test -e /var/opt && exit 1; ls /media/y/1\n", context).layers[:2] == image.layers
 
 
 @pytest.mark.as_root
@@ -151,6 +156,7 @@ def test_it_stays_on_this_machine(fresh_engine: Engine, context: Path, tmp_path:
     assert "COPY --from=mine" in caught.value.hint
     api.verify("mine")
     api.rm("mine")
+    api.prune()  # what `build` made of it
     builder.prune(all=True)
     assert not [path for path in fresh_engine.snapshots.iterdir() if len(path.name) == 64]
 
