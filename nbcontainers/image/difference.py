@@ -14,6 +14,7 @@ from typing import Any
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.image import lease, rootfs, work
 from nbcontainers.image.image import Image
+from nbcontainers.image.store import short
 from nbcontainers.layer import holes, lower, xattrs
 from nbcontainers.layer.lower import Found
 from nbcontainers.table import Column, Table, stored
@@ -28,7 +29,7 @@ def diff(one: Image, other: Image) -> Table:
     if one.base != other.base:
         image = one if one.base else other
         raise InvalidArgument(
-            f"{image} lies on this machine's folders, and the other image does not: they have all files in which they differ",
+            f"{short(str(image))} lies on this machine's folders, and the other image does not: they have all files in which they differ",
             hint="compare two images that were made of host, or two that were not",
         )
     with lease.adding(one.engine):
