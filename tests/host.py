@@ -95,7 +95,7 @@ def namespaces() -> set[str]:
     """Every namespace some process is in, as `net:[4026531840]`, with one of its processes' name."""
     found = set()
     for folder, fields in processes():
-        if (not ALONE and not marked(folder)) or spare(fields):
+        if (not ALONE and not marked(folder)) or spare(fields) or (fields[0] == "Z" and not parent_is_ours(fields[1])):
             continue
         for kind in NAMESPACES:
             try:

@@ -125,7 +125,7 @@ def _fill(engine: Engine, mask: Path, top: str, hidden: list[tuple[str, bool]]) 
     if top == "etc":
         for name, text in _replacements().items():
             (mask / name).unlink(missing_ok=True)
-            (mask / name).write_text(text)
+            (mask / name).write_text(text, errors="surrogateescape")
             (mask / name).chmod(0o640 if "shadow" in name else 0o444)
 
 

@@ -41,7 +41,7 @@ def test_output_and_exit_code_are_the_containers(cli: Cli) -> None:
         (("outdated",), 125, "did you mean nbcontainers image outdated?"),
         (("compose", "up"), 125, "nbcontainers network create NAME"),
         (("system", "prune", "-af"), 1, "nbcontainers image prune -a"),
-        (("load",), 1, "nbcontainers image load - for what comes in by a pipe"),
+        (("load",), 1, "the input: it is empty"),
         (("inspect", "mini"), 1, "nbcontainers image inspect mini"),
         (("rm", "nothing"), 1, "no container 'nothing'"),
         (("container", "inspect", "nothing"), 1, "no container 'nothing'"),

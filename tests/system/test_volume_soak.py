@@ -21,6 +21,7 @@ from nbcontainers.cgroups import detect
 from nbcontainers.container import api
 from nbcontainers.errors import Error, NotFound
 from nbcontainers.monitor import ending
+from tests.conftest import close_launcher
 from tests.crafted import Images, entry, folder
 from tests.soak import descendants
 
@@ -121,6 +122,9 @@ def remove_young_cgroups(ids: set[str]) -> None:
     """Of starts that were killed; `system prune` leaves empty ones alone for ten seconds, as they may be another engine's."""
     for cgroup in detect.leftovers():
         if cgroup.record["id"] in ids:
+            deadline = time.monotonic() + 5  # what was begun ahead hears of it a moment later
+            while cgroup.procs() and time.monotonic() < deadline:
+                time.sleep(0.02)
             assert not cgroup.procs()
             assert not ending.remove_cgroup(cgroup)
 
@@ -155,6 +159,7 @@ def test_deaths(fresh_engine: Any, tmp_path: Path) -> None:
                 client.end()
         ids |= seen(fresh_engine)
         check(fresh_engine)
+        close_launcher()  # and with ours the container that it has begun ahead
         remove_young_cgroups(ids)
         assert not list(tmp_path.glob("crash-*")), next(tmp_path.glob("crash-*")).read_text()
         volume.prune(all=True)

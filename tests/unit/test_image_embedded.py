@@ -129,6 +129,12 @@ def test_the_mask_hides_and_replaces(engine: Engine) -> None:
     assert mask.of(engine, "usr") is None
 
 
+def test_names_of_accounts_are_bytes(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mask, "_accounts", lambda: ["r\udce9my", "staff"])
+    folder = Path(mask.of(engine, "etc") or "")
+    assert (folder / "shadow").read_bytes() == b"r\xe9my:*:19000:0:99999:7:::\n"
+
+
 def test_the_mask_is_made_anew_when_something_changes(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     first = mask.of(engine, "etc")
     monkeypatch.setattr(mask, "_time", lambda _: 1)
