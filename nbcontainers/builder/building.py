@@ -7,7 +7,6 @@ steps (image/kept.py) and, at the end, the image. A failure or an interrupt ends
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -99,12 +98,6 @@ def build(engine: Engine, request: Request, tell: Tell | None = None) -> Image:
         image = Build(engine, request, stack, tell or _nobody).run(names)
     kept.expire(engine)
     return image
-
-
-_HOST = (
-    "%container run host COMMAND runs there as it is; for an image begin with one that has Python and install what "
-    f"`pip freeze` lists, or give --build-context env={sys.prefix} and write COPY --from=env / {sys.prefix}"
-)
 
 
 def _nobody(event: dict[str, Any]) -> None:
@@ -303,9 +296,7 @@ class Build:
         wish = platform or self.request.platform
         found = store.resolve(self.engine, wanted.ensure(self.engine, name, self.request.pull, wish, self.tell))
         if found.is_host:
-            raise NotFound(
-                "host is this machine's own folders, which no layer holds: nothing can be built on it", hint=_HOST
-            )
+            return found
         needed = [found.digest, found.id, *(layer["digest"] for layer in found.layers)]
         if not lease.claim(self.engine, [layout.blob(self.engine, digest) for digest in needed]):
             raise NotFound(f"a part of image {found} is not in the store", hint="pull or load it again")
@@ -313,7 +304,7 @@ class Build:
 
     def _files(self, image: Image) -> Files:
         blobs = [Blob(oci_type(one["mediaType"]), one["digest"], one["size"]) for one in image.layers]
-        return Files(tuple(image.config["rootfs"]["diff_ids"]), tuple(blobs))
+        return Files(tuple(image.config["rootfs"]["diff_ids"]), tuple(blobs), image.base)
 
     def origin(self, one: Input) -> Input:
         """Where files come from: a named context may be an image (`--build-context NAME=docker-image://IMAGE`)."""
@@ -328,9 +319,7 @@ class Build:
 
     def lowers(self, files: Files) -> list[str]:
         """The unpacked layers, top first; [] of none."""
-        if not files.diff_ids:
-            return []
-        return rootfs.stack(self.engine, [one.digest for one in files.blobs], files.diff_ids)
+        return rootfs.stack(self.engine, [one.digest for one in files.blobs], files.diff_ids, files.base)
 
     def main_context(self) -> Context:
         with self._lock:
@@ -398,6 +387,8 @@ def _platform(text: str) -> str:
 
 def _told(image: Image) -> str:
     """`3 layers, 45 MiB`; the size of the files where they are unpacked."""
+    if image.is_host:
+        return "this machine's own folders"
     count, size = len(image.layers), image.size
     return f"{count} layer{'s' * (count != 1)}{f', {amount(size, stored)}' if size is not None else ''}"
 

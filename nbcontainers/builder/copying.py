@@ -15,11 +15,13 @@ from typing import Any, TypedDict
 from nbcontainers.builder import archive, putting
 from nbcontainers.builder.putting import Putter, Rights
 from nbcontainers.builder.selection import Match, Root, missing, select
-from nbcontainers.image import making, snapshot, work
-from nbcontainers.image.making import Added
-from nbcontainers.image.rootfs import PLAIN, VOLATILE
+from nbcontainers.image import making, parts, rootfs, snapshot, work
+from nbcontainers.image.making import Added, Below
+from nbcontainers.image.parts import Part, Parts
 from nbcontainers.layer.unpack import squashes
 from nbcontainers.linux import mounts, namespaces
+from nbcontainers.monitor import recipe
+from nbcontainers.monitor.steps import Step
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -50,9 +52,9 @@ class Order(TypedDict):
 
 
 def copy(
-    place: dict[str, Any], order: Order, lowers: list[str], diff_ids: list[str], scratch: str, epoch: int | None
+    place: dict[str, Any], order: Order, lowers: list[str], below: Below, scratch: str, epoch: int | None
 ) -> Added:
-    """Carry out an order over `lowers` (top first), which are the layers `diff_ids`; the new layer.
+    """Carry out an order over `lowers` (top first), which are the layers `below`; the new layer.
 
     `scratch` has the folders upper, work, root, from and unpacked, and is empty at the end.
     """
@@ -63,22 +65,21 @@ def copy(
         if lowers or any(source["lowers"] for source in order["sources"]):
             namespaces.unshare(namespaces.CLONE_NEWNS)
             mounts.make_slave()
-        root = _root(stack, lowers, scratch, rootless=engine.rootless)
-        _put_all(order, root, scratch, rootless=engine.rootless)
-        return making.add(
-            place, f"{scratch}/upper", lowers, diff_ids, [], "gzip", epoch
-        )  # fmt: skip
+        if not lowers:
+            _put_all(order, f"{scratch}/upper", scratch, rootless=engine.rootless)
+            root: Part = {"name": "", "upper": f"{scratch}/upper", "lowers": []}
+            return making.add(place, {"overlays": [root], "mounts": [], "userxattr": engine.rootless}, below, epoch)
+        target = f"{scratch}/root"
+        steps = rootfs.steps(lowers, target, rootless=engine.rootless, place=scratch)
+        _mount(stack, steps)
+        _put_all(order, target, scratch, rootless=engine.rootless)
+        return making.add(place, parts.of(steps, target, [], userxattr=engine.rootless), below, epoch)
 
 
-def _root(stack: ExitStack, lowers: list[str], scratch: str, *, rootless: bool) -> str:
-    """Where the stage's files are seen and written; of no layers it is the upper folder itself."""
-    if not lowers:
-        return f"{scratch}/upper"
-    target = f"{scratch}/root"
-    options = VOLATILE if rootless else f"{VOLATILE},{PLAIN}"
-    mounts.overlay(lowers, target, f"{scratch}/upper", f"{scratch}/work", userxattr=rootless, options=options)
-    stack.callback(mounts.umount, target, mounts.MNT_DETACH)
-    return target
+def _mount(stack: ExitStack, steps: list[Step]) -> None:
+    """Until the stack ends."""
+    recipe.perform(steps)
+    stack.callback(recipe.undo, steps)
 
 
 def _put_all(order: Order, path: str, scratch: str, *, rootless: bool) -> None:
@@ -87,8 +88,9 @@ def _put_all(order: Order, path: str, scratch: str, *, rootless: bool) -> None:
     squash = squashes()
     try:
         rights = Rights(owner or (0, 0), order["mode"], squash)
-        for source in order["sources"]:  # of a stage or an image files keep their owners
-            own = rights._replace(owner=owner) if source["lowers"] else rights
+        for source in order["sources"]:  # of a stage or an image files keep their owners, as far as they are known here
+            keeps = source["lowers"] and not (rootless and source["lowers"][-1] == "/")
+            own = rights._replace(owner=owner) if keeps else rights
             _put(order, source, Putter(root, path, own), scratch, rootless=rootless)
         last = Putter(root, path, rights)
         for name, content in order["texts"]:
@@ -139,8 +141,7 @@ def _mounted(stack: ExitStack, source: Source, scratch: str, *, rootless: bool) 
         return source["root"]
     if len(source["lowers"]) == 1:
         return source["lowers"][0]
-    mounts.overlay(source["lowers"], f"{scratch}/from", userxattr=rootless)
-    stack.callback(mounts.umount, f"{scratch}/from", mounts.MNT_DETACH)
+    _mount(stack, rootfs.steps(source["lowers"], f"{scratch}/from", rootless=rootless))
     return f"{scratch}/from"
 
 
@@ -158,13 +159,11 @@ def _matches(order: Order, source: Source, root: Root) -> Sequence[Match]:
 
 
 def finish(
-    place: dict[str, Any], lowers: list[str], diff_ids: list[str], skip: list[str], scratch: str, epoch: int | None
-) -> Added:
+    place: dict[str, Any], parts: Parts, below: Below, scratch: str, epoch: int | None
+) -> Added:  # fmt: skip
     """The layer of what a container left in `scratch`/upper; the folder goes in the same breath."""
     try:
-        return making.add(
-            place, f"{scratch}/upper", lowers, diff_ids, skip, "gzip", epoch
-        )  # fmt: skip
+        return making.add(place, parts, below, epoch)
     finally:
         snapshot.discard([f"{scratch}/{name}" for name in ("upper", "work", "root", "mounts")])
 

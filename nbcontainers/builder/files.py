@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from nbcontainers.dockerfile.state import State
 from nbcontainers.image.kept import Kept
+from nbcontainers.image.making import Below
 from nbcontainers.oci import digest
 from nbcontainers.oci.image import Descriptor, descriptor
 
@@ -26,22 +27,28 @@ class Blob(NamedTuple):
 
 @dataclass(frozen=True)
 class Files:
-    """A stack of layers, bottom first, by DiffID and by blob."""
+    """A stack of layers, bottom first, by DiffID and by blob, and what they lie on (`Image.base`)."""
 
     diff_ids: tuple[str, ...] = ()
     blobs: tuple[Blob, ...] = ()
+    base: str = ""
+
+    @property
+    def below(self) -> Below:
+        """As `image/making.py` wants them."""
+        return {"diff_ids": list(self.diff_ids), "base": self.base}
 
     @property
     def digest(self) -> str:
         """Of all files, as far as layers say."""
-        return digest.of("\n".join(self.diff_ids).encode())
+        return digest.of("\n".join(filter(None, (self.base, *self.diff_ids))).encode())
 
     def plus(self, result: Kept) -> Files:
         if not result["diff_id"]:
             return self
         one = result["descriptor"]
         blob = Blob(one["mediaType"], one["digest"], one["size"])
-        return Files((*self.diff_ids, result["diff_id"]), (*self.blobs, blob))
+        return Files((*self.diff_ids, result["diff_id"]), (*self.blobs, blob), self.base)
 
 
 @dataclass(frozen=True)

@@ -14,18 +14,21 @@ from typing import Any
 
 from nbcontainers.errors import BuildError
 from nbcontainers.linux import inroot, mounts, tree
+from nbcontainers.monitor import recipe
 from nbcontainers.monitor.steps import unmount
 
 Arguments = dict[str, Any]
 
 
 class Show:
-    """`folder` or `lowers` (top first), and `source`, a path in it, at `target`; with `upper` and `work` it can be
-    written to. `base` is a folder to mount the whole at; `userxattr` as for an overlay."""
+    """`folder`, which `steps` mount something at, if there are any, and `source`, a path in it, at `target`."""
 
     @staticmethod
     def do(args: Arguments) -> None:
-        root = os.open(_whole(args), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        if args["steps"]:
+            os.makedirs(args["folder"], exist_ok=True)
+            recipe.perform(args["steps"])
+        root = os.open(args["folder"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             found = inroot.open_path(root, args["source"] or "/")
         except FileNotFoundError:
@@ -42,21 +45,11 @@ class Show:
     @staticmethod
     def undo(args: Arguments) -> None:
         unmount(args["target"])
-        unmount(args["base"])
+        recipe.undo(args["steps"])
 
     @staticmethod
     def describe(args: Arguments) -> str:
         return f"mount --bind {args['name']}:{args['source'] or '/'} {args['target']}"
-
-
-def _whole(args: Arguments) -> str:
-    """The folder in which `source` is looked for."""
-    lowers = args["lowers"] or [args["folder"]]
-    if len(lowers) == 1 and not args["upper"]:
-        return str(lowers[0])
-    os.makedirs(args["base"], exist_ok=True)
-    mounts.overlay(lowers, args["base"], args["upper"], args["work"], userxattr=args["userxattr"])
-    return str(args["base"])
 
 
 def _bind(found: int, target: str) -> None:

@@ -66,7 +66,10 @@ def write(image: Image, one: Output) -> None:
 def _extract(image: Image, folder: Path) -> None:
     """In a process of the launcher, which can read all of it."""
     from nbcontainers.image import lease, rootfs, scratch, work
+    from nbcontainers.image.image import on_host
 
+    if image.base:
+        raise on_host(image, "is not written to a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

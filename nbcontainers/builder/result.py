@@ -11,7 +11,7 @@ from nbcontainers.errors import InvalidArgument
 from nbcontainers.image import layout
 from nbcontainers.image.image import Image
 from nbcontainers.oci import reference as references
-from nbcontainers.oci.image import CONFIG, MANIFEST, Descriptor, encode, manifest
+from nbcontainers.oci.image import CONFIG, MANIFEST, Descriptor, encode, manifest, stacked
 
 if TYPE_CHECKING:
     from nbcontainers.builder.building import Build
@@ -58,7 +58,7 @@ def _documents(build: Build, end: Result, labels: Mapping[str, str], notes: Mapp
     config: dict[str, Any] = {
         **end.machine, "created": created,
         "config": settings,
-        "rootfs": {"type": "layers", "diff_ids": list(end.files.diff_ids)},
+        "rootfs": stacked(end.files.diff_ids, end.files.base),
         "history": [{**one, "created": one.get("created") or begun} for one in end.history],
     }  # fmt: skip
     if end.state.author:

@@ -30,9 +30,9 @@ from nbcontainers.dockerfile.mount import Mount
 from nbcontainers.dockerfile.state import PATH, State
 from nbcontainers.engine import Engine
 from nbcontainers.errors import BuildError
-from nbcontainers.image import scratch, work
-from nbcontainers.image.making import Added
-from nbcontainers.image.rootfs import OVERLAY, PLAIN, VOLATILE
+from nbcontainers.image import parts as roots
+from nbcontainers.image import rootfs, scratch, work
+from nbcontainers.image.making import Added, Below
 from nbcontainers.launcher import client
 from nbcontainers.monitor.files import rfc3339
 
@@ -74,7 +74,7 @@ class Runner:
         self.engine, self.settings, self.shown, self.cancelled = engine, settings, shown, cancelled
 
     def run(
-        self, one: Run, state: State, lowers: Sequence[str], diff_ids: Sequence[str],
+        self, one: Run, state: State, lowers: Sequence[str], layers: Below,
         output: Callable[[bytes], object], epoch: int | None,
     ) -> Added:  # fmt: skip
         """Carry out a RUN and make its layer. Raises Failed with the exit record, CreateFailed, Cancelled."""
@@ -93,8 +93,9 @@ class Runner:
                 raise Failed(ended)
             skip = [mount["destination"] for mount in document["mounts"]]
             return work.call(  # type: ignore[no-any-return]
-                "nbcontainers.builder.copying:finish", place=work.place(self.engine), lowers=below if lowers else [],
-                diff_ids=list(diff_ids), skip=skip, scratch=str(place), epoch=epoch,
+                "nbcontainers.builder.copying:finish", place=work.place(self.engine),
+                parts=roots.of(steps, f"{store.folder(self.engine, id)}/rootfs", skip, userxattr=self.engine.rootless),
+                below=layers, scratch=str(place), epoch=epoch,
             )  # fmt: skip
 
     def _container(
@@ -118,10 +119,6 @@ class Runner:
         document["process"]["env"] = self._environment(state, identity.home, parts)
         if host.one_id and (profile := document["linux"].get("seccomp")):
             document["linux"]["seccomp"] = pretence.profile(profile)
-        overlay = {
-            "lower": below, "upper": f"{place}/upper", "work": f"{place}/work", "target": f"{folder}/rootfs",
-            "userxattr": engine.rootless, "options": VOLATILE if engine.rootless else f"{VOLATILE},{PLAIN}",
-        }  # fmt: skip
         record = {
             "id": id, "name": f"build-{id[:8]}", "image": "", "image_digest": "", "command": argv,
             "created": rfc3339(time.time_ns()), "labels": {LABEL: "run"}, "remove": True, "tty": False,
@@ -129,7 +126,8 @@ class Runner:
             "anonymous_volumes": [], "layers": below, "client": os.getpid(), "interactive": False, **net.record,
         }  # fmt: skip
         parts.files = {"/etc/hostname": f"{HOSTNAME}\n", **networking.texts(net, record, HOSTNAME)}
-        return document, record, [{"step": OVERLAY, "args": overlay}, *parts.steps, *net.steps]
+        root = rootfs.steps(below, f"{folder}/rootfs", rootless=engine.rootless, place=str(place))
+        return document, record, [*root, *parts.steps, *net.steps]
 
     def _options(self, one: Run) -> RunOptions:
         options: RunOptions = {
@@ -219,14 +217,17 @@ class _Parts:
 
     def _shown_at(self, number: int, found: Shown, source: str, *, read_only: bool) -> str:
         """A step that shows a part of a stage, an image or a context; where."""
-        here = f"{self.place}/mounts/{number}"
-        upper, work = ("", "") if read_only else (f"{here}.upper", f"{here}.work")
-        for path in filter(None, (upper, work)):
-            os.mkdir(path)
+        here, lowers = f"{self.place}/mounts/{number}", found.lowers or (found.folder,)
+        whole = (
+            []
+            if read_only and len(lowers) == 1
+            else rootfs.steps(
+                lowers, f"{here}.base", rootless=self.runner.engine.rootless, place="" if read_only else f"{here}.own"
+            )
+        )
         args = {
-            "folder": found.folder, "lowers": list(found.lowers), "source": source, "name": found.name,
-            "target": here, "base": f"{here}.base", "upper": upper, "work": work,
-            "userxattr": self.runner.engine.rootless,
+            "folder": f"{here}.base" if whole else lowers[0], "steps": whole, "source": source, "name": found.name,
+            "target": here,
         }  # fmt: skip
         self.steps.append({"step": f"{_MOUNTING}:Show", "args": args})
         return here

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +12,7 @@ from nbcontainers.builder import git
 from nbcontainers.builder.context import Context
 from nbcontainers.builder.copying import Order
 from nbcontainers.builder.copying import Source as From
-from nbcontainers.builder.files import Result
+from nbcontainers.builder.files import Files, Result
 from nbcontainers.builder.remote import fetch, is_remote
 from nbcontainers.builder.running import Shown
 from nbcontainers.builder.selection import Match, Root, select
@@ -65,7 +66,7 @@ class Sources:
         files = self.build.files_of(origin)
         lowers = self.build.lowers(files)
         order["sources"] = [_source(lowers=lowers, paths=list(one.sources))]
-        return order, lambda: inputs | {"from": files.digest}
+        return order, lambda: inputs | {"from": self._of_layers(files, one.sources)}
 
     def _origin(self, name: str) -> Input:
         """What `--from` or `from=` means. BuildError for what only an ONBUILD of the base names: it was not looked for."""
@@ -151,11 +152,26 @@ class Sources:
         if mount.from_:
             origin = self._origin(mount.from_)
             if origin.kind != stages.CONTEXT:
-                return self.build.files_of(origin).digest
+                return self._of_layers(self.build.files_of(origin), [mount.source or "/"])
             context = self.build.context(origin.name)
         else:
             context = self.build.main_context()
         return context.digest(select(context.root(), mount.source or "/"))
+
+    def _of_layers(self, files: Files, paths: Sequence[str]) -> str:
+        """A digest of the layers' files, and of what this machine's folders below them have at the paths."""
+        if not files.base or "/" in paths:
+            return files.digest
+        host = Context(files.base, "/")
+        found = [files.digest]
+        for path in paths:
+            try:
+                found.append(host.digest(select(host.root(), path)))
+            except NotFound:
+                continue  # layers may have it
+            except PermissionError:
+                found.append(os.urandom(16).hex())  # who cannot read it cannot know whether it is as it was
+        return " ".join(found)
 
     def shown(self, mount: Mount, stack: ExitStack) -> Shown:
         """What a bind mount shows; of a context a copy, without what is ignored and owned by root."""

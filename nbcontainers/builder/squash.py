@@ -23,8 +23,8 @@ def squashed(build: Build, end: Result) -> Result:
     files, below = end.files, end.below
     if len(files.diff_ids) - below < 2:
         return end
-    base = Files(files.diff_ids[:below], files.blobs[:below])
-    parts = {"squash": list(files.diff_ids), "below": below, "epoch": build.request.epoch, "version": keys.VERSION}
+    base = Files(files.diff_ids[:below], files.blobs[:below], files.base)
+    parts = {"squash": files.below, "below": below, "epoch": build.request.epoch, "version": keys.VERSION}
     key = digest.of(keys.encode(parts))
     found = kept.find(build.engine, key) or _joined(build, files, base, key)
     return replace(
@@ -37,16 +37,16 @@ def _joined(build: Build, files: Files, base: Files, key: str) -> Kept:
     below = {os.path.realpath(folder) for folder in beneath}
     layers = [folder for folder in build.lowers(files) if os.path.realpath(folder) not in below]
     added: Added = work.call(
-        "making:join", place=work.place(build.engine), layers=layers, base=beneath,
-        diff_ids=list(base.diff_ids), epoch=build.request.epoch,
+        "making:join", place=work.place(build.engine), layers=layers, lowers=beneath,
+        below=base.below, epoch=build.request.epoch,
     )  # fmt: skip
     found: Kept = {
         "created": build.moment(), "descriptor": added["descriptor"], "diff_id": added["diff_id"],
-        "chain": kept.chain_of([*base.diff_ids, added["diff_id"]]), "entries": added["entries"], "files": added["files"],
+        "chain": kept.chain_of([*base.diff_ids, added["diff_id"]], base.base), "entries": added["entries"], "files": added["files"],
         "size": added["size"], "what": f"--squash of {len(files.diff_ids) - len(base.diff_ids)} layers",
     }  # fmt: skip
     if not added["entries"]:
-        found |= {"descriptor": {}, "diff_id": "", "chain": kept.chain_of(list(base.diff_ids))}
+        found |= {"descriptor": {}, "diff_id": "", "chain": kept.chain_of(list(base.diff_ids), base.base)}
     kept.keep(build.engine, key, found)
     return found
 

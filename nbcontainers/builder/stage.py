@@ -148,10 +148,11 @@ class Stage:
         if added["left_out"]:
             message = f"{added['left_out']} files cannot be in a layer: {'; '.join(added['notes'])}"
             self.build.tell({"event": "warning", "rule": "LeftOut", "message": message, "lines": list(one.node.lines)})
-        below = [] if isinstance(one, i.Copy) and one.link else list(now.files.diff_ids)
+        files = Files() if isinstance(one, i.Copy) and one.link else now.files
+        below = list(files.diff_ids)
         result: Kept = {
             "created": self.build.moment(), "descriptor": added["descriptor"], "diff_id": added["diff_id"],
-            "chain": kept.chain_of([*below, added["diff_id"]] if added["entries"] else below),
+            "chain": kept.chain_of([*below, added["diff_id"]] if added["entries"] else below, files.base),
             "entries": added["entries"], "files": added["files"], "size": added["size"],
             "what": readable(one.node.text.strip()[:200]),
         }  # fmt: skip
@@ -183,7 +184,7 @@ class Stage:
         runner = self.build.runner(self)
         try:
             return runner.run(
-                one, now.state, self.build.lowers(now.files), now.files.diff_ids, words.add, self.build.request.epoch
+                one, now.state, self.build.lowers(now.files), now.files.below, words.add, self.build.request.epoch
             )
         except Failed as failed:
             raise self._failed(failed.ended, one, source, words.last(), now) from None
@@ -231,7 +232,7 @@ class Stage:
         with scratch.folder(self.engine) as place:
             return work.call(  # type: ignore[no-any-return]
                 "nbcontainers.builder.copying:copy", place=work.place(self.engine), order=order,
-                lowers=self.build.lowers(files), diff_ids=list(files.diff_ids), scratch=str(place),
+                lowers=self.build.lowers(files), below=files.below, scratch=str(place),
                 epoch=self.build.request.epoch,
             )  # fmt: skip
 

@@ -12,11 +12,23 @@ from nbcontainers.container import parts
 from nbcontainers.container.container import Container
 from nbcontainers.container.stillness import frozen
 from nbcontainers.errors import InvalidArgument, InvalidState, NotFound
-from nbcontainers.image import change, layout, lease, removal, store
+from nbcontainers.image import change, host, layout, lease, removal, store
 from nbcontainers.image.image import Image
 from nbcontainers.image.making import Added, layer_of
 from nbcontainers.oci import reference as references
-from nbcontainers.oci.image import CONFIG, LAYER, MANIFEST, Descriptor, created, descriptor, encode, epoch, manifest
+from nbcontainers.oci.image import (
+    BASE,
+    CONFIG,
+    LAYER,
+    MANIFEST,
+    Descriptor,
+    created,
+    descriptor,
+    encode,
+    epoch,
+    manifest,
+    stacked,
+)
 
 
 def commit(
@@ -46,17 +58,13 @@ def _commit(
     container: Container, name: str, author: str, message: str, changes: Sequence[str], *, pause: bool
 ) -> Image:
     engine, known = container.engine, parts.of(container)
-    base = _base(container, known)
+    base = _base(container)
     config: dict[str, Any] = json.loads(json.dumps(base.config))
     settings = config.get("config") or {}
     change.apply(settings, changes)
-    [part] = known["overlays"]
     with parts.present(container), frozen(container) if pause else nullcontext(True) as still:
         moving = not still and container.status == "running"
-        added = layer_of(
-            engine, part["upper"], part["lowers"], base.config["rootfs"]["diff_ids"], skip=known["mounts"],
-            epoch=epoch(),
-        )  # fmt: skip
+        added = layer_of(engine, known, base.config["rootfs"]["diff_ids"], base.base, epoch=epoch())
     if moving:
         text = f"container {container.name} has no cgroup to hold it still by: its files were read while it ran"
         advise(Advice(text), stacklevel=4)
@@ -76,18 +84,16 @@ def _text(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _base(container: Container, known: parts.Parts) -> Image:
+def _base(container: Container) -> Image:
     """The image it was made of, leased."""
-    export = f"container export -o FILE {container.name}, then image import FILE NAME"
-    if known["base"]:
-        raise InvalidState(
-            f"container {container.name} was made of host, which has no layers to build on", hint=f"type {export}"
-        )
+    if container.record["layers"][1:] == [host.ROOT]:  # with whichever Python it was made
+        return host.image(container.engine)
     try:
         base = store.resolve(container.engine, container.record["image_digest"])
     except NotFound:
         raise InvalidState(
-            f"the image of container {container.name} is no longer in the store", hint=f"type {export}"
+            f"the image of container {container.name} is no longer in the store",
+            hint=f"type container export -o FILE {container.name}, then image import FILE NAME",
         ) from None
     wanted = [base.digest, base.id, *(layer["digest"] for layer in base.layers)]
     if not lease.claim(container.engine, [layout.blob(container.engine, digest) for digest in wanted]):
@@ -102,9 +108,10 @@ def _next(config: dict[str, Any], added: Added, command: str, author: str, messa
     step |= {"author": author} if author else {}
     step |= {"comment": message} if message else {}
     step |= {} if added["entries"] else {"empty_layer": True}
-    diff_ids = [*config["rootfs"]["diff_ids"], *([added["diff_id"]] if added["entries"] else [])]
+    before = config["rootfs"]
+    diff_ids = [*before["diff_ids"], *([added["diff_id"]] if added["entries"] else [])]
     found = {
-        "created": now, "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        "created": now, "rootfs": stacked(diff_ids, before.get(BASE, "")),
         "history": [*(config.get("history") or []), step],
     }  # fmt: skip
     return found | ({"author": author} if author else {})

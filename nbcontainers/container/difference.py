@@ -8,6 +8,7 @@ from typing import Any
 
 from nbcontainers.container import parts as roots
 from nbcontainers.container.container import Container
+from nbcontainers.image.parts import Parts, all_changes
 from nbcontainers.table import Column, Table, stored
 
 
@@ -22,10 +23,10 @@ def diff(container: Container) -> Table:
     return Table(rows, [Column("kind"), Column("path"), Column("size", format=stored)])
 
 
-def look(parts: roots.Parts) -> list[tuple[str, str, int]]:
+def look(parts: Parts) -> list[tuple[str, str, int]]:
     """In the launcher's child: (kind, path, size), sorted by path."""
     found: dict[bytes, tuple[str, int]] = {}
-    for change in roots.all_changes(parts):
+    for change in all_changes(parts):
         if change.path:
             found[change.path] = change.kind, _size(change)
             _tell_of_folders(parts, change.path, found)
@@ -36,7 +37,7 @@ def _by_parts(item: tuple[bytes, Any]) -> list[bytes]:
     return item[0].split(b"/")
 
 
-def _tell_of_folders(parts: roots.Parts, path: bytes, found: dict[bytes, tuple[str, int]]) -> None:
+def _tell_of_folders(parts: Parts, path: bytes, found: dict[bytes, tuple[str, int]]) -> None:
     """The folder that an overlay of its own begins at, and those above it, are not told by its walk."""
     for part in parts["overlays"]:
         name = os.fsencode(part["name"])

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from nbcontainers.container import defaults, parse, security, store, users
+from nbcontainers.container import defaults, parse, parts, security, store, users
 from nbcontainers.container.container import Container
 from nbcontainers.container.failure import not_running
 from nbcontainers.container.host import this_host
@@ -98,8 +98,7 @@ def document(
 
 def _identity(container: Container, record: Mapping[str, Any], user: str) -> users.Identity:
     """Looked up in the container's own layer first: a user made since it started counts."""
-    layers = [f"{store.folder(container.engine, container.id)}/upper", *record.get("layers", ())]
-    return users.look_up(user, layers, (), f"container {container.name}")
+    return users.look_up(user, parts.folders(container, record), (), f"container {container.name}")
 
 
 def _capabilities(container: Container, process: Mapping[str, Any], options: RunOptions) -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ from typing import Any
 from nbcontainers.advice import advise_left_out
 from nbcontainers.container import parts as roots
 from nbcontainers.container.container import Container
+from nbcontainers.image.parts import Parts, whole
 
 
 def export(container: Container, output: str) -> dict[str, Any]:
@@ -22,9 +23,9 @@ def export(container: Container, output: str) -> dict[str, Any]:
     return facts
 
 
-def write(fds: list[int], parts: roots.Parts) -> dict[str, Any]:
+def write(fds: list[int], parts: Parts) -> dict[str, Any]:
     """In the launcher's child."""
     from nbcontainers.layer.pack import Packer
 
     packer = Packer()
-    return packer.write(roots.whole(parts, packer.unreadable), fds[0])
+    return packer.write(whole(parts, packer.unreadable), fds[0])

@@ -86,8 +86,9 @@ def _of_image(engine: Engine, one: Mounted) -> list[Step]:
     from nbcontainers.image import store as images
 
     image = images.resolve(engine, one.image)
-    if image.is_host:
-        raise InvalidArgument("--mount: host is no image of layers", hint="mount its folders with type=bind")
+    if image.base:
+        message = f"--mount: {one.image} is no image of layers alone, it shows this machine's folders"
+        raise InvalidArgument(message, hint="mount a folder of this machine with type=bind")
     place = one.document["source"] + (".image" if one.subpath else "")
     args = {"lower": rootfs.layers(engine, image), "place": place, "userxattr": engine.rootless}
     found: list[Step] = [{"step": f"{_STEPS}:ImageFiles", "args": args}]

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from nbcontainers.container import store, users
+from nbcontainers.container import parts, store, users
 from nbcontainers.container.container import Container
 from nbcontainers.container.failure import not_running
 from nbcontainers.errors import ImageError, InvalidArgument
@@ -65,9 +65,8 @@ def _chosen(words: Sequence[str]) -> list[Column]:
 
 def _names(container: Container) -> Mapping[int, str]:
     """Users by their ids, as the container's own /etc/passwd has them; it may hold anything, or be gone."""
-    layers = [f"{store.folder(container.engine, container.id)}/upper", *container.record.get("layers", ())]
     try:
-        return users.names(layers)
+        return users.names(parts.folders(container, container.record))
     except (ImageError, OSError):
         return {}
 

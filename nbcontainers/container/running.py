@@ -176,7 +176,7 @@ def _write(engine: Engine, image: str, command: Sequence[str], options: RunOptio
         _replace(engine, name)
     with mounting.prepared(engine, asked), _cidfile(options, id):
         own = mounting.steps(engine, id, asked, identity)
-        steps = [*rootfs.prepare(engine, found, engine.containers / id), *own, *net.steps]
+        steps = [*rootfs.steps(layers, f"{folder}/rootfs", rootless=engine.rootless, place=folder), *own, *net.steps]
         store.create(engine, record, document, steps, _texts(document, net, record))
     store.happened(engine, record, "create")
     return Made(Container(engine, id), record)

@@ -33,6 +33,7 @@ from nbcontainers.oci.image import (
     Descriptor,
     ImageConfig,
     Manifest,
+    check_whole,
     descriptor,
     is_texts,
     manifest,
@@ -161,6 +162,7 @@ class _Loading:
             raise ImageError("manifest.json has Layers or RepoTags that are no list of texts")
         content = document(self._members, item["Config"])
         config = read_config(content, len(paths), item["Config"])
+        check_whole(config, item["Config"])
         if self._left_out(config):
             return None
         diff_ids = config["rootfs"]["diff_ids"]
@@ -219,6 +221,7 @@ class _Loading:
         content = blob(self._members, entry)
         what: Manifest = read_manifest(content, f"manifest {entry['digest']}")
         config = read_config(blob(self._members, what["config"]), len(what["layers"]), "the image config")
+        check_whole(config, "the image config")
         if self._left_out(config):
             return None
         for one in [*what["layers"], what["config"]]:

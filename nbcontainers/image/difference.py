@@ -12,8 +12,9 @@ from contextlib import ExitStack
 from typing import Any
 
 from nbcontainers.errors import InvalidArgument
-from nbcontainers.image import lease, work
+from nbcontainers.image import lease, rootfs, work
 from nbcontainers.image.image import Image
+from nbcontainers.image.store import short
 from nbcontainers.layer import holes, lower, xattrs
 from nbcontainers.layer.lower import Found
 from nbcontainers.table import Column, Table, stored
@@ -22,12 +23,17 @@ from nbcontainers.table import Column, Table, stored
 def diff(one: Image, other: Image) -> Table:
     """Rows by path: kind (A only in `other`, D only in `one`, C in both), path, `before` and `after` (bytes).
 
-    Times alone make no difference: the same file made twice is the same. Raises InvalidArgument for `host`.
+    Times alone make no difference: the same file made twice is the same. Of what lies on the host only layers are looked
+    at; raises InvalidArgument where one of the two does and the other does not.
     """
-    if one.is_host or other.is_host:
-        raise InvalidArgument("host has no layers that could be compared", hint="give two images of image ls")
+    if one.base != other.base:
+        image = one if one.base else other
+        raise InvalidArgument(
+            f"{short(str(image))} lies on this machine's folders, and the other image does not: they have all files in which they differ",
+            hint="compare two images that were made of host, or two that were not",
+        )
     with lease.adding(one.engine):
-        folders = [work.ensure_unpacked(image) for image in (one, other)]
+        folders = [rootfs.layers(image.engine, image) for image in (one, other)]
         found = work.call("difference:look", one=folders[0], other=folders[1])
     rows = [{"kind": kind, "path": path, "before": before, "after": after} for kind, path, before, after in found]
     return Table(rows, [

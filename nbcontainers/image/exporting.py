@@ -8,8 +8,8 @@ from typing import Any
 
 from nbcontainers.advice import advise_left_out
 from nbcontainers.engine import Engine
-from nbcontainers.errors import InvalidArgument
 from nbcontainers.image import lease, output, rootfs
+from nbcontainers.image.image import on_host
 from nbcontainers.image.store import resolve
 from nbcontainers.launcher import client
 from nbcontainers.oci.image import epoch
@@ -21,8 +21,8 @@ def export(engine: Engine, reference: str, path: str) -> dict[str, Any]:
     Returns `entries`, `size` (bytes of files), `left_out` and `notes` of what no tar can hold.
     """
     image = resolve(engine, reference)
-    if image.is_host:
-        raise InvalidArgument("host is this machine itself and is not exported", hint="%image export mini -o FILE")
+    if image.base:
+        raise on_host(image, "is not exported")
     with lease.adding(engine), output.archive(path) as file:
         layers = rootfs.layers(engine, image)
         file.flush()

@@ -6,20 +6,29 @@ in. So home directories, sockets, logs, data bases and other users' data are hid
 and /opt a mask (`image/mask.py`) hides secrets. One overlay a folder works for root and for ordinary users alike
 (in a user namespace / itself cannot be a layer), and changes land in the container.
 
-The notebook's own Python works inside wherever it lives: its prefixes and the folders of packages on sys.path are
-mounted read-only at their own place, but never a home directory as a whole. The folders on the way there (/root,
-/home/NAME) are new ones that everybody may pass, so `-u 1000` finds it as well.
+The notebook's own Python is there as well wherever it lives: its prefixes and the folders of packages on sys.path, but
+never a home directory as a whole. The folders on the way there (/root, /home/NAME) are new ones that everybody may
+pass, so `-u 1000` finds it too.
 
-Limits: a folder with file systems of its own mounted below is shown piece by piece. What the host changes while a
-container runs may or may not show in it.
+What all this is mounted on is the *skeleton*: a folder of our cache with empty folders, links and small files, the
+lowest layer of an overlay for the root. An image built FROM host, or committed, has layers of its own above it all.
+Its folders are [its layers, top first, the skeleton, "/"]; from these `steps` tells the mounts: layers count in each of
+the host's folders, and where they remove or replace one it is not shown.
+
+Limits: a folder with file systems of its own mounted below is shown piece by piece, a place of Python like that is
+read-only. What the host changes while a container runs may or may not show in it.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import shutil
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,9 +36,10 @@ from typing import Any
 from nbcontainers.engine import Engine
 from nbcontainers.image import mask
 from nbcontainers.image.image import HOST, Image
+from nbcontainers.layer.lower import Found, View, opened
 from nbcontainers.monitor.steps import Step
 from nbcontainers.oci import digest
-from nbcontainers.oci.image import ImageConfig, architecture, encode
+from nbcontainers.oci.image import ON_HOST, ImageConfig, architecture, encode, stacked
 
 VISIBLE = (
     "usr", "etc", "opt", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix/store", "gnu/store",
@@ -46,6 +56,9 @@ FOLDERS = {
 LINKS = {"var/run": "/run", "var/lock": "/run/lock"}
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SMALL = 1 << 20
+ROOT = "/"
+"""The lowest folder of every stack of layers that lies on the host."""
+_PLAN = "plan.json"
 
 
 def image(engine: Engine) -> Image:
@@ -67,43 +80,91 @@ def config() -> ImageConfig:
     return {
         "architecture": architecture(), "os": "linux",
         "config": {"Env": environment, "Cmd": [shell], "WorkingDir": "/"},
-        "rootfs": {"type": "layers", "diff_ids": []},
+        "rootfs": stacked([], ON_HOST),
         "history": [{"created_by": "the root file system of this host", "empty_layer": True}],
     }  # fmt: skip
 
 
-def steps(engine: Engine, container: Path) -> list[Step]:
-    """A skeleton of folders, an overlay for each visible one, a read-only mount for each place of Python."""
+def lowers(engine: Engine) -> list[str]:
+    """What lies below the layers of an image on the host: the skeleton, made if it is another one now, and `ROOT`."""
     plan = Plan(_mount_points(engine.rootless))
     for path in VISIBLE:
         plan.show(path)
     for path in python_folders():
-        plan.bind(path.lstrip("/"))
-    skeleton = {"root": f"{container}/upper", "folders": plan.folders, "links": plan.links, "copies": plan.copies,
-                "files": plan.files, "work": f"{container}/work", "overlays": plan.overlays}  # fmt: skip
-    bind = {"source": f"{container}/upper", "target": f"{container}/rootfs"}
-    return [
-        _step("Skeleton", skeleton),
-        _step("Bind", bind),
-        *(_overlay(engine, container, path) for path in plan.overlays),
-        *(_bind(container, path) for path in plan.binds),
+        plan.place(path.lstrip("/"))
+    return [str(_skeleton(engine, plan) / "fs"), ROOT]
+
+
+def _skeleton(engine: Engine, plan: Plan) -> Path:
+    """The folder of the skeleton with that plan: `fs`, and what is mounted on it as plan.json."""
+    overlays = {path: mask.of(engine, path) for path in plan.overlays}
+    text = encode({"overlays": overlays, "binds": plan.binds})
+    copies = [
+        (path, now.st_mode, now.st_size, now.st_mtime_ns) for path in plan.copies for now in (os.stat(f"/{path}"),)
     ]
+    what = repr((text, plan.folders, plan.links, plan.files, copies))
+    final = engine.cache / f"host-{hashlib.sha256(os.fsencode(what)).hexdigest()[:16]}"
+    if final.exists():
+        return final
+    temporary = engine.cache / f".{final.name}-{os.urandom(4).hex()}"
+    temporary.mkdir()
+    try:
+        plan.make(temporary / "fs")
+        (temporary / _PLAN).write_bytes(text)
+        os.rename(temporary, final)
+    except OSError:
+        shutil.rmtree(temporary)
+        if not final.exists():  # else somebody else made the same one just now
+            raise
+    return final
 
 
-def _step(name: str, arguments: dict[str, Any]) -> Step:
-    return {"step": f"nbcontainers.monitor.steps:{name}", "args": arguments}
-
-
-def _overlay(engine: Engine, container: Path, path: str) -> Step:
+def steps(lowers: Sequence[str], target: str, *, rootless: bool, place: str) -> list[Step]:
+    """`rootfs.steps` of a stack of layers on the host: an overlay for the root, and one for each of the host's folders
+    that the layers leave."""
     from nbcontainers.image import rootfs
 
-    masked = mask.of(engine, path)
-    return rootfs.overlay(engine, [masked, f"/{path}"] if masked else [f"/{path}"], container, path)
+    *layers, skeleton, _ = lowers
+    plan: dict[str, Any] = json.loads((Path(skeleton).parent / _PLAN).read_bytes())
+    found = [rootfs.overlay([*layers, skeleton], target, rootless=rootless, place=place, name=rootfs.OF_ROOT)]
+    with ExitStack() as stack:
+        view = _View(stack, [*layers, skeleton])
+        for path, masked in plan["overlays"].items():
+            if (above := view.above(path)) is not None:
+                below = [*above, *([masked] if masked else []), f"/{path}"]
+                found.append(rootfs.overlay(below, f"{target}/{path}", rootless=rootless, place=place, name=path))
+        found += [_bind(path, target) for path in plan["binds"] if view.above(path) is not None]
+    return found
 
 
-def _bind(container: Path, path: str) -> Step:
-    target = f"{container}/rootfs/{path}"
-    return _step("Bind", {"source": f"/{path}", "target": target, "read_only": True, "recursive": True})
+class _View:
+    """The layers over a skeleton."""
+
+    def __init__(self, stack: ExitStack, folders: Sequence[str]) -> None:
+        self._names = dict(zip(opened(stack, folders), folders, strict=True))
+        self._view = View(list(self._names))
+
+    def above(self, path: str) -> list[str] | None:
+        """What the layers have in a folder of the skeleton, top first; None where one of them removes or replaces it, or
+        a folder on the way."""
+        parts = os.fsencode(path).split(b"/")
+        found: list[Found] = []
+        for count in range(1, len(parts) + 1):  # nothing is looked for behind a link
+            if count > 1 and not stat.S_ISDIR(found[0].status.st_mode):
+                return None
+            found = self._view.places(b"/".join(parts[:count]))
+            if not found or self._names[found[-1].layer] != self._lowest:
+                return None
+        return [f"{self._names[one.layer]}/{path}" for one in found[:-1]]
+
+    @property
+    def _lowest(self) -> str:
+        return list(self._names.values())[-1]
+
+
+def _bind(path: str, target: str) -> Step:
+    args = {"source": f"/{path}", "target": f"{target}/{path}", "read_only": True, "recursive": True}
+    return {"step": "nbcontainers.monitor.steps:Bind", "args": args}
 
 
 class Plan:
@@ -150,13 +211,29 @@ class Plan:
             self.files.append(path)
             self.binds.append(path)
 
-    def bind(self, path: str) -> None:
-        """Mount a folder read-only at its own place, unless it is seen already."""
+    def place(self, path: str) -> None:
+        """A folder to be seen at its own place, unless it is already; nothing in it is hidden. With mounts below it is
+        no layer and therefore read-only."""
         if any(_within(path, shown) for shown in (*self.overlays, *self.binds)):
             return
         self._above(path)
         self.folders.setdefault(path, 0o755)
-        self.binds.append(path)
+        has_mounts = any(point.startswith(f"{path}/") for point in self._mount_points)
+        (self.binds if has_mounts else self.overlays).append(path)
+
+    def make(self, root: Path) -> None:
+        """The folders, links and files in the new folder `root`."""
+        for path, mode in [("", 0o755), *sorted(self.folders.items())]:
+            (root / path).mkdir()
+            (root / path).chmod(mode)
+        for path, target in self.links.items():
+            if path not in self.folders:
+                (root / path).symlink_to(target)
+        for path in self.files:
+            (root / path).touch()
+            (root / path).chmod(0o644)
+        for path in self.copies:
+            shutil.copy(f"/{path}", root / path)
 
     def _above(self, path: str) -> None:
         """The folders on the way to `path`."""

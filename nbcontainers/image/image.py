@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from nbcontainers.engine import Engine
-from nbcontainers.errors import NotFound
+from nbcontainers.errors import InvalidArgument, NotFound
 from nbcontainers.image import layout, snapshot
+from nbcontainers.oci import reference as references
 from nbcontainers.oci.image import (
+    BASE,
     CONFIG,
     MANIFEST,
     Descriptor,
@@ -64,9 +66,14 @@ class Image:
         return [] if self.is_host else self.manifest["layers"]
 
     @property
+    def base(self) -> str:
+        """What is below the layers: "host" for this machine's folders, "" for nothing."""
+        return self.config["rootfs"].get(BASE, "")
+
+    @property
     def chain_ids(self) -> list[str]:
         """What the unpacked layers are called, bottom first."""
-        return chain_ids(self.config["rootfs"]["diff_ids"])
+        return chain_ids(self.config["rootfs"]["diff_ids"], self.base)
 
     @property
     def created(self) -> str | None:
@@ -126,6 +133,19 @@ def _config(engine: Engine, digest: str, size: int) -> ImageConfig:
 
 def of_descriptor(engine: Engine, one: Descriptor, name: str = "") -> Image:
     return Image(engine, one["digest"], name, one["size"])
+
+
+def on_host(image: Image, problem: str) -> InvalidArgument:
+    """The error for what only an image that is whole can do."""
+    if image.is_host:
+        hint = "take another image, as %image ls shows them: mini is a small one"
+        return InvalidArgument(f"host is this machine itself and {problem}", hint=hint)
+    familiar = references.parse(image.reference).familiar if image.reference else image.id[7:19]
+    name = familiar.removesuffix(":latest")
+    return InvalidArgument(
+        f"{name} lies on this machine's own folders (it was made of host) and {problem}",
+        hint=f"build an image that has what is needed of it: FROM mini, then COPY --from={name} /PATH /PATH",
+    )
 
 
 def missing(text: str, close: list[str]) -> NotFound:

@@ -60,9 +60,9 @@ def keep(engine: Engine, key: str, result: Kept) -> None:
         os.rename(file.name, _path(engine, key))
 
 
-def chain_of(diff_ids: list[str]) -> str:
+def chain_of(diff_ids: list[str], base: str = "") -> str:
     """The hex ChainID of a stack of layers; "" of none."""
-    return chain_ids(diff_ids)[-1].rpartition(":")[2] if diff_ids else ""
+    return chain_ids(diff_ids, base)[-1].rpartition(":")[2] if diff_ids else ""
 
 
 def every(engine: Engine) -> Iterator[tuple[Path, Kept]]:

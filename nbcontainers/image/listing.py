@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from nbcontainers.engine import Engine
@@ -129,7 +130,7 @@ def details(image: Image) -> dict[str, Any]:
         "Os": config.get("os"),
         "Size": image.size,
         "GraphDriver": {"Name": "overlay", "Data": _folders(image)},
-        "RootFS": {"Type": "layers", "Layers": config["rootfs"]["diff_ids"]},
+        "RootFS": {"Type": "layers", "Layers": config["rootfs"]["diff_ids"], "Base": image.base},
         "Descriptor": None if image.is_host else image.descriptor,
         "Layers": image.layers,
         "History": list(steps(image))[::-1],
@@ -146,8 +147,7 @@ def _repository_digests(image: Image) -> list[str]:
 def _folders(image: Image) -> dict[str, str]:
     """Where the unpacked layers are, top first; nothing before they are unpacked."""
     folders = [snapshot.path(image.engine.snapshots, chain) for chain in reversed(image.chain_ids)]
-    if image.is_host:
-        return {"LowerDir": "/"}
+    folders += [Path("/")] if image.base else []
     return {"LowerDir": ":".join(map(str, folders))} if all(folder.exists() for folder in folders) else {}
 
 

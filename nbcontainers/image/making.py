@@ -16,12 +16,15 @@ from typing import Any, TypedDict
 
 from nbcontainers.engine import Engine
 from nbcontainers.image import layout, lease, snapshot, work
+from nbcontainers.image.parts import Parts, all_changes, lowers
 from nbcontainers.image.unpacking import hold
-from nbcontainers.layer.changes import Change, changes, joined
-from nbcontainers.layer.lower import follow, opened
+from nbcontainers.layer.changes import Change, joined
+from nbcontainers.layer.lower import opened
 from nbcontainers.layer.make import make
 from nbcontainers.layer.unpack import Layer, squashes
 from nbcontainers.oci.image import LAYER_BY_CODEC, Descriptor, chain_ids, descriptor
+
+_CODEC = "gzip"
 
 
 class Added(TypedDict):
@@ -37,61 +40,40 @@ class Added(TypedDict):
     notes: list[str]
 
 
+class Below(TypedDict):
+    """The layers that the new one comes to lie on, bottom first, and what is below them."""
+
+    diff_ids: list[str]
+    base: str
+
+
 def layer_of(
-    engine: Engine,
-    upper: str,
-    lowers: Sequence[str],
-    diff_ids: Sequence[str],
-    *,
-    skip: Sequence[str] = (),
-    codec: str = "gzip",
-    epoch: int | None = None,
-) -> Added:
-    """The changes in overlayfs' `upper` over `lowers` (folders, top first) as a layer on top of `diff_ids`.
-
-    `skip`: paths (in the container) where something was mounted. Raises ImageError, OSError; then the store is as it was.
-    """
+    engine: Engine, parts: Parts, diff_ids: Sequence[str], base: str = "", *, epoch: int | None = None
+) -> Added:  # fmt: skip
+    """What changed in the parts as a layer on top of `diff_ids`. Raises ImageError, OSError; then the store is as it
+    was."""
+    below: Below = {"diff_ids": list(diff_ids), "base": base}
     return work.call(  # type: ignore[no-any-return]
-        "making:add", place=work.place(engine), upper=upper, lowers=list(lowers), diff_ids=list(diff_ids),
-        skip=list(skip), codec=codec, epoch=epoch,
-    )  # fmt: skip
+        "making:add", place=work.place(engine), parts=parts, below=below, epoch=epoch
+    )
 
 
-def add(
-    place: dict[str, Any],
-    upper: str,
-    lowers: list[str],
-    diff_ids: list[str],
-    skip: list[str],
-    codec: str,
-    epoch: int | None,
-) -> Added:
+def add(place: dict[str, Any], parts: Parts, below: Below, epoch: int | None) -> Added:
     """`layer_of`, in the launcher's child."""
-    here = work.at(place)
     with ExitStack() as stack:
-        top, *below = opened(stack, (upper, *lowers))
-        places = [_place([top, *below], path) for path in skip]
-        found = changes(top, below, userxattr=here.rootless, skip=places)
-        return _add(here, found, below, diff_ids, codec, epoch)
+        return _add(work.at(place), all_changes(parts), opened(stack, lowers(parts)), below, epoch)
 
 
-def _place(layers: Sequence[int], path: str) -> bytes:
-    """Where a mount point is in the layers: a link on the way was followed when it was made."""
-    found = follow(layers, path)
-    return found.path if found else os.fsencode(path.strip("/"))
-
-
-def join(place: dict[str, Any], layers: list[str], base: list[str], diff_ids: list[str], epoch: int | None) -> Added:
-    """`layers` (folders, top first) as one, on top of `base`, which are `diff_ids`; in the launcher's child."""
-    here = work.at(place)
+def join(place: dict[str, Any], layers: list[str], lowers: list[str], below: Below, epoch: int | None) -> Added:
+    """`layers` (folders, top first) as one, on top of `below`, whose folders are `lowers`; in the launcher's child."""
     with ExitStack() as stack:
-        below = opened(stack, base)
-        return _add(here, joined(opened(stack, layers), below), below, diff_ids, "gzip", epoch)
+        base = opened(stack, lowers)
+        return _add(work.at(place), joined(opened(stack, layers), base), base, below, epoch)
 
 
 def _add(
-    engine: Engine, found: Iterator[Change], below: list[int], diff_ids: list[str], codec: str, epoch: int | None
-) -> Added:
+    engine: Engine, found: Iterator[Change], lowers: list[int], below: Below, epoch: int | None
+) -> Added:  # fmt: skip
     first = next(found, None)
     if first is None:
         return {"descriptor": {}, "diff_id": "", "entries": 0, "files": 0, "size": 0, "left_out": 0, "notes": []}
@@ -101,16 +83,17 @@ def _add(
         try:
             layer = Layer(root, userxattr=engine.rootless, squash=squashes())
             made = make(
-                chain([first], found), lambda pieces: layout.put(engine, pieces), layer, codec=codec, epoch=epoch
+                chain([first], found), lambda pieces: layout.put(engine, pieces), layer, codec=_CODEC, epoch=epoch
             )
-            facts = layer.finish(below) | {"diff_id": made.diff_id}
+            facts = layer.finish(lowers) | {"diff_id": made.diff_id}
         finally:
             os.close(root)
-        take_place(engine, folder, chain_ids([*diff_ids, made.diff_id])[-1].rpartition(":")[2], facts)
+        chain_id = chain_ids([*below["diff_ids"], made.diff_id], below["base"])[-1]
+        take_place(engine, folder, chain_id.rpartition(":")[2], facts)
     digest, size = made.stored
     facts = made.facts
     return {
-        "descriptor": descriptor(LAYER_BY_CODEC[codec], digest, size), "diff_id": made.diff_id,
+        "descriptor": descriptor(LAYER_BY_CODEC[_CODEC], digest, size), "diff_id": made.diff_id,
         "entries": facts["entries"], "files": facts["files"], "size": facts["size"],
         "left_out": facts["left_out"], "notes": facts["notes"],
     }  # fmt: skip

@@ -32,6 +32,7 @@ from nbcontainers.oci.image import (
     Descriptor,
     ImageConfig,
     Manifest,
+    check_whole,
     descriptor,
     read_config,
     read_document,
@@ -226,6 +227,7 @@ def _content(engine: Engine, source: Source, manner: Manner, request: Request, r
     manifest = read_image(content, what)
     config = _config(engine, source, manner, manifest, what)
     document = read_config(config, len(manifest["layers"]), f"the config of {what}")
+    check_whole(document, f"the config of {what}")
     _check_platform(document, request, what)
     sizes = [{"digest": layer["digest"], "size": layer["size"]} for layer in manifest["layers"]]
     report(event="image", reference=request["name"], verb="pull", layers=sizes)

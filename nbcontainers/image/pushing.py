@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from nbcontainers.engine import Engine
 from nbcontainers.errors import ImageError, InvalidArgument, NotFound
 from nbcontainers.image import layout, lease
-from nbcontainers.image.image import Image
+from nbcontainers.image.image import Image, on_host
 from nbcontainers.image.progress import Listener
 from nbcontainers.image.source import at_once
 from nbcontainers.image.store import resolve
@@ -54,10 +54,7 @@ def push(
 def _wanted(engine: Engine, text: str, destination: str, *, all_tags: bool) -> list[tuple[Image, Reference]]:
     image = resolve(engine, text)
     if image.is_host:
-        raise InvalidArgument(
-            "host is this machine itself, not an image that could be sent",
-            hint="%container commit makes an image of a container of it; push that",
-        )
+        raise on_host(image, "cannot be sent")
     to = _destination(image, text, destination)
     if not all_tags:
         return [(image, to)]
@@ -107,6 +104,8 @@ def _layers(engine: Engine, image: Image, what: str) -> list[Descriptor]:
                 hint="its licence forbids it; make an image without it",
             )
     _check_blobs(engine, [*layers, image.manifest["config"]], what)
+    if image.base:
+        raise on_host(image, "cannot be sent")
     return layers
 
 

@@ -22,6 +22,9 @@ OVERLAY = "nbcontainers.monitor.steps:Overlay"
 VOLATILE = "volatile"
 PLAIN = "redirect_dir=off,metacopy=off"
 """Whatever this kernel's defaults are: a layer can express neither. In a user namespace there are none."""
+OF_ROOT = ".root"
+"""What lies on the host has its changes folder by folder below `place`/upper, and those of the root itself here, out of
+the container's reach."""
 _MANY = 40
 """More layers than this are named by short links, so that all fit mount(2)'s one page."""
 
@@ -31,10 +34,13 @@ _known: dict[tuple[Path, str], list[str]] = {}
 def layers(engine: Engine, image: Image) -> list[str]:
     """The folders the image's files are in, the top one first; unpacks what is missing.
 
-    For `host` this is "/", good for reading what is not hidden (passwd, group). Raises ImageError for bad layers.
+    The last two of an image on the host are the skeleton and "/" (image/host.py): good for reading what is not hidden
+    (passwd, group); to see it as a container does, mount what `steps` says. Raises ImageError for bad layers.
     """
-    if image.is_host:
-        return ["/"]
+    if image.base:
+        return stack(
+            engine, [one["digest"] for one in image.layers], image.config["rootfs"]["diff_ids"], image.base
+        )  # fmt: skip
     known = _known.get((engine.root, image.digest))
     if known is None or not lease.claim(engine, [f"{folder}/.." for folder in known]):
         known = _mountable(engine, work.ensure_unpacked(image), image.chain_ids)
@@ -42,52 +48,59 @@ def layers(engine: Engine, image: Image) -> list[str]:
     return list(known)
 
 
-def stack(engine: Engine, blobs: Sequence[str], diff_ids: Sequence[str]) -> list[str]:
-    """The same of layers that are no image yet: blobs of the store (digests), bottom first. [] for none."""
-    chain = chain_ids(diff_ids)
+def stack(engine: Engine, blobs: Sequence[str], diff_ids: Sequence[str], base: str = "") -> list[str]:
+    """The same of layers that are no image yet: blobs of the store (digests), bottom first, on `base`. [] for none."""
+    chain = chain_ids(diff_ids, base)
     folders = [snapshot.path(engine.snapshots, one) for one in chain]
     if not lease.claim(engine, [folder.parent for folder in folders]):
-        work.unpack(engine, blobs, diff_ids)
-    return _mountable(engine, [str(folder) for folder in reversed(folders)], chain)
+        work.unpack(engine, blobs, diff_ids, base)
+    return _mountable(engine, [str(folder) for folder in reversed(folders)], chain, base)
 
 
-def prepare(engine: Engine, image: Image, container: Path) -> list[Step]:
-    """The steps that make `container`/rootfs writable over the image; needs `container`/{upper,work,rootfs} when done.
+def steps(lowers: Sequence[str], target: str, *, rootless: bool, place: str = "") -> list[Step]:
+    """What makes the folder `target` show the folders `lowers` (top first); what is written there goes to `place`/upper
+    with `place`/work beside it, and without a `place` nothing can be.
 
-    Everything slow (unpacking, hiding the host's secrets) is done here; the steps only mount.
+    Everything slow (unpacking, hiding the host's secrets) was done by whoever found the folders; the steps only mount.
     """
-    if image.is_host:
+    if lowers[-1] == "/":
         from nbcontainers.image import host
 
-        return host.steps(engine, container)
-    return [overlay(engine, layers(engine, image), container)]
+        return host.steps(lowers, target, rootless=rootless, place=place)
+    return [overlay(list(lowers), target, rootless=rootless, place=place)]
 
 
-def overlay(engine: Engine, lower: list[str], container: Path, name: str = "") -> Step:
-    """One overlay on rootfs/NAME with upper/NAME and work/NAME."""
-    below = f"/{name}" if name else ""
-    arguments: dict[str, Any] = {
-        "lower": lower,
-        "upper": f"{container}/upper{below}",
-        "work": f"{container}/work{below}",
-        "target": f"{container}/rootfs{below}",
-        "userxattr": engine.rootless,
-        "options": VOLATILE if engine.rootless else f"{VOLATILE},{PLAIN}",
-    }
+def overlay(lower: list[str], target: str, *, rootless: bool, place: str = "", name: str = "") -> Step:
+    """One overlay; its changes go to `place`/upper/NAME, with `place`/work/NAME."""
+    arguments: dict[str, Any] = {"lower": lower, "target": target, "userxattr": rootless}
+    if place:
+        below = f"/{name}" if name else ""
+        arguments |= {
+            "upper": f"{place}/upper{below}", "work": f"{place}/work{below}",
+            "options": VOLATILE if rootless else f"{VOLATILE},{PLAIN}",
+        }  # fmt: skip
+    elif len(lower) == 1:  # overlayfs wants two where nothing is written
+        bind = {"source": lower[0], "target": target, "read_only": True}
+        return {"step": "nbcontainers.monitor.steps:Bind", "args": bind}
     return {"step": OVERLAY, "args": arguments}
 
 
-def _mountable(engine: Engine, folders: list[str], chain_ids: list[str]) -> list[str]:
-    visible = _visible(engine, chain_ids, folders)
-    return _shortened(engine, visible) if len(visible) > _MANY else visible
+def _mountable(engine: Engine, folders: list[str], chain_ids: list[str], base: str = "") -> list[str]:
+    visible, whole = _visible(engine, chain_ids, folders)
+    found = _shortened(engine, visible) if (base and visible) or len(visible) > _MANY else visible
+    if not (base and whole):
+        return found
+    from nbcontainers.image import host
+
+    return [*found, *host.lowers(engine)]
 
 
-def _visible(engine: Engine, chain_ids: list[str], folders: list[str]) -> list[str]:
-    """overlayfs does not look at opaque root folders, so layers below one are left out here."""
+def _visible(engine: Engine, chain_ids: list[str], folders: list[str]) -> tuple[list[str], bool]:
+    """overlayfs does not look at opaque root folders, so layers below one are left out here; whether there was none."""
     for number, chain in enumerate(reversed(chain_ids)):
         if snapshot.facts(engine.snapshots, chain)["opaque_root"]:
-            return folders[: number + 1]
-    return folders
+            return folders[: number + 1], False
+    return folders, True
 
 
 def _shortened(engine: Engine, folders: list[str]) -> list[str]:

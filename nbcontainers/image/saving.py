@@ -20,7 +20,7 @@ from nbcontainers.engine import Engine
 from nbcontainers.errors import ImageError, InvalidArgument
 from nbcontainers.image import layout, lease, output
 from nbcontainers.image.archive import CONTAINERD_NAME
-from nbcontainers.image.image import Image, missing
+from nbcontainers.image.image import Image, missing, on_host
 from nbcontainers.image.members import blob_name
 from nbcontainers.image.removal import names_it
 from nbcontainers.image.store import resolve
@@ -101,13 +101,12 @@ def _chosen(engine: Engine, references: Sequence[str]) -> dict[Image, list[str]]
     for text in references:
         image = resolve(engine, text)
         if image.is_host:
-            raise InvalidArgument(
-                "host is this machine itself and cannot be saved",
-                hint="%container export takes a container's files, %image save mini a small image",
-            )
+            raise on_host(image, "cannot be saved")
         blobs = [image.digest, *(one["digest"] for one in (image.manifest["config"], *image.layers))]
         if not lease.claim(engine, [layout.blob(engine, digest) for digest in blobs]):
             raise missing(text, [])
+        if image.base:
+            raise on_host(image, "cannot be saved")
         names = found.setdefault(Image(engine, image.digest, "", image.manifest_size), [])
         if names_it(text, image) and image.reference not in names:
             names.append(image.reference)

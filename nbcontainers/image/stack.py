@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbcontainers.errors import Error
-from nbcontainers.image import lease, listing, snapshot, work
+from nbcontainers.image import host, lease, listing, snapshot, work
 from nbcontainers.image.image import Image
 from nbcontainers.image.store import short
 from nbcontainers.layer.changes import changes, total
 from nbcontainers.layer.lower import opened
+from nbcontainers.oci.image import ON_HOST
 from nbcontainers.table import Column, Row, Table, few, stored
 
 
@@ -28,6 +29,7 @@ class _Node:
     step: Row
     digest: str
     below: list[str]
+    base: str
     images: list[str] = field(default_factory=list)
     children: list[_Node] = field(default_factory=list)
 
@@ -61,7 +63,7 @@ def _nodes(images: Sequence[Image]) -> list[_Node]:
         siblings = roots
         for number, one in enumerate(chain):
             if one not in known:
-                known[one] = _Node(one, steps[number], image.layers[number]["digest"], chain[:number][::-1])
+                known[one] = _Node(one, steps[number], image.layers[number]["digest"], chain[:number][::-1], image.base)
                 siblings.append(known[one])
             siblings = known[one].children
         if chain and (name := short(image.reference) or image.id[7:19]) not in known[chain[-1]].images:
@@ -96,7 +98,7 @@ def _row(node: _Node, drawn: str, image: Image) -> Row:
     return {
         "layer": drawn + node.digest[7:19], "created_by": node.step.get("created_by"), "size": facts.get("size"),
         "added": None, "changed": None, "removed": None, "images": node.images, "chain_id": node.chain,
-        "digest": node.digest, "below": node.below,
+        "digest": node.digest, "below": node.below, "base": node.base,
     }  # fmt: skip
 
 
@@ -105,13 +107,17 @@ def _count(rows: list[Row], images: Sequence[Image]) -> None:
     there = [row for row in rows if row["size"] is not None]
     if there:
         place = images[0].engine.snapshots
-        jobs = [[str(snapshot.path(place, chain)) for chain in (row["chain_id"], *row["below"])] for row in there]
+        lowest = {"": [], ON_HOST: host.lowers(images[0].engine) if any(row["base"] for row in there) else []}
+        jobs = [
+            [*(str(snapshot.path(place, chain)) for chain in (row["chain_id"], *row["below"])), *lowest[row["base"]]]
+            for row in there
+        ]
         for row, counts in zip(
             there, work.call("stack:count", jobs=jobs, userxattr=images[0].engine.rootless), strict=True
         ):
             row["added"], row["changed"], row["removed"] = counts
     for row in rows:
-        del row["below"]
+        del row["below"], row["base"]
 
 
 def count(jobs: list[list[str]], userxattr: bool) -> list[list[int]]:

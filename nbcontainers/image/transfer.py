@@ -79,7 +79,9 @@ class _Transfer:
             self._need(one)
             if to_make:
                 blob, below = str(layout.blob(self._engine, one["digest"])), chain[:number][::-1]
-                self._jobs.append({"blob": blob, "diff_id": diff_id, "chain": chain[number], "below": below})
+                self._jobs.append(
+                    {"blob": blob, "diff_id": diff_id, "chain": chain[number], "below": below, "base": []}
+                )
                 self._blobs.append(one)
                 self._feeds.append(self._feed(one, blob))
         needed = {one["digest"] for one in self._blobs} | self._fetches.keys()

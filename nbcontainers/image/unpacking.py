@@ -28,12 +28,14 @@ from nbcontainers.layer.unpack import Layer, squashes
 
 
 class Job(TypedDict):
-    """One layer to unpack. `chain` and `below` are hex ChainIDs: its own, and of the layers under it, top first."""
+    """One layer to unpack. `chain` and `below` are hex ChainIDs: its own, and of the layers under it, top first; `base`:
+    the folders under these."""
 
     blob: str
     diff_id: str
     chain: str
     below: list[str]
+    base: list[str]
 
 
 class Feed(NamedTuple):
@@ -132,7 +134,8 @@ class Extraction:
     def commit(self) -> None:
         """Needs the layers below; at the end the snapshot is there."""
         with ExitStack() as stack:
-            below = opened(stack, [str(snapshot.path(self._folder, chain)) for chain in self._job["below"]])
+            layers = [str(snapshot.path(self._folder, chain)) for chain in self._job["below"]]
+            below = opened(stack, [*layers, *self._job["base"]])
             found = self._layer.finish(below) | {"diff_id": self._job["diff_id"]}
         snapshot.publish(self._partial, self._folder / self._job["chain"], found)
         os.close(self._root)

@@ -31,19 +31,24 @@ def ensure_unpacked(image: Image) -> list[str]:
         blobs = [layer["digest"] for layer in image.layers]
         if not lease.claim(image.engine, [layout.blob(image.engine, digest) for digest in blobs]):
             raise missing(str(image), [])
-        unpack(image.engine, blobs, image.config["rootfs"]["diff_ids"])
+        unpack(image.engine, blobs, image.config["rootfs"]["diff_ids"], image.base)
     return [str(folder) for folder in reversed(folders)]
 
 
-def unpack(engine: Engine, blobs: Sequence[str], diff_ids: Sequence[str]) -> None:
-    """Unpack the layers (blobs of the store, bottom first) whose snapshots do not exist."""
-    chain = [chain_id.rpartition(":")[2] for chain_id in chain_ids(diff_ids)]
+def unpack(engine: Engine, blobs: Sequence[str], diff_ids: Sequence[str], base: str = "") -> None:
+    """Unpack the layers (blobs of the store, bottom first, on `base`) whose snapshots do not exist."""
+    chain = [chain_id.rpartition(":")[2] for chain_id in chain_ids(diff_ids, base)]
     jobs: list[Job] = []
     for number, (digest, diff_id) in enumerate(zip(blobs, diff_ids, strict=True)):
         if not lease.claim(engine, [path(engine.snapshots, chain[number]).parent]):
             blob, below = str(layout.blob(engine, digest)), chain[:number][::-1]
-            jobs.append({"blob": blob, "diff_id": diff_id, "chain": chain[number], "below": below})
+            jobs.append({"blob": blob, "diff_id": diff_id, "chain": chain[number], "below": below, "base": []})
     if jobs:
+        if base:
+            from nbcontainers.image import host
+
+            lowest = host.lowers(engine)
+            jobs = [{**job, "base": lowest} for job in jobs]
         with lease.adding(engine):
             call("unpacking:make", snapshots=str(engine.snapshots), jobs=jobs, userxattr=engine.rootless)
 

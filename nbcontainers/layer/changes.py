@@ -73,15 +73,14 @@ def changes(
     *,
     userxattr: bool = False,
     skip: Collection[bytes] = (),
-    own: Callable[[bytes, os.stat_result], bool] | None = None,
 ) -> Iterator[Change]:
     """What is in the folder `upper` (a descriptor) and not in `lowers` (descriptors, top first).
 
     A folder is a change if its owner, mode or attributes differ or something in it changed; new times alone are none.
     An opaque folder is told by what is missing in it. `skip`: paths where something was mounted; the empty files and
-    folders made for that do not count. `own` tells what else the runtime made itself. Raises ImageError for an upper folder that another engine's mount made.
+    folders made for that do not count. Raises ImageError for an upper folder that another engine's mount made.
     """
-    return _Comparison(upper, lowers, userxattr, skip, own or _nothing).walk()
+    return _Comparison(upper, lowers, userxattr, skip).walk()
 
 
 class _Comparison:
@@ -91,10 +90,8 @@ class _Comparison:
         lowers: Sequence[int],
         userxattr: bool,
         skip: Collection[bytes],
-        own: Callable[[bytes, os.stat_result], bool],
     ) -> None:
         self._upper = upper
-        self._own = own
         self._prefix = "user.overlay." if userxattr else "trusted.overlay."
         self._root = lower.roots(lowers)
         self._skip = frozenset(skip)
@@ -140,7 +137,7 @@ class _Comparison:
             return self._kind_of_root(below, status, descriptor)
         if below is None:
             for_a_mount = folder.path in self._on_the_way and _is_plain(status, descriptor)
-            return "" if for_a_mount or self._own(folder.path, status) else "A"
+            return "" if for_a_mount else "A"
         return "C" if _differs(below, status, descriptor) else ""
 
     def _kind_of_root(self, below: Found | None, status: os.stat_result, descriptor: int) -> str:
@@ -166,7 +163,7 @@ class _Comparison:
         self, folder: _Folder, descriptor: int, path: bytes, name: bytes, status: os.stat_result
     ) -> Change | None:
         below = lower.child(folder.below, name)
-        if not below and ((path in self._skip and status.st_size == 0) or self._own(path, status)):
+        if not below and path in self._skip and status.st_size == 0:
             return None
         change = Change(path, "C" if below else "A", status, descriptor, name, below)
         if stat.S_ISREG(status.st_mode) and status.st_size and not status.st_blocks:  # as one without its data looks
@@ -192,7 +189,7 @@ class _Comparison:
                 return
             try:
                 status = os.fstat(descriptor)
-                one.kind = one.kind or ("C" if one.below or self._own(one.path, status) else "A")
+                one.kind = one.kind or ("C" if one.below else "A")
                 yield self._show(one, status, descriptor)
             finally:
                 os.close(descriptor)
@@ -218,10 +215,6 @@ class _Comparison:
                     f"{show(path)} bears overlayfs' {name!r}, which no layer can express",
                     hint="use `container export` instead", path=show(path),
                 )  # fmt: skip
-
-
-def _nothing(path: bytes, status: os.stat_result) -> bool:
-    return False
 
 
 def merged(layers: Sequence[int], *, unreadable: Callable[[bytes], None] | None = None) -> Iterator[Change]:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+import stat
+from collections.abc import Sequence
 from typing import Any, Protocol, TypedDict
 
 from nbcontainers.linux import mounts, namespaces, process
@@ -39,10 +40,13 @@ class Action(Protocol):
 
 
 class Overlay:
-    """`lower` (top to bottom), `target`, and optionally `upper`, `work`, `userxattr`, `options`: an overlay mount."""
+    """`lower` (top to bottom), `target`, and optionally `upper`, `work`, `userxattr`, `options`: an overlay mount. An
+    `upper` and a `work` that are not there are made, the former as the topmost folder below it."""
 
     @staticmethod
     def do(args: Arguments) -> None:
+        if args.get("upper"):
+            _make_upper(args)
         if "volatile" in args.get("options", ""):
             _forget_volatile(args["work"])
         mounts.overlay(
@@ -88,48 +92,16 @@ class Bind:
         return f"mount -o {options}{',ro' if args.get('read_only') else ''} {args['source']} {args['target']}"
 
 
-class Skeleton:
-    """`root`: a folder that gets `folders` (path: mode), `links` (path: target), empty `files` and `copies` of the
-    host's small files at the same place; `work` gets a folder for each path in `overlays`. What is there stays."""
-
-    @staticmethod
-    def do(args: Arguments) -> None:
-        root = args["root"]
-        mask = os.umask(0)
-        try:
-            for path, mode in sorted(args["folders"].items()):
-                _unless_there(os.mkdir, f"{root}/{path}", mode)
-            for path in args["overlays"]:
-                os.makedirs(f"{args['work']}/{path}", exist_ok=True)
-            for path, target in args["links"].items():
-                _unless_there(os.symlink, target, f"{root}/{path}")
-            for path in args["files"]:
-                _unless_there(os.mknod, f"{root}/{path}", 0o644)
-            for path in args["copies"]:
-                _unless_there(_copy, f"/{path}", f"{root}/{path}")
-        finally:
-            os.umask(mask)
-
-    @staticmethod
-    def undo(args: Arguments) -> None:
-        """Its folders are the container's own and go with it."""
-
-    @staticmethod
-    def describe(args: Arguments) -> str:
-        return f"cd {args['root']} && mkdir -p {' '.join(sorted(args['folders']))}"
-
-
-def _unless_there(make: Callable[..., None], *arguments: Any) -> None:
-    try:
-        make(*arguments)
-    except FileExistsError:
-        pass
-
-
-def _copy(source: str, target: str) -> None:
-    with open(source, "rb") as file, open(target, "xb") as copy:
-        os.fchmod(copy.fileno(), os.fstat(file.fileno()).st_mode & 0o777)
-        copy.write(file.read())
+def _make_upper(args: Arguments) -> None:
+    """With the mode of the folder below, and its owner where we may give something away to anybody."""
+    os.makedirs(args["work"], exist_ok=True)
+    if os.path.isdir(args["upper"]):
+        return
+    os.makedirs(args["upper"])
+    below = os.stat(args["lower"][0])
+    if not args.get("userxattr"):
+        os.chown(args["upper"], below.st_uid, below.st_gid)
+    os.chmod(args["upper"], stat.S_IMODE(below.st_mode))
 
 
 def _forget_volatile(work: str) -> None:

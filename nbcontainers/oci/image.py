@@ -8,7 +8,7 @@ import platform
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any, TypedDict, cast
+from typing import Any, Final, NotRequired, TypedDict, cast
 
 from nbcontainers.errors import ImageError
 from nbcontainers.oci.digest import is_digest
@@ -25,6 +25,9 @@ DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 REF_NAME = "org.opencontainers.image.ref.name"
+BASE: Final = "io.nbcontainers.base"
+"""Of a config's `rootfs`: what lies below its layers, `ON_HOST` for the folders of the machine it was made on."""
+ON_HOST: Final = "host"
 
 INDEXES = (INDEX, DOCKER_INDEX)
 MANIFESTS = (MANIFEST, DOCKER_MANIFEST)
@@ -68,9 +71,7 @@ class Manifest(TypedDict, total=False):
     annotations: dict[str, str]
 
 
-class RootFS(TypedDict):
-    type: str
-    diff_ids: list[str]
+RootFS = TypedDict("RootFS", {"type": str, "diff_ids": list[str], "io.nbcontainers.base": NotRequired[str]})
 
 
 class ImageConfig(TypedDict, total=False):
@@ -119,13 +120,29 @@ def manifest(config: Descriptor, layers: Sequence[Descriptor]) -> Manifest:
     return {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": list(layers)}
 
 
-def chain_ids(diff_ids: Sequence[str]) -> list[str]:
-    """The ChainID of each layer, bottom first (config.md, Layer ChainID)."""
+def stacked(diff_ids: Sequence[str], base: str = "") -> RootFS:
+    """The part of a config that names its layers, bottom first, and what is below them."""
+    found: RootFS = {"type": "layers", "diff_ids": list(diff_ids)}
+    return {**found, BASE: base} if base else found
+
+
+def chain_ids(diff_ids: Sequence[str], base: str = "") -> list[str]:
+    """The ChainID of each layer, bottom first (config.md, Layer ChainID). What a layer is when it is unpacked depends on
+    what is below, so that on a `base` of ours it has another one."""
     chain: list[str] = []
     for diff_id in diff_ids:
-        text = f"{chain[-1]} {diff_id}".encode() if chain else b""
-        chain.append(f"sha256:{sha256(text).hexdigest()}" if chain else diff_id)
+        below = chain[-1] if chain else base
+        chain.append(f"sha256:{sha256(f'{below} {diff_id}'.encode()).hexdigest()}" if below else diff_id)
     return chain
+
+
+def check_whole(config: ImageConfig, what: str) -> None:
+    """ImageError for the config of an image that comes from elsewhere and lies on the folders of a machine."""
+    if config["rootfs"].get(BASE):
+        raise ImageError(
+            f"{what} is of an image built FROM host: the folders below its layers are another machine's",
+            hint="where it was made, copy what is needed out of it: FROM mini, COPY --from=IMAGE /PATH /PATH",
+        )
 
 
 def read_document(content: bytes, what: str) -> dict[str, Any]:

@@ -354,7 +354,6 @@ def _found(engine: Engine) -> tuple[str, str, int]:
         ("FROM mini\nWORKDIR /etc/passwd\n", ["Dockerfile:2", "/etc/passwd cannot be a folder"]),
         (f"FROM mini\nADD --checksum=sha256:{'0' * 64} a /x\n", ["Dockerfile:2", "--checksum is for one URL or repository"]),
         ('FROM mini\nRUN ["no-such-program"]\n', ["Dockerfile:2", "no-such-program"]),
-        ("FROM host\nRUN true\n", ["Dockerfile:1", "no layer holds", "--build-context env="]),
         ("FROM mini\nRUN --mount=type=bind,source=gone,target=/x true\n", ["Dockerfile:2", "gone"]),
         ("FROM mini\nADD https://127.0.0.1:1/x /x\n", ["Dockerfile:2", "cannot be fetched"]),
         ("FROM mini\nADD file:///nowhere.git /x\n", ["Dockerfile:2", "the repository file:///nowhere.git cannot be fetched"]),

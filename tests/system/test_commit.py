@@ -236,15 +236,6 @@ def test_without_changes_there_is_no_layer(fresh_engine: Engine) -> None:
     assert image.config["history"][-1]["empty_layer"]
 
 
-def test_host_is_exported_not_committed(fresh_engine: Engine) -> None:
-    with api.run("host", "sh", "-c", "echo 1 > /etc/new; rm /etc/hostname 2>/dev/null; echo 2 > /home/2") as one:
-        with pytest.raises(InvalidState, match="no layers") as caught:
-            api.commit(one, "x")
-        assert "container export" in caught.value.hint
-        assert {"A /etc/new", "C /etc", "A /home/2", "C /home"} <= set(kinds(api.diff(one)))
-        assert {line.split("/")[1] for line in kinds(api.diff(one))} == {"etc", "home"}
-
-
 def test_an_image_that_is_gone(fresh_engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "base.tar").write_bytes(base())
     images.import_(str(tmp_path / "base.tar"), "base:1")

@@ -118,7 +118,13 @@ def test_a_bomb_is_stopped(store_as_it_was: Engine, tmp_path: Path) -> None:
     path = tmp_path / "bomb.gz"
     path.write_bytes(gzip.compress(layer + t.END))
     digest = layout.put(store_as_it_was, [path.read_bytes()])[0]
-    job = {"blob": str(layout.blob(store_as_it_was, digest)), "diff_id": OTHER, "chain": "1" * 64, "below": []}
+    job = {
+        "blob": str(layout.blob(store_as_it_was, digest)),
+        "diff_id": OTHER,
+        "chain": "1" * 64,
+        "below": [],
+        "base": [],
+    }
     with pytest.raises(ImageError, match="decompression bomb"):
         work.call("unpacking:make", snapshots=str(store_as_it_was.snapshots), jobs=[job], userxattr=False,
                   budget={"free": 1 << 20, "ratio": 100})  # fmt: skip

@@ -58,9 +58,10 @@ def test_diff_of_images_made_apart(two: None, tmp_path: Path) -> None:
     assert list(api.diff("one:1", "later:1")) == []
 
 
-def test_host_has_no_layers_to_compare(fresh_engine: Engine) -> None:
-    with pytest.raises(InvalidArgument, match="host has no layers"):
+def test_host_is_compared_with_what_lies_on_it_alone(fresh_engine: Engine) -> None:
+    with pytest.raises(InvalidArgument, match="host lies on this machine's folders"):
         api.diff("host", "mini")
+    assert list(api.diff("host", "host")) == []
 
 
 def test_tree(two: None) -> None:

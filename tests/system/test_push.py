@@ -125,7 +125,7 @@ def test_all_names_of_a_repository(here: Engine, docker_registry: DockerRegistry
 def test_what_has_no_place_to_go(here: Engine, docker_registry: DockerRegistry, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="host is this machine itself") as caught:
         api.push("host", f"{docker_registry.host}/push/host:1")
-    assert "commit" in caught.value.hint
+    assert "another image" in caught.value.hint
     with pytest.raises(InvalidArgument, match="no registry in its name") as caught:
         api.push("mini")
     assert "REGISTRY/NAME" in caught.value.hint

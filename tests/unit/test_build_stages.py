@@ -91,7 +91,7 @@ def test_one_image_for_two_platforms(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     def image(self: Build, name: str, platform: str) -> Any:
         asked.append((name, platform))
-        return SimpleNamespace(layers=[], size=None)
+        return SimpleNamespace(layers=[], size=None, is_host=False)
 
     monkeypatch.setattr(Build, "_image", image)
     text = b"FROM --platform=linux/arm64 a AS one\nFROM a AS two\nCOPY --from=one x y\nCOPY --from=a x y\n"

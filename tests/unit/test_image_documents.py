@@ -126,3 +126,14 @@ def test_bad_changes(line: str, message: str) -> None:
         change.apply({}, [line])
     assert message in caught.value.message
     assert caught.value.hint
+
+
+def test_a_stack_on_the_host_is_another_one() -> None:
+    """Unpacked it may differ: whiteouts are there only where there is something to hide."""
+    diffs = [f"sha256:{number:064x}" for number in range(2)]
+    on_host = image.chain_ids(diffs, image.ON_HOST)
+    assert not {*on_host} & {*image.chain_ids(diffs)}
+    assert image.stacked(diffs) == {"type": "layers", "diff_ids": diffs}
+    with pytest.raises(ImageError, match="another machine's"):
+        image.check_whole({"rootfs": image.stacked(diffs, image.ON_HOST)}, "it")
+    image.check_whole({"rootfs": image.stacked(diffs)}, "it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import stat
@@ -17,6 +18,7 @@ from nbcontainers.engine import Engine
 from nbcontainers.image import elf, host, mask, mini
 from nbcontainers.image.mini import Member
 from nbcontainers.layer import lower
+from nbcontainers.monitor.steps import Step
 
 
 @pytest.fixture
@@ -162,14 +164,66 @@ def test_a_folder_with_mounts_below_is_shown_piece_by_piece() -> None:
     assert not [path for path in plan.overlays if path.startswith("etc/ssl/private")]
 
 
-def test_python_is_bound_where_it_is_hidden() -> None:
-    plan = host.Plan([])
+def test_python_is_at_its_place_where_it_is_hidden() -> None:
+    plan = host.Plan(["/home/v/venv/shared"])
     plan.overlays = ["usr"]
-    plan.bind("usr/local")
-    plan.bind("home/u/venv")
-    plan.bind("home/u/venv/lib/python3.12/site-packages")
-    assert plan.binds == ["home/u/venv"]
+    plan.place("usr/local")
+    plan.place("home/u/venv")
+    plan.place("home/u/venv/lib/python3.12/site-packages")
+    plan.place("home/v/venv")
+    assert plan.overlays == ["usr", "home/u/venv"]
+    assert plan.binds == ["home/v/venv"]
     assert plan.folders["home/u"] == 0o755
+
+
+@pytest.fixture
+def skeleton(tmp_path: Path) -> Path:
+    plan = host.Plan(["/data/py/mounted"])
+    plan.overlays = ["usr"]
+    plan.folders["usr"] = 0o755
+    plan.place("home/u/venv")
+    plan.place("data/py")
+    (tmp_path / "skeleton").mkdir()
+    plan.make(tmp_path / "skeleton/fs")
+    overlays = {"usr": str(tmp_path / "mask"), "home/u/venv": None}
+    (tmp_path / "skeleton/plan.json").write_text(json.dumps({"overlays": overlays, "binds": plan.binds}))
+    return tmp_path / "skeleton/fs"
+
+
+def mounted(steps: list[Step]) -> dict[str, list[str]]:
+    """The folders below each place, top first."""
+    return {step["args"]["target"]: step["args"].get("lower") or [step["args"]["source"]] for step in steps}
+
+
+def test_layers_lie_between_the_host_and_the_changes(skeleton: Path, tmp_path: Path) -> None:
+    low, top = tmp_path / "low", tmp_path / "top"
+    (low / "usr/lib").mkdir(parents=True)
+    (top / "home/u/venv").mkdir(parents=True)
+    steps = host.steps([str(top), str(low), str(skeleton), "/"], "/c/rootfs", rootless=False, place="/c")
+    assert mounted(steps) == {
+        "/c/rootfs": [str(top), str(low), str(skeleton)],
+        "/c/rootfs/usr": [f"{low}/usr", f"{tmp_path}/mask", "/usr"],
+        "/c/rootfs/home/u/venv": [f"{top}/home/u/venv", "/home/u/venv"],
+        "/c/rootfs/data/py": ["/data/py"],
+    }
+    uppers = [step["args"].get("upper") for step in steps]
+    assert uppers == ["/c/upper/.root", "/c/upper/usr", "/c/upper/home/u/venv", None]
+
+
+def test_what_a_layer_removes_or_replaces_of_the_host_is_not_shown(skeleton: Path, tmp_path: Path) -> None:
+    layer = tmp_path / "layer"
+    (layer / "usr").mkdir(parents=True)
+    os.setxattr(layer / "usr", lower.OPAQUE[1], b"y")
+    (layer / "home").symlink_to("/")  # nothing is looked for behind it
+    os.mknod(layer / "data", stat.S_IFCHR | 0o600, os.makedev(0, 0))
+    steps = host.steps([str(layer), str(skeleton), "/"], "/c/rootfs", rootless=True, place="/c")
+    assert list(mounted(steps)) == ["/c/rootfs"]
+
+
+def test_read_only_it_needs_no_place(skeleton: Path) -> None:
+    steps = host.steps([str(skeleton), "/"], "/shown", rootless=False, place="")
+    assert mounted(steps)["/shown"] == [str(skeleton)]
+    assert not [step for step in steps if "upper" in step["args"]]
 
 
 def test_no_home_directory_as_a_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
