@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, overload
 
+from nbcontainers.view import View
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -189,7 +191,7 @@ class Column:
             return f"<{type(value).__name__}>"
 
 
-class Table(Sequence[Row]):
+class Table(View, Sequence[Row]):
     """A sequence of rows (dicts of raw values) with the columns that show them."""
 
     def __init__(self, rows: Sequence[Row], columns: Sequence[Column]) -> None:
@@ -214,14 +216,14 @@ class Table(Sequence[Row]):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __repr__(self) -> str:
+    def text(self) -> str:
         """Columns three spaces apart, as Docker prints them."""
         lines = [[column.heading for column in self.columns]]
         lines += [[column.show(row) for column in self.columns] for row in self.rows]
         widths = [max(map(width, cells)) for cells in zip(*lines, strict=True)]
         return "\n".join("   ".join(map(pad, line, widths)).rstrip() for line in lines)
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
         heads = "".join(
             f'<th style="{_CELL} font-weight: 600; text-align: {_side(column)}; border-bottom: 1px solid {BORDER};">'
             f"{escape(column.heading)}</th>"
@@ -243,9 +245,6 @@ class Table(Sequence[Row]):
     def _more(self) -> str:
         left = len(self.rows) - SHOWN_ROWS
         return f'<div style="opacity: .7; font-size: 12px;">… {left} more; .to_pandas() has all</div>' * (left > 0)
-
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
     def to_pandas(self) -> pandas.DataFrame:
         """A DataFrame of the raw values: sizes as int, times as datetime64 (UTC), durations as timedelta64."""

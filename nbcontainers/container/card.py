@@ -208,9 +208,6 @@ class Card:
     def _feet(self) -> str:
         return _foot("reached at", self.reached) + _foot("limits in force", self.in_force())
 
-    def bundle(self) -> dict[str, str]:
-        return {"text/plain": self.text(), "text/html": self.html()}
-
 
 _VERDICT = "margin-left: auto; padding-left: 20px;"
 _CODE = f"font-family: {MONOSPACE}; font-size: 12px; background: none; color: inherit;"

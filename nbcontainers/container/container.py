@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from nbcontainers import view
 from nbcontainers.container import store
 from nbcontainers.engine import Engine, default_engine
 from nbcontainers.errors import InvalidArgument, NotFound
@@ -385,14 +386,11 @@ class Container:
         except NotFound:
             return f"<Container {self.short_id} removed>"
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        """The card: text and HTML."""
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> view.Bundle:
+        """The card."""
         from nbcontainers.container.usage import card
 
-        try:
-            return card(self).bundle()
-        except NotFound:
-            return {"text/plain": repr(self)}
+        return view.bundle(self, lambda: card(self))
 
 
 def get(container: str | Container, *, engine: Engine | None = None) -> Container:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nbcontainers.container.container import Container
     from nbcontainers.container.metrics import Plot
     from nbcontainers.errors import Error
+    from nbcontainers.view import Bundle
 
 
 @dataclass(frozen=True)
@@ -53,5 +54,5 @@ class Result:
         how = f"{type(self.error).__name__}: {self.error}" if self.error else ", ".join(self.outputs) or "no outputs"
         return f"<Result {self.container!r} {how}>"
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Bundle:
         return self.container._repr_mimebundle_()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from nbcontainers import view
 from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument, NotFound
 from nbcontainers.image import layout, snapshot
@@ -111,12 +112,11 @@ class Image:
     def __repr__(self) -> str:
         return f"<Image {self.reference or '<none>'} {self.digest[7:19]}>"
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        """A card with its layers; of an image that is damaged or gone the line of `repr`."""
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> view.Bundle:
+        """A card with its layers."""
         from nbcontainers.image import portrait
 
-        found = portrait.of(self)
-        return {"text/plain": found.text(), "text/html": found.html()} if found else {"text/plain": repr(self)}
+        return view.bundle(self, lambda: portrait.of(self))
 
 
 @lru_cache(256)

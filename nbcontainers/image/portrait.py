@@ -81,17 +81,14 @@ class Portrait:
         return said + (f'<table style="{_TABLE}">{head}<tbody>{rows}</tbody></table>' if rows else "")
 
 
-def of(image: Image) -> Portrait | None:
-    """None for an image that is damaged, or gone from the store meanwhile."""
-    try:
-        config = image.config
-        return Portrait(
-            short(image.reference) if image.reference else "<none>", image.id[7:19], _size(image),
-            "/".join(str(config[key]) for key in ("os", "architecture", "variant") if config.get(key)),
-            list(_facts(config.get("config") or {})), _layers(image),
-        )  # fmt: skip
-    except (Error, OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+def of(image: Image) -> Portrait:
+    """Raises NotFound and ImageError for one that is damaged, or gone from the store meanwhile."""
+    config = image.config
+    return Portrait(
+        short(image.reference) if image.reference else "<none>", image.id[7:19], _size(image),
+        "/".join(str(config[key]) for key in ("os", "architecture", "variant") if config.get(key)),
+        list(_facts(config.get("config") or {})), _layers(image),
+    )  # fmt: skip
 
 
 def _facts(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -13,10 +13,27 @@ _LABEL = "display: inline-block; min-width: 84px; opacity: .75;"
 _VALUE = f"font-family: {MONOSPACE}; font-size: 12px; overflow-wrap: anywhere;"
 
 
-def bundle(volume: Volume) -> dict[str, str]:
-    """Raises NotFound once it is removed."""
-    facts = [(label, plain(value)) for label, value in facts_of(volume)]
-    return {"text/plain": _text(volume, facts), "text/html": _html(volume, facts)}
+class Card:
+    """The facts of one moment. Raises NotFound once the volume is removed."""
+
+    def __init__(self, volume: Volume) -> None:
+        self.name = plain(volume.name)
+        self.facts = [(label, plain(value)) for label, value in facts_of(volume)]
+        self.colour = _GREEN if volume.containers else _GREY
+
+    def text(self) -> str:
+        return "\n".join([f"volume {self.name}", *(f"  {label:<12}{value}" for label, value in self.facts)])
+
+    def html(self) -> str:
+        lines = "".join(
+            f'<div><span style="{_LABEL}">{label} </span><span style="{_VALUE}">{escape(value)}</span></div>'
+            for label, value in self.facts
+        )
+        dot = f'<span style="color: {self.colour}; font-size: 15px;" aria-hidden="true">●</span>'
+        return (
+            f'<div style="{BOX}"><div style="{HEAD}">{dot} <span style="opacity: .75;">volume</span> '
+            f'<b style="font-weight: 600; overflow-wrap: anywhere;">{escape(self.name)}</b></div>{lines}</div>'
+        )
 
 
 def facts_of(volume: Volume) -> Iterator[tuple[str, str]]:
@@ -30,20 +47,3 @@ def facts_of(volume: Volume) -> Iterator[tuple[str, str]]:
     if labels := volume.labels:
         yield "labels", " ".join(f"{key}={value}" for key, value in labels.items())
     yield "created", since(volume.created)
-
-
-def _text(volume: Volume, facts: list[tuple[str, str]]) -> str:
-    return "\n".join([f"volume {plain(volume.name)}", *(f"  {label:<12}{value}" for label, value in facts)])
-
-
-def _html(volume: Volume, facts: list[tuple[str, str]]) -> str:
-    colour = _GREEN if volume.containers else _GREY
-    lines = "".join(
-        f'<div><span style="{_LABEL}">{label} </span><span style="{_VALUE}">{escape(value)}</span></div>'
-        for label, value in facts
-    )
-    return (
-        f'<div style="{BOX}"><div style="{HEAD}"><span style="color: {colour}; font-size: 15px;" aria-hidden="true">●</span> '
-        f'<span style="opacity: .75;">volume</span> <b style="font-weight: 600; overflow-wrap: anywhere;">'
-        f"{escape(plain(volume.name))}</b></div>{lines}</div>"
-    )

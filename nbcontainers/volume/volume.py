@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from nbcontainers import view
 from nbcontainers.engine import Engine, default_engine
 from nbcontainers.errors import InvalidArgument, NotFound
 from nbcontainers.volume import store
@@ -93,14 +94,11 @@ class Volume:
         except NotFound:
             return f"<Volume {self.name} removed>"
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        """The card: text and HTML."""
-        from nbcontainers.volume import card
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> view.Bundle:
+        """The card."""
+        from nbcontainers.volume.card import Card
 
-        try:
-            return card.bundle(self)
-        except NotFound:
-            return {"text/plain": repr(self)}
+        return view.bundle(self, lambda: Card(self))
 
 
 def get(volume: str | Volume, *, engine: Engine | None = None) -> Volume:

@@ -68,7 +68,7 @@ def test_nothing_of_an_image_is_markup_in_a_notebook(crafted: Images) -> None:
     image = crafted(config={"Labels": {markup: markup}, "Cmd": ["true", markup], "Author": markup})
     with inside.running(image, "sh", "-c", f"sleep 100; echo '{markup}'") as container:
         for table in (nbcontainers.ps(no_trunc=True), image_api.ls(), container.top()):
-            assert markup not in table._repr_html_()
+            assert markup not in table.html()
         assert markup not in container._repr_mimebundle_().get("text/html", "")
 
 

@@ -382,7 +382,7 @@ def show(image: Any) -> None:
     ):
         text = repr(table)
         assert all(c.isprintable() or c == "\n" for c in text), text
-        assert "<script" not in table._repr_html_()
+        assert "<script" not in table.html()
     shown = image._repr_mimebundle_()
     assert "<script" not in shown.get("text/html", "")
     assert all(c.isprintable() or c == "\n" for c in shown["text/plain"]), shown["text/plain"]

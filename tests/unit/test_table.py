@@ -56,7 +56,7 @@ def test_it_is_a_sequence_of_rows() -> None:
 
 
 def test_html_has_no_markup_from_values_and_no_style_element() -> None:
-    html = Table([{"name": "<script>alert(1)</script>\x1b[31m"}], [Column("name")])._repr_html_()
+    html = Table([{"name": "<script>alert(1)</script>\x1b[31m"}], [Column("name")]).html()
     assert "<script" not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;\\x1b[31m" in html
     assert "<style" not in html
@@ -74,12 +74,12 @@ def test_no_repr_raises() -> None:
             raise RuntimeError
 
     assert "<Broken>" in repr(Table([{"name": Broken()}], [Column("name")]))
-    assert "&lt;Broken&gt;" in Table([{"name": Broken()}], [Column("name")])._repr_html_()
+    assert "&lt;Broken&gt;" in Table([{"name": Broken()}], [Column("name")]).html()
 
 
 def test_long_tables_are_cut_in_html_only() -> None:
     table = Table([{"name": str(i), "size": i} for i in range(150)], NAME_AND_SIZE)
-    assert "… 50 more" in table._repr_html_()
+    assert "… 50 more" in table.html()
     assert len(repr(table).splitlines()) == 151
 
 

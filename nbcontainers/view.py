@@ -1,0 +1,73 @@
+"""How an object shows itself in a cell: one bundle with a live widget, static HTML and plain text, each of which says
+every fact of the one before it.
+
+Nothing below the faces knows ipywidgets: `%load_ext` sets `live`. HTML has inline styles only, no script and no address;
+it reads in order with every style stripped, escapes what it is told (names, labels and logs are an attacker's to choose),
+inherits text and background, and takes colours from the front end's variables, so that light and dark need no switch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from typing import Any, Protocol
+
+Bundle = dict[str, Any]
+"""Content by MIME type."""
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+live: Callable[[object], Bundle | None] | None = None
+"""What adds the widget of an object to its bundle; None for what has no widget, or where no front end could show one."""
+
+
+class Seen(Protocol):
+    """The facts of one moment, in words and as HTML."""
+
+    def text(self) -> str: ...
+    def html(self) -> str: ...
+
+
+class View:
+    """What shows itself by `text` and `html`, and whose repr is its text."""
+
+    def text(self) -> str:
+        raise NotImplementedError
+
+    def html(self) -> str:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Bundle:
+        return bundle(self, lambda: self)
+
+
+def bundle(shown: object, look: Callable[[], Seen]) -> Bundle:
+    """The bundle of `shown`, whose facts `look` reads. It never raises, which would fail the whole cell
+    (ipykernel#1521): what cannot be read is said in a line, and so is why there is no widget."""
+    try:
+        seen = look()
+        found: Bundle = {"text/plain": seen.text(), "text/html": seen.html()}
+    except Exception as error:  # noqa: BLE001
+        return {"text/plain": _instead(shown, error)}
+    try:
+        return found | ((live(shown) if live else None) or {})
+    except Exception as error:  # noqa: BLE001
+        why = f"not live: {_said(error)}"
+        note = f'<div style="opacity: .7; font-size: 12px;">{escape(why)}</div>'
+        return {"text/plain": f"{found['text/plain']}\n({why})", "text/html": found["text/html"] + note}
+
+
+def _instead(shown: object, error: Exception) -> str:
+    """The repr of `shown`, which may be what failed."""
+    try:
+        line = object.__repr__(shown) if isinstance(shown, View) else repr(shown)
+    except Exception:  # noqa: BLE001
+        line = object.__repr__(shown)
+    return f"{line} ({_said(error)})"
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
