@@ -28,13 +28,13 @@ def test_nothing_is_swept_while_a_container_is_being_made(fresh_engine: Any, mon
     """Between the look at an image's layers and the record that names them."""
     nbcontainers.run("mini", "true", rm=True)
     swept: list[dict[str, int]] = []
-    prepare = rootfs.prepare
+    steps = rootfs.steps
 
-    def late(*arguments: Any) -> Any:
+    def late(*arguments: Any, **options: Any) -> Any:
         nbcontainers.image.rm("mini", force=True)
         swept.append(removal.sweep(fresh_engine))
-        return prepare(*arguments)
+        return steps(*arguments, **options)
 
-    monkeypatch.setattr(rootfs, "prepare", late)
+    monkeypatch.setattr(rootfs, "steps", late)
     assert nbcontainers.run("mini", "true", rm=True).exit_code == 0
     assert [found["snapshots"] for found in swept] == [0]
