@@ -18,7 +18,7 @@ def opened(path: str) -> list[IO[bytes]]:
     """The files, the oldest first."""
     for _ in range(_ATTEMPTS):
         files = _look(path)
-        if not files or _is_newest(files[-1], path):
+        if not files or is_newest(files[-1], path):
             break
         for file in files:
             file.close()
@@ -27,7 +27,7 @@ def opened(path: str) -> list[IO[bytes]]:
     return files
 
 
-def _is_newest(file: IO[bytes], path: str) -> bool:
+def is_newest(file: IO[bytes], path: str) -> bool:
     """Whether it is still the one that is written to: then nothing was put away while we looked."""
     try:
         return os.stat(path).st_ino == os.fstat(file.fileno()).st_ino
