@@ -7,7 +7,7 @@ from typing import Any
 
 from nbcontainers.engine import Engine
 from nbcontainers.launcher import client
-from nbcontainers.network import filtering, members, store, topology
+from nbcontainers.network import filtering, inspection, members, store
 from nbcontainers.network.network import name_of
 from nbcontainers.table import Column, Table, digest
 
@@ -46,9 +46,9 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def inspect(engine: Engine, network: Any) -> dict[str, Any]:
-    """In Docker's words: see `topology`. Raises NotFound."""
+    """In Docker's words: see `inspection`. Raises NotFound."""
     name = name_of(network)
     if name in store.BUILT_IN:
-        return topology.document(_built_in(name))
+        return inspection.document(_built_in(name))
     root, run = str(engine.root), str(engine.run)
-    return dict(client.call("nbcontainers.network.topology:inspect", root=root, run=run, name=name))
+    return dict(client.call("nbcontainers.network.inspection:inspect", root=root, run=run, name=name))

@@ -9,7 +9,7 @@ import pytest
 
 from nbcontainers import container, network
 from nbcontainers.errors import Error, InvalidArgument, InvalidState, NotFound
-from nbcontainers.network import topology
+from nbcontainers.network import inspection
 from tests.networked import ASK, Machine, ask, client, ip, serve, sh
 
 pytestmark = pytest.mark.as_root
@@ -118,7 +118,7 @@ def test_inspect_says_what_a_drawing_needs(ours: Any, machine: Machine) -> None:
     web.rm(force=True)
     network.prune()
     with pytest.raises(NotFound, match="no network 'lab'"):
-        topology.inspect(str(ours.root), str(ours.run), "lab")
+        inspection.inspect(str(ours.root), str(ours.run), "lab")
 
 
 def test_filters_of_ls_and_prune(ours: Any) -> None:
