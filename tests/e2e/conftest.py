@@ -1,0 +1,84 @@
+"""One Jupyter server and one browser a session; `notebook([...])` opens cells in a front end (harness.py)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Error
+
+from tests.e2e import server as jupyter
+from tests.e2e.harness import THEMES, Notebook
+
+_numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A browser test may wait for a kernel, a page and a container."""
+    for item in items:
+        if item.path.is_relative_to(__file__.rpartition("/")[0]) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(300))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[jupyter.Server]:
+    with jupyter.serving(tmp_path_factory.mktemp("jupyter")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with jupyter.chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """One set of cookies for all pages; tests paste, so they may read the clipboard."""
+    found = browser.new_context()
+    found.grant_permissions(["clipboard-read", "clipboard-write"])
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def pages(server: jupyter.Server, context: BrowserContext) -> dict[str, Notebook]:
+    """A page of each front end, kept from test to test: to load JupyterLab takes longer than most tests."""
+    return {}
+
+
+@pytest.fixture
+def notebook(
+    server: jupyter.Server, context: BrowserContext, pages: dict[str, Notebook]
+) -> Iterator[Callable[..., Notebook]]:
+    """`notebook(sources, front_end="lab", theme="light")`: these cells in an open notebook with a kernel of its own.
+
+    One notebook of a front end is open at a time. When the test ends it is closed, its kernel ended, and what the page
+    complained of fails the test.
+    """
+    used: dict[str, Notebook] = {}
+
+    def opened(sources: Sequence[str], front_end: str = "lab", theme: str = "light") -> Notebook:
+        one = used[front_end] = pages.get(front_end) or Notebook(server, context, front_end)
+        pages[front_end] = one
+        one.complaints.clear()
+        path = server.work / f"{front_end}-{next(_numbers)}.ipynb"
+        one.write(path, sources)
+        one.open(path)
+        one.theme(theme)
+        return one
+
+    yield opened
+    complaints = {name: list(one.complaints) for name, one in used.items() if one.complaints}
+    for name, one in used.items():
+        try:
+            one.close()
+        except Error:  # the page is not what it was after a test that failed: the next test gets another
+            pages.pop(name).page.close()
+    assert not complaints
+
+
+@pytest.fixture(params=THEMES)
+def theme(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
