@@ -26,7 +26,7 @@ def attach(container: Container, streams: Streams, *, raise_error: bool) -> Cont
     record = dict(container.record)
     if (status := container.status) != "running":
         raise not_running(record["name"], status)
-    with Session(_channel(container), streams) as session:
+    with Session(_channel(container), streams, lambda session: streams.started(container, session)) as session:
         session.input.ends = False
         try:
             ended = session.accompany()

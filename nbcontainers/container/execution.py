@@ -53,7 +53,8 @@ def run(
         interactive=bool(options.get("interactive")) or streams.stdin is not None, console=process["terminal"],
         attach=not detach,
     )  # fmt: skip
-    with Session(channel, streams.unheard() if detach else streams) as session:
+    streams = streams.unheard() if detach else streams
+    with Session(channel, streams, lambda session: streams.started(container, session)) as session:
         try:
             if detach:
                 session.wait_start()

@@ -60,7 +60,7 @@ def run(
             _kept(made, attach=attach) as files,
             _open(made, attach=attach, fresh=True, streams=streams, ready=ready) as session,
         ):
-            session.on_start = lambda started: _say(started, streams)
+            session.on_start = lambda session: _begun(made.container, session)
             ended, kept = _follow(session, files) if attach else _leave(session)
     except BaseException as error:
         if not _has_started(made):
@@ -107,6 +107,7 @@ def start(container: Container, streams: Streams, *, attach: bool, raise_error: 
         raise InvalidState(f"cannot start container {name}: it is {status}", hint=_START[status](name), status=status)
     made = Made(container, dict(container.record))
     with _kept(made, attach=attach) as files, _open(made, attach=attach, fresh=False, streams=streams) as session:
+        session.on_start = lambda session: session.streams.started(made.container, session)
         try:
             ended, kept = _follow(session, files) if attach else _leave(session)
         except CreateFailed as error:
@@ -268,14 +269,15 @@ def _open(made: Made, *, attach: bool, fresh: bool, streams: Streams, ready: cli
     """Have the launcher fork the monitor; the session to it. A `fresh` container goes again if it cannot start."""
     engine, id = made.container.engine, made.container.id
     root, run = str(engine.root), str(engine.run)
-    channel = client.spawn(MONITOR, ready=ready, root=root, run=run, id=id, attach=attach, fresh=fresh)
+    channel = client.spawn(MONITOR, ready=ready, root=root, run=run, id=id, attach=attach and streams.ours, fresh=fresh)
     return Session(channel, streams if attach else streams.unheard())
 
 
-def _say(started: dict[str, Any], streams: Streams) -> None:
-    """What had to be changed on the host for the container, as the monitor says."""
-    for note in started.get("notes") or ():
-        (streams.stderr or to_sys("stderr"))(f"[nbcontainers] {note}\n".encode())
+def _begun(container: Container, session: Session) -> None:
+    """Say what had to be changed on the host for the container, as the monitor says."""
+    for note in session.started.get("notes") or ():
+        (session.streams.stderr or to_sys("stderr"))(f"[nbcontainers] {note}\n".encode())
+    session.streams.started(container, session)
 
 
 def _leave(session: Session) -> tuple[dict[str, Any], list[bytes]]:

@@ -36,6 +36,8 @@ class Streams(NamedTuple):
 
     `tick` is called at least ten times a second; `window` gives (rows, columns) of the user's terminal when they are
     new, else None. `keys`, typed one after the other, leave the program alone; so does an interrupt without `proxy`.
+    Output is read while there is `room` for it, and else waits where it is made. A program that is not `ours` goes on
+    without us. `on_start` hears of the container and the session once the program runs.
     """
 
     stdin: Source | None = None
@@ -45,6 +47,13 @@ class Streams(NamedTuple):
     window: Callable[[], tuple[int, int] | None] | None = None
     keys: bytes = b""
     proxy: bool = True
+    room: Callable[[], bool] | None = None
+    ours: bool = True
+    on_start: Callable[[Any, Session], object] | None = None
+
+    def started(self, container: Any, session: Session) -> None:
+        if self.on_start:
+            self.on_start(container, session)
 
     def console_size(self) -> dict[str, int]:
         """`process.consoleSize` of the runtime-spec: the user's terminal's, or the one of a VT100."""
@@ -94,7 +103,7 @@ class Session:
     """One attached program. `wait` returns its exit record; `started` is what its S frame said."""
 
     def __init__(
-        self, channel: Channel, streams: Streams, on_start: Callable[[Document], object] | None = None
+        self, channel: Channel, streams: Streams, on_start: Callable[[Session], object] | None = None
     ) -> None:
         self.channel = channel
         self.streams = streams
@@ -194,7 +203,8 @@ class Session:
         if self.streams.window and self.started and (size := self.streams.window()):
             self.resize(*size)
         poll = select.poll()
-        events = select.POLLIN | (select.POLLOUT if self.outgoing else 0)
+        wanted = self.streams.room is None or self.streams.room()
+        events = (select.POLLIN if wanted else 0) | (select.POLLOUT if self.outgoing else 0)
         poll.register(self.channel.fileno(), events)
         source = self.input.fileno() if len(self.outgoing) < _CHUNK else -1
         if source >= 0:
@@ -243,7 +253,7 @@ class Session:
         elif kind == protocol.STARTED:
             self.started = json.loads(payload)
             if self.on_start:
-                self.on_start(self.started)
+                self.on_start(self)
         elif kind == protocol.EXIT:
             self.ended = json.loads(payload)
         elif kind == protocol.FAILED:
