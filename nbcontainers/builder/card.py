@@ -27,6 +27,7 @@ from nbcontainers.table import (
     RED,
     amount,
     duration,
+    ink,
     plain,
     stored,
 )
@@ -232,7 +233,7 @@ def _head(progress: Progress) -> str:
 
 def _from(progress: Progress) -> str:
     """Where COPY takes its files from."""
-    style = "margin-left: auto; padding-left: 16px; opacity: .6; font-size: 12px;"
+    style = "margin-left: auto; padding-left: 16px; opacity: .7; font-size: 12px;"
     return f'<span style="{style}">context {_safe(progress.context)}</span>' if progress.context else ""
 
 
@@ -242,7 +243,7 @@ def _image(found: Portrait) -> str:
 
 def _html_row(progress: Progress, row: Row) -> str:
     if not row.number:
-        gap = f'<td style="{_CELL} opacity: .55;" colspan="2">{row.text}</td>'
+        gap = f'<td style="{_CELL} opacity: .7;" colspan="2">{row.text}</td>'
         return f'<tr style="background: none;"><td></td><td></td>{gap}</tr>'
     sign, colour = _SIGNS[row.step.state] if row.step else ("", GREY)
     label = f' title="{row.step.state}"' if row.step else ""
@@ -250,7 +251,7 @@ def _html_row(progress: Progress, row: Row) -> str:
     strong = "font-weight: 600;" if row.step and row.step.state in ("running", "failed") else "opacity: .75;"
     return (
         f'<tr style="{_shade(progress, row)}"><td style="{_CELL} color: {colour};"{label}>{sign}</td>'
-        f'<td style="{_CELL} text-align: right; opacity: .5;">{row.number}</td>'
+        f'<td style="{_CELL} text-align: right; opacity: .7;">{row.number}</td>'
         f'<td style="{_CELL} {_CODE}">{_safe(row.text[:_LONGEST]) or "&nbsp;"}{_below(row)}</td>'
         f'<td style="{_CELL} {_SAID} {strong}">{_safe(note)}</td></tr>'
     )
@@ -264,7 +265,7 @@ def _shade(progress: Progress, row: Row) -> str:
         return "background: rgba(68, 147, 248, .12);"
     if row.remarks:
         return "background: rgba(214, 143, 0, .12);"
-    return "background: none;" if progress.is_needed(row.number) else "background: none; opacity: .5;"
+    return "background: none;" if progress.is_needed(row.number) else "background: none; opacity: .7;"
 
 
 def _below(row: Row) -> str:
@@ -272,9 +273,9 @@ def _below(row: Row) -> str:
     if row.folded:
         count = f"{len(row.folded)} line{'s' * (len(row.folded) > 1)} of output"
         found += f'<details><summary style="{_SUMMARY}">{count}</summary>{_output(row.folded)}</details>'
-    found += "".join(f'<div style="{_REMARK} color: {AMBER};">⚠ {_safe(line)}</div>' for line in row.remarks)
+    found += "".join(f'<div style="{_REMARK} color: {ink(AMBER)};">⚠ {_safe(line)}</div>' for line in row.remarks)
     for number, line in enumerate(row.failure):
-        style = f"font-weight: 600; color: {RED};" if not number else ""
+        style = f"font-weight: 600; color: {ink(RED)};" if not number else ""
         found += f'<div style="{_REMARK} {style}">{_safe(line)}</div>'
     return found
 
@@ -297,6 +298,6 @@ _CELL = "padding: 1px 8px 1px 2px; border: 0; text-align: left; vertical-align: 
 _CODE = f"font-family: {MONOSPACE}; white-space: pre-wrap; overflow-wrap: anywhere; width: 100%;"
 _SAID = "text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums;"
 _OUTPUT = "opacity: .75; padding-left: 12px; border-left: 2px solid rgba(128, 128, 128, .45); margin: 1px 0 2px 4px;"
-_SUMMARY = "cursor: pointer; opacity: .6; font-family: var(--jp-ui-font-family, sans-serif); font-size: 11px;"
+_SUMMARY = "cursor: pointer; opacity: .7; font-family: var(--jp-ui-font-family, sans-serif); font-size: 11px;"
 _REMARK = "font-family: var(--jp-ui-font-family, sans-serif); font-size: 12px; margin: 1px 0 2px 4px;"
 _IMAGE = f"margin-top: 6px; padding-top: 6px; border-top: 1px solid {BORDER};"

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from nbcontainers.cgroups.stats import cpu_limit
 from nbcontainers.container.failure import signal_name
-from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, amount, duration, plain
+from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, amount, duration, ink, plain
 
 _GREEN, _RED, _AMBER, _BLUE, _GREY = "#2da44e", "#e5484d", "#d68f00", "#4493f8", "#8b949e"
 _LONGEST_COMMAND = 100
@@ -196,14 +196,14 @@ class Card:
             f'<b style="font-weight: 600;">{_safe(self.name)}</b> '
             f'<code style="{_CODE} opacity: .7;">{_safe(self.id[:12])}</code> '
             f'<span style="opacity: .7;">{_safe(self.image)}</span> '
-            f'<span style="{_VERDICT}"><b style="font-weight: 600; color: {self.colour};">{_safe(self.verdict)}</b>'
+            f'<span style="{_VERDICT}"><b style="font-weight: 600; color: {ink(self.colour)};">{_safe(self.verdict)}</b>'
             f"{_safe(elapsed)}</span></div>"
         )
 
     def _command(self) -> str:
         if not self.line:
             return ""
-        return f'<div style="{_COMMAND}"><span style="opacity: .5;">$ </span>{_safe(self.line)}</div>'
+        return f'<div style="{_COMMAND}"><span style="opacity: .7;">$ </span>{_safe(self.line)}</div>'
 
     def _feet(self) -> str:
         return _foot("reached at", self.reached) + _foot("limits in force", self.in_force())

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from nbcontainers.table import (
+    RED,
     Column,
     Table,
     age,
@@ -18,6 +19,7 @@ from nbcontainers.table import (
     digest,
     duration,
     few,
+    ink,
     percent,
     since,
     stored,
@@ -162,3 +164,7 @@ def test_small_formats() -> None:
     assert Column("x").show({"x": {"a": 1}}) == "a=1"
     assert width("日本") == 4
     assert width("e\u0301") == 1
+
+
+def test_a_colour_for_words_is_mixed_with_the_text_s_own() -> None:
+    assert ink(RED) == "color-mix(in srgb, var(--jp-error-color1, #e5484d) 60%, currentColor)"
