@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Error
 
+from nbcontainers import container, network
+from tests import networked
+from tests.conftest import close_launcher
 from tests.e2e import server as jupyter
 from tests.e2e.harness import THEMES, Notebook
 
@@ -19,6 +23,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(__file__.rpartition("/")[0]) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(300))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_host() -> Iterator[None]:
+    """Root's tests, and all that they start, are on a host of their own: no way out, and containers have networks."""
+    if os.geteuid() != 0:
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch, networked.own_host():
+        patch.delenv("NBCONTAINERS_NETWORK", raising=False)
+        close_launcher()
+        yield
+        for row in container.ps(all=True):
+            container.rm(str(row["id"]), force=True)
+        network.prune()
+        close_launcher()
 
 
 @pytest.fixture(scope="session")
