@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 from nbcontainers.cgroups.folder import READ, Folder
 from nbcontainers.cgroups.stats import Sample
+from nbcontainers.linux import netdev
 
 Numbers = tuple[int, ...]
 Reader = Callable[[], Numbers]
@@ -33,6 +34,7 @@ class Sampler:
         self.pids = absent(2)
         self.io = absent(4)
         self.psi = absent(3)
+        self.net = absent(2)
 
     def sample(self) -> Sample:
         numbers = (
@@ -43,6 +45,7 @@ class Sampler:
             *self.pids(),
             *self.io(),
             *self.psi(),
+            *self.net(),
         )
         return Sample._make(numbers)
 
@@ -57,6 +60,15 @@ class Sampler:
             return None
         self._fds.append(fd)
         return fd
+
+    def count_network(self, pid: int) -> None:
+        """From now on the traffic of the network namespace of this process, if it still has one."""
+        try:
+            fd = netdev.open_of(pid)
+        except OSError:  # it has ended
+            return
+        self._fds.append(fd)
+        self.net = lambda: netdev.total(netdev.content(fd))
 
     def close(self) -> None:
         fds, self._fds = self._fds, []

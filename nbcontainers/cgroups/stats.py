@@ -46,6 +46,8 @@ class Sample(NamedTuple):
     psi_cpu_ns: int  # pressure stall information, "some": time in which at least one task waited
     psi_memory_ns: int
     psi_io_ns: int
+    net_rx_bytes: int  # by all interfaces of its network namespace but the loopback; -1 where that is the host's
+    net_tx_bytes: int
 
 
 COLUMNS = Sample._fields
@@ -57,7 +59,7 @@ HEADER = _MAGIC + json.dumps(COLUMNS, separators=(",", ":")).encode() + b"\n"
 
 
 def pack(sample: Sample) -> bytes:
-    """One record of a `metrics` file (192 bytes), to be appended with a single write(2)."""
+    """One record of a `metrics` file (208 bytes), to be appended with a single write(2)."""
     return _RECORD.pack(*sample)
 
 
@@ -105,13 +107,15 @@ _COUNTERS = {
     "psi_cpu_s": ("psi_cpu_ns", 1e9),
     "psi_memory_s": ("psi_memory_ns", 1e9),
     "psi_io_s": ("psi_io_ns", 1e9),
+    "net_rx_bytes": ("net_rx_bytes", 1),
+    "net_tx_bytes": ("net_tx_bytes", 1),
 }
 _PEAKS = ("memory_peak", "pids_peak")
 
 Usage = dict[str, float | int | None]
 """`cpu_s user_s system_s throttled_s` seconds, `nr_periods nr_throttled` CFS periods, `memory_peak memory_limit`
 bytes, `memory_limit_hits oom_kills` events, `pids_peak pids_limit` tasks, `io_read_bytes io_write_bytes io_reads
-io_writes`, `psi_cpu_s psi_memory_s psi_io_s` seconds; None where this host has no such figure or no such limit."""
+io_writes`, `psi_cpu_s psi_memory_s psi_io_s` seconds, `net_rx_bytes net_tx_bytes`; None where this host has no such figure or no such limit."""
 
 
 def usage(first: Sample | None, last: Sample, cgroup: Cgroup, rusage: Any = None) -> Usage:

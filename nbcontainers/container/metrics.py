@@ -44,14 +44,28 @@ COLUMNS = {
     "psi_cpu_s": ("psi_cpu_ns", 1e9),
     "psi_memory_s": ("psi_memory_ns", 1e9),
     "psi_io_s": ("psi_io_ns", 1e9),
+    "net_rx_bytes": ("net_rx_bytes", 1),
+    "net_tx_bytes": ("net_tx_bytes", 1),
+}
+#: column of the frame: the counter whose growth a second it is.
+RATES = {
+    "cpu_cores": "cpu_s",
+    "net_rx_bytes_per_s": "net_rx_bytes",
+    "net_tx_bytes_per_s": "net_tx_bytes",
+    "io_read_bytes_per_s": "io_read_bytes",
+    "io_write_bytes_per_s": "io_write_bytes",
+    "psi_cpu_part": "psi_cpu_s",
+    "psi_memory_part": "psi_memory_s",
+    "psi_io_part": "psi_io_s",
 }
 _BLUE, _RED, _AMBER, _GREY = "#1f77b4", "#d62728", "#e69f00", "#7f7f7f"
 _SHORTEST_INTERVAL = 0.002
 
 
 def frame(samples: Sequence[Sample], facts: Mapping[str, Any] | None = None) -> pandas.DataFrame:
-    """One row a sample: `time` (UTC), `elapsed_s` since the first, the columns of COLUMNS, and two rates since the
-    row before: `cpu_cores` (processors in use, 0.5 is half of one) and `throttled_part` (of the CFS periods, 0 to 1).
+    """One row a sample: `time` (UTC), `elapsed_s` since the first, the columns of COLUMNS, and rates since the row
+    before: `cpu_cores` (processors in use, 0.5 is half of one), `net_…` and `io_…_bytes_per_s`, `psi_…_part` (of the time,
+    in which at least one task waited) and `throttled_part` (of the CFS periods); parts are 0 to 1.
 
     What this host cannot measure is missing (NA). `facts` become the frame's `attrs`.
     """
@@ -64,7 +78,8 @@ def frame(samples: Sequence[Sample], facts: Mapping[str, Any] | None = None) -> 
         known = rows[column].where(rows[column] >= 0).astype("Int64")
         found[name] = known if divisor == 1 else known.astype("Float64") / divisor
     seconds = found["elapsed_s"].diff()
-    found["cpu_cores"] = (found["cpu_s"].diff() / seconds).where(seconds > _SHORTEST_INTERVAL).astype("Float64")
+    for name, counter in RATES.items():
+        found[name] = (found[counter].diff() / seconds).where(seconds > _SHORTEST_INTERVAL).astype("Float64")
     periods = found["nr_periods"].diff()
     found["throttled_part"] = (found["nr_throttled"].diff() / periods).where(periods > 0).astype("Float64")
     found.attrs.update(facts or {})

@@ -1,0 +1,287 @@
+"""What running containers use now: their counters read by this very process, for as long as somebody looks.
+
+    with gauges.of(engine).watched() as watched:
+        for gauge in watched.read().values(): gauge.point, gauge.ring.since(0.0)
+
+Nothing runs by itself: a reading is made when it is asked for, and one that is fresh serves all who ask. The files of the
+counters stay open between (see `Glance`), but for at most half of the descriptors this process may have. The network's
+counters come from the host's ends of all cables, in one read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import struct
+import threading
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, Self
+
+from nbcontainers.cgroups.glance import FIGURES, Glance
+from nbcontainers.container import points, store
+from nbcontainers.container.points import Point, Reading
+from nbcontainers.engine import Engine
+from nbcontainers.errors import NotFound
+from nbcontainers.linux import netdev
+
+SPAN_S = 60.0
+RATE_HZ = 4
+FRESH_S = 0.2
+"""A younger reading is as good as a new one."""
+_LOOK_S = 4.0
+"""How often what seldom changes is looked at: limits, cables, whether it still runs."""
+_THOROUGH = 8
+_MOST_OPEN = 10
+_MEMORY, _INACTIVE = 1 + FIGURES.index("memory"), 1 + FIGURES.index("memory_inactive_file")
+_NOTHING = (-1, -1)
+
+
+class Ring:
+    """The points of the last minute, packed: 26 kB a container, whatever happens."""
+
+    _RECORD = struct.Struct(f"<{len(Point._fields)}d")
+    LENGTH = int(SPAN_S * RATE_HZ)
+
+    def __init__(self) -> None:
+        self._bytes = bytearray(self._RECORD.size * self.LENGTH)
+        self._added = 0
+
+    def add(self, point: Point) -> None:
+        place = self._added % self.LENGTH * self._RECORD.size
+        self._RECORD.pack_into(self._bytes, place, *[_NAN if value is None else value for value in point])
+        self._added += 1
+
+    def since(self, moment: float) -> list[Point]:
+        """Those after a time (seconds since the epoch), the oldest first."""
+        found = []
+        for number in range(self._added - 1, max(0, self._added - self.LENGTH) - 1, -1):
+            values = self._RECORD.unpack_from(self._bytes, number % self.LENGTH * self._RECORD.size)
+            if values[0] <= moment:
+                break
+            found.append(Point._make(None if value != value else value for value in values))
+        return found[::-1]
+
+
+_NAN = float("nan")
+
+
+class Gauge:
+    """One running container: its last reading, the point it makes with the one before, and the points of the last minute.
+
+    `limits` has the form of the runtime-spec's linux.resources, as read back from the kernel.
+    """
+
+    def __init__(self, engine: Engine, id: str, state: Mapping[str, Any], *, keep: bool, turn: int = 0) -> None:
+        self.engine, self.id, self.turn = engine, id, turn
+        self.pid = int(state["pid"])
+        self.limits: Mapping[str, Any] = (state.get("cgroup") or {}).get("limits") or {}
+        self.cables: Sequence[bytes] | None = None
+        """The host's ends; None where its traffic is counted inside."""
+        self.counted = True
+        """Whether its traffic is its own."""
+        self.ring = Ring()
+        self.reading: Reading | None = None
+        self.point: Point | None = None
+        self.glance = Glance(state.get("cgroup") or {}, keep=keep)
+        self.look()
+
+    def look(self) -> None:
+        """Where its traffic is counted."""
+        record = store.read(self.engine, self.id, "container.json")
+        self.name, self.image = str(record.get("name", "")), str(record.get("image", ""))
+        mode = str(record.get("network", ""))
+        made = store.state(self.engine, self.id, "network.json").get("networks") or {}
+        self.counted = mode != "host"
+        links = [str(one.get("link") or "").encode() for one in made.values()]
+        self.cables = [] if mode == "none" else links if links and all(links) else None
+
+    def read(self, traffic: Mapping[bytes, netdev.Traffic]) -> Point:
+        """One more point. Raises OSError once it has ended."""
+        before = self.reading
+        thorough = before is None or self.turn % _THOROUGH == 0
+        self.turn += 1
+        now = [time.time_ns(), *self.glance.read(thorough=thorough), *self._traffic(traffic)]
+        if now[_MEMORY] < now[_INACTIVE] and not thorough:  # file pages were dropped since that was looked at
+            now = [time.time_ns(), *self.glance.read(), *now[-2:]]
+        self.reading = now
+        self.point = points.point(before, now)
+        self.ring.add(self.point)
+        return self.point
+
+    def _traffic(self, found: Mapping[bytes, netdev.Traffic]) -> netdev.Traffic:
+        """What the host's ends sent is what it received."""
+        if not self.counted:
+            return _NOTHING
+        if self.cables is None:
+            try:
+                return netdev.total(netdev.of(self.pid))
+            except OSError:
+                return _NOTHING
+        received = sent = 0
+        for name in self.cables:
+            if name not in found:
+                return _NOTHING
+            by_host, to_host = found[name]
+            received, sent = received + to_host, sent + by_host
+        return received, sent
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was read."""
+        return time.time() - self.point.time if self.point else float("inf")
+
+    def counter(self, name: str) -> int | None:
+        """A figure of `points.READING` as last read."""
+        value = self.reading[points.READING.index(name)] if self.reading else -1
+        return None if value < 0 else value
+
+
+class Gauges:
+    """The gauges of an engine's running containers. Any thread may ask."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._gauges: dict[str, Gauge] = {}
+        self._waiting: set[str] = set()
+        self._changed, self._looked = -1, 0.0
+        self._cables = Cables(engine)
+        self._watchers = 0
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[Self]:
+        """While somebody looks: with the last one who leaves all files are closed, and the points forgotten."""
+        self.enter()
+        try:
+            yield self
+        finally:
+            self.leave()
+
+    def enter(self) -> None:
+        with self._lock:
+            self._watchers += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._watchers -= 1
+            if self._watchers <= 0:
+                self._watchers = 0
+                self._forget()
+
+    def _forget(self) -> None:
+        for gauge in self._gauges.values():
+            gauge.glance.close()
+        self._gauges, self._waiting, self._changed = {}, set(), -1
+        self._cables.close()
+
+    def read(self, ids: Collection[str] | None = None) -> dict[str, Gauge]:
+        """The gauges of all running containers, or of those of them that are named, each not older than FRESH_S."""
+        with self._lock:
+            self._find()
+            wanted = self._gauges if ids is None else {id: self._gauges[id] for id in ids if id in self._gauges}
+            due = [gauge for gauge in wanted.values() if gauge.age >= FRESH_S]
+            traffic = self._cables.read() if any(gauge.cables for gauge in due) else {}
+            ended = [gauge for gauge in due if not _still(gauge, traffic)]
+            for gauge in ended:
+                self._drop(gauge)
+            return {id: gauge for id, gauge in wanted.items() if gauge not in ended}
+
+    def _drop(self, gauge: Gauge) -> None:
+        """It may start again."""
+        gauge.glance.close()
+        self._gauges.pop(gauge.id, None)
+        self._waiting.add(gauge.id)
+
+    def _find(self) -> None:
+        """Containers that started since the last look; now and then, whether those known still run, and how."""
+        run, now = str(self.engine.run), time.monotonic()
+        try:
+            changed = os.stat(run).st_mtime_ns
+        except FileNotFoundError:  # nothing ever ran
+            return
+        if changed != self._changed:
+            self._changed = changed
+            self._waiting = {id for id in os.listdir(run) if id not in self._gauges and not id.startswith(".")}
+        for id in list(self._waiting):
+            self._add(id)
+        if now - self._looked > _LOOK_S:
+            self._looked = now
+            for gauge in list(self._gauges.values()):
+                self._look(gauge)
+
+    def _add(self, id: str) -> None:
+        state = store.state(self.engine, id)
+        if not store.alive(state):
+            return
+        keep = _MOST_OPEN + sum(gauge.glance.kept for gauge in self._gauges.values()) <= _room()
+        try:
+            self._gauges[id] = Gauge(self.engine, id, state, keep=keep, turn=len(self._gauges))
+        except (OSError, NotFound):  # it has just ended
+            return
+        self._waiting.discard(id)
+
+    def _look(self, gauge: Gauge) -> None:
+        state = store.state(self.engine, gauge.id)
+        if not store.alive(state) or state["pid"] != gauge.pid:
+            self._drop(gauge)
+            return
+        gauge.limits = (state.get("cgroup") or {}).get("limits") or {}
+        with contextlib.suppress(NotFound):
+            gauge.look()
+
+
+def _still(gauge: Gauge, traffic: Mapping[bytes, netdev.Traffic]) -> bool:
+    try:
+        gauge.read(traffic)
+    except OSError:  # ENODEV: its cgroup has gone
+        return False
+    return True
+
+
+def _room() -> int:
+    """How many descriptors all gauges may keep: select(2) and the notebook's own code need theirs."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+
+
+class Cables:
+    """The host's ends of all cables of an engine: veth(4). An ordinary user's are in a namespace of his own."""
+
+    PREFIX = b"nbcv"
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._file = -1
+
+    def read(self) -> dict[bytes, netdev.Traffic]:
+        """By name what each end received and sent; empty where there are none."""
+        try:
+            text = netdev.content(self._open()) if not self._engine.rootless else self._of_user()
+        except OSError:
+            return {}
+        return dict(netdev.interfaces(text, self.PREFIX))
+
+    def _open(self) -> int:
+        if self._file < 0:
+            self._file = netdev.open_of(os.getpid())
+        return self._file
+
+    def _of_user(self) -> bytes:
+        """Opened each time: an open file would keep the namespace when its last container has gone."""
+        from nbcontainers.network import userhost
+
+        holder = userhost.find(str(self._engine.run))
+        return netdev.of(holder) if holder else b""
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+@cache
+def of(engine: Engine) -> Gauges:
+    """The gauges all views of an engine share."""
+    return Gauges(engine)
