@@ -17,8 +17,9 @@ Bundle = dict[str, Any]
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
-live: Callable[[object], Bundle | None] | None = None
-"""What adds the widget of an object to its bundle; None for what has no widget, or where no front end could show one."""
+live: Callable[[object, Bundle], Bundle | None] | None = None
+"""What makes the bundle of an object live, given its text and HTML: what it answers takes their place; None for what has
+no live view, or where no front end could show one."""
 
 
 class Seen(Protocol):
@@ -53,7 +54,7 @@ def bundle(shown: object, look: Callable[[], Seen]) -> Bundle:
     except Exception as error:  # noqa: BLE001
         return {"text/plain": _instead(shown, error)}
     try:
-        return found | ((live(shown) if live else None) or {})
+        return found | ((live(shown, found) if live else None) or {})
     except Exception as error:  # noqa: BLE001
         why = f"not live: {_said(error)}"
         note = f'<div style="opacity: .7; font-size: 12px;">{escape(why)}</div>'

@@ -1,4 +1,5 @@
-"""Loading and unloading: the shell gets two magics tables, one matcher and a warm launcher; unloading takes all back."""
+"""Loading and unloading: the shell gets two magics tables, one matcher, live views and a warm launcher; unloading takes
+all back."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
+from nbcontainers import view, widgets
 from nbcontainers.launcher import client
 from nbcontainers.magics.completion import Matcher
 from nbcontainers.magics.magics import WITH_BODY, NBContainers
@@ -20,6 +22,11 @@ def load(shell: InteractiveShell) -> None:
     shell.register_magics(settings)
     shell.input_transformers_cleanup.append(give_body)
     shell.Completer.custom_matchers.append(Matcher(settings.objects, shell.user_ns).matcher)
+    view.live = widgets.bundle
+    shell.events.register("pre_run_cell", cell_begins)
+    shell.events.register("post_run_cell", cell_ended)
+    if widgets.wanted():
+        widgets.channel().open()  # views of a kernel before this one, still in the page, find their way back
     client.warm()
 
 
@@ -35,6 +42,19 @@ def unload(shell: InteractiveShell) -> None:
     transformers = shell.input_transformers_cleanup
     transformers[:] = [one for one in transformers if getattr(one, "__module__", "") != __name__]
     shell.configurables[:] = [one for one in shell.configurables if type(one).__name__ != NBContainers.__name__]
+    for event in ("pre_run_cell", "post_run_cell"):
+        callbacks = shell.events.callbacks[event]
+        callbacks[:] = [one for one in callbacks if getattr(one, "__module__", "") != __name__]
+    view.live = None
+    widgets.close()
+
+
+def cell_begins(info: object) -> None:
+    widgets.hold(True)
+
+
+def cell_ended(result: object) -> None:
+    widgets.hold(False)
 
 
 def give_body(lines: list[str]) -> list[str]:
