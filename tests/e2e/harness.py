@@ -3,7 +3,7 @@
     def test_dashboard(notebook):
         nb = notebook(["%load_ext nbcontainers", "%container dashboard"])   # front_end="lab" (or "notebook"), theme="light"
         nb.run_all()
-        nb.output(1).get_by_text("running").click()                        # Playwright's locators
+        nb.live(1, "dashboard").get_by_text("running").click()             # Playwright's locators; nb.output(1): static too
         nb.photograph(1, "dashboard-light")                                # .artefacts/screenshots: look at it
         nb.theme("dark"); nb.restart(); nb.reload(); nb.save(); nb.reopen(kernel=False)
 
@@ -217,6 +217,12 @@ class Notebook:
         """The output area of a cell, scrolled to: JupyterLab keeps what is far away out of the page."""
         self.page.evaluate(_REVEAL, number)
         return self.cell(number).locator(".jp-Cell-outputArea")
+
+    def live(self, number: int, kind: str) -> Locator:
+        """The live view in a cell's output, once it has taken the place of the static HTML (widgets/live.py)."""
+        shown = self.output(number).locator(f".nbcontainers-live .nbc-{kind}").first
+        shown.wait_for()
+        return shown
 
     def photograph(self, number: int, name: str) -> Path:
         """A picture of the cell in the artefacts."""
