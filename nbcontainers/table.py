@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
-from nbcontainers.view import View
+from nbcontainers.view import Bundle, View, bundle
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -36,8 +36,11 @@ BOX = (
 """The frame of a card."""
 AS_IT_IS = 'class="mathjax_ignore tex2jax_ignore"'
 """Of an element whose text is no mathematics, whatever dollar signs are in it: MathJax 3 and 2, option ignoreHtmlClass."""
+_TABLE = "border-collapse: collapse; border: 0; margin: 4px 0; font-size: 13px;"
+_ROW = "background:none"
 HEAD = "display: flex; flex-wrap: wrap; align-items: baseline; column-gap: 6px;"
-_CELL = "padding: 3px 14px 3px 0; border: 0; white-space: nowrap; vertical-align: top; background: none;"
+_CELL = "padding:3px 14px 3px 0;border:0;white-space:nowrap;vertical-align:top;text-align:"
+"""Short, for there is one a cell; what cells inherit stands on the table. Front ends have rules for each of these."""
 
 
 def ink(colour: str) -> str:
@@ -173,11 +176,13 @@ def timestamp(value: object) -> float | None:
 
 @dataclass(frozen=True)
 class Column:
-    """One column: the key in the rows, its title (by default the key in capitals), and how a value looks."""
+    """One column: the key in the rows, its title (by default the key in capitals), how a value looks, and of what colour
+    the dot before it is in a notebook; the words must say the same."""
 
     name: str
     title: str = ""
     format: Callable[[Any], str] = text
+    colour: Callable[[Row], str] | None = None
 
     @property
     def heading(self) -> str:
@@ -231,26 +236,30 @@ class Table(View, Sequence[Row]):
 
     def html(self) -> str:
         heads = "".join(
-            f'<th style="{_CELL} font-weight: 600; text-align: {_side(column)}; border-bottom: 1px solid {BORDER};">'
-            f"{escape(column.heading)}</th>"
+            f'<th style="{_CELL}{_side(column)};border-bottom:1px solid {BORDER}">{escape(column.heading)}</th>'
             for column in self.columns
         )
-        body = "".join(f'<tr style="background: none;">{self._cells(row)}</tr>' for row in self.rows[:SHOWN_ROWS])
+        body = "".join(f'<tr style="{_ROW}">{self._cells(row)}</tr>' for row in self.rows[:SHOWN_ROWS])
         return (
-            f'<table {AS_IT_IS} style="border-collapse: collapse; border: 0; margin: 4px 0; font-size: 13px;">'
-            f'<thead><tr style="background: none;">{heads}</tr></thead><tbody>{body}</tbody></table>{self._more()}'
+            f'<table {AS_IT_IS} style="{_TABLE}"><thead><tr style="{_ROW}">{heads}</tr></thead>'
+            f'<tbody style="font-family: {MONOSPACE};">{body}</tbody></table>{self._left("div")}'
         )
 
     def _cells(self, row: Row) -> str:
         return "".join(
-            f'<td style="{_CELL} text-align: {_side(column)}; font-family: {MONOSPACE};">'
-            f"{escape(column.show(row))}</td>"
+            f'<td style="{_CELL}{_side(column)}">{_dot(column, row)}{escape(column.show(row))}</td>'
             for column in self.columns
         )
 
-    def _more(self) -> str:
+    def _left(self, element: str = "") -> str:
+        """How many rows a notebook does not show."""
         left = len(self.rows) - SHOWN_ROWS
-        return f'<div style="opacity: .7; font-size: 12px;">… {left} more; .to_pandas() has all</div>' * (left > 0)
+        words = f"… {left} more; .to_pandas() has all" if left > 0 else ""
+        return f'<{element} style="opacity: .75; font-size: 12px;">{words}</{element}>' if words and element else words
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Bundle:
+        """A cell shows so many rows; `repr` and `text` have all."""
+        return bundle(self, lambda: _Bounded(self))
 
     def to_pandas(self) -> pandas.DataFrame:
         """A DataFrame of the raw values: sizes as int, times as datetime64 (UTC), durations as timedelta64."""
@@ -267,6 +276,19 @@ class Table(View, Sequence[Row]):
         return frame
 
 
+class _Bounded(NamedTuple):
+    """A table as a cell shows it."""
+
+    table: Table
+
+    def text(self) -> str:
+        shown = Table(self.table.rows[:SHOWN_ROWS], self.table.columns).text()
+        return "\n".join(filter(None, (shown, self.table._left())))
+
+    def html(self) -> str:
+        return self.table.html()
+
+
 def width(shown: str) -> int:
     """Columns a terminal needs (Unicode TR 11: wide characters take two, combining marks none)."""
     if shown.isascii():
@@ -278,6 +300,10 @@ def width(shown: str) -> int:
 
 def pad(shown: str, columns: int) -> str:
     return shown + " " * (columns - width(shown))
+
+
+def _dot(column: Column, row: Row) -> str:
+    return f'<span style="color:{column.colour(row)}" aria-hidden="true">● </span>' if column.colour else ""
 
 
 def _side(column: Column) -> str:

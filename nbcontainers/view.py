@@ -38,6 +38,10 @@ class View:
     def html(self) -> str:
         raise NotImplementedError
 
+    def document(self) -> Any:
+        """The facts as JSON, for `--format json`; a view that has a better form than its text gives that."""
+        return self.text()
+
     def __repr__(self) -> str:
         return self.text()
 

@@ -83,6 +83,15 @@ def layout() -> Layout:
         return parse(mountinfo.read(), membership.read())
 
 
+def folders(membership: str, host: Layout) -> dict[str, str]:
+    """By controller ("" is the v2 tree) the folder of the cgroup that the text of a /proc/PID/cgroup names; what does not
+    show at a mount here is left out."""
+    paths = _own(membership)
+    trees = {**host.v1, **({"": host.v2} if host.v2 else {})}
+    found = {name: (tree, _below(paths.get(name), tree.root)) for name, tree in trees.items()}
+    return {name: f"{tree.mount}{below}" for name, (tree, below) in found.items() if below is not None}
+
+
 def _own(membership: str) -> dict[str, str]:
     """Our path in each hierarchy, by controller or name; "" is the v2 tree."""
     paths = {}

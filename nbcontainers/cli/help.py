@@ -22,6 +22,7 @@ EXAMPLES = {
     "container kill": "kill -s HUP web",
     "container stop": "stop -t 3 web",
     "container top": "top web",
+    "container xray": "xray web",
     "container stats": "stats web",
     "container logs": "logs --tail 20 web",
     "container exec": "exec web ps",

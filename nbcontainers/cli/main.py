@@ -161,14 +161,17 @@ def _print(text: str) -> int:
 def shown(result: Any, *, as_json: bool = False, quiet: bool = False) -> str:
     """A verb's result as text: tables as Docker prints them, documents as JSON, handles by their id."""
     from nbcontainers.table import Table
+    from nbcontainers.view import View
 
     if result is None:
         return ""
     if isinstance(result, Table) and not as_json:
         key = next((column for column in result.columns if column.name in _KEYS), None)
-        return "\n".join(filter(None, map(key.show, result))) if quiet and key else repr(result)
+        return "\n".join(filter(None, map(key.show, result))) if quiet and key else result.text()
     if isinstance(result, Table):
         return json.dumps(result.rows, indent=2, default=str)
+    if isinstance(result, View):
+        return json.dumps(result.document(), indent=2, default=str) if as_json else result.text()
     if isinstance(result, (list, tuple)) and not (as_json or any(isinstance(item, (dict, list)) for item in result)):
         return "\n".join(shown(item) for item in result)
     if isinstance(result, (dict, list)):

@@ -31,40 +31,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nbcontainers.container.execution import Executed
+    from nbcontainers.container.isolation.xray import XRay
     from nbcontainers.container.log import Log
     from nbcontainers.container.session import Sink, Source
     from nbcontainers.image.image import Image as ImageHandle
     from nbcontainers.table import Table
 
 __all__ = [
-    "attach",
-    "commit",
-    "cp",
-    "create",
-    "diff",
-    "exec_",
-    "export",
-    "healthcheck",
-    "inspect",
-    "kill",
-    "logs",
-    "ls",
-    "pause",
-    "port",
-    "prune",
-    "ps",
-    "rename",
-    "restart",
-    "rm",
-    "run",
-    "start",
-    "stats",
-    "stop",
-    "top",
-    "unpause",
-    "update",
-    "wait",
-]
+    "attach", "commit", "cp", "create", "diff", "exec_", "export", "healthcheck", "inspect", "kill", "logs", "ls", "pause",
+    "port", "prune", "ps", "rename", "restart", "rm", "run", "start", "stats", "stop", "top", "unpause", "update", "wait",
+    "xray",
+]  # fmt: skip
 
 Image = Annotated[str, Argument("IMAGE", "an image of `image ls`: host, mini, …", complete="image")]
 Word = Annotated[str, Argument("COMMAND", "the program and its arguments; the image's own without it")]
@@ -406,6 +383,17 @@ def top(
     return processes.top(find(engine or default_engine(), container), columns)
 
 
+def xray(container: One, *, engine: Engine | None = None) -> XRay:
+    """What separates a container from the host: namespaces, processes and users on both sides, mounts, capabilities, filter,
+    every limit with its file; and what a program in it is told of the machine, beside what it may use.
+
+    Read from the kernel now; of one that does not run what was recorded. Each part is a table: `.namespaces.to_pandas()`.
+    """
+    from nbcontainers.container.isolation import xray
+
+    return xray.xray(find(engine or default_engine(), container))
+
+
 def stats(
     *containers: Many,
     all: Annotated[bool, Option("-a", help="those that have ended, too")] = False,
@@ -413,7 +401,7 @@ def stats(
     no_stream: Annotated[bool, Option(help="one look; a terminal shows more until ^C")] = False,
     engine: Engine | None = None,
 ) -> Table:
-    """What containers use now: processors, memory against its limit, network, disk, processes.
+    """What containers use now: processors, memory against its limit, network, disk, processes, pressure.
 
     Memory is without the files that the kernel could drop, as in `docker stats`. `.metrics()` of a handle has all samples.
     """
@@ -421,7 +409,8 @@ def stats(
 
     here = engine or default_engine()
     which: Which = {"latest": latest} if containers or latest else {"all": True}
-    return statistics.stats(selection.chosen(here, containers, which, () if all or latest else RUNNING))
+    found = selection.chosen(here, containers, which, () if all or latest else RUNNING)
+    return statistics.stats(found, following=bool(containers))
 
 
 def diff(container: One, *, engine: Engine | None = None) -> Table:

@@ -15,6 +15,7 @@ from nbcontainers.errors import InvalidArgument, NotFound
 if TYPE_CHECKING:
     import pandas
 
+    from nbcontainers.container.isolation.xray import XRay
     from nbcontainers.container.log import Log
     from nbcontainers.container.metrics import Plot
     from nbcontainers.container.options import LogOptions, UpdateOptions
@@ -372,6 +373,12 @@ class Container:
         from nbcontainers.container import api
 
         return api.stats(self)
+
+    def xray(self) -> XRay:
+        """What separates it from the host: `container xray`."""
+        from nbcontainers.container import api
+
+        return api.xray(self)
 
     def inspect(self) -> Document:
         from nbcontainers.container import api

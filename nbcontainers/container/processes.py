@@ -46,12 +46,41 @@ def top(container: Container, words: Sequence[str] = ()) -> Table:
     state = store.state(container.engine, container.id)
     if not store.alive(state):
         raise not_running(container.name, container.status)
+    return Table(rows(container, state), columns)
+
+
+def rows(container: Container, state: dict[str, Any]) -> list[Row]:
+    """Those of `top`, by their host pids. `state` is state.json of one that runs."""
     seen = _Seen(state["pid"], _names(container))
-    rows = [row for pid in pids(state) if (row := seen.row(pid))]
-    inside = {row["host_pid"]: row["pid"] for row in rows}
-    for row in rows:
+    found = [row for pid in pids(state) if (row := seen.row(pid))]
+    inside = {row["host_pid"]: row["pid"] for row in found}
+    for row in found:
         row["ppid"] = inside.get(row["host_ppid"], 0)
-    return Table(sorted(rows, key=lambda row: int(row["host_pid"])), columns)
+    return sorted(found, key=lambda row: int(row["host_pid"]))
+
+
+def tree(rows: Sequence[Row]) -> list[Row]:
+    """The same with parents before their children, and in `branch` what is drawn before the command. What was started from
+    outside (exec) is a root of its own."""
+    below: dict[int, list[Row]] = {}
+    known = {row["host_pid"] for row in rows}
+    for row in rows:
+        below.setdefault(row["host_ppid"] if row["host_ppid"] in known else 0, []).append(row)
+    found: list[Row] = []
+    waiting = [(row, "", "") for row in below.get(0, ())[::-1]]
+    while waiting:
+        row, branch, indent = waiting.pop()
+        found.append({**row, "branch": branch})
+        children = below.get(row["host_pid"], ())
+        for number, child in enumerate(children[::-1]):
+            waiting.append((child, f"{indent}{'├─ ' if number else '└─ '}", f"{indent}{'│  ' if number else '   '}"))
+    return found
+
+
+def status(pid: int) -> dict[str, str]:
+    """The fields of proc_pid_status(5). Raises OSError."""
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
 
 
 def _chosen(words: Sequence[str]) -> list[Column]:
@@ -100,6 +129,7 @@ class _Seen:
     def __init__(self, init: int, names: Mapping[int, str]) -> None:
         self.names = names
         self.inside = _inside(init)
+        self.level = _level(init)
         with open("/proc/uptime", "rb") as file:
             self.uptime = float(file.read().split()[0])
 
@@ -108,23 +138,35 @@ class _Seen:
         try:
             with open(f"/proc/{pid}/stat", "rb") as file:
                 fields = file.read().rpartition(b")")[2].split()
-            with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
-                status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+            said = status(pid)
             with open(f"/proc/{pid}/cmdline", "rb") as file:
                 words = file.read().rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "replace")
         except (FileNotFoundError, ProcessLookupError):
             return None
-        host_uid = int(status["Uid"].split()[1])
+        host_uid = int(said["Uid"].split()[1])
         uid = self.inside(host_uid)
         return {
             "user": self.names.get(uid, str(uid)), "uid": uid, "host_uid": host_uid,
-            "pid": int(status.get("NSpid", str(pid)).split()[-1]), "host_pid": pid, "host_ppid": int(fields[1]),
+            "pid": self._pid(said, pid), "host_pid": pid, "host_ppid": int(fields[1]),
             "state": fields[0].decode(), "threads": int(fields[17]),
             "cpu_s": (int(fields[11]) + int(fields[12])) / _TICKS,
             "rss_bytes": int(fields[21]) * _PAGE, "vsz_bytes": int(fields[20]),
             "elapsed_s": max(0.0, self.uptime - int(fields[19]) / _TICKS),
-            "comm": status.get("Name", ""), "command": words or f"[{status.get('Name', '')}]",
+            "comm": said.get("Name", ""), "command": words or f"[{said.get('Name', '')}]",
         }  # fmt: skip
+
+    def _pid(self, fields: Mapping[str, str], pid: int) -> int:
+        """In the container's own pid namespace: NSpid has one number a level, and further ones of namespaces made inside."""
+        numbers = fields.get("NSpid", str(pid)).split()
+        return int(numbers[min(self.level, len(numbers) - 1)])
+
+
+def _level(init: int) -> int:
+    """How many pid namespaces the first process is below ours."""
+    try:
+        return len(status(init).get("NSpid", "").split()) - 1
+    except OSError:
+        return 0
 
 
 def _inside(init: int) -> Callable[[int], int]:
