@@ -19,7 +19,9 @@ from nbcontainers.container.options import (
     Listing,
     LogOptions,
     RunOptions,
+    Signal,
     SigProxy,
+    Time,
     UpdateOptions,
     Which,
 )
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from nbcontainers.container.execution import Executed
     from nbcontainers.container.isolation.xray import XRay
     from nbcontainers.container.log import Log
+    from nbcontainers.container.overview import Dashboard
     from nbcontainers.container.session import Sink, Source
     from nbcontainers.image.image import Image as ImageHandle
     from nbcontainers.table import Table
@@ -47,12 +50,6 @@ Image = Annotated[str, Argument("IMAGE", "an image of `image ls`: host, mini, â€
 Word = Annotated[str, Argument("COMMAND", "the program and its arguments; the image's own without it")]
 One = Annotated[str | Container, Argument("CONTAINER", "name, id or its beginning", complete="container")]
 Many = Annotated[str | Container, Argument("CONTAINER", "names, ids or their beginnings", complete="container")]
-
-Signal = Annotated[str | int | None, Option("-s", help="what to send first", metavar="SIGNAL", complete="signal")]
-Time = Annotated[
-    int | None,
-    Option("-t", "--timeout", help="seconds until it is killed (10)", metavar="SECONDS", parse=parse.seconds),
-]
 
 
 def run(
@@ -160,6 +157,13 @@ def ps(*, engine: Engine | None = None, **options: Unpack[Listing]) -> Table:
 def ls(*, engine: Engine | None = None, **options: Unpack[Listing]) -> Table:
     """List containers, as `ps` does."""
     return ps(engine=engine, **options)
+
+
+def dashboard(*, engine: Engine | None = None) -> Dashboard:
+    """All containers, how they are and what they use; in a notebook page it goes on, with buttons."""
+    from nbcontainers.container.overview import Dashboard
+
+    return Dashboard.now(engine or default_engine())
 
 
 def inspect(

@@ -45,6 +45,11 @@ Restart = Annotated[str, Option(help="start it again: no, on-failure[:n], always
 DetachKeys = Annotated[
     str, Option(help="what leaves it alone (ctrl-p,ctrl-q)", metavar="KEYS", parse=parse.detach_keys)
 ]
+Signal = Annotated[str | int | None, Option("-s", help="what to send first", metavar="SIGNAL", complete="signal")]
+Time = Annotated[
+    int | None,
+    Option("-t", "--timeout", help="seconds until it is killed (10)", metavar="SECONDS", parse=parse.seconds),
+]
 SigProxy = Annotated[bool, Option(help="pass signals on to the program; on by itself")]
 
 
@@ -292,6 +297,10 @@ class LogOptions(TypedDict, total=False):
     tail: Annotated[int | str, Option("-n", help="the last lines only", metavar="N|all")]
     since: Annotated[str, Option(help="from a time or 10m ago on", metavar="TIME")]
     until: Annotated[str, Option(help="up to a time or 10m ago", metavar="TIME")]
+    grep: Annotated[str, Option("-g", help="only lines that match, by a regular expression", metavar="PATTERN")]
+    fixed_strings: Annotated[bool, Option("-F", help="the pattern is no expression but the text itself")]
+    ignore_case: Annotated[bool, Option("-i", help="whether large or small letters, to the pattern")]
+    stream: Annotated[str, Option(help="only of this one", metavar="STREAM", choices=("stdout", "stderr"))]
     timestamps: Annotated[bool, Option("-t", help="when each line came")]
     names: Annotated[bool, Option(help="whose line it is; always said of several containers")]
     latest: Annotated[bool, Option("-l", help="of the container that was made last")]

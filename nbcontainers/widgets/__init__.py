@@ -38,11 +38,11 @@ _page: Page | None = None
 
 def bundle(shown: object, found: Bundle) -> Bundle | None:
     """The HTML of `shown` with its address around it; None where it has none, or nobody would look."""
-    address = getattr(shown, "_live_", None)
-    if address is None or "text/html" not in found or not wanted():
+    offer = getattr(shown, "_live_", None)
+    if offer is None or "text/html" not in found or not wanted() or (address := offer()) is None:
         return None
     channel().open()
-    kind, arguments = address()
+    kind, arguments = address
     return {"text/html": hook(found["text/html"], kind, arguments)}
 
 

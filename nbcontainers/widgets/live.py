@@ -18,7 +18,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, overload
 
 from nbcontainers.errors import Error, InvalidState
 
@@ -56,9 +56,9 @@ class Live:
 
     What is shown offers its address to the hook of `view.bundle` by a method
 
-        def _live_(self) -> tuple[str, dict[str, Any]]: return "metrics", {"container": self.name}
+        def _live_(self) -> tuple[str, dict[str, Any]] | None: return "metrics", {"container": self.name}
 
-    and its own `html()` is the static picture: it must stay true when it grows old (it says its time, or is final).
+    (None: not this one) and its own `html()` is the static picture: it must stay true when it grows old (it says its time, or is final).
 
     `look` returns the facts of the moment; they are sent only when they changed. What it raises is shown over the last
     picture, greyed, until the next good look; `Gone` ends looking for good. Actions run in a thread of ours, never in
@@ -100,7 +100,11 @@ class Binary:
         self.buffers = buffers
 
 
-def action(method: _Action | None = None, *, beside: bool = False) -> Any:
+@overload
+def action(method: _Action) -> _Action: ...
+@overload
+def action(*, beside: bool) -> Callable[[_Action], _Action]: ...
+def action(method: _Action | None = None, *, beside: bool = False) -> _Action | Callable[[_Action], _Action]:
     """Mark what a page may call. `beside`: in a thread of its own, so that the view's other actions need not wait."""
 
     def mark(method: _Action) -> _Action:
@@ -182,5 +186,5 @@ def encoded(facts: Any) -> str:
 
 def said(error: BaseException) -> dict[str, str]:
     """An error as a page shows it."""
-    text = str(error) if isinstance(error, Error) else f"{type(error).__name__}: {error}"
+    text = error.message if isinstance(error, Error) else f"{type(error).__name__}: {error}"
     return {"message": text or type(error).__name__, "hint": str(getattr(error, "hint", "") or "")}

@@ -1,0 +1,91 @@
+"""The dashboard: all containers with what they use, and what may be done to them."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+from nbcontainers.container import api, gauges
+from nbcontainers.container.listing import LIVING
+from nbcontainers.container.overview import FIGURES, Overview, figures
+from nbcontainers.engine import default_engine
+from nbcontainers.errors import InvalidArgument
+from nbcontainers.table import Row
+from nbcontainers.widgets.live import Live, action
+
+MOST = 300
+"""Rows that a page gets: those that run first, then the newest."""
+VERBS = {
+    "start": api.start,
+    "stop": api.stop,
+    "kill": api.kill,
+    "pause": api.pause,
+    "unpause": api.unpause,
+    "restart": api.restart,
+}
+_SHOWN = ("name", "image", "state", "exit_code", "oom_killed", "health", "since", "addresses", "ports", "memory_limit")
+
+
+class Dashboard(Live):
+    """Facts: `rows` (id of 12 digits and _SHOWN), `more` (how many are not among them), `terminal` (whether one can be
+    opened). Pushed: `figures`, by id FIGURES in their order, of those that run."""
+
+    interval = 1.0
+
+    def __init__(self) -> None:
+        self.engine = default_engine()
+        self.overview = Overview(self.engine)
+        self.watching = False
+        self._sent: dict[str, list[float | None]] = {}
+
+    def look(self) -> dict[str, Any]:
+        if not self.watching:
+            self.watching = True
+            gauges.of(self.engine).enter()
+        running = gauges.of(self.engine).read()
+        rows = sorted(self.overview.rows(), key=lambda row: row["state"] not in LIVING)
+        self._push(
+            {row["id"][:12]: _rounded(figures(running.get(row["id"]))) for row in rows[:MOST] if row["id"] in running}
+        )
+        return {
+            "rows": [_shown(row) for row in rows[:MOST]],
+            "more": max(0, len(rows) - MOST),
+            "terminal": find_spec("nbcontainers.widgets.terminal") is not None,
+        }
+
+    def _push(self, found: dict[str, list[float | None]]) -> None:
+        if found != self._sent:
+            self._sent = found
+            self.send({"figures": found})
+
+    def closed(self) -> None:
+        if self.watching:
+            gauges.of(self.engine).leave()
+            self.watching = False
+
+    @action(beside=True)
+    def do(self, verb: str, ids: list[str]) -> None:
+        """One of VERBS, or `rm`, which kills what runs, on containers."""
+        if verb == "rm":
+            api.rm(*ids, force=True, engine=self.engine)
+        elif verb in VERBS:
+            VERBS[verb](*ids, engine=self.engine)  # type: ignore[operator]
+        else:
+            raise InvalidArgument(f"{verb!r} is nothing that the dashboard does")
+
+
+def _shown(row: Row) -> dict[str, Any]:
+    found = {"id": row["id"][:12], **{key: row[key] for key in _SHOWN if row[key] not in (None, "", [], False)}}
+    if len(row["addresses"]) > 2 or len(row["ports"]) > 4:
+        found |= {"addresses": row["addresses"][:2], "ports": row["ports"][:4]}
+    return found
+
+
+def _rounded(found: dict[str, float | None]) -> list[float | None]:
+    """Without digits that nobody sees, so that rest is seen as rest."""
+    cpu = found["cpu"]
+    return [None if cpu is None else round(cpu, 1), *(_whole(found[name]) for name in FIGURES[1:])]
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
