@@ -136,11 +136,13 @@ def kill(container: Container, signal: str | int = "KILL") -> str:
     One that is meant to end it keeps its restart policy from starting it again.
     """
     number, record = _number(signal), container.record
-    if ends := number in (signals.SIGKILL, record.get("stop_signal")):
-        restart.hold(_run_folder(container))  # before the look: its next run may be about to begin
+    met = ""
+    if number in (signals.SIGKILL, record.get("stop_signal")):
+        met = container.status
+        restart.hold(_run_folder(container))  # its next run may be about to begin
     with _descriptor(store.state(container.engine, container.id)) as init:
         if init < 0 or not _send(init, number):
-            if container.status == "restarting" and ends:
+            if met in RUNNING:  # its monitor was told by the hold, and was quicker
                 return str(record["name"])
             raise not_running(str(record["name"]), container.status)
     if number == signals.SIGKILL:

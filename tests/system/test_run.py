@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 import uuid
 from pathlib import Path
@@ -20,6 +21,7 @@ from nbcontainers.errors import (
     NameInUse,
     NotFound,
 )
+from nbcontainers.monitor import restart
 from tests import monitored
 
 ROOT = os.geteuid() == 0
@@ -473,6 +475,23 @@ def test_a_kill_is_told_apart_from_running_out_of_memory(name):
     assert "was ended by SIGKILL (exit 137) after" in error.message
     assert ", not for lack of memory" in error.message
     assert "container kill" in error.hint
+
+
+def test_a_kill_that_the_monitor_forestalls_is_a_kill(monkeypatch):
+    """A monitor that finds itself held right after the start ends its container by itself."""
+    container = nbcontainers.run("mini", "sleep", "60", detach=True)
+    hold = restart.hold
+
+    def slowly(state):
+        hold(state)
+        os.kill(container.pid, signal.SIGKILL)
+        container.wait()
+
+    monkeypatch.setattr(restart, "hold", slowly)
+    assert api.kill(container) == [container.name]
+    with pytest.raises(InvalidState, match=f"container {container.name} is not running: it is exited"):
+        api.kill(container)
+    container.rm()
 
 
 @pytest.mark.limits
