@@ -477,21 +477,21 @@ def test_a_kill_is_told_apart_from_running_out_of_memory(name):
     assert "container kill" in error.hint
 
 
-def test_a_kill_that_the_monitor_forestalls_is_a_kill(monkeypatch):
+def test_a_kill_that_the_monitor_forestalls_is_a_kill(name, monkeypatch):
     """A monitor that finds itself held right after the start ends its container by itself."""
-    container = nbcontainers.run("mini", "sleep", "60", detach=True)
+    container = nbcontainers.run("mini", "sleep", "60", name=name, detach=True)
     hold = restart.hold
 
     def slowly(state):
         hold(state)
-        os.kill(container.pid, signal.SIGKILL)
+        if pid := container.pid:
+            os.kill(pid, signal.SIGKILL)
         container.wait()
 
     monkeypatch.setattr(restart, "hold", slowly)
-    assert api.kill(container) == [container.name]
-    with pytest.raises(InvalidState, match=f"container {container.name} is not running: it is exited"):
+    assert api.kill(container) == [name]
+    with pytest.raises(InvalidState, match=f"container {name} is not running: it is exited"):
         api.kill(container)
-    container.rm()
 
 
 @pytest.mark.limits
