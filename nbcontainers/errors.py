@@ -116,6 +116,10 @@ class ImageError(Error):
     """An image, archive or layer that is damaged, hostile or of an unknown form."""
 
 
+class Wasteful(Error):
+    """An image wastes more than was allowed. Details: `efficiency` and `wasted_part` (0 to 1), `wasted_bytes`."""
+
+
 class RegistryError(Error):
     """A registry that refused, lied or could not be reached. Details: `retry` (whether trying again makes sense) and
     the HTTP `status`, None where there was none."""

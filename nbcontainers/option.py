@@ -81,6 +81,17 @@ def _counted(number: int, text: str | int) -> int:
     return number
 
 
+def part(text: str | float) -> float:
+    """A part of a whole: a number from 0 to 1, also as `95%`."""
+    try:
+        found = float(text.removesuffix("%")) / 100 if isinstance(text, str) and text.endswith("%") else float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found <= 1:
+        raise ValueError(f"{text!r} is no part of a whole; write 0.95 or 95%")
+    return found
+
+
 def duration(text: str | float) -> float:
     """Seconds from Go's duration form: `10`, `1.5s`, `2m30s`, `500ms`, `1h`."""
     if isinstance(text, (int, float)):

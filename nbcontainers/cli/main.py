@@ -117,6 +117,10 @@ def _carry_out(verb: Verb, typed: str, words: list[str]) -> int:
         from nbcontainers.cli import transfer
 
         result = transfer.run(verb, call, quiet=quiet)
+    elif verb.accepts("on_read"):
+        from nbcontainers.cli import transfer
+
+        result = transfer.reading(verb, call)
     else:
         result = verb.function(*call.arguments, **call.options)
     form = call.face.get("format") or _usual(verb, call)

@@ -187,6 +187,13 @@ def run(verb: Verb, call: Call, *, quiet: bool) -> Any:
         return verb.function(*call.arguments, **call.options, progress=listener)
 
 
+def reading(verb: Verb, call: Call, make: Callable[[Progress], Show[Progress]] | None = None) -> Any:
+    """Carry out a verb that may have much to read first, which is shown where it takes long: on stderr, or by `make`."""
+    progress = Progress("read", subject(call))
+    with Late(lambda: make(progress) if make else shown_on(sys.stderr, progress)) as listener:
+        return verb.function(*call.arguments, **call.options, on_read=listener)
+
+
 def subject(call: Call) -> str:
     """What is named on the line, to be shown until more is known."""
     return " ".join(str(one) for one in call.arguments[:1]) or str(call.options.get("input") or "")

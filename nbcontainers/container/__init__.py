@@ -8,8 +8,8 @@ if TYPE_CHECKING:
 
 
 _VERBS = frozenset(
-    "attach commit cp create dashboard diff exec_ export healthcheck inspect kill logs ls pause port prune ps rename restart "
-    "rm run start stats stop top unpause update wait xray".split()
+    "attach commit cp create dashboard diff exec_ export healthcheck inspect kill logs ls overlay pause port prune ps rename "
+    "restart rm run start stats stop top unpause update wait xray".split()
 )  # a list of our own: asking api for it here would import it for every submodule's name, in a circle
 
 

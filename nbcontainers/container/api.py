@@ -37,12 +37,13 @@ if TYPE_CHECKING:
     from nbcontainers.container.log import Log
     from nbcontainers.container.overview import Dashboard
     from nbcontainers.container.session import Sink, Source
+    from nbcontainers.container.stacking import Overlay
     from nbcontainers.image.image import Image as ImageHandle
     from nbcontainers.table import Table
 
 __all__ = [
-    "attach", "commit", "cp", "create", "diff", "exec_", "export", "healthcheck", "inspect", "kill", "logs", "ls", "pause",
-    "port", "prune", "ps", "rename", "restart", "rm", "run", "start", "stats", "stop", "top", "unpause", "update", "wait",
+    "attach", "commit", "cp", "create", "diff", "exec_", "export", "healthcheck", "inspect", "kill", "logs", "ls", "overlay",
+    "pause", "port", "prune", "ps", "rename", "restart", "rm", "run", "start", "stats", "stop", "top", "unpause", "update", "wait",
     "xray",
 ]  # fmt: skip
 
@@ -425,6 +426,13 @@ def diff(container: One, *, engine: Engine | None = None) -> Table:
     from nbcontainers.container import difference
 
     return difference.diff(find(engine or default_engine(), container))
+
+
+def overlay(container: One, *, engine: Engine | None = None) -> Overlay:
+    """The folders below a container, its own on top, and what it added, changed and removed in that."""
+    from nbcontainers.container import stacking
+
+    return stacking.of(find(engine or default_engine(), container))
 
 
 def commit(

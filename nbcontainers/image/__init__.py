@@ -7,8 +7,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _VERBS = frozenset(
-    "build df diff export history import_ inspect load login logout ls outdated prune pull push rm save search_tags tag tags "
-    "tree verify".split()
+    "build df diff export history import_ inspect layers load login logout ls outdated prune pull push rm save search_tags "
+    "tag tags tree verify".split()
 )
 
 

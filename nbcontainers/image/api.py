@@ -16,6 +16,7 @@ from nbcontainers.image.image import Image
 from nbcontainers.option import Option, Unasked
 
 if TYPE_CHECKING:
+    from nbcontainers.image.layerview import Layers
     from nbcontainers.image.progress import Listener
     from nbcontainers.table import Table
 
@@ -27,6 +28,7 @@ __all__ = [
     "history",
     "import_",
     "inspect",
+    "layers",
     "load",
     "login",
     "logout",
@@ -285,6 +287,31 @@ def tree(*references: options.Name, engine: Engine | None = None) -> Table:
     store = engine or default_engine()
     found = [resolve(store, str(text)) for text in references] or images(store)
     return stack.tree(found, unpack=bool(references))
+
+
+def layers(
+    image: options.Name,
+    *,
+    lowest_efficiency: options.LowestEfficiency = None,
+    highest_wasted_bytes: options.HighestWastedBytes = None,
+    highest_wasted_percent: options.HighestWastedPercent = None,
+    lines: Annotated[int, Option(help="paths shown of all file trees together", metavar="N")] = 120,
+    on_read: Listener | None = None,
+    engine: Engine | None = None,
+) -> Layers:
+    """The layers of an image, the files each adds, changes and removes, and the bytes that nobody sees.
+
+    Bytes are wasted where a layer above stores or removes the same path. `.files()` has every path of every layer as a
+    DataFrame. The first look at an image reads all its files, later ones what is kept of that.
+
+    Raises Wasteful where a limit is missed, for a check as dive's CI does it.
+    """
+    from nbcontainers.image import layerview, thrift
+    from nbcontainers.image.store import resolve
+
+    found = layerview.of(resolve(engine or default_engine(), str(image)), lines=int(lines), told=on_read)
+    thrift.check(found, lowest_efficiency, highest_wasted_bytes, highest_wasted_percent)
+    return found
 
 
 def diff(one: options.Name, other: options.Other, *, engine: Engine | None = None) -> Table:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from nbcontainers.image.versions import MOVES
-from nbcontainers.option import Argument, Option
+from nbcontainers.option import Argument, Option, part, size
 
 FORMS = ("docker-archive", "oci-archive", "oci-dir")
 
@@ -59,6 +59,18 @@ Filter = Annotated[
 ]
 PruneFilter = Annotated[
     Sequence[str], Option(help="until=24h or a time, label=KEY[=VALUE], label!=…", metavar="KEY=VALUE")
+]
+LowestEfficiency = Annotated[
+    float | None, Option(help="fail below this efficiency, 0.95 or 95%", metavar="PART", parse=part)
+]
+HighestWastedBytes = Annotated[
+    int | None, Option(help="fail above so many wasted bytes, as 20m", metavar="SIZE", parse=size)
+]
+HighestWastedPercent = Annotated[
+    float | None,
+    Option(
+        help="fail above this part of what the layers above the lowest hold, 0.1 or 10%", metavar="PART", parse=part
+    ),
 ]
 Kind = Annotated[str, Option(help="only tags of this kind", choices=tuple(MOVES))]
 User = Annotated[str, Option("-u", help="asked for if it is not given", metavar="USER")]

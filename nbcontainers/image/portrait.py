@@ -56,7 +56,7 @@ class Portrait:
         """The heading, its facts, and a line a layer: size, total so far, instruction."""
         lines = [self.heading, *(f"  {label:<8} {value}" for label, value in self.facts)]
         for layer in self.layers:
-            lines.append(f"  {_known(layer.size):>10} {_known(layer.total):>10}  {_cut(layer.text)}")
+            lines.append(f"  {known(layer.size):>10} {known(layer.total):>10}  {cut(layer.text)}")
         return "\n".join(map(plain, lines))
 
     def html(self) -> str:
@@ -95,7 +95,7 @@ def _facts(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     words = [*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())]
     if words:
         user = f"as {config['User']} " if config.get("User") else ""
-        yield "runs", f"{_cut(shlex.join(words))}  {user}in {config.get('WorkingDir') or '/'}"
+        yield "runs", f"{cut(shlex.join(words))}  {user}in {config.get('WorkingDir') or '/'}"
     for label, key in (("ports", "ExposedPorts"), ("volumes", "Volumes")):
         if config.get(key):
             yield label, ", ".join(sorted(config[key]))
@@ -115,7 +115,7 @@ def _layers(image: Image) -> list[Layer]:
     below = _base(image)
     found = [Layer(below[0], *_sum(steps[: below[1]]), True)] if below[1] else []
     for number, step in enumerate(steps[below[1] :], below[1] + 1):
-        found.append(Layer(_said(step), step["size"], _sum(steps[:number])[1]))
+        found.append(Layer(said(step), step["size"], _sum(steps[:number])[1]))
     if len(found) <= _ROWS:
         return found
     rest = len(found) - _ROWS + 1
@@ -144,7 +144,7 @@ def _base(image: Image) -> tuple[str, int]:
     return f"FROM {short(name)}{f' ({len(below)} layers)' if len(below) > 1 else ''}", len(below)
 
 
-def _said(step: Mapping[str, Any]) -> str:
+def said(step: Mapping[str, Any]) -> str:
     """What its history says of a layer; a squashed one has no instruction of its own."""
     return instruction(step["created_by"] or "") or step["comment"] or "(several instructions)"
 
@@ -161,20 +161,22 @@ def _row(layer: Layer, whole: int) -> str:
     start, part = (before / whole, (layer.size or 0) / whole) if whole else (0.0, 0.0)
     colour = GREY if layer.is_base else BLUE
     fill = f"margin-left: {start:.1%}; width: {part:.1%}; min-width: 2px; height: 6px; background: {colour};"
-    text = f'<td style="{_CELL} {_TEXT}" title="{_safe(layer.text[:1000])}">{_safe(_cut(layer.text))}</td>'
+    text = f'<td style="{_CELL} {_TEXT}" title="{_safe(layer.text[:1000])}">{_safe(cut(layer.text))}</td>'
     return (
         f'<tr style="background: none;">{text}'
         f'<td style="{_CELL} width: 150px;"><div style="{_TRACK}"><div style="{fill}"></div></div></td>'
-        f'<td style="{_CELL} {_NUMBER}">{_known(layer.size)}</td>'
-        f'<td style="{_CELL} {_NUMBER} opacity: .7;">{_known(layer.total)}</td></tr>'
+        f'<td style="{_CELL} {_NUMBER}">{known(layer.size)}</td>'
+        f'<td style="{_CELL} {_NUMBER} opacity: .7;">{known(layer.total)}</td></tr>'
     )
 
 
-def _known(number: int | None) -> str:
+def known(number: int | None) -> str:
+    """A size for reading; `?` where there is none."""
     return "?" if number is None else amount(number, stored)
 
 
-def _cut(line: str) -> str:
+def cut(line: str) -> str:
+    """What of an instruction is shown in one line."""
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
 
 

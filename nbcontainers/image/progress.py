@@ -24,7 +24,7 @@ Listener = Callable[[Event], None]
 
 STATES = {
     "waiting": "waiting", "downloading": "downloading", "uploading": "uploading", "verifying": "verifying",
-    "extracting": "extracting", "retrying": "trying again", "done": "done", "exists": "already there",
+    "extracting": "extracting", "reading": "reading", "retrying": "trying again", "done": "done", "exists": "already there",
     "mounted": "already in the registry",
 }  # fmt: skip
 """The states of a layer, and how a person reads them."""
@@ -35,7 +35,7 @@ _WINDOW = 3.0
 """Seconds that the speed is the mean of."""
 _PATIENCE = 1.0
 """Seconds before a speed is worth a forecast."""
-_PAST = {"pull": "pulled", "push": "pushed", "load": "loaded"}
+_PAST = {"pull": "pulled", "push": "pushed", "load": "loaded", "read": "read"}
 _HERE, _STOPPED = "unpacked", "not finished"
 _TRAVELLED = {"pull": "downloaded", "push": "uploaded", "load": "read"}
 
@@ -173,19 +173,21 @@ class Progress:
     def counts(self) -> Iterator[tuple[int, str]]:
         """How many layers ended how: (4, "downloaded"), (2, "already there"), (1, "not finished")."""
         labels = Counter(self._ended(layer) for layer in self.layers.values())
-        order = (_TRAVELLED.get(self.verb, ""), _HERE, *STATES.values(), _STOPPED)
+        order = (_TRAVELLED.get(self.verb, ""), _HERE, "read", *STATES.values(), _STOPPED)
         yield from ((labels[label], label) for label in order if labels[label])
 
     def _ended(self, layer: Layer) -> str:
         if layer.state != "done":
             return layer.label if layer.settled else _STOPPED
+        if self.verb == "read":
+            return "read"
         return _TRAVELLED.get(self.verb, layer.label) if layer.sent else _HERE
 
     def _image(self, event: Event) -> None:
         self.verb = event.get("verb") or self.verb
         self.images.append((event.get("reference") or "", ""))
         for one in event.get("layers") or ():
-            sent = self.verb != "pull"  # a pull says when it fetches
+            sent = self.verb not in ("pull", "read")  # a pull says when it fetches, and files are read where they are
             self.layers.setdefault(one["digest"], Layer(one["digest"], one.get("size") or 0, sent=sent))
 
     def _layer(self, event: Event) -> None:

@@ -355,12 +355,13 @@ def _differs(below: Found, status: os.stat_result, place: int | bytes, change: C
     if change is not None:
         if (old.st_mtime_ns, old.st_size, old.st_rdev) != (status.st_mtime_ns, status.st_size, status.st_rdev):
             return True
-        if _contents_differ(below, change):
+        if contents_differ(below, change):
             return True
     return xattrs.packed(place) != xattrs.packed(f"/proc/self/fd/{below.layer}/".encode() + below.path)
 
 
-def _contents_differ(below: Found, change: Change) -> bool:
+def contents_differ(below: Found, change: Change) -> bool:
+    """Whether a changed file has other bytes than the one below, or a link another target."""
     if stat.S_ISLNK(change.status.st_mode):
         old = os.readlink(below.path, dir_fd=below.layer)
         return old != os.readlink(change.name, dir_fd=change.folder)

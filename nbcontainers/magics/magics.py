@@ -164,6 +164,10 @@ class ObjectMagic:
             raise running.no_body(typed)
         if verb.accepts("progress"):
             return transfer.run(verb, call, quiet=quiet)
+        if verb.accepts("on_read"):
+            from nbcontainers.cli.transfer import reading
+
+            return reading(verb, call, transfer.Area)
         return verb.function(*call.arguments, **call.options)
 
     def _failed(self, error: Error, call: Call, *, quiet: bool) -> None:

@@ -1,0 +1,221 @@
+"""The layers of an image as text and as HTML: a table, a tree of files a layer, one of all together, and the waste."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from typing import TYPE_CHECKING
+
+from nbcontainers.image import filetree
+from nbcontainers.image.filetree import COLOURS, SIGNS, Branch
+from nbcontainers.image.merging import Waste
+from nbcontainers.image.portrait import WIDE, cut
+from nbcontainers.table import (
+    AS_IT_IS,
+    BLUE,
+    BORDER,
+    BOX,
+    GREY,
+    HEAD,
+    MONOSPACE,
+    Column,
+    Row,
+    Table,
+    amount,
+    digest,
+    plain,
+    stored,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from nbcontainers.image.layerview import Layer, Layers
+
+_FEWEST, _MOST = 4, 24
+"""Paths in one layer's tree."""
+_WORST = 10
+
+
+def heading(layers: Layers) -> str:
+    """`web:1 4f2a1b3c4d5e · 83.2 MB in 4 layers · 3,120 files`."""
+    start = f"{layers.name} {layers.image.id[7:19]}"
+    if not layers.layers:
+        return f"{start} · no layers" + (": this machine's own folders" if layers.image.is_host else "")
+    count = f"{len(layers)} layer{'s' * (len(layers) != 1)}"
+    on_host = " on this machine's own folders" if layers.image.base else ""
+    return f"{start} · {amount(layers.stored, stored)} in {count}{on_host} · {layers.whole['seen']:,} files"
+
+
+def verdict(layers: Layers) -> str:
+    """`efficiency 97.1 %, wasted 2.41 MB in 14 paths`."""
+    count = layers.whole["wasteful"]
+    where = f" in {count:,} path{'s' * (count != 1)}" if layers.wasted else ""
+    return f"efficiency {100 * layers.efficiency:.1f} %, wasted {amount(layers.wasted, stored)}{where}"
+
+
+def hint(layers: Layers) -> str:
+    """Where all of it is."""
+    return "image layers --lines 400 shows more of the trees, .tree(2) one of them, .files() every path as a DataFrame"
+
+
+def text(layers: Layers) -> str:
+    """For a terminal."""
+    if not layers.layers:
+        return plain(heading(layers))
+    parts = [[plain(heading(layers)), verdict(layers)], table(layers).text().splitlines()]
+    for layer, tree in trees(layers):
+        parts.append([plain(f"layer {layer.number}  {cut(layer.instruction)}"), *filetree.drawn(tree)])
+    parts.append(["all layers together", *filetree.drawn(together(layers))])
+    parts += [["wasted", *waste(layers)]] if layers.wasted else []
+    parts.append([filetree.LEGEND, *notes(layers), f"({hint(layers)})"])
+    return "\n\n".join("\n".join(part) for part in parts)
+
+
+def table(layers: Layers) -> Table:
+    """A row a layer."""
+    rows: list[Row] = [{"bar": bar(one, layers.stored), "shared": one.shared, **one.facts} for one in layers.layers]
+    columns = [
+        Column("layer", "#"), Column("size", format=stored), Column("total", format=stored), Column("bar", ""),
+        *(Column(change, sign, _count) for change, sign in SIGNS.items()), Column("hides", format=_bytes),
+        Column("shared"), Column("digest", format=digest), Column("instruction", format=lambda words: cut(str(words))),
+    ]  # fmt: skip
+    return Table(rows, columns)
+
+
+def bar(layer: Layer, whole: int, length: int = 16) -> str:
+    """Where its bytes lie in the image."""
+    start, end = (round(length * part / whole) if whole else 0 for part in (layer.total - layer.size, layer.total))
+    end = max(end, start + 1) if layer.size else start
+    return f"{'.' * start}{'#' * (end - start)}{'.' * (length - end)}"[:length]
+
+
+def _count(value: object) -> str:
+    return f"{value:,}" if value else ""
+
+
+def _bytes(value: object) -> str:
+    return stored(value) if value else ""
+
+
+def trees(layers: Layers) -> Iterator[tuple[Layer, Branch]]:
+    """Of the layers that changed something: of all, or of the largest where there are many."""
+    changed = [layer for layer in layers.layers if any(layer.counts.values())]
+    each = min(_MOST, max(_FEWEST, layers.lines // (len(changed) + 1))) if layers.lines <= 120 else layers.lines
+    shown = max(1, layers.lines // each) if layers.lines <= 120 else len(changed)
+    largest = sorted(changed, key=lambda one: -one.summary["held"] - one.summary["gone"])[:shown]
+    for layer in changed:
+        if layer in largest:
+            yield layer, filetree.cut(layer.tree, each)
+
+
+def together(layers: Layers) -> Branch:
+    """What is seen in the end."""
+    return filetree.cut(filetree.load(layers.whole["tree"]), min(_MOST, layers.lines))
+
+
+def waste(layers: Layers) -> Iterator[str]:
+    """The worst paths, a line each."""
+    for one in layers.worst[:_WORST]:
+        yield f"{stored(one.bytes):>8}  {_copies(one):<18} {plain(_path(one))}"
+    if (left := layers.whole["wasteful"] - _WORST) > 0:
+        yield f"{'':>8}  … {left:,} more; .waste has them"
+
+
+def _copies(one: Waste) -> str:
+    copies = f"{one.copies} cop{'y' if one.copies == 1 else 'ies'}"
+    return copies if one.there else f"{copies}, removed"
+
+
+def _path(one: Waste) -> str:
+    return f"/{one.path}"
+
+
+def notes(layers: Layers) -> Iterator[str]:
+    """What the reader might miss."""
+    if left := sum(layer.summary["left_out"] for layer in layers.layers):
+        yield f"{left} device{'s' * (left != 1)} left out: an ordinary user cannot make one"
+
+
+def html(layers: Layers) -> str:
+    """For a notebook; trees are folded."""
+    strong = f'<b style="font-weight: 600; overflow-wrap: anywhere;">{_safe(heading(layers))}</b>'
+    if not layers.layers:
+        return f'<div {AS_IT_IS} style="{BOX} {WIDE}"><div style="{HEAD}">{strong}</div></div>'
+    drawn = {layer.number: tree for layer, tree in trees(layers)}
+    top = max(drawn, default=0)
+    rows = "".join(_row(one, layers.stored, drawn.get(one.number), is_open=one.number == top) for one in layers.layers)
+    heads = "".join(f'<th style="{_CELL} {_FAINT} {side}">{word}</th>' for word, side in _HEADS)
+    head = f'<thead><tr style="background: none;">{heads}</tr></thead>'
+    worst = "\n".join(map(_safe, waste(layers)))
+    wasted = (
+        f'<details open><summary style="{_SUMMARY}">wasted</summary><pre style="{filetree.PRE}">{worst}</pre></details>'
+    )
+    said = "".join(f'<div style="{_SMALL}">{_safe(line)}</div>' for line in (*notes(layers), hint(layers)))
+    return (
+        f'<div {AS_IT_IS} style="{BOX} {_WIDE}"><div style="{HEAD}">{strong}</div>{_meter(layers)}'
+        f'<table style="{_TABLE}">{head}<tbody>{rows}</tbody></table>{filetree.legend()}'
+        f"{_folded('all layers together', together(layers))}{wasted if layers.wasted else ''}{said}</div>"
+    )
+
+
+def _meter(layers: Layers) -> str:
+    """The efficiency as a bar and in words."""
+    fill = f"width: {layers.efficiency:.1%}; height: 6px; background: {BLUE};"
+    track = f'<div style="{_TRACK} width: 120px; display: inline-block; vertical-align: middle;"><div style="{fill}"></div></div>'
+    return f"<div>{track} {_safe(verdict(layers))}</div>"
+
+
+def _row(layer: Layer, whole: int, tree: Branch | None, *, is_open: bool) -> str:
+    start, part = ((layer.total - layer.size) / whole, layer.size / whole) if whole else (0.0, 0.0)
+    colour = GREY if len(layer.images) > 1 else BLUE
+    fill = f"margin-left: {start:.1%}; width: {part:.1%}; min-width: 2px; height: 6px; background: {colour};"
+    cells = [
+        (str(layer.number), _NUMBER), (_safe(cut(layer.instruction)), _TEXT),
+        (f'<div style="{_TRACK}"><div style="{fill}"></div></div>', "min-width: 90px;"),
+        (stored(layer.size), _NUMBER), (stored(layer.total), f"{_NUMBER} opacity: .7;"), (_changes(layer), "white-space: nowrap;"),
+        (_bytes(layer.hides), _NUMBER), (layer.shared, ""), (digest(layer.row["digest"]), f"font-family: {MONOSPACE};"),
+    ]  # fmt: skip
+    title = f' title="{_safe(layer.instruction[:500])}"'
+    row = "".join(f'<td style="{_CELL} {style}"{title * (style == _TEXT)}>{shown}</td>' for shown, style in cells)
+    below = _folded("files", tree, is_open=is_open) if tree else ""
+    folded = (
+        f'<tr style="background: none;"><td></td><td colspan="8" style="{_CELL}">{below}</td></tr>' if below else ""
+    )
+    return f'<tr style="background: none;">{row}</tr>{folded}'
+
+
+def _changes(layer: Layer) -> str:
+    """`+12 ~3`, coloured."""
+    return " ".join(
+        f'<span style="color: {COLOURS[change]};">{SIGNS[change]}{count:,}</span>'
+        for change, count in layer.counts.items() if count
+    )  # fmt: skip
+
+
+def _folded(words: str, tree: Branch, *, is_open: bool = False) -> str:
+    return f'<details{" open" * is_open}><summary style="{_SUMMARY}">{words}</summary>{filetree.pre(tree)}</details>'
+
+
+def _safe(words: str) -> str:
+    """Names and histories are somebody's to choose: no markup, no control characters."""
+    return escape(plain(words))
+
+
+_WIDE = "width: 980px; max-width: 100%;"
+_FAINT = "font-weight: 400; opacity: .7;"
+_SMALL = "opacity: .7; font-size: 12px; overflow-wrap: anywhere;"
+_SUMMARY = "cursor: pointer; opacity: .75; font-size: 12px;"
+_TABLE = (
+    f"table-layout: auto; border-collapse: collapse; border: 0; border-color: {BORDER}; margin: 3px 0 0; "
+    "font-size: 12px; width: 100%;"
+)
+_CELL = (
+    "padding: 1px 10px 1px 0; border: 0; line-height: 1.35; text-align: left; vertical-align: top; background: none;"
+)
+_TEXT = f"font-family: {MONOSPACE}; white-space: pre-wrap; overflow-wrap: anywhere;"
+_NUMBER = "text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums;"
+_TRACK = "height: 6px; margin-top: 5px; border-radius: 3px; overflow: hidden; background: rgba(128, 128, 128, .28);"
+_RIGHT = "text-align: right;"
+_HEADS = (
+    ("#", _RIGHT), ("instruction", ""), ("", ""), ("size", _RIGHT), ("together", _RIGHT), ("files", ""),
+    ("hides", _RIGHT), ("shared", ""), ("digest", ""),
+)  # fmt: skip
