@@ -14,6 +14,7 @@
 //   live.load("vendor/x.js")  a Promise of another module of nbcontainers/widgets, fetched once a kernel, with its .css
 //   live.visible, live.onvisible(f)  whether the view can be seen, f(visible) when that changes
 //   live.size(f)          f(width) at once and whenever the view's width changes
+//   live.still()          shows the static HTML instead: there is nothing live about it any more
 //   live.embed(el, kind, args)  another live view inside of this one; returns {remove()}
 //   live.kind, live.args  the address;  live.state  an object that survives a restart of the kernel
 //   live.signal           an AbortSignal that ends with the view: addEventListener(…, {signal: live.signal})
@@ -194,6 +195,7 @@ class View {
   attach(hub) {
     this.hub?.views.delete(this.id);
     this.unmount();
+    this.quiet = false;
     this.hub = hub;
     this.id = `${this.spec.id ?? "view"}-${Math.random().toString(36).slice(2)}`;
     this.opened = false;
@@ -225,9 +227,16 @@ class View {
 
   /** The live picture in the place of the static one. */
   show() {
-    if (this.root.isConnected) return;
+    if (this.root.isConnected || this.quiet) return;
     for (const node of this.before) node.remove();
     this.host.append(this.note, this.root);
+  }
+
+  /** The static picture again: it is the truth where there is nothing to look at any more. */
+  still() {
+    this.quiet = true;
+    this.root.remove();
+    this.host.replaceChildren(this.note, ...this.before);
   }
 
   /** What mount() gets; described at the top. */
@@ -243,6 +252,7 @@ class View {
       say: (text, hint) => view.say(text, hint),
       load: (name) => view.hub.module(name),
       size: (listener) => view.sized(listener),
+      still: () => view.still(),
       embed: (el, kind, args) => view.embed(el, kind, args),
     };
   }
