@@ -19,7 +19,7 @@
 //   live.kind, live.args  the address;  live.state  an object that survives a restart of the kernel
 //   live.signal           an AbortSignal that ends with the view: addEventListener(…, {signal: live.signal})
 
-const PAGE = (globalThis[Symbol.for("nbcontainers.live.1")] ??= { hubs: [], views: new WeakMap(), watching: false });
+const PAGE = (globalThis[Symbol.for("nbcontainers.live.1")] ??= { hubs: [], views: new WeakMap(), settled: new Map(), watching: false });
 const HOOK = "nbcontainers-live";
 const BEAT_MS = 10000;
 
@@ -138,13 +138,31 @@ class Hub {
   written(id) {
     const cells = this.manager?.context?.model?.cells;
     if (!cells || !id) return !cells && PAGE.hubs.every((hub) => hub === this);
-    for (let c = 0; c < cells.length; c++) {
+    return Boolean(this.output(id));
+  }
+
+  /** The output of our notebook that holds that address: its area and its place there. */
+  output(id) {
+    const cells = this.manager?.context?.model?.cells;
+    for (let c = 0; c < (cells?.length ?? 0); c++) {
       const outputs = cells.get(c).outputs;
       for (let o = 0; o < (outputs?.length ?? 0); o++) {
-        if (String(outputs.get(o).data?.["text/html"] ?? "").includes(id)) return true;
+        const html = String(outputs.get(o).data?.["text/html"] ?? "");
+        if (html.includes(id)) return { outputs, place: o, html };
       }
     }
-    return false;
+    return null;
+  }
+
+  /** Put a static picture that is final into the notebook, in the place of the one from when the cell ran. */
+  settle(id, bundle) {
+    const { outputs, place, html } = this.output(id) ?? {};
+    if (!outputs || PAGE.settled.get(id) === bundle.moment) return;
+    PAGE.settled.set(id, bundle.moment);
+    const output = outputs.get(place).toJSON();
+    const address = html.slice(0, html.indexOf(">") + 1);
+    const data = { ...output.data, "text/plain": bundle["text/plain"], "text/html": `${address}${bundle["text/html"]}</div>` };
+    if (data["text/html"] !== html) outputs.set(place, { ...output, data });
   }
 
   tick() {
@@ -276,7 +294,15 @@ class View {
     } else if ("trouble" in content) {
       this.show();
       this.stale(content.trouble.message, content.trouble.hint);
-    } else if ("send" in content) for (const listener of this.listeners.on) listener(content.send, buffers);
+    } else if ("static" in content) this.settle(content.static);
+    else if ("send" in content) for (const listener of this.listeners.on) listener(content.send, buffers);
+  }
+
+  /** What is final goes into the notebook; that draws the output anew, so not while somebody is busy in it. */
+  settle(bundle) {
+    const write = () => this.hub.settle(this.spec.id, bundle);
+    if (!this.host.contains(document.activeElement)) write();
+    else this.host.addEventListener("focusout", () => setTimeout(() => this.settle(bundle)), { once: true });
   }
 
   see() {

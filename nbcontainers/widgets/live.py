@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol, TypeVar, overload
 
 from nbcontainers.errors import Error, InvalidState
+from nbcontainers.view import Seen
 
 LARGEST = 100_000
 """Bytes of JSON that one update may have."""
@@ -64,6 +65,8 @@ class Live:
     picture, greyed, until the next good look; `Gone` ends looking for good. Actions run in a thread of ours, never in
     the kernel's: those of one view one after the other in the order of the clicks, those marked `@action(beside=True)`
     on their own. What an action raises is shown in the view (an `Error` with its hint); the kernel's log stays silent.
+    A look that finds an end (the container exited) calls `settle(shown, moment)`: what `shown` says then takes the place of
+    the static picture in the notebook, so that what is saved is how it ended; once for each `moment`.
     Return `Binary(json, buffers)` for bytes. `send` pushes a message from any thread (big or growing data: rows, ranges
     of lines, a terminal's output) to `live.on` in the page. `closed` is called once nobody can see the view any more
     (output cleared, page closed; ten minutes out of sight): end what the view began.
@@ -74,6 +77,7 @@ class Live:
     interval: ClassVar[float] = 1.0
 
     _send: Callable[[Mapping[str, Any], list[bytes]], None] | None = None
+    _settled = ""
 
     def look(self) -> Any:
         """The facts of the moment; None for a view that only gets messages."""
@@ -81,6 +85,14 @@ class Live:
 
     def closed(self) -> None:
         """Nobody sees it any more, nor will: the page opens a new one."""
+
+    def settle(self, shown: Seen, moment: str) -> None:
+        """From `look`: it came to an end at that `moment`, and `shown` is what the notebook should keep of it."""
+        if self._settled != moment:
+            self._settled = moment
+            static = {"moment": moment, "text/html": shown.html(), "text/plain": shown.text()}
+            if self._send:
+                self._send({"static": static}, [])
 
     def send(self, content: Any, buffers: list[bytes] | None = None) -> None:
         """Push JSON and bytes to this view's `live.on`; nothing where it is closed."""

@@ -5,7 +5,7 @@ any output. Neither ipywidgets nor anywidget is imported for it here: the messag
 message format 2.1). One comm serves all views, pages and tabs of a kernel, and messages say which view they mean:
 
     page to kernel    {open, kind, with, visible}  {see: {view: visible}}  {close: view}  {view, call, with, reply}  {module, reply}
-    kernel to page    {view, facts}  {view, trouble}  {view, reply, value | error}  {view, send}  {view, lost}  {reply, source, style}
+    kernel to page    {view, facts}  {view, trouble}  {view, static}  {view, reply, value | error}  {view, send}  {view, lost}  {reply, source, style}
 """
 
 from __future__ import annotations
