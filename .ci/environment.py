@@ -35,6 +35,8 @@ PACKAGES = {
     "fuse-overlayfs": "fuse-overlayfs",
     "slirp4netns": "slirp4netns",
     "runuser": "util-linux",
+    "lsns": "util-linux",
+    "capsh": "libcap2-bin",
     "ps": "procps",
     "zstd": "zstd",
     "gcc": "gcc",

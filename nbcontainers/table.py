@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
-from nbcontainers.view import Bundle, View, bundle
+from nbcontainers.view import Bundle, Seen, View, bundle
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -259,7 +259,11 @@ class Table(View, Sequence[Row]):
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Bundle:
         """A cell shows so many rows; `repr` and `text` have all."""
-        return bundle(self, lambda: _Bounded(self))
+        return bundle(self, self.seen)
+
+    def seen(self) -> Seen:
+        """What a cell shows; a table of a kind of its own may show more than rows."""
+        return _Bounded(self)
 
     def to_pandas(self) -> pandas.DataFrame:
         """A DataFrame of the raw values: sizes as int, times as datetime64 (UTC), durations as timedelta64."""

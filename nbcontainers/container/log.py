@@ -11,19 +11,21 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from nbcontainers import option as typed
-from nbcontainers.container import logfile, store
+from nbcontainers.container import logfile, logview, store
 from nbcontainers.container.container import ENDED, Container
+from nbcontainers.container.logindex import Index, Pattern, parsed
 from nbcontainers.container.options import bad
 from nbcontainers.container.session import Sink, to_sys
 from nbcontainers.errors import InvalidArgument, InvalidState
+from nbcontainers.view import View
 
 if TYPE_CHECKING:
     import pandas
 
     from nbcontainers.container.options import LogOptions
 
-SHOWN_LINES = 1000
-"""A notebook shows so many, the last ones."""
+_IN_MEMORY = 4 << 20
+"""Bytes of a log that is read at once; a longer one stays on the disk."""
 _PAUSE_S = 0.1
 _PIECE = 1 << 16
 Line = dict[str, str]
@@ -37,6 +39,8 @@ class Choice(NamedTuple):
     until: str = ""
     timestamps: bool = False
     names: bool = False
+    stream: str = ""
+    pattern: Pattern | None = None
 
     @classmethod
     def parse(cls, options: LogOptions) -> Self:
@@ -48,20 +52,42 @@ class Choice(NamedTuple):
             )
         since, until = (moment(options.get(name, ""), name) for name in ("since", "until"))
         show = bool(options.get("timestamps")), bool(options.get("names"))
-        return cls(None if tail == "all" else int(tail), since, until, *show)
+        stream = options.get("stream", "")
+        if stream not in ("", "stdout", "stderr"):
+            raise InvalidArgument(f"--stream: {stream!r} is no stream", hint="write stdout or stderr", option="stream")
+        return cls(None if tail == "all" else int(tail), since, until, *show, stream, _pattern(options))
 
     def wants(self, line: Line) -> bool:
-        return (not self.since or line["time"] >= self.since) and (not self.until or line["time"] < self.until)
+        within = (not self.since or line["time"] >= self.since) and (not self.until or line["time"] < self.until)
+        return (
+            within and self.stream in ("", line["stream"])
+            and (self.pattern is None or self.pattern.matches(line["log"].removesuffix("\n")))
+        )  # fmt: skip
 
     @property
     def reach(self) -> int | None:
         """How many lines from the end hold all that is wanted; None if only the whole log does."""
-        return None if self.until else self.tail
+        return None if self.until or self.stream or self.pattern else self.tail
+
+    @property
+    def filters(self) -> bool:
+        """Whether lines are left out, but for a tail."""
+        return bool(self.since or self.until or self.stream or self.pattern)
 
     @property
     def over(self) -> bool:
         """Whether nothing that comes now is wanted any more."""
         return bool(self.until) and moment(str(time.time()), "until") >= self.until
+
+
+def _pattern(options: LogOptions) -> Pattern | None:
+    fixed, ignore_case = bool(options.get("fixed_strings")), bool(options.get("ignore_case"))
+    if text := options.get("grep", ""):
+        return Pattern(text, fixed=fixed, ignore_case=ignore_case)
+    if fixed or ignore_case:
+        name = "--fixed-strings" if fixed else "--ignore-case"
+        raise InvalidArgument(f"{name}: there is nothing to search for", hint="add --grep PATTERN", option="grep")
+    return None
 
 
 def moment(text: Any, option: str) -> str:
@@ -75,16 +101,43 @@ def moment(text: Any, option: str) -> str:
         raise bad(option, str(error)) from None
 
 
-class Log(Sequence[Line]):
-    """The records of a log; as text it is what the container wrote. Kept as they are on the disk: a million fit.
+class Records(Sequence[bytes]):
+    """Those of a log that stays on the disk, as long as this lives: also when it is rotated, or its container removed."""
 
-    `names` says of several containers whose record each is.
+    def __init__(self, index: Index) -> None:
+        self.numbered = index
+        self.first, self.end = index.first, index.end
+
+    def __len__(self) -> int:
+        return self.end - self.first
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            wanted = range(len(self))[at]
+            if wanted.step == 1:
+                return list(self.numbered.records(self.first + wanted.start, self.first + wanted.stop))
+            every = list(self)
+            return [every[number] for number in wanted]
+        number = range(self.first, self.end)[at]
+        return next(self.numbered.records(number, number + 1))
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.numbered.records(self.first, self.end)
+
+
+class Log(View, Sequence[Line]):
+    """The records of a log; `str` is what the container wrote. Kept as they are on the disk: a million fit.
+
+    `names` says of several containers whose record each is; `whole` is the id of one whose log this is, but for its tail.
     """
 
-    def __init__(self, records: Sequence[bytes], names: Sequence[str] = (), *, timestamps: bool = False) -> None:
+    def __init__(
+        self, records: Sequence[bytes], names: Sequence[str] = (), *, timestamps: bool = False, whole: str = ""
+    ) -> None:  # fmt: skip
         self.records = records
         self.names = names
         self.timestamps = timestamps
+        self.whole = whole
 
     def __len__(self) -> int:
         return len(self.records)
@@ -92,11 +145,14 @@ class Log(Sequence[Line]):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return Log(self.records[index], self.names[index], timestamps=self.timestamps)
-        line: Line = json.loads(self.records[index])
+        line: Line = parsed(self.records[index]) or {"log": "", "stream": "", "time": ""}
         return {**line, "container": self.names[index]} if self.names else line
 
     def __iter__(self) -> Iterator[Line]:
-        return (self[at] for at in range(len(self)))
+        """Damaged records, which only a log that stays on the disk has, are left out."""
+        for record, name in zip(self.records, self.names or repeat(""), strict=False):
+            if line := parsed(record):
+                yield {**line, "container": name} if self.names else line
 
     @property
     def stdout(self) -> str:
@@ -109,12 +165,15 @@ class Log(Sequence[Line]):
     def __str__(self) -> str:
         return "".join(shown(line, timestamps=self.timestamps) for line in self).removesuffix("\n")
 
-    def __repr__(self) -> str:
-        """The end of a long one: all of it would make a notebook unusable."""
-        left = len(self) - SHOWN_LINES
-        if left <= 0:
-            return str(self)
-        return f"… {left} lines before these; --tail N shows more, str() and to_pandas() have all\n{self[left:]}"
+    def text(self) -> str:
+        """The beginning and the end of a long one: all of it would make a notebook unusable."""
+        return logview.text(self)
+
+    def html(self) -> str:
+        return logview.html(self)
+
+    def _live_(self) -> tuple[str, dict[str, Any]] | None:
+        return ("logs", {"container": self.whole}) if self.whole else None
 
     def __contains__(self, text: object) -> bool:
         return str(text) in str(self)
@@ -167,9 +226,22 @@ def read(container: Container, choice: Choice) -> Log:
 
 def read_all(containers: Sequence[Container], choice: Choice) -> Log:
     """What containers have written so far, in the order of time."""
+    alone = containers[0] if len(containers) == 1 and not choice.names and not choice.filters else None
+    whole = alone.id if alone and not alone.kept else ""
+    if alone and choice.tail is None and (records := _on_disk(alone)):
+        return Log(records, timestamps=choice.timestamps, whole=whole)
     found = list(_records(containers, choice))
     names = [name for _, name in found] if choice.names else ()
-    return Log([record for record, _ in found], names, timestamps=choice.timestamps)
+    return Log([record for record, _ in found], names, timestamps=choice.timestamps, whole=whole)
+
+
+def _on_disk(container: Container) -> Records | None:
+    """A long log; None for one that may as well be read."""
+    index = Index.of(container)
+    if index.size > _IN_MEMORY:
+        return Records(index)
+    index.close()
+    return None
 
 
 def _records(containers: Sequence[Container], choice: Choice) -> Iterable[tuple[bytes, str]]:
@@ -201,11 +273,10 @@ def wanted(records: Iterable[bytes], choice: Choice) -> Iterable[bytes]:
 
 def _within(records: Iterable[bytes], choice: Choice) -> Iterator[bytes]:
     for record in records:
-        try:
-            line = json.loads(record)
-        except ValueError:  # cut by a killed monitor
+        if choice.pattern and not choice.pattern.may_match(record):
             continue
-        if choice.wants(line):
+        line = parsed(record)  # None: cut by a killed monitor
+        if line and choice.wants(line):
             yield record
 
 

@@ -219,8 +219,8 @@ class _File:
             return
         block = max(0, bisect_left(self.before, first) - 1)  # in which the line end before it is
         number, left = self.before[block], b""
-        self.file.seek(block * _BLOCK)
-        while number < end and (data := self.file.read(_BLOCK)):
+        while number < end and (data := self._block(block)):
+            block += 1
             head, *rest = data.split(b"\n")
             if not rest:
                 left += data
@@ -228,6 +228,10 @@ class _File:
             whole = [left + head, *rest[:-1]]
             yield from (record + b"\n" for record in whole[max(0, first - number) : end - number])
             number, left = number + len(whole), rest[-1]
+
+    def _block(self, number: int) -> bytes:
+        self.file.seek(number * _BLOCK)  # anew each time: several may read
+        return self.file.read(_BLOCK)
 
     def spans(self, first: int, end: int) -> list[tuple[int, int]]:
         """From `first` to `end` in parts of about a block."""

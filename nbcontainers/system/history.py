@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from nbcontainers.container import log
 from nbcontainers.container.session import Sink, to_sys
@@ -13,16 +14,51 @@ from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.monitor import events
 from nbcontainers.monitor.files import rfc3339
+from nbcontainers.system import timeline
 from nbcontainers.table import Column, Table, digest, plain, since
+from nbcontainers.view import Seen
 
 Event = events.Event
 _OBJECTS = ("container", "image", "network", "volume")
+_ROWS, _LONGEST = 60, 150
 _KEYS = (*_OBJECTS, "type", "event", "label", "id", "name")
 
 
-def read(engine: Engine, after: str, before: str, filters: Sequence[str] | None) -> Table:
+class History(Table):
+    """The table of `system events`; a cell shows a timeline above its last rows."""
+
+    def seen(self) -> Seen:
+        return _Shown(self)
+
+
+class _Shown(NamedTuple):
+    table: Table
+
+    def text(self) -> str:
+        return "\n".join(filter(None, (timeline.text(self._line), self._left, self._last.text())))
+
+    def html(self) -> str:
+        left = f'<div style="opacity: .75; font-size: 12px;">{self._left}</div>' if self._left else ""
+        return timeline.svg(self._line) + left + self._last.html()
+
+    @property
+    def _line(self) -> timeline.Timeline:
+        return timeline.of(self.table.rows)
+
+    @property
+    def _last(self) -> Table:
+        columns = [replace(one, format=_shortened) if one.name == "attributes" else one for one in self.table.columns]
+        return Table(self.table.rows[-_ROWS:], columns)
+
+    @property
+    def _left(self) -> str:
+        left = len(self.table) - _ROWS
+        return f"… {left} events before these; .to_pandas() has all" if left > 0 else ""
+
+
+def read(engine: Engine, after: str, before: str, filters: Sequence[str] | None) -> History:
     """Rows: time (RFC 3339), type, action, id, name, attributes."""
-    return Table([_row(event) for event in _found(engine, after, before, filters, None)], _columns())
+    return History([_row(event) for event in _found(engine, after, before, filters, None)], _columns())
 
 
 def write(
@@ -57,6 +93,11 @@ def _columns() -> list[Column]:
         Column("time", "WHEN", since), Column("type"), Column("action"), Column("id", "ID", digest), Column("name"),
         Column("attributes", format=_without_name),
     ]  # fmt: skip
+
+
+def _shortened(attributes: dict[str, str]) -> str:
+    words = _without_name(attributes)
+    return words if len(words) <= _LONGEST else f"{words[: _LONGEST - 1]}…"
 
 
 def _without_name(attributes: dict[str, str]) -> str:

@@ -9,6 +9,7 @@ from nbcontainers.engine import Engine
 from nbcontainers.errors import NotFound
 from nbcontainers.launcher import client
 from nbcontainers.linux.room import size
+from nbcontainers.system.room import Room
 from nbcontainers.table import Column, Table, stored
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def df(engine: Engine) -> Table:
     of_builds = images.size(images.builds) + sum(caches.values())
     steps = sum(1 for _ in kept.every(engine))
     active = len(images.users.keys() & images.images.keys())
-    return Table(
+    return Room(
         [
             _row("images", len(images.images), active, images.total, images.reclaimable),
             _row("builds", steps + len(caches), 0, of_builds, of_builds),

@@ -9,7 +9,7 @@ from itertools import repeat
 
 import pytest
 
-from nbcontainers.container import log, logfile
+from nbcontainers.container import log, logfile, logindex
 from nbcontainers.errors import InvalidArgument
 
 
@@ -102,12 +102,80 @@ def test_of_several_containers_each_line_says_whose_it_is():
     assert (bytes(out), bytes(err)) == (b"one | a1\none | a2\ntwo | b2\n", b"two | b1\n")
 
 
-def test_a_long_log_shows_its_end_and_says_so():
+def test_a_long_log_shows_its_beginning_and_its_end_and_says_so():
     found = log.Log([record(f"{number}\n") for number in range(2500)])
     shown = repr(found).splitlines()
-    assert shown[0] == "… 1500 lines before these; --tail N shows more, str() and to_pandas() have all"
-    assert (shown[1], shown[-1], len(shown)) == ("1500", "2499", 1001)
+    note = "… 2000 lines left out: --tail N and --grep choose, str() and to_pandas() have all"
+    assert (shown[0], shown[19], shown[20], shown[21], shown[-1], len(shown)) == ("0", "19", note, "2020", "2499", 501)
+    assert note in found.html()
     assert len(str(found).splitlines()) == 2500
+
+
+def test_whatever_a_log_holds_its_view_is_small():
+    for text in ("x" * 20_000, "\x00&" * 5000, "\U0010ffff" * 5000, "\x1b[31mred" * 500):
+        found = log.Log([record(f"{text}\n")] * 100_000)
+        both = found._repr_mimebundle_()
+        assert len(json.dumps(both)) < 300_000
+        assert "characters left out" in both["text/plain"]
+        count = both["text/plain"].partition(" lines left out")[0].rpartition("… ")[2]
+        assert f"… {count} lines left out" in both["text/html"]
+
+
+def test_a_view_escapes_what_could_leave_its_place():
+    hostile = log.Log([record("<script>alert(1)</script>\x1b]0;title\x07\x1b[2J\x1b[31mred\x1b[0m a\tb\r\n")])
+    assert hostile.text() == "<script>alert(1)</script>\\x1b]0;title\\x07\\x1b[2J\x1b[31mred\x1b[0m a\tb\x1b[0m"
+    html = hostile.html()
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    assert '<span style="color: #d1434b">red</span> a\tb' in html
+    assert "\x1b" not in html
+
+
+def test_lines_of_stderr_are_marked_where_there_are_both_streams():
+    both = log.Log([record("a\n"), record("b\n", "stderr"), record("c"), record("d\n")])
+    assert both.text() == "a\nstderr | b\ncd"
+    assert both.html().count("stderr | ") == 1
+    assert log.Log([record("b\n", "stderr")]).text() == "b"
+    assert "no lines" in log.Log([]).html()
+
+
+def test_a_pattern_and_a_stream():
+    assert str(chosen(DATA, choice(grep="[bc]"))) == "b\ncc"
+    assert str(chosen(DATA, choice(grep="[bc]", tail=1))) == "cc"
+    assert str(chosen(DATA, choice(grep="B", ignore_case=True, fixed_strings=True))) == "b"
+    assert str(chosen(DATA, choice(grep="[bc]", fixed_strings=True))) == ""
+    assert str(chosen(DATA, choice(stream="stderr"))) == "b"
+    assert choice(grep="x", tail=3).reach is None
+    assert choice(grep="x").filters
+    assert not choice(tail=3).filters
+
+
+@pytest.mark.parametrize(
+    ("options", "message", "hint"),
+    [
+        ({"grep": "("}, "is no regular expression", "add --fixed-strings"),
+        ({"stream": "x"}, "'x' is no stream", "write stdout or stderr"),
+        ({"fixed_strings": True}, "nothing to search for", "add --grep PATTERN"),
+        ({"ignore_case": True}, "nothing to search for", "add --grep PATTERN"),
+    ],
+)
+def test_wrong_choices(options, message, hint):
+    with pytest.raises(InvalidArgument, match=message) as caught:
+        choice(**options)
+    assert caught.value.hint.startswith(hint)
+
+
+def test_a_log_that_stays_on_the_disk(tmp_path):
+    (tmp_path / "log").write_bytes(b"".join(record(f"{number}\n") for number in range(9)) + b"bad\n" + record("end\n"))
+    found = log.Log(log.Records(logindex.Index(str(tmp_path / "log"))))
+    with open(tmp_path / "log", "ab") as file:
+        file.write(record("later\n"))
+    assert (len(found), found[0]["log"], found[-1]["log"], found[9]["log"]) == (11, "0\n", "end\n", "")
+    assert str(found).split() == [*map(str, range(9)), "end"]
+    assert str(found[2:5]).split() == ["2", "3", "4"]
+    assert [line["log"] for line in found[::-2]] == ["end\n", "8\n", "6\n", "4\n", "2\n", "0\n"]
+    assert list(found.to_pandas()["log"]) == [*map(str, range(9)), "end"]
+    assert [(one["log"], two["log"]) for one, two in zip(found, found, strict=True)][8] == ("8\n", "8\n")
 
 
 @pytest.fixture

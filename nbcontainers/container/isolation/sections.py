@@ -12,6 +12,7 @@ from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, Column, R
 
 _ROWS = 60
 _LONGEST = 160
+_NULLABLE = {frozenset({int}): "Int64", frozenset({bool}): "boolean"}
 
 
 class Facts(Table):
@@ -25,11 +26,10 @@ class Facts(Table):
         )
         frame = pandas.DataFrame(self.rows, columns=names)
         for name in names:
-            kinds = {type(value) for value in frame[name] if value is not None and value == value}
-            if kinds == {int} and frame[name].isna().any():
-                frame[name] = pandas.array([row.get(name) for row in self.rows], dtype="Int64")
-            elif kinds == {bool} and frame[name].isna().any():
-                frame[name] = pandas.array([row.get(name) for row in self.rows], dtype="boolean")
+            values = [row.get(name) for row in self.rows]
+            kinds = {type(value) for value in values}
+            if type(None) in kinds and (dtype := _NULLABLE.get(frozenset(kinds - {type(None)}))):
+                frame[name] = pandas.array(values, dtype=dtype)
         return frame
 
 
