@@ -87,7 +87,7 @@ def spawn(target: str, /, *, fds: Sequence[int] = (), ready: Ready | None = None
         with suppress(BrokenPipeError):  # the launcher has let go of it this moment
             channel.send(protocol.REQUEST, document)
             return channel
-        channel.close()
+        ready.wait_end()
     if not _current().answered:
         call("os:getpid")  # proves that the scope works, or does without
     return _request(document, fds)[1]
@@ -107,6 +107,12 @@ class Ready(NamedTuple):
             return True
         except ConnectionResetError:
             return False
+
+    def wait_end(self) -> None:
+        """Until it has let go of all that has its name."""
+        with suppress(ConnectionResetError), self.connection as connection:
+            while connection.recv(1):
+                pass
 
 
 def reserve() -> Ready | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import array
 import os
 import pickle
+import signal
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -100,7 +101,8 @@ class Ahead:
         os.waitpid(self.holder, 0)
 
     def discard(self) -> None:
-        """It is not needed."""
+        """It is not needed. The holder goes first: it would wake up in the memory as its init was in the middle of it."""
+        os.kill(self.holder, signal.SIGKILL)
         undo_fork(self.created)
         self.cgroup.destroy()
 
