@@ -22,7 +22,7 @@ def load(shell: InteractiveShell) -> None:
     shell.register_magics(settings)
     shell.input_transformers_cleanup.append(give_body)
     shell.Completer.custom_matchers.append(Matcher(settings.objects, shell.user_ns).matcher)
-    view.live = widgets.bundle
+    widgets.mode, view.live = settings.widgets, widgets.bundle
     shell.events.register("pre_run_cell", cell_begins)
     shell.events.register("post_run_cell", cell_ended)
     if widgets.wanted():

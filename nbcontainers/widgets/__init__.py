@@ -1,7 +1,7 @@
 """Live views: what a notebook page draws over the static HTML of an object while its kernel runs.
 
 `bundle` is the hook of `view.bundle`: it wraps the HTML in an element that holds the object's address (see `live`), so a
-saved notebook holds HTML only. Where nobody looks (nbclient, papermill, nbconvert, a terminal) it does nothing; the sign
+saved notebook holds HTML and text only. Where nobody looks (nbclient, papermill, nbconvert, a terminal) it does nothing; the sign
 is that the cell may not ask for input (`allow_stdin`), which all of these say and no front end does.
 """
 
@@ -12,6 +12,8 @@ from html import escape
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
+
+from nbcontainers.view import WIDGET
 
 if TYPE_CHECKING:
     from nbcontainers.view import Bundle
@@ -31,7 +33,8 @@ KINDS = {
 
 MODES = ("auto", "on", "off")
 mode = "auto"
-"""`%config NBContainers.widgets`: in front ends, wherever there is a kernel, nowhere."""
+"""`%config NBContainers.widgets`. `on` is for front ends that run no widget but in an output of its own (VS Code, Colab),
+or let no cell ask (Voilà): then the bundle also has a widget view, with what `live` says of those."""
 
 _page: Page | None = None
 
@@ -41,17 +44,15 @@ def bundle(shown: object, found: Bundle) -> Bundle | None:
     offer = getattr(shown, "_live_", None)
     if offer is None or "text/html" not in found or not wanted() or (address := offer()) is None:
         return None
-    channel().open()
-    kind, arguments = address
-    return {"text/html": hook(found["text/html"], kind, arguments)}
+    from nbcontainers.widgets.wire import KERNEL
 
-
-def hook(html: str, kind: str, arguments: dict[str, Any]) -> str:
-    """Static HTML that a page with our channel makes live."""
-    from nbcontainers.widgets.page import KERNEL
-
-    spec = {"kind": kind, "with": arguments, "id": uuid4().hex, "kernel": KERNEL}
-    return f'<div class="nbcontainers-live" data-nbcontainers="{escape(json.dumps(spec))}">{html}</div>'
+    page = channel()
+    page.open()
+    spec = {"kind": address[0], "with": address[1], "id": uuid4().hex, "kernel": KERNEL}
+    html = f'<div class="nbcontainers-live" data-nbcontainers="{escape(json.dumps(spec))}">{found["text/html"]}</div>'
+    if mode != "on":
+        return {"text/html": html}
+    return {"text/html": html, WIDGET: {"model_id": page.model(spec), "version_major": 2, "version_minor": 0}}
 
 
 def wanted() -> bool:

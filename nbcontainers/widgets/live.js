@@ -1,6 +1,6 @@
 // The page's half of all live views; its other half is page.py, which says the messages.
 //
-// It runs once a kernel, as the `initialize` of an anywidget model that has no output of its own. It looks for elements
+// It runs once a kernel, as the `initialize` of an anywidget model (wire.py) that has no output of its own. It looks for elements
 // of class "nbcontainers-live", asks the kernel that wrote them for a view, loads the view's module from that kernel and
 // lets it draw over the static HTML. A module NAME.js exports mount(live), which may return a function that tidies up:
 //
@@ -408,5 +408,15 @@ export default {
     PAGE.hubs.unshift(new Hub(model));
     watch();
     adopt();
+  },
+
+  /** Of a model that has a widget view: its element is one more place with an address. */
+  render({ model, el }) {
+    const spec = model.get("spec");
+    if (!spec) return undefined;
+    el.classList.add(HOOK);
+    el.dataset.nbcontainers = JSON.stringify(spec);
+    adopt();
+    return () => PAGE.views.get(el)?.remove();
   },
 };

@@ -1,0 +1,99 @@
+"""The base of all live views in both front ends, by the dashboard: it draws over the HTML, goes on, comes back after a
+reload, a restart and reopening, and leaves HTML in the notebook."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.harness import FRONT_ENDS, Notebook
+
+Opened = Callable[..., Notebook]
+CELLS = [
+    "%load_ext nbcontainers",
+    "%container run -d --replace --name live-web mini sleep 1000",
+    "%container dashboard",
+    "%container rm -f live-web",
+]
+
+
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
+def test_a_view_lives_through_reload_restart_and_reopening(notebook: Opened, front_end: str) -> None:
+    nb = notebook(CELLS, front_end)
+    for number in range(3):
+        nb.run(number)
+    line = nb.live(2, "dashboard").locator("tr", has_text="live-web")
+    expect(line).to_contain_text("running for")
+    html = next(output for output in nb.saved(2) if "data" in output).data
+    assert set(html) == {"text/html", "text/plain"}
+    assert re.search(r"live-web +running for .* mini ", html["text/plain"])
+
+    nb.reload()
+    expect(nb.live(2, "dashboard").locator("tr", has_text="live-web")).to_contain_text("running for")
+
+    nb.restart()
+    expect(nb.output(2).get_by_role("status").filter(has_text="the kernel was restarted")).to_be_visible()
+    expect(line).to_contain_text("running for")
+    nb.photograph(2, f"live-{front_end}-restarted")
+    nb.run(0)
+    expect(nb.output(2).locator(".nbc-stale")).to_have_count(0)
+    expect(nb.live(2, "dashboard").locator("tr", has_text="live-web")).to_contain_text("running for")
+    nb.live(2, "dashboard").locator("tr", has_text="live-web").click()
+    nb.live(2, "dashboard").get_by_role("button", name="pause", exact=True).click()
+    expect(nb.live(2, "dashboard").locator("tr", has_text="live-web")).to_contain_text("paused")
+    nb.live(2, "dashboard").get_by_role("button", name="unpause", exact=True).click()
+    expect(nb.live(2, "dashboard").locator("tr", has_text="live-web")).to_contain_text("running for")
+
+    nb.reopen()
+    expect(nb.output(2).locator("table").first).to_contain_text("live-web")
+    assert nb.output(2).locator(".nbc").count() == 0
+    nb.run(0)
+    expect(nb.live(2, "dashboard").locator("tr", has_text="live-web")).to_contain_text("running for")
+    nb.run(3)
+    expect(nb.live(2, "dashboard").locator("tr", has_text="live-web")).to_have_count(0)
+
+
+def test_it_goes_on_while_the_kernel_works(notebook: Opened) -> None:
+    """JupyterLab sends comms over subshells, so buttons work during a long cell, and so do figures."""
+    nb = notebook([*CELLS[:3], "import time; time.sleep(15)", CELLS[3]])
+    for number in range(3):
+        nb.run(number)
+    view = nb.live(2, "dashboard")
+    nb.run(3, wait=False)
+    view.locator("tr", has_text="live-web").click()
+    view.get_by_role("button", name="pause", exact=True).click()
+    expect(view.locator("tr", has_text="live-web")).to_contain_text("paused", timeout=8000)
+    assert nb.prompt(3).inner_text().strip() == "[*]:"
+    nb.interrupt()
+    nb.idle()
+    nb.run(4)
+
+
+def test_unloading_leaves_nothing(notebook: Opened) -> None:
+    nb = notebook(
+        [*CELLS[:3], "%unload_ext nbcontainers", "%load_ext nbcontainers", "%reload_ext nbcontainers", LEFT, CELLS[3]]
+    )
+    for number in range(3):
+        nb.run(number)
+    expect(nb.live(2, "dashboard").locator("tr", has_text="live-web")).to_be_visible()
+    nb.run(3)
+    expect(nb.output(2).get_by_role("status").filter(has_text="the live views were unloaded")).to_be_visible()
+    nb.run(4)
+    nb.run(5)
+    expect(nb.output(2).locator(".nbc-stale")).to_have_count(0)
+    expect(nb.run(6)).to_contain_text("1 channel, 1 thread, 1 each of 2 events")
+    nb.run(7)
+
+
+LEFT = """
+import comm, threading, time
+time.sleep(1)
+ours = [c for c in comm.get_comm_manager().comms.values() if c.target_name == "jupyter.widget"]
+threads = [t for t in threading.enumerate() if t.name == "nbcontainers-live"]
+events = [len([f for f in get_ipython().events.callbacks[e] if "nbcontainers" in f.__module__])
+    for e in ("pre_run_cell", "post_run_cell")]
+print(f"{len(ours)} channel, {len(threads)} thread, {max(events)} each of {sum(events)} events")
+"""
