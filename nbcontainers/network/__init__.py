@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_VERBS = frozenset("connect create disconnect inspect ls prune reload rm".split())
+_VERBS = frozenset("connect create disconnect inspect ls prune reload rm topology".split())
 
 
 def __getattr__(name: str) -> Any:

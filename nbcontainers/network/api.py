@@ -16,9 +16,10 @@ from nbcontainers.network.network import Network, name_of
 from nbcontainers.option import Argument, Option, Unasked
 
 if TYPE_CHECKING:
+    from nbcontainers.network.drawing import Topology
     from nbcontainers.table import Table
 
-__all__ = ["connect", "create", "disconnect", "inspect", "ls", "prune", "reload", "rm"]
+__all__ = ["connect", "create", "disconnect", "inspect", "ls", "prune", "reload", "rm", "topology"]
 
 One = Annotated[str | Network, Argument("NETWORK", "name of a network", complete="network")]
 Container = Annotated[Any, Argument("CONTAINER", "name, id or its beginning", complete="container")]
@@ -135,6 +136,22 @@ def reload(*, engine: Engine | None = None) -> list[str]:
     Other tables are never touched.
     """
     return list(_call("reload", engine or default_engine()))
+
+
+def topology(
+    *networks: One,
+    port: Annotated[
+        str, Option("-p", help="follow a connection to this published port, hop by hop", metavar="PORT[/udp]")
+    ] = "",
+    engine: Engine | None = None,
+) -> Topology:
+    """Draw the host, its networks and who is on them: interfaces, bridges, cables, addresses, and what carries each port.
+
+    Without a name all networks. It is also a tree of words, and DataFrames: .to_pandas(), .links, .ports, .interfaces.
+    """
+    from nbcontainers.network import drawing
+
+    return drawing.read(engine or default_engine(), [name_of(network) for network in networks], port)
 
 
 def _call(name: str, engine: Engine, **arguments: Any) -> Any:

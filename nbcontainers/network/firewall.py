@@ -67,6 +67,8 @@ _SETS = (
     Set("self4", ("ipv4_addr", "ipv4_addr")),
     Set("self6", ("ipv6_addr", "ipv6_addr")),
 )
+NAMES = tuple(one.name for one in _SETS)
+"""Of all sets and maps."""
 _IPV4, _IPV6 = 2, 10
 _FAMILIES = ((_IPV4, 4, 12, 4), (_IPV6, 6, 8, 16))
 """netfilter's number, the version, where the source's address is in the header, its size; the destination's follows."""

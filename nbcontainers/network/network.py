@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from nbcontainers import view
 from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument, NotFound
 from nbcontainers.network import members, store
@@ -68,6 +69,12 @@ class Network:
         from nbcontainers.network import api
 
         api.rm(self, engine=self.engine)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> view.Bundle:
+        """What a cell shows: see `card`."""
+        from nbcontainers.network import card
+
+        return view.bundle(self, lambda: card.of(self))
 
     def __repr__(self) -> str:
         try:

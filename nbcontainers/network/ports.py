@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 PROTOCOLS = ("tcp", "udp")
+HUB = "JUPYTERHUB_SERVICE_PREFIX"
+"""Where JupyterHub has put this user's server: `/user/ann/`."""
 _MEANT = "write HOST:CONTAINER as 8080:80, an address before it, /udp after it, or ranges 8000-8005:80-85"
 
 
@@ -57,6 +59,27 @@ def all_exposed(image: Mapping[str, Any], more: Iterable[tuple[str, int]]) -> li
         except ValueError:
             continue
     return list(dict.fromkeys(found))
+
+
+def published(forward: Mapping[str, Any]) -> str:
+    """`*:8080→80/tcp`, of a `Forward`."""
+    host = f"[{forward['host']}]" if ":" in forward["host"] else forward["host"] or "*"
+    return f"{host}:{forward['host_port']}→{forward['target_port']}/{forward['protocol']}"
+
+
+def browsed(forward: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
+    """What a browser may open of a published port (`Forward`): it itself, and on a hub its way through the hub. Only TCP;
+    a port of all addresses is this machine's own as well, which is all that a hub's proxy (jupyter-server-proxy) leads to.
+    """
+    if forward["protocol"] != "tcp":
+        return []
+    host, number = str(forward["host"]).strip("[]"), forward["host_port"]
+    local = host in ("", "0.0.0.0", "::", "127.0.0.1", "::1")
+    if local:
+        host = "::1" if ":" in (host or forward["target"]) else "127.0.0.1"
+    direct = f"http://{f'[{host}]' if ':' in host else host}:{number}/"
+    prefix = environ.get(HUB, "") if local else ""
+    return [direct, f"{prefix.rstrip('/')}/proxy/{number}/"] if prefix else [direct]
 
 
 def _protocol(text: str) -> tuple[str, str]:

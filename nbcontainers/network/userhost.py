@@ -77,6 +77,14 @@ def find(run: str) -> int:
     return 0
 
 
+def described(run: str) -> dict[str, Any]:
+    """`pid` of the holder, `program` that leads outside and its `program_pid`; "" and 0 where none does."""
+    record = _record(run)
+    pids = [one["pid"] for one in record.get("processes", []) if process.alive(one["pid"], one["start_time"])]
+    program = os.path.basename(record.get("outside", "")) if len(pids) > 1 else ""
+    return {"pid": next(iter(pids), 0), "program": program, "program_pid": pids[-1] if program else 0}
+
+
 def enter(run: str) -> bool:
     """Go to where this engine's bridges are, for good; False where they are nowhere now."""
     if not of_user(run):

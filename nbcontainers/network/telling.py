@@ -1,0 +1,71 @@
+"""A topology as an indented tree: every fact of the drawing, and the networks' own order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from nbcontainers.network import wording
+from nbcontainers.network.facts import Container, Endpoint, Facts, Group
+from nbcontainers.table import plain
+
+_KINDS = ("bridge", "host", "macvlan", "none", "lost")
+
+
+class Branch(NamedTuple):
+    """A line and what hangs on it."""
+
+    words: Sequence[str]
+    below: Sequence[Branch] = ()
+
+
+def text(facts: Facts) -> str:
+    """The whole tree."""
+    root = Branch([f"host {facts.name}", f"at {facts.time[:19]}Z"], list(_host(facts)))
+    return "\n".join(_lines(root))
+
+
+def _lines(branch: Branch, first: str = "", rest: str = "") -> Iterator[str]:
+    yield first + plain(" · ".join(branch.words))
+    for number, one in enumerate(branch.below, 1):
+        last = number == len(branch.below)
+        yield from _lines(one, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
+
+
+def _host(facts: Facts) -> Iterator[Branch]:
+    for one in facts.interfaces:
+        yield Branch(wording.interface(one, facts.plugged.get(one.number, 0)))
+    groups = {kind: [_group(one, facts) for one in facts.groups() if one.kind == kind] for kind in _KINDS}
+    if facts.user:
+        inner = [Branch(wording.interface(one)) for one in facts.user.interfaces]
+        yield Branch(wording.user_host(facts.user), [*inner, *groups.pop("bridge")])
+    for several in groups.values():
+        yield from several
+    if apart := wording.isolation(facts.networks):
+        yield Branch([apart])
+
+
+def _group(one: Group, facts: Facts) -> Branch:
+    visitors = [
+        Branch([f"{other.name}, which is at {facts.home(other)}", *_short(end)]) for other, end in one.visitors
+    ]  # fmt: skip
+    words = wording.network(one.network) if one.network else [wording.ALONE[one.kind]]
+    return Branch(words, [*(_container(other, facts) for other in one.homes), *visitors])
+
+
+def _short(end: Endpoint) -> list[str]:
+    """By which interface; everything else is told where the container is."""
+    return [f"by {end.interface.name}", *end.addresses] if end.interface else ["not plugged in"]
+
+
+def _container(one: Container, facts: Facts) -> Branch:
+    ends = [Branch(wording.endpoint(end)) for end in one.endpoints]
+    ports = [
+        Branch([f"port {head}", *rest])
+        for head, *rest in (wording.port(port, user=bool(facts.user)) for port in one.ports)
+    ]
+    lodgers = [_container(other, facts) for other in facts.sharing(one.id)]
+    words = wording.container(one, facts)
+    if len(ends) == 1:  # with one network it is a line
+        return Branch([*words, *ends[0].words], [*ports, *lodgers])
+    return Branch(words, [*ends, *ports, *lodgers])

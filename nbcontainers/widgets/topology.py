@@ -1,0 +1,68 @@
+"""The drawing of the networks, live: redrawn when they change, with what runs over each cable a second.
+
+The picture is the same SVG as the static one. It is sent when asked for, compressed, and only after a change; between
+changes only the rates that are not zero.
+"""
+
+from __future__ import annotations
+
+import gzip
+import time
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+from nbcontainers.engine import default_engine
+from nbcontainers.network import drawing
+from nbcontainers.network.drawing import Topology as Drawn
+from nbcontainers.network.facts import Facts, counters, still
+from nbcontainers.widgets.live import Binary, Live, action
+
+Rates = dict[str, list[int]]
+
+
+class Topology(Live):
+    """The networks of these names, or all, and the way to a published port if one is named."""
+
+    interval = 0.5
+
+    def __init__(self, networks: Sequence[str] = (), port: str = "") -> None:
+        self.networks = list(networks)
+        self.port = port
+        self.drawn: Drawn | None = None
+        self.version = ""
+        self._before: tuple[float, Mapping[str, tuple[int, int]]] | None = None
+
+    def look(self) -> dict[str, Any]:
+        """`version` of the picture, and by its keys `rates`: [received, sent] in bytes a second."""
+        facts = drawing.facts(default_engine(), self.networks)
+        rates = self._rates(facts)
+        quiet = still(facts)
+        version = blake2b(repr(quiet).encode(), digest_size=8).hexdigest()
+        if version != self.version:
+            self.drawn, self.version = Drawn(quiet, self.networks, self.port), version
+        return {"version": version, "rates": rates}
+
+    def _rates(self, facts: Facts) -> Rates:
+        now, found = time.monotonic(), counters(facts)
+        before, self._before = self._before, (now, found)
+        if before is None:
+            return {}
+        seconds = max(now - before[0], 0.001)
+        known = {key: (values, before[1][key]) for key, values in found.items() if key in before[1]}
+        rates = {
+            key: [max(0, round((one - other) / seconds)) for one, other in zip(*pair, strict=True)]
+            for key, pair in known.items()
+        }  # fmt: skip
+        return {key: rate for key, rate in rates.items() if any(rate)}
+
+    @action(beside=True)
+    def picture(self) -> Binary:
+        """The SVG, by gzip, of the last look, with its heading and the steps of the way."""
+        drawn = self.drawn
+        if drawn is None:
+            return Binary({"version": ""}, [])
+        way = [hop.words for hop in drawn.path.hops] if drawn.path else []
+        words = {"version": self.version, "heading": drawn.heading, "host": drawn.facts.name, "left": drawn.left,
+                 "title": drawn.path.title if drawn.path else "", "way": way}  # fmt: skip
+        return Binary(words, [gzip.compress(drawn.picture.encode(), 5)])
