@@ -23,6 +23,7 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
     shell = InteractiveShell.instance()
     extension.load(shell)
     yield shell
+    shell.config.pop("NBContainers", None)
     extension.unload(shell)
 
 
@@ -66,10 +67,8 @@ def test_config_says_what_each_setting_is_and_takes_only_what_it_may_be(
 
 def test_a_setting_of_the_configuration_file_counts(shell: InteractiveShell) -> None:
     shell.config.NBContainers.widgets = "off"
-    try:
-        extension.load(shell)
-        assert widgets.mode == "off"
-    finally:
-        del shell.config["NBContainers"]
+    extension.load(shell)
+    assert widgets.mode == "off"
+    shell.config.pop("NBContainers")
     extension.load(shell)
     assert widgets.mode == "auto"
