@@ -23,6 +23,7 @@ EXAMPLES = {
     "container stop": "stop -t 3 web",
     "container top": "top web",
     "container xray": "xray web",
+    "container dashboard": "dashboard",
     "container stats": "stats web",
     "container logs": "logs --tail 20 web",
     "container exec": "exec web ps",
