@@ -20,6 +20,11 @@ _STDIN, _STDOUT, _STDERR = 0, 1, 2
 
 def run(verb: Verb, call: Call) -> int:
     """Run the verb with our descriptors; returns the program's exit status, 0 for what has none."""
+    return _status(verb, follow(verb, call), detached=bool(call.options.get("detach")))
+
+
+def follow(verb: Verb, call: Call) -> Any:
+    """The same; returns what the verb does. Called by IPython in a terminal, too."""
     options = dict(call.options)
     detached = bool(options.get("detach"))
     pulling = _pulling(call)
@@ -32,8 +37,7 @@ def run(verb: Verb, call: Call) -> int:
         if terminal is not None:
             options["window"] = terminal.window
         sys.stdout.flush()
-        result = verb.function(*call.arguments, **options, stdout=_writer(_STDOUT), stderr=_writer(_STDERR))
-    return _status(verb, result, detached=detached)
+        return verb.function(*call.arguments, **options, stdout=_writer(_STDOUT), stderr=_writer(_STDERR))
 
 
 def _streams(verb: Verb, call: Call, *, detached: bool) -> tuple[bool, bool]:

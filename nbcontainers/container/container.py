@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nbcontainers.container.metrics import Plot
     from nbcontainers.container.options import LogOptions, UpdateOptions
     from nbcontainers.container.session import Sink, Source
+    from nbcontainers.container.terminal import Terminal
     from nbcontainers.image.image import Image
     from nbcontainers.table import Table
 
@@ -336,6 +337,15 @@ class Container:
         from nbcontainers.container import api
 
         return api.exec_(self, *command, stdin=stdin, stdout=stdout, stderr=stderr, **options)
+
+    def terminal(self, *command: str, **options: Any) -> Terminal:
+        """A terminal that goes on when the cell has ended: of one more command (`exec -it`), or its own (`attach`).
+
+        A notebook page shows it; Python types into it with `write` and reads its screen as text.
+        """
+        from nbcontainers.container import opening
+
+        return opening.execute(self, command, options) if command else opening.attach(self, **options)  # type: ignore[arg-type]
 
     def diff(self) -> Table:
         """What it changed in the files of its image: `container diff`."""

@@ -102,9 +102,7 @@ def to_sys(name: str) -> Sink:
 class Session:
     """One attached program. `wait` returns its exit record; `started` is what its S frame said."""
 
-    def __init__(
-        self, channel: Channel, streams: Streams, on_start: Callable[[Session], object] | None = None
-    ) -> None:
+    def __init__(self, channel: Channel, streams: Streams, on_start: Callable[[Session], object] | None = None) -> None:
         self.channel = channel
         self.streams = streams
         self.on_start = on_start

@@ -147,7 +147,10 @@ class ObjectMagic:
                 raise refused from error
             raise
         self._keep(call, result)
-        return Answer(result, quiet or verb.accepts("progress"))  # its area has said it
+        from nbcontainers.magics import terminal
+
+        hidden = quiet and not terminal.is_one(result)
+        return Answer(result, hidden or verb.accepts("progress"))  # its area has said it
 
     def carry_out(self, verb: Verb, call: Call, cell: str | None, typed: str, *, quiet: bool) -> Any:
         from nbcontainers.magics import running, transfer

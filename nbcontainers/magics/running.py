@@ -9,6 +9,7 @@ from nbcontainers.advice import Advice, advise
 from nbcontainers.cli.parser import Call
 from nbcontainers.cli.verbs import Verb
 from nbcontainers.errors import Error, InvalidArgument
+from nbcontainers.magics import terminal
 from nbcontainers.magics.stream import Stream
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ def program(settings: NBContainers, verb: Verb, call: Call, cell: str | None, ty
         options["rm"] = True  # a notebook is run again and again; the handle keeps log, samples and figures
     if verb.accepts("raise_error"):
         options["raise_error"] = call.face.get("raise_error", settings.raise_error)
+    if cell is None and terminal.asked(verb, call) and terminal.somebody(verb):
+        return terminal.run(verb, call, options)
     if verb.name == "attach":
         options.setdefault("sig_proxy", False)  # the stop button leaves it
     if cell is not None:
@@ -56,7 +59,7 @@ def streamed(settings: NBContainers, verb: Verb, arguments: list[Any], options: 
     stream = Stream(settings.output_lines)
     container = None
     try:
-        with _pulling(verb, arguments, options):
+        with pulling(verb, arguments, options):
             result = verb.function(*arguments, **options, stdout=stream.stdout, stderr=stream.stderr, tick=stream.tick)
         container = getattr(result, "container", result)
     except Error as error:
@@ -67,7 +70,7 @@ def streamed(settings: NBContainers, verb: Verb, arguments: list[Any], options: 
     return result
 
 
-def _pulling(verb: Verb, arguments: list[Any], options: dict[str, Any]) -> AbstractContextManager[Any]:
+def pulling(verb: Verb, arguments: list[Any], options: dict[str, Any]) -> AbstractContextManager[Any]:
     """What is shown where the image has to be pulled first; it becomes one of the options."""
     if not verb.accepts("on_pull"):
         return nullcontext()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -43,7 +44,8 @@ def run(
     started_ns, started = time.time_ns(), time.monotonic()
     created = begin(root, run, id, process, streams)
     watch = Watch(created.pidfd, streams)
-    stop = Stop(watch, {}, lambda: None, None)
+    hangs_up = {"stop_signal": signal.SIGHUP} if streams.console else {}  # its terminal goes with its client
+    stop = Stop(watch, hangs_up, lambda: None, None)
     watch.on_lost = stop.begin
     peer = Peer(channel, owner=attach)
     peer.send(protocol.frame(protocol.STARTED, json.dumps({"pid": created.pid}).encode()))

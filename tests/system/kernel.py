@@ -50,10 +50,11 @@ class Kernel:
         loaded = self.run("%load_ext nbcontainers\nimport nbcontainers.launcher.client as _c; _c.call('os:getpid')")
         assert not loaded.error, loaded.traceback
 
-    def run(self, code: str, *, timeout: float = 60, interrupts: tuple[float, ...] = ()) -> Cell:
-        """Run a cell to its end; `interrupts` are the seconds at which the stop button is pressed."""
+    def run(self, code: str, *, timeout: float = 60, interrupts: tuple[float, ...] = (), somebody: bool = True) -> Cell:
+        """Run a cell to its end; `interrupts` are the seconds at which the stop button is pressed. Without `somebody` it
+        is run as nbclient does, where nobody looks."""
         began, cell, left = time.monotonic(), Cell(), list(interrupts)
-        id = self.client.execute(code)
+        id = self.client.execute(code, allow_stdin=somebody)
         while True:
             passed = time.monotonic() - began
             if left and passed >= left[0]:

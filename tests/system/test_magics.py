@@ -197,14 +197,39 @@ def test_a_detached_cell(kernel: Kernel) -> None:
 
 
 def test_terminal_options_do_not_hang_a_cell(kernel: Kernel) -> None:
-    cell = kernel.run("%container run --rm -it -q mini sh -c 'cat; echo done'", timeout=20)
-    assert not cell.error, cell.traceback
-    assert "done" in cell.text()
-    shell = kernel.run("%container run --rm -it -q mini sh", timeout=20)
+    shell = kernel.run("%container run --rm -it -q -o t mini sh", timeout=20)
     assert not shell.error, shell.traceback
-    assert "a cell is no terminal, so -t is left out" in shell.text("stderr")
-    script = kernel.run("%%container run --rm -t -q mini\necho told; tty", timeout=20)
+    assert "sh · running" in shell.shown()[0]
+    assert "nbcontainers-live" in shell.shown("text/html")[0]
+    typed = kernel.run(
+        "t.write('exit 5\\n'); print(t.wait(10), t.container.exit_code, t.container.removed)", timeout=20
+    )
+    assert typed.text() == "5 5 True\n", typed.traceback
+    failed = kernel.run("%container run --rm -it mini /no/such", timeout=20)
+    assert failed.error == "CreateFailed"
+    script = kernel.run("%%container run --rm -it -q mini\necho told; tty", timeout=20)
     assert "told\nnot a tty" in script.text()
+    assert "a cell is no terminal, so -t is left out" in script.text("stderr")
+
+
+def test_where_nobody_types_a_terminal_is_refused(kernel: Kernel) -> None:
+    cell = kernel.run("%container run --rm -it mini sh", timeout=20, somebody=False)
+    assert cell.error == "InvalidArgument"
+    assert "run -it needs somebody who types" in cell.traceback
+    assert "%%container run …, or type nbcontainers run -it … in a terminal" in cell.traceback
+
+
+def test_a_cell_that_is_run_again_hangs_up_what_it_showed(kernel: Kernel) -> None:
+    """As closing the window would: an exec and a container without a name of its own end."""
+    kernel.run(
+        "from nbcontainers.magics import terminal as m; m._cell = lambda: ('cell', get_ipython().kernel.execution_count)"
+    )
+    assert not kernel.run("%container run --rm -it -o first mini sh").error
+    assert not kernel.run("%container run --rm -it -o second mini sh").error
+    ended = kernel.run(
+        "first.wait(10); print(first.state, first.container.removed, second.state); second.close(); second.wait(10)"
+    )
+    assert ended.text() == "hung up True running\n", ended.traceback
 
 
 def test_completion_over_the_protocol(kernel: Kernel) -> None:

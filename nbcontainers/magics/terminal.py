@@ -1,0 +1,104 @@
+"""`-it` from a cell: a terminal in the page; IPython's own where that has one; an error where nobody could type."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from nbcontainers import widgets
+from nbcontainers.cli.parser import Call
+from nbcontainers.cli.verbs import Verb
+from nbcontainers.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from nbcontainers.container.options import ExecOptions, RunOptions
+    from nbcontainers.container.terminal import Terminal
+
+_shown: dict[str, tuple[int, list[Terminal]]] = {}
+"""By cell: which of its runs it was, and the terminals it showed."""
+
+
+def asked(verb: Verb, call: Call) -> bool:
+    """Whether the line wants the keys of a person and a terminal for them."""
+    options = call.options
+    if options.get("detach") or len(call.arguments) < (verb.name in ("run", "exec", "attach", "start")):
+        return False
+    if verb.name in ("run", "exec"):
+        return bool(options.get("tty") and options.get("interactive"))
+    reads = (verb.name == "attach" and not options.get("no_stdin")) or (
+        verb.name == "start" and options.get("interactive")
+    )
+    return bool(reads) and len(call.arguments) == 1 and _has_one(call.arguments[0])
+
+
+def is_one(result: Any) -> bool:
+    """Whether that is a terminal: asked for by name, it is shown also where cards are not."""
+    from nbcontainers.container.terminal import Terminal
+
+    return isinstance(result, Terminal)
+
+
+def somebody(verb: Verb) -> bool:
+    """Whether there is one. Raises InvalidArgument for a program that makes no sense without."""
+    if widgets.wanted() or _own():
+        return True
+    if verb.name not in ("run", "exec"):
+        return False  # what it writes can be followed all the same
+    raise InvalidArgument(
+        f"{verb.name} -it needs somebody who types, and no notebook page is open here",
+        hint=f"leave -it out and write the input below %%container {verb.name} …, or type nbcontainers {verb.name} -it … "
+        "in a terminal",
+    )
+
+
+def run(verb: Verb, call: Call, options: dict[str, Any]) -> Any:
+    """Returns the terminal, which goes on when the cell has ended; in IPython's own what the verb returns, at its end."""
+    if not widgets.wanted():
+        from nbcontainers.cli import foreground
+
+        return foreground.follow(verb, replace(call, options=options))
+    cell, number = _cell()
+    if _shown.get(cell, (number, []))[0] != number:
+        for one in _shown.pop(cell)[1]:
+            one.close()  # the cell is run again, and nobody could see it any more
+    terminal = _opened(verb, list(call.arguments), options)
+    _shown.setdefault(cell, (number, []))[1].append(terminal)
+    return terminal
+
+
+def _cell() -> tuple[str, int]:
+    """Which cell is being run, where the front end says it, and the number of its run."""
+    kernel = widgets.kernel()
+    return str(kernel.get_parent().get("metadata", {}).get("cellId", "")), kernel.execution_count
+
+
+def _opened(verb: Verb, words: list[Any], options: dict[str, Any]) -> Terminal:
+    from nbcontainers.container import opening
+    from nbcontainers.container.container import find
+    from nbcontainers.engine import default_engine
+    from nbcontainers.magics.running import pulling
+
+    options.pop("raise_error", None)  # what happens after the cell has ended cannot fail it
+    if verb.name == "run":
+        with pulling(verb, words, options):
+            listener = options.pop("on_pull")
+            return opening.run(default_engine(), words[0], words[1:], cast("RunOptions", options), listener)
+    container = find(default_engine(), words[0])
+    if verb.name == "exec":
+        return opening.execute(container, words[1:], cast("ExecOptions", options))
+    return {"attach": opening.attach, "start": opening.start}[verb.name](container, options.get("detach_keys"))
+
+
+def _has_one(container: Any) -> bool:
+    from nbcontainers.container.container import find
+    from nbcontainers.engine import default_engine
+
+    record = find(default_engine(), container).record
+    return bool(record["tty"] and record["interactive"])
+
+
+def _own() -> bool:
+    """IPython in a terminal."""
+    return widgets.kernel() is None and sys.stdin is not None and os.isatty(0) and os.isatty(1)
