@@ -25,6 +25,8 @@ Row = dict[str, Any]
 SHOWN_ROWS = 100
 """A notebook shows this many rows; the others are counted, and are in `to_pandas()`."""
 
+_LONGEST = 200
+
 BLUE, GREEN = "var(--jp-brand-color1, #4493f8)", "var(--jp-success-color1, #2da44e)"
 AMBER, RED, GREY = "var(--jp-warn-color1, #d68f00)", "var(--jp-error-color1, #e5484d)", "#8b949e"
 BORDER = "var(--jp-border-color2, var(--vscode-panel-border, rgba(128, 128, 128, .35)))"
@@ -247,7 +249,7 @@ class Table(View, Sequence[Row]):
 
     def _cells(self, row: Row) -> str:
         return "".join(
-            f'<td style="{_CELL}{_side(column)}">{_dot(column, row)}{escape(column.show(row))}</td>'
+            f'<td style="{_CELL}{_side(column)}">{_dot(column, row)}{escape(_cut(column.show(row)))}</td>'
             for column in self.columns
         )
 
@@ -286,11 +288,21 @@ class _Bounded(NamedTuple):
     table: Table
 
     def text(self) -> str:
-        shown = Table(self.table.rows[:SHOWN_ROWS], self.table.columns).text()
+        columns = [Column(one.name, one.heading, _shortly(one.format)) for one in self.table.columns]
+        shown = Table(self.table.rows[:SHOWN_ROWS], columns).text()
         return "\n".join(filter(None, (shown, self.table._left())))
 
     def html(self) -> str:
         return self.table.html()
+
+
+def _shortly(format: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda value: _cut(plain(format(value)))
+
+
+def _cut(shown: str) -> str:
+    """A cell's text in a notebook, where one may be as long as somebody chose."""
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
 
 
 def width(shown: str) -> int:
@@ -307,7 +319,7 @@ def pad(shown: str, columns: int) -> str:
 
 
 def _dot(column: Column, row: Row) -> str:
-    return f'<span style="color:{column.colour(row)}" aria-hidden="true">● </span>' if column.colour else ""
+    return f'<span style="color:{ink(column.colour(row))}" aria-hidden="true">● </span>' if column.colour else ""
 
 
 def _side(column: Column) -> str:

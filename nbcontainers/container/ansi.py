@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import NamedTuple
 
-from nbcontainers.table import plain
+from nbcontainers.table import ink, plain
 
 _SGR = re.compile(r"\x1b\[([0-9;:]{0,60})m")
 _RESET = "\x1b[0m"
@@ -36,9 +36,9 @@ class Style(NamedTuple):
         """Inline style; "" for plain text."""
         found = [_WEIGHTS[number] for number in sorted(self.weights)]
         if self.ground is not None and _NAMED[self.ground]:
-            found.append(f"background: {_NAMED[self.ground]}; color: #fff")
+            found.append(f"background: {_NAMED[self.ground]}; color: #000")
         elif self.colour is not None and _NAMED[self.colour]:
-            found.append(f"color: {_NAMED[self.colour]}")
+            found.append(f"color: {ink(_NAMED[self.colour])}")
         return "; ".join(found)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any, NamedTuple
 
-from nbcontainers.table import AMBER, AS_IT_IS, BLUE, MONOSPACE, Row, Table, amount, stored
+from nbcontainers.table import AMBER, AS_IT_IS, BLUE, MONOSPACE, Row, Table, amount, ink, stored
 from nbcontainers.view import Seen
 
 _BACK = {
@@ -52,7 +52,7 @@ class Shown(NamedTuple):
         return (
             f'<div {AS_IT_IS} style="font-size: 13px; max-width: 760px;">{self.table.html()}'
             f'<table style="border-collapse: collapse; border: 0; margin: 6px 0;"><tbody>{rows}</tbody></table>'
-            f'<div><span style="color: {BLUE};">■</span> in use &nbsp; <span style="color: {AMBER};">■</span> reclaimable</div>'
+            f'<div><span style="color: {ink(BLUE)};">■</span> in use &nbsp; <span style="color: {ink(AMBER)};">■</span> reclaimable</div>'
             f"<div>{escape(self.together)}</div>"
             f'<div style="opacity: .75;">{escape(self.hint)}</div></div>'
         )

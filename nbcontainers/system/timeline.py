@@ -21,6 +21,7 @@ from nbcontainers.table import (
     MONOSPACE,
     RED,
     duration,
+    ink,
     moment,
     pad,
     plain,
@@ -192,7 +193,7 @@ def svg(line: Timeline) -> str:
         for place, seconds in line.cuts
     )
     legend = " ".join(
-        f'<span style="white-space: nowrap;"><span style="color: {kind.colour};">{kind.mark}</span> {kind.word}</span> &nbsp;'
+        f'<span style="white-space: nowrap;"><span style="color: {ink(kind.colour)};">{kind.mark}</span> {kind.word}</span> &nbsp;'
         for kind in line.kinds
     )
     notes = "".join(f"<div>{escape(words)}</div>" for words in line.pauses)
@@ -231,7 +232,7 @@ def _svg_mark(x: float, event: Event, y: int) -> str:
     more = ", ".join(f"{name} {text}" for name, text in sorted(event["attributes"].items()) if name != "name")
     said = plain(f"{event['time'][11:23]} {event['action']} {event.get('name', '')} {more}".strip())[:300]
     return (
-        f'<text x="{x:.1f}" y="{y}" text-anchor="middle" style="fill: {shown.colour};">{shown.mark}'
+        f'<text x="{x:.1f}" y="{y}" text-anchor="middle" style="fill: {ink(shown.colour)};">{shown.mark}'
         f"<title>{escape(said)}</title></text>"
     )
 

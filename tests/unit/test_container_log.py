@@ -127,7 +127,7 @@ def test_a_view_escapes_what_could_leave_its_place():
     html = hostile.html()
     assert "<script" not in html
     assert "&lt;script&gt;" in html
-    assert '<span style="color: #d1434b">red</span> a\tb' in html
+    assert '60%, currentColor)">red</span> a\tb' in html
     assert "\x1b" not in html
 
 

@@ -168,3 +168,26 @@ def test_small_formats() -> None:
 
 def test_a_colour_for_words_is_mixed_with_the_text_s_own() -> None:
     assert ink(RED) == "color-mix(in srgb, var(--jp-error-color1, #e5484d) 60%, currentColor)"
+
+
+def test_two_hundred_rows_in_a_cell() -> None:
+    """A hundred are shown, in text as in HTML, the others counted; whatever is in them it stays small. `repr` has all."""
+    rows = [
+        {"name": f"web-{number}", "status": "Up", "note": "<&>" * number * 10, "size": number} for number in range(200)
+    ]
+    columns = [
+        Column("name"),
+        Column("status", colour=lambda row: "#123456"),
+        Column("note"),
+        Column("size", format=stored),
+    ]
+    table = Table(rows, columns)
+    shown = table._repr_mimebundle_()
+    for kind in ("text/plain", "text/html"):
+        assert "web-99" in shown[kind]
+        assert "web-100" not in shown[kind]
+        assert "… 100 more; .to_pandas() has all" in shown[kind]
+    assert len(shown["text/plain"]) + len(shown["text/html"]) < 300_000
+    assert shown["text/html"].count('aria-hidden="true">● </span>Up') == 100
+    assert "web-199" in repr(table)
+    assert len(table.to_pandas()) == 200
