@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from nbcontainers.table import Table
 
 __all__ = [
-    "attach", "commit", "cp", "create", "dashboard", "diff", "exec_", "export", "healthcheck", "inspect", "kill", "logs", "ls", "overlay",
-    "pause", "port", "prune", "ps", "rename", "restart", "rm", "run", "start", "stats", "stop", "top", "unpause", "update", "wait",
-    "xray",
+    "attach", "commit", "cp", "create", "dashboard", "diff", "exec_", "export", "healthcheck", "inspect", "kill",
+    "logs", "ls", "overlay", "pause", "port", "prune", "ps", "rename", "restart", "rm", "run", "start", "stats",
+    "stop", "top", "unpause", "update", "wait", "xray",
 ]  # fmt: skip
 
 Image = Annotated[str, Argument("IMAGE", "an image of `image ls`: host, mini, …", complete="image")]
