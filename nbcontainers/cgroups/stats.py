@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, overload
 
 from nbcontainers.cgroups.cgroup import Cgroup
 from nbcontainers.errors import InvalidArgument
@@ -63,31 +63,53 @@ def pack(sample: Sample) -> bytes:
     return _RECORD.pack(*sample)
 
 
-def read_metrics(path: str | os.PathLike[str]) -> list[Sample]:
-    """The samples in a `metrics` file; a record cut short at the end (the monitor was killed) is left out.
+class Stored(Sequence[Sample]):
+    """The samples in the content of a `metrics` file, each taken apart when it is asked for: a month has 260,000.
 
-    Columns that the file does not have are -1. Raises OSError, InvalidArgument.
+    A record cut short at the end (the monitor was killed) is left out; columns that the file does not have are -1.
+    Raises InvalidArgument for another file; an empty one has no samples.
     """
-    with open(path, "rb") as file:
-        return parse_metrics(file.read(), os.fspath(path))
+
+    def __init__(self, data: bytes, what: str = "this") -> None:
+        columns, self._begin = _header(data, what) if data else (COLUMNS, 0)
+        self._data = data
+        self._record = struct.Struct(f"<{len(columns)}q")
+        self._count = (len(data) - self._begin) // self._record.size
+        self._known: list[int | None] | None = None
+        if columns != COLUMNS:
+            self._known = [columns.index(name) if name in columns else None for name in COLUMNS]
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        found = range(self._count)[index]
+        return self._at(found) if isinstance(found, int) else [self._at(at) for at in found]
+
+    def _at(self, index: int) -> Sample:
+        row = self._record.unpack_from(self._data, self._begin + index * self._record.size)
+        if self._known is None:
+            return Sample._make(row)
+        return Sample._make(-1 if at is None else row[at] for at in self._known)
 
 
-def parse_metrics(data: bytes, what: str = "this") -> list[Sample]:
-    """The samples in the content of a `metrics` file. Raises InvalidArgument."""
-    if not data:
-        return []
+def _header(data: bytes, what: str) -> tuple[tuple[str, ...], int]:
+    """The columns, and where the records begin."""
     if not data.startswith(_MAGIC) or (end := data.find(b"\n", len(_MAGIC))) < 0:
         raise InvalidArgument(
             f"{what} is not a metrics file", hint="nbcontainers writes one beside each container's log"
         )
-    columns = json.loads(data[len(_MAGIC) : end])
-    record = struct.Struct(f"<{len(columns)}q")
-    body = memoryview(data)[end + 1 :]
-    rows = record.iter_unpack(body[: len(body) // record.size * record.size])
-    if tuple(columns) == COLUMNS:
-        return [Sample._make(row) for row in rows]
-    known = [columns.index(name) if name in columns else None for name in COLUMNS]
-    return [Sample._make(-1 if at is None else row[at] for at in known) for row in rows]
+    return tuple(json.loads(data[len(_MAGIC) : end])), end + 1
+
+
+def read_metrics(path: str | os.PathLike[str]) -> Stored:
+    """The samples in a `metrics` file. Raises OSError, InvalidArgument."""
+    with open(path, "rb") as file:
+        return Stored(file.read(), os.fspath(path))
 
 
 #: key of `usage`: (column of Sample, divisor)
@@ -124,13 +146,18 @@ def usage(first: Sample | None, last: Sample, cgroup: Cgroup, rusage: Any = None
     Where there is no cgroup, `rusage` (a resource.struct_rusage of the reaped init, from os.wait4) stands in for CPU
     time and block I/O; its ru_maxrss is the largest single process and not the sum that `memory_peak` is.
     """
-    found: Usage = {key: _since(first, last, column, by) for key, (column, by) in _COUNTERS.items()}
-    found |= {key: value if (value := getattr(last, key)) >= 0 else None for key in _PEAKS}
-    limits = cgroup.limits
-    found["memory_limit"] = _limit(limits.get("memory", {}).get("limit"))
-    found["pids_limit"] = _limit(limits.get("pids", {}).get("limit"))
+    found = used(last, cgroup.limits, first)
     if rusage is not None and found["cpu_s"] is None:
         found |= _from_rusage(rusage)
+    return found
+
+
+def used(last: Sample, limits: Mapping[str, Any], first: Sample | None = None) -> Usage:
+    """The same from two samples, or from one since the cgroup was made, and the limits in force."""
+    found: Usage = {key: _since(first, last, column, by) for key, (column, by) in _COUNTERS.items()}
+    found |= {key: value if (value := getattr(last, key)) >= 0 else None for key in _PEAKS}
+    found["memory_limit"] = _limit((limits.get("memory") or {}).get("limit"))
+    found["pids_limit"] = _limit((limits.get("pids") or {}).get("limit"))
     return found
 
 

@@ -8,14 +8,17 @@ inherited, lines and bars are half transparent, so that light and dark need no s
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any, NamedTuple
 
-from nbcontainers.cgroups.stats import cpu_limit
+from nbcontainers.cgroups.stats import cpu_limit, oom_cause
 from nbcontainers.container.failure import signal_name
-from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, amount, duration, ink, plain
+from nbcontainers.container.sparkline import WIDTH
+from nbcontainers.container.trend import Trend
+from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, amount, duration, ink, plain, stored
 
 _GREEN, _RED, _AMBER, _BLUE, _GREY = "#2da44e", "#e5484d", "#d68f00", "#4493f8", "#8b949e"
 _LONGEST_COMMAND = 100
@@ -62,6 +65,11 @@ class Card:
     """Of restarts: `no`, `on-failure:3`, `always`, `unless-stopped`."""
     restarts: int = 0
     """How often the policy started it again since somebody did."""
+    links: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By a word of `reached` the addresses that open it in a browser."""
+    trend: Trend | None = None
+    taken: float | None = None
+    """When it was looked at (seconds since the epoch), of one that will change."""
 
     @property
     def failed(self) -> bool:
@@ -97,6 +105,22 @@ class Card:
         return "exited 0" if code == 0 else f"failed: exit {code}"
 
     @property
+    def why(self) -> str:
+        """What its end was due to, beyond what the verdict says."""
+        if self.oom_killed:
+            limit = self.usage.get("memory_limit")
+            said = {"limit": f"its limit of {amount(limit)}" if limit else "its limit", "host": "the host"}
+            cause = oom_cause(dict(self.usage))
+            return f"{said[cause]} had no more memory" if cause else ""
+        error = self.exit.get("error")
+        message = error.get("message") if isinstance(error, Mapping) else error
+        return str(message or "")
+
+    @property
+    def when(self) -> str:
+        return "" if self.taken is None else time.strftime("as of %Y-%m-%d %H:%M:%S UTC", time.gmtime(self.taken))
+
+    @property
     def elapsed(self) -> float | None:
         wall = self.exit.get("wall_s", self.wall_s)
         return wall if isinstance(wall, (int, float)) else None
@@ -109,7 +133,7 @@ class Card:
 
     def meters(self) -> list[Meter]:
         """What was measured, in the order shown."""
-        found = (self._memory(), self._cpu(), self._pids(), self._io(), self._restarts())
+        found = (self._memory(), self._cpu(), self._pids(), self._io(), self._network(), self._restarts())
         return [meter for meter in found if meter]
 
     def _memory(self) -> Meter | None:
@@ -158,6 +182,12 @@ class Card:
             return None
         return Meter("disk", f"{amount(read)} read, {amount(written)} written")
 
+    def _network(self) -> Meter | None:
+        received, sent = self.usage.get("net_rx_bytes"), self.usage.get("net_tx_bytes")
+        if not received and not sent:
+            return None
+        return Meter("traffic", f"{amount(received or 0, stored)} received, {amount(sent or 0, stored)} sent")
+
     def _restarts(self) -> Meter | None:
         if self.policy == "no":
             return None
@@ -173,20 +203,46 @@ class Card:
         head = f"{self.name}  {self.id[:12]}  {self.image}  {self.verdict}{wall if self.status == 'exited' else ''}"
         if self.status != "exited" and self.elapsed is not None:
             head += f" for {duration(self.elapsed)}"
-        lines = [head, *([f"  $ {self.line}"] if self.line else [])]
+        lines = [head, *([f"  $ {self.line}"] if self.line else []), *([f"  {self.why}"] if self.why else [])]
         for meter in self.meters():
             note = f" ({meter.note})" if meter.note else ""
             lines.append(f"  {meter.label:<10} {_bar(meter.part)}{meter.value}{note}")
+        lines += self._trend_text()
         if self.reached:
-            lines.append(f"  {'network':<10} {'  '.join(self.reached)}")
+            words = (" ".join([word, *self.links.get(word, ())]) for word in self.reached)
+            lines.append(f"  {'network':<10} {'  '.join(words)}")
         if limits := self.in_force():
             lines.append(f"  {'limits':<10} {'  '.join(limits)}")
-        return "\n".join(map(plain, lines))
+        return "\n".join(map(plain, [*lines, *([f"  {self.when}"] if self.when else [])]))
+
+    def _trend_text(self) -> list[str]:
+        sparks = self.trend.sparks() if self.trend else []
+        window = self.trend.window if self.trend else ""
+        heads = [window, *[""] * len(sparks)]
+        return [
+            f"  {head:<10} {one.label:<7} {one.text}  {one.words}" for head, one in zip(heads, sparks, strict=False)
+        ]
 
     def html(self) -> str:
         rows = "".join(_row(meter) for meter in self.meters())
         table = f'<table style="{_TABLE}"><tbody>{rows}</tbody></table>' if rows else ""
-        return f'<div {AS_IT_IS} style="{BOX}">{self._head()}{self._command()}{table}{self._feet()}</div>'
+        inner = f"{self._head()}{self._command()}{self._why()}{table}{self._trend()}{self._feet()}"
+        return f'<div {AS_IT_IS} style="{BOX}">{inner}</div>'
+
+    def _why(self) -> str:
+        return f'<div style="font-size: 12px; margin-bottom: 4px;">{_safe(self.why)}</div>' if self.why else ""
+
+    def _trend(self) -> str:
+        sparks = self.trend.sparks() if self.trend else []
+        if not sparks or not self.trend:
+            return ""
+        parts = "".join(
+            f'<div style="width: {WIDTH}px;"><div style="font-size: 12px;"><b style="font-weight: 600;">{one.label}</b> '
+            f'<span style="opacity: .7;">{_safe(one.words)}</span></div>{one.svg}</div> '
+            for one in sparks
+        )
+        window = f'<div style="font-size: 12px; opacity: .7; width: 100%;">{_safe(self.trend.window)} </div>'
+        return f'<div style="{_TREND}">{window}{parts}</div>'
 
     def _head(self) -> str:
         elapsed = "" if self.elapsed is None else f" · {duration(self.elapsed)}"
@@ -206,7 +262,10 @@ class Card:
         return f'<div style="{_COMMAND}"><span style="opacity: .7;">$ </span>{_safe(self.line)}</div>'
 
     def _feet(self) -> str:
-        return _foot("reached at", self.reached) + _foot("limits in force", self.in_force())
+        reached = " ".join(_chip(word) + "".join(map(_link, self.links.get(word, ()))) for word in self.reached)
+        limits = " ".join(map(_chip, self.in_force()))
+        when = f'<div style="font-size: 12px; opacity: .7;">{_safe(self.when)}</div>' if self.when else ""
+        return _foot("reached at", reached) + _foot("limits in force", limits) + when
 
 
 _VERDICT = "margin-left: auto; padding-left: 20px;"
@@ -216,6 +275,8 @@ _COMMAND = (
     f"font-family: {MONOSPACE}; font-size: 12px; margin: 3px 0 6px; white-space: pre-wrap; overflow-wrap: anywhere;"
 )
 _FOOT = f"margin-top: 6px; padding-top: 6px; border-top: 1px solid {BORDER}; font-size: 12px; line-height: 1.9;"
+_TREND = "display: flex; flex-wrap: wrap; column-gap: 18px; row-gap: 4px; align-items: end; margin-top: 6px;"
+_LINK = "color: var(--jp-content-link-color, var(--vscode-textLink-foreground, #4493f8)); white-space: nowrap;"
 _TABLE = "border-collapse: collapse; border: 0; margin: 0; font-size: 13px;"
 _TRACK = "width: 110px; height: 6px; border-radius: 3px; overflow: hidden; background: rgba(128, 128, 128, .28);"
 
@@ -230,8 +291,15 @@ def _row(meter: Meter) -> str:
     )
 
 
-def _foot(label: str, words: Sequence[str]) -> str:
-    chips = " ".join(f'<code style="{_CODE} {_CHIP}">{_safe(word)}</code>' for word in words)
+def _chip(word: str) -> str:
+    return f'<code style="{_CODE} {_CHIP}">{_safe(word)}</code>'
+
+
+def _link(address: str) -> str:
+    return f' <a href="{_safe(address)}" target="_blank" rel="noopener" style="{_LINK}">{_safe(address)}</a>'
+
+
+def _foot(label: str, chips: str) -> str:
     return f'<div style="{_FOOT}"><span style="opacity: .7;">{label} </span>{chips}</div>' if chips else ""
 
 

@@ -409,6 +409,12 @@ class Container:
 
         return view.bundle(self, lambda: card(self))
 
+    def _live_(self) -> tuple[str, dict[str, str]] | None:
+        """The card that goes on, while there is something to look at; the page asks this process's own engine."""
+        if self.kept or self.removed or self.engine != default_engine():
+            return None
+        return "card", {"container": self.name}
+
 
 def get(container: str | Container, *, engine: Engine | None = None) -> Container:
     """The handle of a container, whoever started it: by its name, its id or the beginning of that. Raises NotFound."""

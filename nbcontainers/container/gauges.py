@@ -11,6 +11,7 @@ counters come from the host's ends of all cables, in one read.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import struct
@@ -76,8 +77,7 @@ class Gauge:
 
     def __init__(self, engine: Engine, id: str, state: Mapping[str, Any], *, keep: bool, turn: int = 0) -> None:
         self.engine, self.id, self.turn = engine, id, turn
-        self.pid = int(state["pid"])
-        self.limits: Mapping[str, Any] = (state.get("cgroup") or {}).get("limits") or {}
+        self.process: dict[str, Any] = {"pid": int(state["pid"]), "start_time": state.get("start_time")}
         self.cables: Sequence[bytes] | None = None
         """The host's ends; None where its traffic is counted inside."""
         self.counted = True
@@ -86,12 +86,28 @@ class Gauge:
         self.reading: Reading | None = None
         self.point: Point | None = None
         self.glance = Glance(state.get("cgroup") or {}, keep=keep)
-        self.look()
+        self._folders = self._changed()
+        self._know(state)
 
     def look(self) -> None:
-        """Where its traffic is counted."""
+        """Its name, limits and networks, if any of them changed. Raises OSError where it has ended, NotFound."""
+        folders = self._changed()
+        state = store.state(self.engine, self.id) if folders != self._folders else self.process
+        if state.get("pid") != self.process["pid"] or not store.alive(self.process):
+            raise ProcessLookupError(errno.ESRCH, "the container has ended", self.id)
+        if folders != self._folders:
+            self._folders = folders
+            self._know(state)
+
+    def _changed(self) -> tuple[int, int]:
+        """When a file was put into its folders; all of ours are replaced by renaming."""
+        folders = store.folder(self.engine, self.id), f"{self.engine.run}/{self.id}"
+        return os.stat(folders[0]).st_mtime_ns, os.stat(folders[1]).st_mtime_ns
+
+    def _know(self, state: Mapping[str, Any]) -> None:
+        self.limits: Mapping[str, Any] = (state.get("cgroup") or {}).get("limits") or {}
         record = store.read(self.engine, self.id, "container.json")
-        self.name, self.image = str(record.get("name", "")), str(record.get("image", ""))
+        self.name, self.created = str(record.get("name", "")), str(record.get("created", ""))
         mode = str(record.get("network", ""))
         made = store.state(self.engine, self.id, "network.json").get("networks") or {}
         self.counted = mode != "host"
@@ -117,7 +133,7 @@ class Gauge:
             return _NOTHING
         if self.cables is None:
             try:
-                return netdev.total(netdev.of(self.pid))
+                return netdev.total(netdev.of(self.process["pid"]))
             except OSError:
                 return _NOTHING
         received = sent = 0
@@ -224,13 +240,10 @@ class Gauges:
         self._waiting.discard(id)
 
     def _look(self, gauge: Gauge) -> None:
-        state = store.state(self.engine, gauge.id)
-        if not store.alive(state) or state["pid"] != gauge.pid:
-            self._drop(gauge)
-            return
-        gauge.limits = (state.get("cgroup") or {}).get("limits") or {}
-        with contextlib.suppress(NotFound):
+        try:
             gauge.look()
+        except (OSError, NotFound):
+            self._drop(gauge)
 
 
 def _still(gauge: Gauge, traffic: Mapping[bytes, netdev.Traffic]) -> bool:

@@ -6,6 +6,7 @@ pandas and matplotlib are imported only when one of the two is asked for.
 from __future__ import annotations
 
 import io
+import struct
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -58,7 +59,11 @@ RATES = {
     "psi_memory_part": "psi_memory_s",
     "psi_io_part": "psi_io_s",
 }
-_BLUE, _RED, _AMBER, _GREY = "#1f77b4", "#d62728", "#e69f00", "#7f7f7f"
+_BLUE, _GREEN, _RED, _AMBER, _INK = "#2f81f7", "#2da44e", "#e5484d", "#d68f00", "#7d7d7d"
+"""Each can be seen on white and on black; words in _INK have 4 : 1 on both."""
+_WIDTH, _DPI = 7.2, 150
+_TRAFFIC = ("net_rx_bytes_per_s", "net_tx_bytes_per_s")
+_PSI = ("psi_cpu_part", "psi_memory_part", "psi_io_part")
 _SHORTEST_INTERVAL = 0.002
 
 
@@ -117,8 +122,13 @@ class Plot:
     def __repr__(self) -> str:
         return self.words
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        return {"text/plain": self.words, "image/png": b64encode(self.png).decode()}
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> tuple[dict[str, str], dict[str, Any]]:
+        """Drawn for screens of many dots, shown in the size of others."""
+        width, height = struct.unpack(">2I", self.png[16:24])  # PNG, 11.2.1: the header comes first
+        size = {"width": width * 100 // _DPI, "height": height * 100 // _DPI}
+        return {"text/plain": self.words, "image/png": b64encode(self.png).decode()}, {"image/png": size}
 
     def save(self, path: str) -> None:
         """Write the PNG file."""
@@ -127,30 +137,44 @@ class Plot:
 
 
 def plot(samples: Sequence[Sample], facts: Facts) -> Plot:
-    """Memory and processors over time, each with its limit; OOM kills and throttled times are marked."""
+    """Memory and processors over time, each with its limit, OOM kills and throttled times marked; below them network
+    and pressure where there was any. No background and colours of the middle: it is read on light and on dark."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     data = frame(samples, {"title": facts.title, "limits": dict(facts.limits)})
-    figure = Figure(figsize=(7.2, 4.2), layout="constrained", facecolor="white")
-    memory, cpu = figure.subplots(2, 1, sharex=True)
-    _memory(memory, data, facts)
-    _processors(cpu, data, facts)
-    cpu.set_xlabel("seconds since the start")
-    memory.set_title(facts.title, loc="left", fontsize=10)
+    drawn = [
+        _memory,
+        _processors,
+        *([_network] if _some(data, *_TRAFFIC) else []),
+        *([_pressure] if _some(data, *_PSI) else []),
+    ]
+    heights = [1.0, 1.0, 0.6, 0.6][: len(drawn)]
+    figure = Figure(figsize=(_WIDTH, 0.2 + 2.0 * sum(heights)), layout="constrained", facecolor="none", dpi=_DPI)
+    panels = figure.subplots(len(drawn), 1, sharex=True, gridspec_kw={"height_ratios": heights})
+    for axes, draw in zip(panels, drawn, strict=True):
+        draw(axes, data, facts)
+        _finish(axes)
+    panels[-1].set_xlabel("seconds since the start", color=_INK)
+    panels[0].set_title(facts.title, loc="left", fontsize=10, color=_INK)
     target = io.BytesIO()
     FigureCanvasAgg(figure).print_png(target)  # type: ignore[no-untyped-call]
     return Plot(target.getvalue(), data, words(data, facts))
 
 
+def _some(data: pandas.DataFrame, *names: str) -> bool:
+    """Whether any of it was more than nothing."""
+    return any(data[name].notna().any() and float(data[name].max()) > 0 for name in names)
+
+
 def _memory(axes: Axes, data: pandas.DataFrame, facts: Facts) -> None:
     unit = 2**20
     time, used = data["elapsed_s"], data["memory_bytes"].astype("float") / unit
-    axes.fill_between(time, used, color=_BLUE, alpha=0.15, linewidth=0)
+    axes.fill_between(time, used, color=_BLUE, alpha=0.2, linewidth=0)
     axes.plot(time, used, color=_BLUE, marker="." if len(data) < 40 else "", label="in use")
     peak = _peak(data, facts)
     if peak:
-        axes.axhline(peak / unit, color=_GREY, linestyle=":", linewidth=1, label=f"peak {bytes_(peak)}")
+        axes.axhline(peak / unit, color=_INK, linestyle=":", linewidth=1, label=f"peak {bytes_(peak)}")
     if facts.memory:
         axes.axhline(facts.memory / unit, color=_RED, linewidth=1.2, label=f"limit {bytes_(facts.memory)}")
     for moment in _oom_moments(data, facts):
@@ -159,7 +183,6 @@ def _memory(axes: Axes, data: pandas.DataFrame, facts: Facts) -> None:
     axes.set_ylim(
         bottom=0, top=1.12 * max([used.max() if len(used) else 0, (facts.memory or 0) / unit, (peak or 0) / unit, 1])
     )
-    _legend(axes)
 
 
 def _processors(axes: Axes, data: pandas.DataFrame, facts: Facts) -> None:
@@ -168,20 +191,52 @@ def _processors(axes: Axes, data: pandas.DataFrame, facts: Facts) -> None:
     throttled = data["throttled_part"].fillna(0).astype("float")
     if (throttled > 0).any():
         for index in data.index[1:][(throttled > 0).to_numpy()[1:]]:
-            axes.axvspan(time[index - 1], time[index], color=_AMBER, alpha=0.12 + 0.3 * throttled[index], linewidth=0)
-        axes.fill_between([], [], color=_AMBER, alpha=0.35, label="throttled")
+            axes.axvspan(
+                time[index - 1], time[index], color=_AMBER, alpha=0.15 + 0.35 * min(throttled[index], 1.0), linewidth=0
+            )
+        axes.fill_between([], [], color=_AMBER, alpha=0.4, label="throttled")
     if facts.cpus:
         axes.axhline(facts.cpus, color=_RED, linewidth=1.2, label=f"limit {facts.cpus:g}")
     axes.set_ylabel("processors")
     axes.set_ylim(bottom=0, top=1.25 * max([cores.max() if cores.notna().any() else 0, facts.cpus or 0, 0.1]))
-    _legend(axes)
 
 
-def _legend(axes: Axes) -> None:
-    axes.grid(alpha=0.25)
+def _network(axes: Axes, data: pandas.DataFrame, facts: Facts) -> None:
+    for name, label, colour in zip(_TRAFFIC, ("received", "sent"), (_BLUE, _GREEN), strict=True):
+        axes.plot(data["elapsed_s"], data[name].astype("float") / 1e3, color=colour, drawstyle="steps-pre", label=label)
+    axes.set_ylabel("kB/s")
+    axes.set_ylim(bottom=0)
+
+
+def _pressure(axes: Axes, data: pandas.DataFrame, facts: Facts) -> None:
+    """Pressure stall information: the part of the time in which something in it waited."""
+    for name, label, colour in zip(_PSI, ("CPU", "memory", "I/O"), (_BLUE, _RED, _GREEN), strict=True):
+        if _some(data, name):
+            part = data[name].astype("float") * 100
+            axes.plot(data["elapsed_s"], part, color=colour, drawstyle="steps-pre", label=f"waited for {label}")
+    axes.set_ylabel("pressure (%)")
+    axes.set_ylim(bottom=0, top=105)
+
+
+def _finish(axes: Axes) -> None:
+    """Legend and colours."""
+    axes.set_facecolor("none")
+    axes.grid(alpha=0.3, color=_INK)
+    axes.tick_params(colors=_INK)
+    axes.yaxis.label.set_color(_INK)
+    for spine in axes.spines.values():
+        spine.set_color(_INK)
     handles, labels = axes.get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))
-    axes.legend(once.values(), once.keys(), loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
+    axes.legend(
+        once.values(),
+        once.keys(),
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+        fontsize=8,
+        frameon=False,
+        labelcolor=_INK,
+    )
 
 
 def _peak(data: pandas.DataFrame, facts: Facts) -> int | None:

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from nbcontainers.container.card import Card
+from nbcontainers.container.endpoints import browsed
 from nbcontainers.container.failure import signal_name
+from nbcontainers.container.points import Point
+from nbcontainers.container.trend import Trend
 
 M = 1 << 20
 USAGE = {
@@ -115,8 +118,19 @@ class Checker(HTMLParser):
         self.words: list[str] = []
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        assert tag in {"div", "span", "b", "code", "table", "tbody", "tr", "td"}
-        assert {name for name, _ in attributes} <= {"style", "title", "aria-hidden", "class"}
+        drawing = {"svg", "rect", "polyline", "polygon", "circle", "line"}
+        assert tag in {"div", "span", "b", "code", "table", "tbody", "tr", "td", "a", *drawing}
+        if tag not in drawing:
+            assert {name for name, _ in attributes} <= {
+                "style",
+                "title",
+                "aria-hidden",
+                "class",
+                "href",
+                "target",
+                "rel",
+            }
+        assert not [name for name, _ in attributes if name.startswith("on")]
         self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -130,7 +144,9 @@ HOSTILE = '"><script>alert(1)</script>\x1b[31m'
 
 
 def test_html_is_well_formed_and_escapes_everything() -> None:
-    html = card(name=HOSTILE, image=HOSTILE, command=[HOSTILE]).html()
+    html = card(
+        name=HOSTILE, image=HOSTILE, command=[HOSTILE], exit={"exit_code": 1, "error": HOSTILE}, trend=ramp()
+    ).html()
     checker = Checker()
     checker.feed(html)
     assert not checker.open
@@ -148,6 +164,101 @@ def test_every_fact_of_the_text_is_in_the_html_without_its_styles() -> None:
         "8 KiB read, 4 KiB written", "memory 64 MiB", "cpus 1", "pids 2048",
     ):  # fmt: skip
         assert fact in read
+
+
+def ramp(count: int = 40, **more: Any) -> Trend:
+    """A run of `count` seconds: memory grows by 1 MiB a second, and from half of it on it is held back."""
+    found = [
+        Point(1000.0 + at, 0.5, 0.25 if at > count // 2 else 0.0, at * M, 2, 1000.0 * at, 500.0, 0, 0, 0, 0, 0, 0)
+        for at in range(count)
+    ]
+    return Trend(found, 1000.0, 1000.0 + count - 1, **{"limits": LIMITS, **more})
+
+
+def test_how_a_run_went_is_drawn_and_said() -> None:
+    shown = card(trend=ramp())
+    lines = shown.text().splitlines()
+    begin = next(number for number, line in enumerate(lines) if line.startswith("  39 s"))
+    assert [line[:21].split() for line in lines[begin : begin + 3]] == [["39", "s", "cpu"], ["memory"], ["network"]]
+    assert lines[begin].endswith("0.5 highest, limit 1, throttled 4.75 s")
+    assert "▁▁▁▂▂▂▂▂▃▃▃▃▃▃▄▄▄▄▄▅▅▅▅▅" in lines[begin + 1]
+    assert lines[begin + 1].endswith("39 MiB highest, limit 64 MiB")
+    assert lines[begin + 2].endswith("in 39 kB/s highest; out 500 B/s highest")
+    html = shown.html()
+    assert html.count("<svg") == 3
+    assert html.count("stroke-dasharray") == 2, "the limits"
+
+
+def test_the_last_minute_of_one_that_runs_says_what_is_now() -> None:
+    shown = card(status="running", exit={}, trend=ramp(61, runs=True), taken=1_800_000_000.5)
+    assert "  last 60 s  cpu " in shown.text()
+    assert "60 MiB now, 60 MiB highest" in shown.text()
+    assert shown.text().endswith("\n  as of 2027-01-15 08:00:00 UTC")
+    assert "as of 2027-01-15 08:00:00 UTC" in shown.html()
+
+
+def test_an_oom_kill_is_marked_where_it_was() -> None:
+    trend = ramp(oom_killed=True)
+    assert trend.oom_moments() == [1039.0]
+    assert "1 OOM kill" in trend.sparks()[1].words
+    counted = Trend([one._replace(oom_kills=float(one.time > 1010)) for one in trend.points], 1000, 1039)
+    assert counted.oom_moments() == [1011.0]
+    assert 'stroke-width: 2;"></line>' in counted.sparks()[1].svg
+
+
+@pytest.mark.parametrize("points", [[], ramp().points[:1]])
+def test_too_little_is_not_drawn(points: list[Point]) -> None:
+    assert "<svg" not in card(trend=Trend(points, 1.0, 1.0)).html()
+
+
+def test_what_was_not_counted_is_not_drawn() -> None:
+    bare = [Point(float(at), None, None, None, *[None] * 9) for at in range(5)]
+    assert Trend(bare, 0, 4).sparks() == []
+
+
+def test_ports_open_in_a_browser() -> None:
+    word = "0.0.0.0:8080 → 80/tcp"
+    shown = card(
+        status="running", exit={}, reached=["10.1.0.2 (lab)", word], links={word: ["http://127.0.0.1:8080/", '/x"y/']}
+    )
+    assert f'network    10.1.0.2 (lab)  {word} http://127.0.0.1:8080/ /x"y/' in shown.text()
+    assert '<a href="http://127.0.0.1:8080/" target="_blank" rel="noopener"' in shown.html()
+    assert 'href="/x&quot;y/"' in shown.html()
+
+
+FORWARD = {"protocol": "tcp", "host": "", "host_port": 8080, "target": "10.0.0.2", "target_port": 80}
+
+
+@pytest.mark.parametrize(
+    ("forward", "prefix", "links"),
+    [
+        ({}, "", ["http://127.0.0.1:8080/"]),
+        ({}, "/user/ann/", ["http://127.0.0.1:8080/", "/user/ann/proxy/8080/"]),
+        ({"host": "0.0.0.0"}, "/user/ann", ["http://127.0.0.1:8080/", "/user/ann/proxy/8080/"]),
+        ({"host": "192.0.2.7"}, "/user/ann/", ["http://192.0.2.7:8080/"]),
+        ({"host": "::1"}, "", ["http://[::1]:8080/"]),
+        ({"target": "fd00::2"}, "", ["http://[::1]:8080/"]),
+        ({"protocol": "udp"}, "/user/ann/", []),
+    ],
+)
+def test_where_a_port_is_opened(forward: dict[str, Any], prefix: str, links: list[str]) -> None:
+    environ = {"JUPYTERHUB_SERVICE_PREFIX": prefix} if prefix else {}
+    assert browsed({**FORWARD, **forward}, environ) == links
+
+
+def test_why_it_ended_is_said() -> None:
+    oom = card(usage={**USAGE, "oom_kills": 1, "memory_limit_hits": 3}, exit={"exit_code": 137, "oom_killed": True})
+    assert "  its limit of 64 MiB had no more memory\n" in oom.text()
+    assert "its limit of 64 MiB had no more memory" in oom.html()
+    failed = card(exit={"exit_code": 127, "reason": "error", "error": {"message": "no such <file>"}})
+    assert "\n  no such <file>\n" in failed.text()
+    assert "no such &lt;file&gt;" in failed.html()
+
+
+def test_traffic_is_counted() -> None:
+    shown = card(usage={**USAGE, "net_rx_bytes": 1200, "net_tx_bytes": 0})
+    assert "  traffic    1.2 kB received, 0 B sent\n" in shown.text()
+    assert "traffic" not in card(usage={**USAGE, "net_rx_bytes": 0, "net_tx_bytes": 0}).text()
 
 
 def test_no_control_character_reaches_the_terminal() -> None:

@@ -46,10 +46,19 @@ def test_every_counter_is_in_the_frame():
 @pytest.mark.parametrize("facts", [metrics.Facts(), FACTS])
 def test_a_plot_is_a_finished_picture(rows, facts):
     plot = metrics.plot(rows, facts)
-    bundle = plot._repr_mimebundle_()
+    bundle, metadata = plot._repr_mimebundle_()
     assert plot.png.startswith(b"\x89PNG")
     assert set(bundle) == {"text/plain", "image/png"}
     assert len(plot.data) == len(rows)
+    assert metadata["image/png"]["width"] == 720
+
+
+def test_network_and_pressure_are_drawn_where_there_was_any():
+    rows = [row._replace(net_rx_bytes=number * 1000, net_tx_bytes=0) for number, row in enumerate(ROWS)]
+    bare, more = metrics.plot(ROWS, FACTS), metrics.plot(rows, FACTS)
+    heights = [plot._repr_mimebundle_()[1]["image/png"]["height"] for plot in (bare, more)]
+    assert heights[0] < heights[1]
+    assert list(more.data["net_rx_bytes_per_s"][1:]) == [2000, 2000]
 
 
 def test_the_picture_in_words():

@@ -207,7 +207,7 @@ def test_a_ring_is_bounded_and_gives_what_is_newer() -> None:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
-    for name in ("root/containers", "run"):
+    for name in ("root/containers", "root/names", "run"):
         (tmp_path / name).mkdir(parents=True)
     return Engine(tmp_path / "root", tmp_path / "run", rootless=False)
 
@@ -217,7 +217,7 @@ def running(engine: Engine, name: str, **state: Any) -> str:
     import json
 
     pid, id = os.getpid(), name * 64
-    record = {"v2": write(engine.root / "cgroup" / name, V2), "limits": {"memory": {"limit": 64 << 20}}}
+    record = {"kind": "null", "v2": write(engine.root / "cgroup" / name, V2), "limits": {"memory": {"limit": 64 << 20}}}
     for folder, file, content in (
         (engine.containers / id, "container.json", {"name": name, "image": "mini", "network": "none"}),
         (engine.run / id, "state.json", {"pid": pid, "start_time": start_time(pid), "cgroup": record, **state}),
@@ -243,7 +243,8 @@ def test_gauges_find_what_starts_and_drop_what_ends(engine: Engine) -> None:
         (engine.root / "cgroup/a/pids.current").unlink()
         for file in (engine.root / "cgroup/a").glob("*"):
             file.unlink()
-        (engine.run / a / "state.json").write_text("{}")
+        (engine.run / a / "new").write_text("{}")
+        (engine.run / a / "new").rename(engine.run / a / "state.json")
         shared._looked = 0.0
         assert set(watched.read()) == {b}
     assert shared._gauges == {}
