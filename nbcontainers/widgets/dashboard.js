@@ -62,7 +62,6 @@ export function mount(live) {
       if (!LIVING.includes(row.state)) one.figures = {};
       draw(one);
     });
-    terminal.hidden = !facts.terminal;
     more.textContent = facts.more ? `… ${facts.more} more that have ended; container ps --all has them` : "";
     if (opened && !there.has(opened.id)) close();
     arrange();
@@ -239,20 +238,34 @@ export function mount(live) {
     }
   }
 
-  function look(kind) {
+  /** The log of what is selected, or a shell in it, below the table. */
+  async function look(kind) {
     const [one] = selected();
     if (!one) return;
     const again = opened?.id === one.id && opened.kind === kind;
     close();
     if (again) return;
     const place = h("div", {});
+    const mine = (opened = { id: one.id, kind });
     panel.append(h("div", { class: "nbc-dashboard-title" }, h("b", {}, `${kind} of ${one.row.name}`),
       h("button", { type: "button", "aria-label": `close ${kind}`, onclick: close }, "×")), place);
-    opened = { id: one.id, kind, view: live.embed(place, kind, { container: one.id }) };
+    try {
+      const args = kind === "logs" ? { container: one.id } : await live.call("terminal", { id: one.id });
+      mine.key = args.key;
+      if (opened === mine) mine.view = live.embed(place, kind, args);
+      else hangUp(mine);
+    } catch {
+      if (opened === mine) close(); // why is shown over the table
+    }
+  }
+
+  function hangUp({ key }) {
+    if (key) live.call("hang_up", { key }).catch(() => {});
   }
 
   function close() {
-    opened?.view.remove();
+    opened?.view?.remove();
+    if (opened) hangUp(opened);
     opened = null;
     panel.replaceChildren();
   }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
-from nbcontainers.container import api, gauges
+from nbcontainers.container import api, gauges, opening
+from nbcontainers.container import terminal as terminals
+from nbcontainers.container.container import find
 from nbcontainers.container.listing import LIVING
 from nbcontainers.container.overview import FIGURES, Overview, figures
 from nbcontainers.engine import default_engine
@@ -27,8 +28,8 @@ _SHOWN = ("name", "image", "state", "exit_code", "oom_killed", "health", "since"
 
 
 class Dashboard(Live):
-    """Facts: `rows` (id of 12 digits and _SHOWN), `more` (how many are not among them), `terminal` (whether one can be
-    opened). Pushed: `figures`, by id FIGURES in their order, of those that run."""
+    """Facts: `rows` (id of 12 digits and _SHOWN) and `more` (how many are not among them). Pushed: `figures`, by id FIGURES
+    in their order, of those that run."""
 
     interval = 1.0
 
@@ -47,11 +48,7 @@ class Dashboard(Live):
         self._push(
             {row["id"][:12]: _rounded(figures(running.get(row["id"]))) for row in rows[:MOST] if row["id"] in running}
         )
-        return {
-            "rows": [_shown(row) for row in rows[:MOST]],
-            "more": max(0, len(rows) - MOST),
-            "terminal": find_spec("nbcontainers.widgets.terminal") is not None,
-        }
+        return {"rows": [_shown(row) for row in rows[:MOST]], "more": max(0, len(rows) - MOST)}
 
     def _push(self, found: dict[str, list[float | None]]) -> None:
         if found != self._sent:
@@ -72,6 +69,18 @@ class Dashboard(Live):
             VERBS[verb](*ids, engine=self.engine)  # type: ignore[operator]
         else:
             raise InvalidArgument(f"{verb!r} is nothing that the dashboard does")
+
+    @action(beside=True)
+    def terminal(self, id: str) -> dict[str, Any]:
+        """A shell in a container; the arguments of its view."""
+        _, arguments = opening.execute(find(self.engine, id), ["sh"], {})._live_()
+        return arguments
+
+    @action(beside=True)
+    def hang_up(self, key: str) -> None:
+        """End a shell that was begun here."""
+        if found := terminals.known(key):
+            found.close()
 
 
 def _shown(row: Row) -> dict[str, Any]:

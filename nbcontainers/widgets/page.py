@@ -37,6 +37,7 @@ class Place:
         self._next = 0.0
         self._shown = ""
         self._over = False
+        self._looking = threading.Lock()
         self._calls: deque[Callable[[], None]] = deque()
         self._lock = threading.Lock()
         view._send = send
@@ -53,6 +54,13 @@ class Place:
     def look(self) -> None:
         """Send the facts if they changed; a slow look makes the next one later: a quarter of the time at most."""
         begun = time.monotonic()
+        with self._looking:
+            if not self._over:
+                self._look()
+        took = time.monotonic() - begun
+        self._next = begun + max(self.view.interval, FASTEST_S, 4 * took)
+
+    def _look(self) -> None:
         try:
             self._show("facts", self.view.look())
         except Gone as gone:
@@ -60,8 +68,13 @@ class Place:
             self._show("trouble", said(gone) | {"over": True})
         except Exception as error:  # noqa: BLE001 - shown in the page
             self._show("trouble", said(error))
-        took = time.monotonic() - begun
-        self._next = begun + max(self.view.interval, FASTEST_S, 4 * took)
+
+    def end(self) -> None:
+        """Close the view, after the look that may be under way."""
+        self._over = True
+        with self._looking:
+            self.view._send = None
+            self.view.closed()
 
     def _show(self, key: str, value: Any) -> None:
         if value is None:
@@ -138,8 +151,9 @@ class Page:
         """End all views, the clock's thread and the wires; the pages keep the last pictures, greyed."""
         with self._lock:
             ended, self.wires = self.wires, []
-        for view in list(self.places):
-            self._forget(view)
+        for place in [self.places.pop(name) for name in list(self.places)]:
+            self.clock.remove(place)
+            place.end()
         for wire in ended:
             wire.close()
 
@@ -199,8 +213,7 @@ class Page:
     def _forget(self, name: str) -> None:
         if place := self.places.pop(name, None):
             self.clock.remove(place)
-            place.view._send = None
-            place.view.closed()
+            threading.Thread(target=place.end, name="nbcontainers-action", daemon=True).start()
 
     def hold(self, busy: bool) -> None:
         """A cell begins or ends: while it runs the pages may not be heard, so what is seen now does not expire."""
