@@ -28,13 +28,14 @@ class Branch:
     """A path and all in it. `counts`: the files below (or itself) by change, as in CHANGES, and those without
     one; `held` and `gone`: their bytes, of those that are removed apart; `left`: children that were cut off, with what they add to these."""
 
-    __slots__ = ("change", "children", "counts", "gone", "held", "kind", "left", "name", "note")
+    __slots__ = ("change", "children", "counts", "fits", "gone", "held", "kind", "left", "name", "note")
 
     def __init__(self, name: str, kind: str = "d", change: str = "", note: str = "") -> None:
         self.name = name
         self.kind = kind
         self.change = change
         self.note = note
+        self.fits = False
         self.held = self.gone = 0
         self.counts = [0] * len(_COUNTED)
         self.left: list[int] = []
@@ -96,7 +97,7 @@ def cut(root: Branch, most: int) -> Branch:
     """The `most` heaviest paths of a tree, those above them among these; the others are counted in `left`."""
     heap: list[tuple[tuple[int, int], int, Branch, Branch]] = []
     number = 0
-    top = _bare(root)
+    top = bare(root)
 
     def offer(children: Sequence[Branch], parent: Branch) -> None:
         nonlocal number
@@ -112,13 +113,13 @@ def cut(root: Branch, most: int) -> Branch:
             parent.left = _more(parent.left, [1, branch.held, branch.gone, *branch.counts])
             continue
         shown += 1
-        copy = _bare(branch)
+        copy = bare(branch)
         parent.children.append(copy)
         offer(branch.children, copy)
     return top
 
 
-def _bare(branch: Branch) -> Branch:
+def bare(branch: Branch) -> Branch:
     """The same without its children."""
     copy = Branch(branch.name, branch.kind, branch.change, branch.note)
     copy.held, copy.gone, copy.counts, copy.left = branch.held, branch.gone, branch.counts, list(branch.left)

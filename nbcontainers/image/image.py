@@ -112,6 +112,14 @@ class Image:
     def __repr__(self) -> str:
         return f"<Image {self.reference or '<none>'} {self.digest[7:19]}>"
 
+    def _live_(self) -> tuple[str, dict[str, object]]:
+        """The card with the explorer of its layers (widgets/layers.py)."""
+        return "layers", {
+            "image": self.reference if self.is_host else self.digest,
+            "name": self.reference,
+            "card": True,
+        }
+
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> view.Bundle:
         """A card with its layers."""
         from nbcontainers.image import portrait

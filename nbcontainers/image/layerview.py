@@ -171,7 +171,7 @@ class Layers(View):
         """
         import pandas
 
-        numbers = range(1, len(self) + 1) if layer is None else [self._checked(layer)]
+        numbers = range(1, len(self) + 1) if layer is None else [self.checked(layer)]
         rows = [_row(one, number) for number in numbers for one in self.entries(number)]
         frame = pandas.DataFrame(rows, columns=_OF_FILES)
         frame["change"] = pandas.Categorical(frame["change"], categories=list(CHANGES))
@@ -186,7 +186,7 @@ class Layers(View):
         if layer is None:
             grown = filetree.grow(indexing.seen(self.merged()))
             return FileTree(f"{self.name}: all layers together", filetree.cut(grown, lines))
-        grown = filetree.grow(indexing.noted(self.entries(self._checked(layer))))
+        grown = filetree.grow(indexing.noted(self.entries(self.checked(layer))))
         heading = f"{self.name}, layer {layer}: {portrait.cut(self.layers[layer - 1].instruction)}"
         return FileTree(heading, filetree.cut(grown, lines))
 
@@ -200,7 +200,8 @@ class Layers(View):
         with indexing.present(self.image):
             return indexing.merged(self.image.engine, [one.chain for one in self.layers])
 
-    def _checked(self, number: int) -> int:
+    def checked(self, number: int) -> int:
+        """The number of a layer. Raises InvalidArgument for another."""
         if number in range(1, len(self) + 1):
             return number
         hint = f"its layers are 1 to {len(self)}, the lowest first" if self.layers else "it has none"
@@ -226,7 +227,8 @@ class Layers(View):
 
     def _live_(self) -> tuple[str, dict[str, Any]]:
         """The explorer (widgets/layers.py)."""
-        return "layers", {"image": str(self.image)}
+        one = self.image
+        return "layers", {"image": one.reference if one.is_host else one.digest, "name": one.reference}
 
 
 def of(image: Image, *, lines: int = LINES, told: Listener | None = None) -> Layers:

@@ -52,11 +52,17 @@ class Portrait:
         """`greeting 4f2a1b3c4d5e · 1.17 MiB in 2 layers · linux/amd64`."""
         return " · ".join(filter(None, (f"{self.name} {self.id}", self.size, self.platform)))
 
+    @property
+    def more(self) -> str:
+        """Where the files of the layers are shown."""
+        return f"image layers {self.id if self.name == '<none>' else self.name} shows what each does to the files"
+
     def text(self) -> str:
-        """The heading, its facts, and a line a layer: size, total so far, instruction."""
+        """The heading, its facts, a line a layer (size, total so far, instruction), and where there is more."""
         lines = [self.heading, *(f"  {label:<8} {value}" for label, value in self.facts)]
         for layer in self.layers:
             lines.append(f"  {known(layer.size):>10} {known(layer.total):>10}  {cut(layer.text)}")
+        lines += [f"  ({self.more})"] if self.layers else []
         return "\n".join(map(plain, lines))
 
     def html(self) -> str:
@@ -78,7 +84,8 @@ class Portrait:
         rows = "".join(_row(layer, whole) for layer in self.layers)
         heads = "".join(f'<th style="{_CELL} {style}">{word}</th>' for word, style in _HEADS)
         head = f'<thead><tr style="background: none;">{heads}</tr></thead>'
-        return said + (f'<table style="{_TABLE}">{head}<tbody>{rows}</tbody></table>' if rows else "")
+        more = f'<div style="opacity: .7; font-size: 12px;">{_safe(self.more)}</div>'
+        return said + (f'<table style="{_TABLE}">{head}<tbody>{rows}</tbody></table>{more}' if rows else "")
 
 
 def of(image: Image) -> Portrait:
