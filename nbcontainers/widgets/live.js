@@ -300,6 +300,7 @@ class View {
 
   /** What is final goes into the notebook; that draws the output anew, so not while somebody is busy in it. */
   settle(bundle) {
+    if (this.embedded) return;
     const write = () => this.hub.settle(this.spec.id, bundle);
     if (!this.host.contains(document.activeElement)) write();
     else this.host.addEventListener("focusout", () => setTimeout(() => this.settle(bundle)), { once: true });
@@ -322,6 +323,7 @@ class View {
 
   embed(el, kind, args) {
     const inner = new View(el, { kind, with: args, id: this.spec.id, kernel: this.spec.kernel });
+    inner.embedded = true; // the picture that the notebook keeps is ours
     PAGE.views.set(el, inner);
     inner.attach(this.hub);
     const remove = () => inner.remove();
