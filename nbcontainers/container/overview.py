@@ -42,9 +42,9 @@ class Overview:
         self._known: dict[str, _Known] = {}
 
     def rows(self) -> list[Row]:
-        """The newest first. Keys: id, name, image, command, created, state, exit_code, reason, oom_killed, health, since
-        (when it started, or ended; times are seconds since the epoch), addresses, ports, cpus and memory_limit (in force
-        while it runs; None without one)."""
+        """The newest first. Keys: id, name, image, command, created, state, exit_code, reason, oom_killed, health,
+        since (when it started, or ended; times are seconds since the epoch), addresses, ports, cpus and memory_limit (in
+        force while it runs; None without one)."""
         found = {id: known for id in store.ids(self.engine) if (known := self._look(id))}
         self._known = found
         return sorted((known.row for known in found.values()), key=lambda row: row["created"], reverse=True)
@@ -156,7 +156,8 @@ class Dashboard(View):
             Column("name", "NAMES"), Column("status"), Column("image"), Column("addresses", "IP"), Column("ports"),
             Column("cpu", "CPU % (OF 1)", percent), Column("memory", "MEM USAGE", bytes_),
             Column("memory_limit", "LIMIT", bytes_), Column("net_received", "NET IN/S", _by_second),
-            Column("net_sent", "NET OUT/S", _by_second), Column("pids", format=_whole), Column("id", "CONTAINER ID", digest),
+            Column("net_sent", "NET OUT/S", _by_second), Column("pids", format=_whole),
+            Column("id", "CONTAINER ID", digest),
         ])  # fmt: skip
 
     def text(self) -> str:
@@ -186,8 +187,8 @@ class Dashboard(View):
 
 
 _COLUMNS = (
-    "id", "name", "image", "command", "state", "status", "health", "exit_code", "reason", "oom_killed", "created", "since",
-    "addresses", "ports", "cpus", "memory_limit", *FIGURES,
+    "id", "name", "image", "command", "state", "status", "health", "exit_code", "reason", "oom_killed", "created",
+    "since", "addresses", "ports", "cpus", "memory_limit", *FIGURES,
 )  # fmt: skip
 
 

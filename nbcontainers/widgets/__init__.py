@@ -1,8 +1,8 @@
 """Live views: what a notebook page draws over the static HTML of an object while its kernel runs.
 
-`bundle` is the hook of `view.bundle`: it wraps the HTML in an element that holds the object's address (see `live`), so a
-saved notebook holds HTML and text only. Where nobody looks (nbclient, papermill, nbconvert, a terminal) it does nothing; the sign
-is that the cell may not ask for input (`allow_stdin`), which all of these say and no front end does.
+`bundle` is the hook of `view.bundle`: it wraps the HTML in an element that holds the object's address (see `live`), so
+a saved notebook holds HTML and text only. Where nobody looks (nbclient, papermill, nbconvert, a terminal) it does nothing;
+the sign is that the cell may not ask for input (`allow_stdin`), which all of these say and no front end does.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ KINDS = {
 
 MODES = ("auto", "on", "off")
 mode = "auto"
-"""`%config NBContainers.widgets`. `on` is for front ends that run no widget but in an output of its own (VS Code, Colab),
-or let no cell ask (Voilà): then the bundle also has a widget view, with what `live` says of those."""
+"""`%config NBContainers.widgets`. `on` is for front ends that run no widget but in an output of its own (VS Code,
+Colab), or let no cell ask (Voilà): then the bundle also has a widget view, with what `live` says of those."""
 
 _page: Page | None = None
 

@@ -28,8 +28,8 @@ _SHOWN = ("name", "image", "state", "exit_code", "oom_killed", "health", "since"
 
 
 class Dashboard(Live):
-    """Facts: `rows` (id of 12 digits and _SHOWN) and `more` (how many are not among them). Pushed: `figures`, by id FIGURES
-    in their order, of those that run."""
+    """Facts: `rows` (id of 12 digits and _SHOWN) and `more` (how many are not among them). Pushed: `figures`, by id
+    FIGURES in their order, of those that run."""
 
     interval = 1.0
 

@@ -2,14 +2,14 @@
 
 A live view is named by an *address*, a kind and JSON arguments, and takes the place of static HTML:
 
-    <div class="nbcontainers-live" data-nbcontainers='{"kind": "metrics", "with": {"container": "web"}, …}'>the HTML</div>
+    <div class="nbcontainers-live" data-nbcontainers='{"kind": "metrics", "with": {"container": "web"}, …}'>HTML</div>
 
 That HTML is all a notebook saves. So what is reopened, exported, untrusted, or shown by a front end without widgets is
 the static picture, never "model not found" (what JupyterLab shows for a saved widget view whose kernel is gone) and
 never a blank (nbconvert prefers a widget view to HTML where widget state was saved). Where the page has a live kernel,
-`live.js` in it finds the address, asks `page.Page` for a view, and draws over the HTML; after a reload of the page,
-a restart of the kernel or reopening the notebook it finds the same address again, as soon as `%load_ext nbcontainers` ran.
-The browser keeps no state that counts and Python keeps none for what nobody sees.
+`live.js` in it finds the address, asks `page.Page` for a view, and draws over the HTML; after a reload of the page, a
+restart of the kernel or reopening the notebook it finds the same address again, once `%load_ext nbcontainers` ran. The
+browser keeps no state that counts and Python keeps none for what nobody sees.
 """
 
 from __future__ import annotations
@@ -59,14 +59,15 @@ class Live:
 
         def _live_(self) -> tuple[str, dict[str, Any]] | None: return "metrics", {"container": self.name}
 
-    (None: not this one) and its own `html()` is the static picture: it must stay true when it grows old (it says its time, or is final).
+    (None: not this one) and its own `html()` is the static picture: it must stay true when it grows old (it says its time,
+    or is final).
 
     `look` returns the facts of the moment; they are sent only when they changed. What it raises is shown over the last
     picture, greyed, until the next good look; `Gone` ends looking for good. Actions run in a thread of ours, never in
     the kernel's: those of one view one after the other in the order of the clicks, those marked `@action(beside=True)`
     on their own. What an action raises is shown in the view (an `Error` with its hint); the kernel's log stays silent.
-    A look that finds an end (the container exited) calls `settle(shown, moment)`: what `shown` says then takes the place of
-    the static picture in the notebook, so that what is saved is how it ended; once for each `moment`.
+    A look that finds an end (the container exited) calls `settle(shown, moment)`: what `shown` says then takes the place
+    of the static picture in the notebook, so that what is saved is how it ended; once for each `moment`.
     Return `Binary(json, buffers)` for bytes. `send` pushes a message from any thread (big or growing data: rows, ranges
     of lines, a terminal's output) to `live.on` in the page. `closed` is called once nobody can see the view any more
     (output cleared, page closed; ten minutes out of sight): end what the view began.

@@ -22,7 +22,7 @@ _SLICE_S = 0.15
 
 
 class Logs(Live):
-    """Facts: `name`, `first` and `end` (numbers of records, see `Index`), `bytes`, `running`. Lines travel on demand."""
+    """Facts: `name`, `first` and `end` (numbers of records, see `Index`), `bytes`, `running`. Lines come on demand."""
 
     interval = 0.5
 
@@ -58,7 +58,7 @@ class Logs(Live):
 
     @action
     def lines(self, numbers: Sequence[int]) -> list[tuple[int, int, str, str]]:
-        """Of records in rising order: number, 0 for stdout or 1 for stderr, time, text; as many as one answer may hold."""
+        """Of records in rising order: number, 0 for stdout or 1 for stderr, time, text; as many as an answer may hold."""
         found: list[tuple[int, int, str, str]] = []
         size = 0
         with self._lock:
@@ -73,7 +73,7 @@ class Logs(Live):
 
     @action
     def find(self, text: str, first: int, *, fixed: bool = True, ignore_case: bool = True, stream: str = "") -> Binary:
-        """Which records from `first` on match, as 32-bit numbers, and where to go on (`next`; None at the end, `end`)."""
+        """Which records from `first` on match, as 32-bit numbers; where to go on (`next`), None at the end (`end`)."""
         with self._lock:
             index = self._open()
             index.refresh()

@@ -2,9 +2,10 @@
 
 One wire serves all views, pages and tabs of a kernel; messages say which view they mean:
 
-    page to kernel    {open, kind, with, visible}  {see: {view: visible}}  {close: view}  {view, call, with, reply}  {module, reply}
-    kernel to page    {view, facts}  {view, trouble}  {view, static}  {view, reply, value | error}  {view, send}  {view, lost}
-                      {reply, source, style}  {alive}
+    page to kernel    {open, kind, with, visible}  {see: {view: visible}}  {close: view}  {view, call, with, reply}
+                      {module, reply}
+    kernel to page    {view, facts}  {view, trouble}  {view, static}  {view, reply, value | error}  {view, send}
+                      {view, lost}  {reply, source, style}  {alive}
 """
 
 from __future__ import annotations
