@@ -26,6 +26,7 @@ from typing import Any, Protocol
 
 from nbcontainers import view
 from nbcontainers.container.container import Container
+from nbcontainers.container.failure import cause
 from nbcontainers.container.screen import Screen
 from nbcontainers.container.session import Session, Streams
 from nbcontainers.container.tape import Tape
@@ -262,12 +263,17 @@ class Terminal(view.View):
         if self._closing and self.ends:
             return "hung up"
         if self.exit_code is not None:
-            why = "" if not self.exit_code or self.error is None else f" ({_why(self.error)})"
-            return f"exited with {self.exit_code}{why}"
+            return self._exited(self.exit_code)
         if self.error:
-            return _why(self.error)
+            return self.error.message if isinstance(self.error, Error) else f"{type(self.error).__name__}: {self.error}"
         back = f": %container attach {self.name} comes back to it" if self.how != "exec" else ""
         return f"left, it goes on{back}"
+
+    def _exited(self, code: int) -> str:
+        """What is more than a status is said: signals, lack of memory, what could not be executed."""
+        assert self.session is not None
+        ended = self.session.ended or {}
+        return "".join(cause(ended)[:2]) if code >= 126 or ended.get("oom_killed") else f"exited with {code}"
 
     def screen(self) -> list[str]:
         """The last lines of what it wrote."""
@@ -340,7 +346,3 @@ def recent(container: Any) -> bytes:
         if sum(map(len, found)) > RECENT:
             break
     return b"".join(reversed(found))
-
-
-def _why(error: Exception) -> str:
-    return error.message if isinstance(error, Error) else f"{type(error).__name__}: {error}"
