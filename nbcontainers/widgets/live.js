@@ -69,6 +69,11 @@ function dress(name, text) {
   if (sheet.textContent !== text) sheet.textContent = text;
 }
 
+/** Front ends give buffers as one or the other. */
+function viewed(buffer) {
+  return buffer instanceof ArrayBuffer ? new DataView(buffer) : buffer;
+}
+
 /** The channel to one kernel. */
 class Hub {
   constructor(model) {
@@ -81,18 +86,26 @@ class Hub {
     this.waiting = new Map();
     this.count = 0;
     this.heard = Date.now();
-    model.on("msg:custom", (content, buffers) => this.receive(content, buffers ?? []));
+    model.on("msg:custom", (content, buffers) => this.receive(content, (buffers ?? []).map(viewed)));
     model.on("comm_live_update", () => this.gone("the kernel was restarted"));
     model.on("comm:close", () => this.gone("the live views were unloaded"));
     this.beat = setInterval(() => this.tick(), BEAT_MS);
   }
 
   send(content, buffers) {
-    this.model.send(content, undefined, buffers);
+    if (!PAGE.hubs.includes(this)) return;
+    try {
+      this.model.send(content, undefined, buffers);
+    } catch {
+      this.gone("the kernel is another one"); // the front end restarted it by itself
+    }
   }
 
   /** A message with an answer. */
   ask(content, buffers) {
+    if (!PAGE.hubs.includes(this)) {
+      return Promise.reject(Object.assign(new Error("no kernel is behind this picture"), { hint: "%load_ext nbcontainers" }));
+    }
     const reply = ++this.count;
     return new Promise((resolve, reject) => {
       this.waiting.set(reply, { resolve, reject });
@@ -212,13 +225,11 @@ class View {
   /** Ask this kernel for the view; also when a kernel came in the place of another. */
   attach(hub) {
     this.hub?.views.delete(this.id);
-    this.unmount();
     this.quiet = false;
     this.hub = hub;
     this.id = `${this.spec.id ?? "view"}-${Math.random().toString(36).slice(2)}`;
     this.opened = false;
     hub.views.set(this.id, this);
-    this.fresh();
     if (this.visible) this.open();
   }
 
@@ -228,15 +239,16 @@ class View {
     this.opened = true;
     const { hub, id } = this;
     try {
+      const module = await hub.module(`${this.spec.kind}.js`);
+      if (this.id !== id) return; // another kernel came meanwhile
+      this.unmount();
+      this.fresh();
       this.last = undefined;
       this.listeners = { facts: [], on: [], visible: [] };
-      const mounting = hub.module(`${this.spec.kind}.js`);
-      const module = await mounting;
-      if (this.id !== id) return;
       this.ending = new AbortController();
-      this.tidy = module.mount(this.face());
       hub.send({ open: id, kind: this.spec.kind, with: this.spec.with ?? {}, visible: this.visible });
-      if (!this.spec.facts) this.show();
+      this.show();
+      this.tidy = module.mount(this.face());
     } catch (error) {
       this.say(error.message, error.hint);
       console.error(error);
