@@ -15,7 +15,7 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any, NamedTuple, NoReturn
 
@@ -117,8 +117,7 @@ class Server:
             if self.control.fileno() in ready:
                 self.take()
             elif spoken := ready & self.heard.keys():
-                for descriptor in spoken:
-                    self.hear(self.heard[descriptor])
+                self.hear_all(spoken)
             elif ready:
                 self.rest(-1)  # the last child has ended
             else:  # a good moment: or it works on and has had its start
@@ -190,6 +189,12 @@ class Server:
             self.prepared.ticket.close()
         if self.busy >= 0:
             os.close(self.busy)
+
+    def hear_all(self, spoken: Iterable[int]) -> None:
+        """What one says may be the end of another that has spoken too."""
+        for descriptor in spoken:
+            if told := self.heard.get(descriptor):
+                self.hear(told)
 
     def hear(self, told: Child) -> None:
         """What a child says: its wish for the next request, or, prepared, first its name and then that it was taken."""
