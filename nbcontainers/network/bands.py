@@ -99,7 +99,8 @@ def columns(bands: Sequence[Band], *, user: bool) -> Columns:
     inner = end + 4 if user else 0.0
     bridges = inner + BAR + 18 if user else end
     cables = bridges + BRIDGE
-    containers = cables + CABLE + LANE * sum(len(one.slots) for one in bands)
+    told = any(place.large for one in bands for place in one.places)
+    containers = cables + (CABLE if told else 30.0) + LANE * sum(len(one.slots) for one in bands)
     width = max([place.x + (LARGE if place.large else TILE) for one in bands for place in one.places] or [0.0])
     return Columns(
         interfaces, interfaces + INTERFACE, bar, carriers, inner, bridges, cables, containers, containers + width
@@ -150,9 +151,17 @@ def _rows(one: Container, facts: Facts) -> tuple[dict[str, float], float]:
     found, y = {}, 22.0
     for end in one.endpoints:
         found[end.network] = y + 15
-        y += ROW + 12 * max(0, len(end.addresses) - 1) + 12 * bool(end.aliases)
+        y += end_height(end)
     return found, y + 12 * bool(served(one)) + 13 * len(facts.sharing(one.id)) + 6
 
 
+def end_height(end: Endpoint) -> float:
+    """Of a container's lines for one network: room for its cable's words, or a line where it has none."""
+    lines = max(0, len(end.addresses) - 1) + bool(end.aliases)
+    return (ROW if end.interface else 16.0) + 12 * lines
+
+
 def served(one: Container) -> str:
-    return ", ".join(dict.fromkeys(f"{port.inner}/{port.protocol}" for port in one.ports))
+    """The ports that it publishes, as it knows them."""
+    texts = (port.inner + (" udp" if port.protocol == "udp" else "") for port in one.ports)
+    return " ".join(dict.fromkeys(texts))

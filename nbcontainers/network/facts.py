@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
@@ -222,13 +223,18 @@ def of(document: Document) -> Facts:
     networks = tuple(map(_network, document["networks"]))
     here = _interfaces(document["host"])
     ours = {one.bridge for one in networks}
-    containers = sorted(map(_container, document["containers"]), key=lambda one: (not one.lives, one.name))
+    containers = sorted(map(_container, document["containers"]), key=lambda one: (not one.lives, _natural(one.name)))
     return Facts(
         time=document["time"], name=document["name"], networks=networks, containers=tuple(containers),
         interfaces=tuple(sorted((one for one in here if not one.master and one.name not in ours), key=_outward)),
         plugged={one.master: sum(other.master == one.master for other in here) for one in here if one.master},
         user=_user(user, ours) if user else None,
     )  # fmt: skip
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """To sort by: worker-2 before worker-10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
 
 
 def _outward(one: Interface) -> tuple[bool, bool, bool, int]:

@@ -26,12 +26,12 @@ from nbcontainers.network.bands import (
     PAD,
     PORT_HEIGHT,
     RATE,
-    ROW,
     SLOT,
     TILE,
     Band,
     Place,
     columns,
+    end_height,
     key_of,
     leads_out,
     measure,
@@ -83,10 +83,11 @@ class Drawing:
             self._outward(one, box, first=one is shown[0])
             y = box.bottom + GAP
         if left:
-            names = ", ".join(one.name for one in left)
-            facts = (f"{len(left)} more", *(f"{one.name} #{one.number} {one.state}" for one in left))
-            labels = lines(x + PAD, y + 15, INTERFACE - 2 * PAD, [f"{len(left)} more: {names}"], faint=True)
-            self._add(Box("more", "note", x, y, INTERFACE, 24, labels, facts, dashed=True))
+            facts = ("other interfaces", *(f"{one.name} #{one.number} {one.state}" for one in left))
+            label = Label(
+                x + PAD, y + 15, _whole(["also", *(one.name for one in left)], INTERFACE - 2 * PAD), faint=True
+            )
+            self._add(Box("more", "note", x, y, INTERFACE, 24, (label,), facts, dashed=True))
             y += 24 + GAP
         return y - GAP
 
@@ -235,6 +236,9 @@ class Drawing:
         end = next((end for end in one.endpoints if network and end.network == network.name and end.interface), None)
         if end and network:
             self._cable(place, end, top, y)
+        elif band.group.kind == "host" and place.large:
+            points = [(self.columns.cables, y + 14), (x, y + 14)]
+            self._wire(f"shared {one.id[:12]}", "shared", points, facts)
 
     def _cable(self, place: Place, end: Endpoint, top: float, y: float) -> None:
         """From the bridge straight to the container; to tiles along the row, and down."""
@@ -366,7 +370,7 @@ class Drawing:
         self, key: str, kind: str, points: Sequence[Point], facts: Sequence[str] = (), labels: tuple[Label, ...] = (),
         *, arrow: bool = False,
     ) -> None:  # fmt: skip
-        self.scene.wires.append(Wire(key, kind, tuple(points), labels, tuple(facts), arrow))
+        self.scene.wires.append(Wire(key, kind, tuple(points), labels, tuple(facts), arrow, dashed=kind == "shared"))
 
 
 def _chosen(interfaces: Sequence[Interface]) -> tuple[list[Interface], list[Interface]]:
@@ -374,6 +378,16 @@ def _chosen(interfaces: Sequence[Interface]) -> tuple[list[Interface], list[Inte
     live = [one for one in interfaces if one.addresses or one.state != "down" or one.kind == "loopback"]
     shown = live[:MOST_INTERFACES]
     return shown, [one for one in interfaces if one not in shown]
+
+
+def _whole(words: Sequence[str], room: float) -> str:
+    """As many words as fit, none of them cut."""
+    found = words[0]
+    for number, word in enumerate(words[1:], 2):
+        if length(f"{found} {word} …") > room and length(f"{found} {word}") > (room if number == len(words) else 0):
+            return f"{found} …"
+        found = f"{found} {word}"
+    return found
 
 
 def _titled(x: float, y: float, room: float, words: Sequence[str]) -> tuple[Label, ...]:
@@ -412,7 +426,7 @@ def _large(place: Place, facts: Facts, x: float, y: float) -> tuple[Label, ...]:
         head = f"{head} on {end.network}" if told and end.interface else head
         words = [*end.addresses, *([f"also {', '.join(end.aliases)}"] if end.aliases else [])]
         found += [Label(left, at, cut(head, room - (RATE if end.interface else 0))), *lines(left, at + 12, room, words)]
-        at += ROW + 12 * max(0, len(end.addresses) - 1) + 12 * bool(end.aliases)
+        at += end_height(end)
     if ports := served(one):
         found += lines(left, at, room, [f"serves {ports}"])
         at += 12

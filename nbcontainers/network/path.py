@@ -39,7 +39,7 @@ class Path(NamedTuple):
         return found | {hop.box: number for number, hop in enumerate(self.hops, 1)}
 
     def text(self) -> str:
-        return "\n".join([self.title, *(f"  {number}. {hop.words}" for number, hop in enumerate(self.hops, 1))])
+        return "\n".join([self.title, *(f"  {number}  {hop.words}" for number, hop in enumerate(self.hops, 1))])
 
 
 def trace(facts: Facts, wanted: str) -> Path:

@@ -16,7 +16,7 @@ LIT = "var(--jp-accent-color1, #d6409f)"
 """Of the way that is followed."""
 _TONES = {
     "interface": BLUE, "network": BLUE, "running": GREEN, "paused": AMBER, "stopped": GREY, "carrier": AMBER, "broken": RED,
-    "note": GREY, "outside": GREY, "routing": GREY, "frame": GREY, "route": GREY, "cable": BLUE, "port": AMBER,
+    "note": GREY, "outside": GREY, "routing": GREY, "frame": GREY, "route": GREY, "cable": BLUE, "port": AMBER, "shared": GREY,
 }  # fmt: skip
 _STATES = ("running", "paused", "stopped")
 _TALL = 130.0

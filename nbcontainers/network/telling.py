@@ -9,6 +9,7 @@ from nbcontainers.network import wording
 from nbcontainers.network.facts import Container, Endpoint, Facts, Group
 from nbcontainers.table import plain
 
+_WIDEST = 150
 _KINDS = ("bridge", "host", "macvlan", "none", "lost")
 
 
@@ -26,10 +27,25 @@ def text(facts: Facts) -> str:
 
 
 def _lines(branch: Branch, first: str = "", rest: str = "") -> Iterator[str]:
-    yield first + plain(" · ".join(branch.words))
-    for number, one in enumerate(branch.below, 1):
-        last = number == len(branch.below)
+    """A branch, its facts in lines that a terminal can show, and what hangs on it."""
+    below = list(branch.below)
+    lines = _wrapped([plain(word) for word in branch.words], _WIDEST - len(first))
+    yield first + lines[0]
+    yield from (f"{rest}{'│  ' if below else '   '}{line}" for line in lines[1:])
+    for number, one in enumerate(below, 1):
+        last = number == len(below)
         yield from _lines(one, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
+
+
+def _wrapped(words: Sequence[str], room: int) -> list[str]:
+    found = [words[0]]
+    for word in words[1:]:
+        longer = f"{found[-1]} · {word}"
+        if len(longer) <= room:
+            found[-1] = longer
+        else:
+            found.append(word)
+    return found
 
 
 def _host(facts: Facts) -> Iterator[Branch]:

@@ -13,7 +13,7 @@ ALONE = {
     "host": "on the host's own network", "none": "without a network",
     "lost": "on a network or a container that is not there",
 }  # fmt: skip
-ALONE_SHORT = {"host": ["its interfaces and ports"], "none": ["loopback only"], "lost": ["not there now"]}
+ALONE_SHORT = {"host": ["no namespace of", "their own"], "none": ["loopback only"], "lost": ["not there now"]}
 ROUTING = (
     "routing and nftables", f"table inet {firewall.TABLE}: prerouting, forward, postrouting, output decide on every packet"
 )  # fmt: skip
@@ -99,7 +99,7 @@ def port(one: Port, *, user: bool) -> list[str]:
     if one.waiting:
         return [*found, "waits: the container is on no network that leads outside"]
     if one.pid:
-        found.append(f"forwarder, pid {one.pid}: {_carried(one, user=user)}")
+        found.append(f"forwarder with pid {one.pid} {_carried(one, user=user)}")
     elif user or not one.maps:
         found.append("its forwarder is gone: type container restart")
     if one.maps and not one.led:
@@ -121,7 +121,7 @@ def carrier(one: Port, *, user: bool) -> str:
 
 def _carried(one: Port, *, user: bool) -> str:
     sockets = [f"{f'[{address}]' if ':' in address else address}:{one.inner}" for address in one.targets]
-    return f"{'listens on the host' if user else 'carries what comes to ::1'}, connects to {', '.join(sockets)}"
+    return f"{'listens on the host' if user else 'carries what comes to ::1'} and connects to {', '.join(sockets)}"
 
 
 def entry(one: Port, map: str) -> str:
@@ -140,7 +140,7 @@ def user_host(one: UserHost) -> list[str]:
 
 def way_out(one: UserHost) -> str:
     if one.program:
-        return f"{one.program}, pid {one.program_pid}, leads outside"
+        return f"{one.program} with pid {one.program_pid} leads outside"
     return "no way outside: pasta (apt install passt) or slirp4netns makes one"
 
 

@@ -272,7 +272,7 @@ def test_of_an_ordinary_user_everything_is_in_his_namespace() -> None:
     shown = LABEL.findall(found.picture)
     for words in ("slirp4netns", "pid 4712", "tap0", "forwarder, pid 991", "your network namespace, held by pid 4711"):
         assert words in shown, (words, shown)
-    assert "forwarder, pid 991: listens on the host, connects to 10.77.0.3:80" in found.text()
+    assert "forwarder with pid 991 listens on the host and connects to 10.77.0.3:80" in found.text()
     assert (
         "in the namespace: nft inet nbcontainers, prerouting and output, @ports4 { tcp . 8080 : 10.77.0.3 . 80 }"
         in found.text()
@@ -334,8 +334,8 @@ def test_the_way_to_a_port_hop_by_hop() -> None:
         "outside", "if eth0", "routing", "port web *:8080/tcp", "net nbcontainers", "container 100000000000",
     ]  # fmt: skip
     text = found.text()
-    assert text.index("1. another machine connects to 192.0.2.5:8080") < text.index("host lab-7 ·")
-    assert "4. @ports4 { tcp . 8080 : 10.77.0.3 . 80 }" in text
+    assert text.index("1  another machine connects to 192.0.2.5:8080") < text.index("host lab-7 ·")
+    assert "4  @ports4 { tcp . 8080 : 10.77.0.3 . 80 }" in text
     assert "web gets it at 10.77.0.3:80, and sees the client's own address" in text
     scene = layout.draw(found.shown)
     keys = {one.key for one in (*scene.boxes, *scene.wires)}
@@ -346,12 +346,12 @@ def test_the_way_to_a_port_hop_by_hop() -> None:
 def test_the_way_on_the_loopback_and_of_a_user() -> None:
     found = drawn(surveyed.typical(), "8443")
     assert found.text().splitlines()[2:4] == [
-        "  1. a program of this machine connects to 127.0.0.1:8443, by lo",
-        "  2. nft inet nbcontainers, chain output: to an address of this host, so the maps of ports are asked",
+        "  1  a program of this machine connects to 127.0.0.1:8443, by lo",
+        "  2  nft inet nbcontainers, chain output: to an address of this host, so the maps of ports are asked",
     ]
     user = drawn(of_user(), "8080")
     assert user.path is not None
-    assert "4. forwarder, pid 991: listens on the host, connects to 10.77.0.3:80" in user.text()
+    assert "4  forwarder with pid 991 listens on the host and connects to 10.77.0.3:80" in user.text()
     assert "sees 10.77.0.1 as its client" in user.text()
     scene = layout.draw(user.shown)
     assert set(user.path.lit()) <= {one.key for one in (*scene.boxes, *scene.wires)}
