@@ -43,8 +43,8 @@ class Overview:
 
     def rows(self) -> list[Row]:
         """The newest first. Keys: id, name, image, command, created, state, exit_code, reason, oom_killed, health,
-        since (when it started, or ended; times are seconds since the epoch), addresses, ports, cpus and memory_limit (in
-        force while it runs; None without one)."""
+        since (when it started, or ended; times are seconds since the epoch), addresses, ports and their links (where a
+        browser may open each, or ""), cpus and memory_limit (in force while it runs; None without one)."""
         found = {id: known for id in store.ids(self.engine) if (known := self._look(id))}
         self._known = found
         return sorted((known.row for known in found.values()), key=lambda row: row["created"], reverse=True)
@@ -78,6 +78,7 @@ def _row(container: Container) -> Row:
     living = state in LIVING
     limits = (running.get("cgroup") or {}).get("limits") or {} if living else {}
     memory = (limits.get("memory") or {}).get("limit") or -1
+    published, links = (endpoints.published(container), endpoints.links(container)) if living else ([], {})
     return {
         "id": container.id, "name": record["name"], "image": record["image"], "command": list(record["command"]),
         "created": timestamp(record["created"]) or 0.0, "state": state,
@@ -85,7 +86,8 @@ def _row(container: Container) -> Row:
         "health": health.status(container) if living else "",
         "since": _started(running) if living else timestamp(ended.get("finished_at")),
         "addresses": [one for several in endpoints.addresses(container).values() for one in several] if living else [],
-        "ports": [f"{where}->{inner}" for inner, where in endpoints.published(container)] if living else [],
+        "ports": [f"{where}->{inner}" for inner, where in published],
+        "links": [links.get(f"{where} → {inner}", [""])[-1] for inner, where in published],
         "cpus": cpu_limit(limits), "memory_limit": memory if memory > 0 else None,
     }  # fmt: skip
 

@@ -98,7 +98,7 @@ export function mount(live) {
     cells.name.title = `${row.name} ${row.id}`;
     set(cells.state, words(row));
     set(cells.image, row.image);
-    set(cells.addresses, [...(row.addresses ?? []), ...(row.ports ?? [])].join(" "));
+    place(cells.addresses, row);
     measure(cells.cpu, figures.cpu == null ? "" : figures.cpu.toFixed(1), figures.cpu == null ? null : figures.cpu / 100);
     const limit = row.memory_limit;
     measure(cells.memory, figures.memory == null ? "" : `${bytes(figures.memory)}${limit ? ` / ${bytes(limit)}` : ""}`,
@@ -176,13 +176,25 @@ export function mount(live) {
     offer();
   }
 
+  /** Addresses, and ports as links where a browser gets there. */
+  function place(cell, row) {
+    const shown = JSON.stringify([row.addresses, row.ports, row.links]);
+    if (cell.dataset.shown === shown) return;
+    cell.dataset.shown = shown;
+    const ports = (row.ports ?? []).map((port, at) => {
+      const link = row.links?.[at];
+      return link ? h("a", { href: opens(link, port), target: "_blank", rel: "noopener", tabindex: "-1" }, port) : port;
+    });
+    cell.replaceChildren(...[...(row.addresses ?? []), ...ports].flatMap((one) => [one, " "]));
+  }
+
   function selectAll(on) {
     for (const one of order) select(one.id, on);
   }
 
   function clicked(event) {
     const line = event.target.closest("tr");
-    if (!line) return;
+    if (!line || event.target.matches("a")) return;
     const id = line.dataset.id;
     if (event.target.matches("input")) return select(id, event.target.checked);
     const only = chosen.size === 1 && chosen.has(id);
@@ -245,14 +257,14 @@ export function mount(live) {
     const again = opened?.id === one.id && opened.kind === kind;
     close();
     if (again) return;
-    const place = h("div", {});
+    const where = h("div", {});
     const mine = (opened = { id: one.id, kind });
     panel.append(h("div", { class: "nbc-dashboard-title" }, h("b", {}, `${kind} of ${one.row.name}`),
-      h("button", { type: "button", "aria-label": `close ${kind}`, onclick: close }, "×")), place);
+      h("button", { type: "button", "aria-label": `close ${kind}`, onclick: close }, "×")), where);
     try {
       const args = kind === "logs" ? { container: one.id } : await live.call("terminal", { id: one.id });
       mine.key = args.key;
-      if (opened === mine) mine.view = live.embed(place, kind, args);
+      if (opened === mine) mine.view = live.embed(where, kind, args);
       else hangUp(mine);
     } catch {
       if (opened === mine) close(); // why is shown over the table
@@ -278,6 +290,12 @@ function value({ row, figures }, key) {
   if (key === "addresses") return row.addresses?.[0] ?? row.ports?.[0];
   if (key === "state") return `${LIVING.includes(row.state) ? 0 : 1} ${row.state} ${String(1e11 - (row.since ?? 0)).padStart(20, "0")}`;
   return row[key];
+}
+
+/** A port of all addresses is opened where the page comes from. */
+function opens(link, port) {
+  const far = link.startsWith("http://127.0.0.1:") && port.startsWith("0.0.0.0:") && !["localhost", "127.0.0.1"].includes(location.hostname);
+  return far ? link.replace("127.0.0.1", location.hostname) : link;
 }
 
 function text(row) {

@@ -24,7 +24,7 @@ VERBS = {
     "unpause": api.unpause,
     "restart": api.restart,
 }
-_SHOWN = ("name", "image", "state", "exit_code", "oom_killed", "health", "since", "addresses", "ports", "memory_limit")
+_SHOWN = ("name", "image", "state", "exit_code", "oom_killed", "health", "since", "addresses", "ports", "links", "memory_limit")
 
 
 class Dashboard(Live):
@@ -86,7 +86,7 @@ class Dashboard(Live):
 def _shown(row: Row) -> dict[str, Any]:
     found = {"id": row["id"][:12], **{key: row[key] for key in _SHOWN if row[key] not in (None, "", [], False)}}
     if len(row["addresses"]) > 2 or len(row["ports"]) > 4:
-        found |= {"addresses": row["addresses"][:2], "ports": row["ports"][:4]}
+        found |= {"addresses": row["addresses"][:2], "ports": row["ports"][:4], "links": row["links"][:4]}
     return found
 
 
