@@ -55,28 +55,12 @@ def reached(container: Container) -> list[str]:
     return found + [f"{where} → {inner}" for inner, where in published(container)]
 
 
-HUB = "JUPYTERHUB_SERVICE_PREFIX"
-"""Where JupyterHub has put this user's server: `/user/ann/`."""
-
-
 def links(container: Container) -> dict[str, list[str]]:
     """By the words of `reached` what a browser may open: the port itself, and on a hub its way through the hub."""
     found = state(container).get("ports") or ()
-    return {f"{listen(one)} → {private(one)}": addressed for one in found if (addressed := browsed(one, os.environ))}
-
-
-def browsed(forward: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
-    """A browser opens TCP only. A port of all addresses is this machine's own as well, which is all that a hub's proxy
-    (jupyter-server-proxy) leads to."""
-    if forward["protocol"] != "tcp":
-        return []
-    host, number = str(forward["host"]).strip("[]"), forward["host_port"]
-    local = host in ("", "0.0.0.0", "::", "127.0.0.1", "::1")
-    if local:
-        host = "::1" if ":" in (host or forward["target"]) else "127.0.0.1"
-    direct = f"http://{f'[{host}]' if ':' in host else host}:{number}/"
-    prefix = environ.get(HUB, "") if local else ""
-    return [direct, f"{prefix.rstrip('/')}/proxy/{number}/"] if prefix else [direct]
+    return {
+        f"{listen(one)} → {private(one)}": addressed for one in found if (addressed := ports.browsed(one, os.environ))
+    }
 
 
 def port(container: Container, wanted: str) -> Table:

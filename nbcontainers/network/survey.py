@@ -42,7 +42,7 @@ def survey(root: str, run: str, names: Sequence[str] = ()) -> Document:
         here = _interfaces() if there else []
         found["user"] = {**userhost.described(run), "interfaces": [one._asdict() for one in here]} if there else None
     links = {one.name: one for one in here}
-    rules = Rules(there)
+    rules = Rules(any(name.startswith("nbc") for name in links))
     for name in store.names(root):
         if not wanted or name in wanted:
             found["networks"].append(_network(store.read(root, name), links, rules))
@@ -75,7 +75,7 @@ def _owner(record: Document) -> str:
 
 
 class Rules:
-    """Our nftables table as it is now; empty where the networks are nowhere."""
+    """Our nftables table as it is now, read at once: later the process is in another namespace."""
 
     def __init__(self, there: bool) -> None:
         self.known: dict[str, set[nftables.Element]] = {}

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from nbcontainers.container.card import Card
-from nbcontainers.container.endpoints import browsed
 from nbcontainers.container.failure import signal_name
 from nbcontainers.container.points import Point
 from nbcontainers.container.trend import Trend
+from nbcontainers.network.ports import browsed
 
 M = 1 << 20
 USAGE = {
