@@ -295,7 +295,7 @@ def layers(
     lowest_efficiency: options.LowestEfficiency = None,
     highest_wasted_bytes: options.HighestWastedBytes = None,
     highest_wasted_percent: options.HighestWastedPercent = None,
-    lines: Annotated[int, Option(help="paths shown of all file trees together", metavar="N")] = 120,
+    lines: Annotated[int, Option(help="paths shown of all trees together, at most 300", metavar="N")] = 120,
     on_read: Listener | None = None,
     engine: Engine | None = None,
 ) -> Layers:

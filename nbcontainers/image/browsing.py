@@ -104,7 +104,7 @@ class Browser:
 
 def pruned(root: Branch, shown: Collection[str], path: str) -> Branch:
     """The tree with only those things (and the folders on the way) whose change is `shown` and whose path holds `path`."""
-    top = filetree.bare(root)
+    top = Branch("")
     kept: list[tuple[Branch, Branch]] = []  # a copy and the one above it; parents first
     todo = [(child, top, "") for child in root.children]
     while todo:

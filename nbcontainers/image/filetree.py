@@ -19,7 +19,7 @@ SIGNS = dict(zip(CHANGES, "+~@=-", strict=True))
 COLOURS = dict(zip(CHANGES, map(ink, (GREEN, AMBER, BLUE, GREY, RED)), strict=True))
 LEGEND = "+ added  ~ changed  @ other attributes only  = stored again, the same  - removed"
 _COUNTED = (*CHANGES, "")
-_LONGEST = 160
+_LONGEST = 120
 _EMPTY = 6
 """So many things in a folder are shown before those without bytes (links, empty files) are only counted."""
 

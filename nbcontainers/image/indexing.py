@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypedDict, cast
 
 from nbcontainers.engine import Engine
+from nbcontainers.errors import ImageError
 from nbcontainers.image import filetree, lease, snapshot, work
 from nbcontainers.image.image import Image, missing
 from nbcontainers.image.merging import ADDED, ATTRIBUTES, CHANGES, ON_HOST, Entry, Merged
@@ -68,20 +69,14 @@ def read(image: Image, told: Listener | None = None) -> tuple[list[Summary], Who
         work.ensure_unpacked(image)
         folders = [_folder(image.engine, chain) for chain in image.chain_ids]
         if not folders:
-            return [], {
-                "form": _FORM,
-                "seen": 0,
-                "waste": [],
-                "wasteful": 0,
-                "tree": filetree.dump(filetree.Branch("")),
-            }
-        if image.base or not _is_read(folders):
+            return [], _whole(Merged())
+        found = None if image.base else _read(folders)
+        if found is None:
             _index(image, folders, told)
-        found = [_document(folder, _SUMMARY) for folder in folders]
-        whole = _document(folders[-1], _IMAGE)
-        if None in found or whole is None:
+            found = _read(folders)
+        if found is None:
             raise missing(str(image), [])
-        return cast("list[Summary]", found), cast("Whole", whole)
+        return found
 
 
 def entries(engine: Engine, chain: str) -> list[Entry]:
@@ -110,8 +105,10 @@ def _folder(engine: Engine, chain: str) -> Path:
     return snapshot.path(engine.snapshots, chain).parent
 
 
-def _is_read(folders: Sequence[Path]) -> bool:
-    return _document(folders[-1], _IMAGE) is not None and all(_document(folder, _SUMMARY) for folder in folders)
+def _read(folders: Sequence[Path]) -> tuple[list[Summary], Whole] | None:
+    """What is kept of all these; None where something is missing."""
+    whole, found = _document(folders[-1], _IMAGE), [_document(folder, _SUMMARY) for folder in folders]
+    return None if whole is None or None in found else (cast("list[Summary]", found), cast("Whole", whole))
 
 
 def _document(folder: Path, name: str) -> dict[str, Any] | None:
@@ -124,8 +121,15 @@ def _document(folder: Path, name: str) -> dict[str, Any] | None:
 
 
 def _entries(folder: Path) -> list[Entry]:
-    content = json.loads(zlib.decompress((folder / _FILES).read_bytes()))
-    return list(map(Entry._make, zip(*content["columns"], strict=True)))
+    """Raises ImageError for a damaged file, and then the next look reads the layer again."""
+    try:
+        content = json.loads(zlib.decompress((folder / _FILES).read_bytes()))
+        return list(map(Entry._make, zip(*content["columns"], strict=True)))
+    except (ValueError, KeyError, TypeError, zlib.error):
+        (folder / _SUMMARY).unlink(missing_ok=True)
+        raise ImageError(
+            "what was kept of a layer's files is damaged", hint="%image layers IMAGE reads them again"
+        ) from None
 
 
 def _index(image: Image, folders: Sequence[Path], told: Listener | None) -> None:
@@ -193,7 +197,7 @@ def _known(folder: Path) -> list[Entry] | None:
         return None
     try:
         return _entries(folder)
-    except (FileNotFoundError, ValueError, zlib.error):
+    except (FileNotFoundError, ImageError):
         return None
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from nbcontainers.image.layerview import Layer, Layers
 
 _FEWEST, _MOST = 4, 24
-"""Paths in one layer's tree."""
+"""Paths in one layer's tree, where there are few layers and no more lines are wanted."""
 _WORST = 10
 
 
@@ -42,7 +42,8 @@ def heading(layers: Layers) -> str:
         return f"{start} · no layers" + (": this machine's own folders" if layers.image.is_host else "")
     count = f"{len(layers)} layer{'s' * (len(layers) != 1)}"
     on_host = " on this machine's own folders" if layers.image.base else ""
-    return f"{start} · {amount(layers.stored, stored)} in {count}{on_host} · {layers.whole['seen']:,} files"
+    files = f"{layers.whole['seen']:,} file{'s' * (layers.whole['seen'] != 1)}"
+    return f"{start} · {amount(layers.stored, stored)} in {count}{on_host} · {files}"
 
 
 def verdict(layers: Layers) -> str:
@@ -54,7 +55,7 @@ def verdict(layers: Layers) -> str:
 
 def hint(layers: Layers) -> str:
     """Where all of it is."""
-    return "image layers --lines 400 shows more of the trees, .tree(2) one of them, .files() every path as a DataFrame"
+    return "image layers --lines 300 shows more of the trees, .tree(2) one of them, .files() every path as a DataFrame"
 
 
 def text(layers: Layers) -> str:
@@ -99,9 +100,8 @@ def _bytes(value: object) -> str:
 def trees(layers: Layers) -> Iterator[tuple[Layer, Branch]]:
     """Of the layers that changed something: of all, or of the largest where there are many."""
     changed = [layer for layer in layers.layers if any(layer.counts.values())]
-    each = min(_MOST, max(_FEWEST, layers.lines // (len(changed) + 1))) if layers.lines <= 120 else layers.lines
-    shown = max(1, layers.lines // each) if layers.lines <= 120 else len(changed)
-    largest = sorted(changed, key=lambda one: -one.summary["held"] - one.summary["gone"])[:shown]
+    each = min(max(_MOST, layers.lines // 5), max(_FEWEST, layers.lines // (len(changed) + 1)))
+    largest = sorted(changed, key=lambda one: -one.summary["held"] - one.summary["gone"])[: layers.lines // each]
     for layer in changed:
         if layer in largest:
             yield layer, filetree.cut(layer.tree, each)
@@ -109,7 +109,7 @@ def trees(layers: Layers) -> Iterator[tuple[Layer, Branch]]:
 
 def together(layers: Layers) -> Branch:
     """What is seen in the end."""
-    return filetree.cut(filetree.load(layers.whole["tree"]), min(_MOST, layers.lines))
+    return filetree.cut(filetree.load(layers.whole["tree"]), max(_MOST, layers.lines // 5))
 
 
 def waste(layers: Layers) -> Iterator[str]:
@@ -143,8 +143,8 @@ def html(layers: Layers) -> str:
     drawn = {layer.number: tree for layer, tree in trees(layers)}
     top = max(drawn, default=0)
     rows = "".join(_row(one, layers.stored, drawn.get(one.number), is_open=one.number == top) for one in layers.layers)
-    heads = "".join(f'<th style="{_CELL} {_FAINT} {side}">{word}</th>' for word, side in _HEADS)
-    head = f'<thead><tr style="background: none;">{heads}</tr></thead>'
+    heads = "".join(f'<th style="{_CELL};{_FAINT};{side}">{word}</th>' for word, side in _HEADS)
+    head = f"<thead>{_TR}{heads}</tr></thead>"
     worst = "\n".join(map(_safe, waste(layers)))
     wasted = (
         f'<details open><summary style="{_SUMMARY}">wasted</summary><pre style="{filetree.PRE}">{worst}</pre></details>'
@@ -160,27 +160,26 @@ def html(layers: Layers) -> str:
 def _meter(layers: Layers) -> str:
     """The efficiency as a bar and in words."""
     fill = f"width: {layers.efficiency:.1%}; height: 6px; background: {BLUE};"
-    track = f'<div style="{_TRACK} width: 120px; display: inline-block; vertical-align: middle;"><div style="{fill}"></div></div>'
+    track = f'<div style="{_TRACK};width: 120px; display: inline-block; vertical-align: middle;"><div style="{fill}"></div></div>'
     return f"<div>{track} {_safe(verdict(layers))}</div>"
 
 
 def _row(layer: Layer, whole: int, tree: Branch | None, *, is_open: bool) -> str:
     start, part = ((layer.total - layer.size) / whole, layer.size / whole) if whole else (0.0, 0.0)
     colour = GREY if len(layer.images) > 1 else BLUE
-    fill = f"margin-left: {start:.1%}; width: {part:.1%}; min-width: 2px; height: 6px; background: {colour};"
+    fill = f"margin-left:{start:.1%};width:{part:.1%};min-width:2px;height:6px;background:{colour}"
+    text, shown = layer.instruction, cut(layer.instruction)
+    title = f' title="{_safe(text[:500])}"' if shown != text else ""
     cells = [
-        (str(layer.number), _NUMBER), (_safe(cut(layer.instruction)), _TEXT),
-        (f'<div style="{_TRACK}"><div style="{fill}"></div></div>', "min-width: 90px;"),
-        (stored(layer.size), _NUMBER), (stored(layer.total), f"{_NUMBER} opacity: .7;"), (_changes(layer), "white-space: nowrap;"),
-        (_bytes(layer.hides), _NUMBER), (layer.shared, ""), (digest(layer.row["digest"]), f"font-family: {MONOSPACE};"),
+        (_RIGHT, str(layer.number)), (_TEXT, f"<div{title}>{_safe(shown)}</div>"),
+        ("min-width:90px", f'<div style="{_TRACK}"><div style="{fill}"></div></div>'), (_RIGHT, stored(layer.size)),
+        (f"{_RIGHT};opacity:.7", stored(layer.total)), ("white-space:nowrap", _changes(layer)),
+        (_RIGHT, _bytes(layer.hides)), ("", layer.shared), ("", digest(layer.row["digest"])),
     ]  # fmt: skip
-    title = f' title="{_safe(layer.instruction[:500])}"'
-    row = "".join(f'<td style="{_CELL} {style}"{title * (style == _TEXT)}>{shown}</td>' for shown, style in cells)
-    below = _folded("files", tree, is_open=is_open) if tree else ""
-    folded = (
-        f'<tr style="background: none;"><td></td><td colspan="8" style="{_CELL}">{below}</td></tr>' if below else ""
-    )
-    return f'<tr style="background: none;">{row}</tr>{folded}'
+    row = "".join(f'<td style="{_CELL};{style}">{words}</td>' for style, words in cells)
+    if tree is None:
+        return f"{_TR}{row}</tr>"
+    return f'{_TR}{row}</tr>{_TR}<td></td><td colspan="8" style="{_CELL}">{_folded("files", tree, is_open=is_open)}</td></tr>'
 
 
 def _changes(layer: Layer) -> str:
@@ -201,20 +200,18 @@ def _safe(words: str) -> str:
 
 
 _WIDE = "width: 980px; max-width: 100%;"
-_FAINT = "font-weight: 400; opacity: .7;"
+_FAINT = "font-weight:400;opacity:.7"
 _SMALL = "opacity: .7; font-size: 12px; overflow-wrap: anywhere;"
 _SUMMARY = "cursor: pointer; opacity: .75; font-size: 12px;"
 _TABLE = (
     f"table-layout: auto; border-collapse: collapse; border: 0; border-color: {BORDER}; margin: 3px 0 0; "
-    "font-size: 12px; width: 100%;"
+    f"font-size: 12px; font-family: {MONOSPACE}; width: 100%;"
 )
-_CELL = (
-    "padding: 1px 10px 1px 0; border: 0; line-height: 1.35; text-align: left; vertical-align: top; background: none;"
-)
-_TEXT = f"font-family: {MONOSPACE}; white-space: pre-wrap; overflow-wrap: anywhere;"
-_NUMBER = "text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums;"
-_TRACK = "height: 6px; margin-top: 5px; border-radius: 3px; overflow: hidden; background: rgba(128, 128, 128, .28);"
-_RIGHT = "text-align: right;"
+_TR = '<tr style="background:none">'
+_CELL = "padding:1px 10px 1px 0;border:0;text-align:left;vertical-align:top"  # 127 layers have a thousand of them
+_TEXT = "white-space:pre-wrap;overflow-wrap:anywhere"
+_RIGHT = "text-align:right;white-space:nowrap"
+_TRACK = "height:6px;margin-top:5px;border-radius:3px;overflow:hidden;background:rgba(128,128,128,.28)"
 _HEADS = (
     ("#", _RIGHT), ("instruction", ""), ("", ""), ("size", _RIGHT), ("together", _RIGHT), ("files", ""),
     ("hides", _RIGHT), ("shared", ""), ("digest", ""),

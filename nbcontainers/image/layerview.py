@@ -28,7 +28,7 @@ from nbcontainers.view import View
 if TYPE_CHECKING:
     import pandas
 
-LINES = 120
+LINES, MOST_LINES = 120, 300
 """Paths of all trees together in one view."""
 KINDS = {
     "f": "file",
@@ -104,7 +104,7 @@ class Layers(View):
         self.image = image
         self.layers = list(layers)
         self.whole = whole
-        self.lines = lines
+        self.lines = max(1, min(lines, MOST_LINES))
 
     def __len__(self) -> int:
         return len(self.layers)

@@ -142,6 +142,8 @@ class Progress:
     @property
     def to_travel(self) -> int:
         """Bytes of all layers that are not there already, as far as that is known."""
+        if self.verb == "read":
+            return 0
         return sum(layer.size for layer in self.layers.values() if layer.sent or layer.state == "waiting")
 
     @property

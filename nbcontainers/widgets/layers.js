@@ -181,7 +181,7 @@ export function mount(live) {
     tall.style.height = `${total * ROW}px`;
     at = Math.min(at, Math.max(0, total - 1));
     const gone = got.gone ? `, ${bytes(got.gone)} removed` : "";
-    sum.textContent = total ? `${number(got.files)} files, ${bytes(got.held)}${gone}` : "nothing like that";
+    sum.textContent = total ? `${number(got.files)} file${got.files === 1 ? "" : "s"}, ${bytes(got.held)}${gone}` : "nothing like that";
     draw();
   }
 
