@@ -1,7 +1,5 @@
 // One container's card: its facts, three charts, and buttons for what may be done to it.
 
-const TEMPORARY = ["logs", "terminal"];
-
 export function mount(live) {
   const { h, s } = live;
   const dot = h("span", { class: "dot", "aria-hidden": "true" }, "●");
@@ -51,7 +49,7 @@ export function mount(live) {
     meters.replaceChildren(...facts.meters.map(meter));
     reached.replaceChildren(...(facts.reached.length ? ["reached at ", ...facts.reached.flatMap(way)] : []));
     limits.replaceChildren(...(facts.limits.length ? ["limits in force ", ...facts.limits.flatMap((one) => [h("code", {}, one), " "])] : []));
-    const wanted = [...facts.verbs, "logs", ...(facts.shell && facts.verbs.includes("kill") ? ["terminal"] : [])];
+    const wanted = [...facts.verbs, "logs"];
     if (bar.dataset.verbs !== wanted.join()) {
       bar.dataset.verbs = wanted.join();
       bar.replaceChildren(...wanted.map((verb) => h("button", { type: "button", onclick: (event) => act(verb, event.target) }, verb)));
@@ -81,7 +79,7 @@ export function mount(live) {
   }
 
   async function act(verb, button) {
-    if (TEMPORARY.includes(verb)) return look(verb);
+    if (verb === "logs") return look();
     button.disabled = true;
     try {
       await live.call("do", { verb });
@@ -90,14 +88,14 @@ export function mount(live) {
     }
   }
 
-  /** Its log or a terminal in it, below; once more closes it. */
-  function look(kind) {
-    opened?.view.remove();
+  /** Its log, below; once more closes it. */
+  function look() {
+    opened?.remove();
     panel.replaceChildren();
-    if (opened?.kind === kind) return (opened = null);
+    if (opened) return (opened = null);
     const el = h("div", {});
     panel.append(el);
-    opened = { kind, view: live.embed(el, kind, { container: facts.id }) };
+    opened = live.embed(el, "logs", { container: facts.id });
   }
 
   async function history() {

@@ -7,22 +7,15 @@ from importlib.util import find_spec
 from typing import Any
 
 from nbcontainers.cgroups.stats import cpu_limit
-from nbcontainers.container import api, gauges, usage
+from nbcontainers.container import gauges, usage
 from nbcontainers.container.container import Container, find
 from nbcontainers.engine import default_engine
 from nbcontainers.errors import InvalidArgument, NotFound
 from nbcontainers.table import duration
+from nbcontainers.widgets.dashboard import VERBS
 from nbcontainers.widgets.live import Gone, Live, action
 from nbcontainers.widgets.metrics import history, rounded
 
-VERBS = {
-    "start": api.start,
-    "stop": api.stop,
-    "kill": api.kill,
-    "pause": api.pause,
-    "unpause": api.unpause,
-    "restart": api.restart,
-}
 _WHOLE_CARD_S = 2.0
 
 
@@ -63,7 +56,7 @@ class Card(Live):
 
     @action
     def do(self, verb: str) -> None:
-        """One of VERBS."""
+        """One of the dashboard's VERBS."""
         if verb not in VERBS:
             raise InvalidArgument(f"{verb!r} is nothing that the card does")
         VERBS[verb](self.name, engine=self.engine)  # type: ignore[operator]
@@ -91,7 +84,6 @@ def _facts(handle: Container, status: str) -> dict[str, Any]:
         "cpus": cpu_limit(card.limits), "verbs": _verbs(status),
         "ports": [int(where.rpartition(":")[2]) for several in handle.ports.values() for where in several],
         "proxy": find_spec("jupyter_server_proxy") is not None,
-        "shell": find_spec("nbcontainers.widgets.terminal") is not None,
     }  # fmt: skip
 
 
