@@ -210,7 +210,7 @@ export function mount(live) {
     if (step) reach(order[Math.min(Math.max(at + step, 0), order.length - 1)].line);
     else if (event.key === " " && !event.target.matches("input")) select(line.dataset.id, !chosen.has(line.dataset.id));
     else if (event.key === "Enter") { only(line.dataset.id); look("logs"); }
-    else if (event.key === "Escape") calm();
+    else if (event.key === "Escape") { calm(); offer(); }
     else return;
     event.preventDefault();
   }

@@ -18,6 +18,7 @@ export function mount(live) {
   let searched = 0; // up to which number
   const cache = new Map(); // number -> [stream, time, text]
   let asked = "";
+  let drawn = null;
 
   const text = h("input", { type: "search", placeholder: "filter", "aria-label": "filter lines", value: state.text ?? "", oninput: () => later(refind) });
   const toggle = (key, label, title, change) => {
@@ -85,7 +86,9 @@ export function mount(live) {
     for (let index = begin; index < end; index++) numbers.push(numberAt(index));
     lines.classList.toggle("wrap", Boolean(state.wrap));
     lines.classList.toggle("ending", ending);
-    lines.replaceChildren(...numbers.map(line));
+    const picture = `${state.times} ${numbers.map((number) => (cache.has(number) ? number : -number)).join()}`;
+    if (picture !== drawn) lines.replaceChildren(...numbers.map(line)); // or a selection would be lost
+    drawn = picture;
     lines.style.transform = ending ? "" : `translateY(${-(at - begin) * (lines.firstChild?.offsetHeight || LINE)}px)`;
     tall.style.height = `${Math.min(TALLEST, length() * LINE)}px`;
     const reach = bar.scrollHeight - bar.clientHeight;
@@ -235,7 +238,7 @@ export function mount(live) {
     let said = "";
     try {
       const content = chosen || (await whole(length() - all, all));
-      await navigator.clipboard.writeText(content);
+      await write(h, content);
       said = chosen ? "copied" : `copied ${all < length() ? "the last " : ""}${all.toLocaleString("en")} lines`;
     } catch (error) {
       said = `not copied: ${error.message}`;
@@ -259,6 +262,19 @@ export function mount(live) {
 
   if (text.value || stream.value) refind();
   return () => { search++; resized.disconnect(); clearTimeout(timer); };
+}
+
+/** Browsers have a clipboard for pages from afar only over TLS. */
+async function write(h, content) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(content);
+  const area = h("textarea", { style: { position: "fixed", opacity: "0" } });
+  area.value = content;
+  document.body.append(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  if (!done) throw new Error("the browser does not let us");
+  return undefined;
 }
 
 /** Rising numbers, of which there may be a million: a typed array that grows. */
