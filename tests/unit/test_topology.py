@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import re
@@ -13,10 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from nbcontainers.errors import InvalidArgument, NotFound
+from nbcontainers.network import drawing, layout
 from nbcontainers.network import facts as told
-from nbcontainers.network import layout
 from nbcontainers.network.drawing import Topology
 from nbcontainers.network.scene import Box, Label, Scene, Wire
+from nbcontainers.widgets import topology as live
+from nbcontainers.widgets.live import encoded
 from tests import surveyed
 from tests.surveyed import container, endpoint, host, interface, network, port, stopped, user_host
 
@@ -399,3 +402,34 @@ def test_traffic_is_no_change() -> None:
     assert "in 2 kB" not in Topology(told.still(before)).text(), "what is not told is no zero"
     document["containers"].pop()
     assert told.still(facts(document)) != told.still(after)
+
+
+def test_live_it_sends_a_picture_for_a_change_and_rates_for_traffic(monkeypatch: pytest.MonkeyPatch) -> None:
+    document = surveyed.typical()
+    monkeypatch.setattr(drawing, "facts", lambda engine, names: facts(document))
+    now = iter(range(100))
+    monkeypatch.setattr(live.time, "monotonic", lambda: float(next(now)))
+    view = live.Topology([], "8080")
+    first = view.look()
+    assert first["rates"] == {}
+    document["containers"][0]["endpoints"][0]["interface"]["sent"] += 2048
+    assert view.look() == {"version": first["version"], "rates": {"cable 100000000000 nbcontainers": [0, 2048]}}
+    sent = view.picture()
+    assert sent.value["version"] == first["version"]
+    assert sent.value["title"] == "the way to *:8080/tcp → web 80"
+    picture = gzip.decompress(sent.buffers[0]).decode()
+    assert picture.startswith("<svg")
+    assert "in 2 kB" not in picture, "it would grow old"
+    document["containers"].pop()
+    assert view.look()["version"] != first["version"]
+
+
+def test_live_an_update_of_200_containers_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    document = surveyed.many(200, 200)
+    monkeypatch.setattr(drawing, "facts", lambda engine, names: facts(document))
+    view = live.Topology()
+    view.look()
+    for one in document["containers"]:
+        one["endpoints"][0]["interface"]["received"] += 123456
+    assert len(encoded(view.look())) < 20_000
+    assert len(view.picture().buffers[0]) < 40_000
