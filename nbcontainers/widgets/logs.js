@@ -86,7 +86,7 @@ export function mount(live) {
     for (let index = begin; index < end; index++) numbers.push(numberAt(index));
     lines.classList.toggle("wrap", Boolean(state.wrap));
     lines.classList.toggle("ending", ending);
-    const picture = `${state.times} ${numbers.map((number) => (cache.has(number) ? number : -number)).join()}`;
+    const picture = `${state.times} ${numbers.map((number) => `${number}${cache.has(number) ? "" : "?"}`).join()}`;
     if (picture !== drawn) lines.replaceChildren(...numbers.map(line)); // or a selection would be lost
     drawn = picture;
     lines.style.transform = ending ? "" : `translateY(${-(at - begin) * (lines.firstChild?.offsetHeight || LINE)}px)`;

@@ -39,6 +39,9 @@ class Wire:
             metadata={"version": "2.1.0"},
         )
         self.comm.on_msg(self._on_message)
+        # ipykernel 7.4 takes what pages say for answers to what was sent last, and to the shell that sent it: during a
+        # cell that is the one that is busy. Ours are no answers; they go to the subshell that the page chose.
+        self.comm._reply_subshell_for = lambda data, chosen: chosen
         self.stand_in()
 
     @property
