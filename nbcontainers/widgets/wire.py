@@ -33,15 +33,13 @@ class Wire:
 
         self.take = take
         self.spec = spec
-        self.comm: Any = comm.create_comm(
-            target_name="jupyter.widget",
-            data={"state": self.state(), "buffer_paths": []},
-            metadata={"version": "2.1.0"},
-        )
-        self.comm.on_msg(self._on_message)
+        data = {"state": self.state(), "buffer_paths": []}
+        opened: Any = comm.create_comm(target_name="jupyter.widget", data=data, metadata={"version": "2.1.0"})
+        self.comm: Any = opened
+        opened.on_msg(self._on_message)
         # ipykernel 7.4 takes what pages say for answers to what was sent last, and to the shell that sent it: during a
         # cell that is the one that is busy. Ours are no answers; they go to the subshell that the page chose.
-        self.comm._reply_subshell_for = lambda data, chosen: chosen
+        opened._reply_subshell_for = lambda data, chosen: chosen
         self.stand_in()
 
     @property
