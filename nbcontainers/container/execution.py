@@ -12,7 +12,7 @@ from nbcontainers.container.failure import not_running
 from nbcontainers.container.host import this_host
 from nbcontainers.container.options import ExecOptions, RunOptions, check_words, value, values
 from nbcontainers.container.session import Session, Streams
-from nbcontainers.errors import ContainerFailed, CreateFailed, InvalidArgument, InvalidState
+from nbcontainers.errors import ContainerFailed, CreateFailed, InvalidArgument, InvalidState, NotFound
 from nbcontainers.launcher import client
 
 SESSION = "nbcontainers.monitor.exec:run"
@@ -35,21 +35,19 @@ def run(
     container: Container, command: tuple[str, ...], options: ExecOptions, streams: Streams, *, raise_error: bool
 ) -> Executed:
     """Start the command, and unless it is detached follow it to its end."""
-    record, name = container.record, container.name
+    record = container.record
+    name = str(record["name"])
     if not command:
         raise InvalidArgument("exec needs a command", hint=f"type container exec {name} sh", option="command")
     check_words(command)
     streams.check()
-    if (status := container.status) != "running":
-        hint = not_running(name, status).hint
-        raise InvalidState(f"cannot exec in container {name}: it is {status}", hint=hint, status=status)
     process = document(container, record, command, options)
     if process["terminal"]:
         process["consoleSize"] = streams.console_size()
     engine, detach = container.engine, bool(options.get("detach"))
     started = time.monotonic()
     channel = client.spawn(
-        SESSION, root=str(engine.root), run=str(engine.run), id=container.id, process=process,
+        SESSION, ready=client.reserve(SESSION), root=str(engine.root), run=str(engine.run), id=container.id, process=process,
         interactive=bool(options.get("interactive")) or streams.stdin is not None, console=process["terminal"],
         attach=not detach,
     )  # fmt: skip
@@ -62,6 +60,11 @@ def run(
             ended = session.wait()
         except CreateFailed as error:
             return _not_started(error, container, command, started, raise_error=raise_error)
+        except (InvalidState, NotFound):
+            if (status := container.status) == "running":
+                raise
+            hint = not_running(name, status).hint
+            raise InvalidState(f"cannot exec in container {name}: it is {status}", hint=hint, status=status) from None
     done = Executed(name, command, ended.get("exit_code"), time.monotonic() - started)
     if raise_error and done.exit_code:
         raise _failed(container, command, ended, session.last_words)

@@ -47,7 +47,7 @@ def run(
     engine: Engine, image: str, command: Sequence[str], options: RunOptions, streams: Streams, *, raise_error: bool
 ) -> Container:
     streams = _streams(options, streams)
-    ready = client.reserve()
+    ready = client.reserve(MONITOR)
     try:
         made = _make(engine, image, command, options, streams, id=ready.name if ready else "")
     except BaseException:

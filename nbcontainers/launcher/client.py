@@ -94,8 +94,9 @@ def spawn(target: str, /, *, fds: Sequence[int] = (), ready: Ready | None = None
 
 
 class Ready(NamedTuple):
-    """A process that has prepared itself for one request, and the name that it chose for what it will make."""
+    """A process that has prepared itself for one request to a module, and the name it chose for what it will make."""
 
+    module: str
     name: str
     connection: socket.socket
 
@@ -115,19 +116,20 @@ class Ready(NamedTuple):
                 pass
 
 
-def reserve() -> Ready | None:
-    """The process that the launcher keeps ready, if there is one, for the caller alone: give it to `spawn`, or back."""
+def reserve(target: str) -> Ready | None:
+    """The process that the launcher keeps ready for the target's module, if there is one, for the caller alone: give it
+    to `spawn`, or back."""
     with _lock:
         launcher = _launchers.get(_key())
-        return launcher.take_ready() if launcher else None
+        return launcher.take_ready(target.partition(":")[0]) if launcher else None
 
 
 def give_back(ready: Ready) -> None:
     """What `reserve` gave was not needed."""
     with _lock:
         launcher = _launchers.get(_key())
-        if launcher and launcher.ready is None:
-            launcher.ready = ready
+        if launcher and ready.module not in launcher.ready:
+            launcher.ready[ready.module] = ready
         else:
             ready.connection.close()
 
@@ -189,7 +191,7 @@ class Launcher:
     def __init__(self, run: str, rootless: bool) -> None:
         self.scope = scope.prefix() if rootless else []
         self.answered = not self.scope
-        self.ready: Ready | None = None
+        self.ready: dict[str, Ready] = {}
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours, stderr = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)  # a full pipe drops what comes: bounded
         self.stderr = open(ours, "rb", buffering=0)  # noqa: SIM115 - lives as long as we
@@ -229,23 +231,24 @@ class Launcher:
                 return
             if not packet:
                 return
-            self.forget_ready()
             (descriptor,) = array.array("i", ancillary[0][2])
-            self.ready = Ready(json.loads(packet)["name"], socket.socket(fileno=descriptor))
+            ready = Ready(**json.loads(packet), connection=socket.socket(fileno=descriptor))
+            self.forget_ready(ready.module)
+            self.ready[ready.module] = ready
 
-    def take_ready(self) -> Ready | None:
-        """The newest process that was prepared and still lives."""
+    def take_ready(self, module: str) -> Ready | None:
+        """The newest process that was prepared for it and still lives."""
         self.hear()
-        ready, self.ready = self.ready, None
+        ready = self.ready.pop(module, None)
         if ready and not ready.alive():
             ready.connection.close()
             return None
         return ready
 
-    def forget_ready(self) -> None:
-        if self.ready:
-            self.ready.connection.close()
-            self.ready = None
+    def forget_ready(self, *modules: str) -> None:
+        for module in modules or list(self.ready):
+            if ready := self.ready.pop(module, None):
+                ready.connection.close()
 
     def died(self, doing: str) -> LauncherDied:
         """The error for a process that ended without an answer, with the end of what it wrote on stderr."""

@@ -84,26 +84,29 @@ def preload(modules: list[str]) -> bool:
 
 
 class Child(NamedTuple):
-    """A child, and the socket over which it and we speak; `ticket` is what a client sends its request to."""
+    """A child, and the socket over which it and we speak. A prepared one is for requests to a `module`; `ticket` is what
+    a client sends such a request to."""
 
     pid: int
     connection: socket.socket
+    module: str = ""
     ticket: socket.socket | None = None
 
 
 class Server:
-    """The loop. Two spare children are forked ahead, in a quiet moment.
+    """The loop. Spare children are forked ahead, in a quiet moment.
 
-    One takes its page faults and then whatever comes. The other does what the last request wished for the next one: a
-    call, `{"target", "arguments"}`, whose result waits for a request to the same module. The client gets its socket.
+    One takes its page faults and then whatever comes. Of the others each does what the last request to a module wished
+    for the next one: a call, `{"target", "arguments"}`, whose result waits for that. The client gets its socket.
     """
 
     def __init__(self, control: socket.socket, refusal: Error | None) -> None:
         self.control = control
         self.refusal = refusal
         self.spare: Child | None = None
-        self.prepared: Child | None = None
-        self.wish = b""
+        self.prepared: dict[str, Child] = {}
+        self.wishes: dict[str, bytes] = {}
+        """Both by module."""
         self.heard: dict[int, Child] = {}
         """Children that may say something, by the descriptor of their connection."""
         self.busy = -1
@@ -112,7 +115,7 @@ class Server:
     def serve(self) -> NoReturn:
         """Until the client goes."""
         while True:
-            missing = self.spare is None or (self.prepared is None and bool(self.wish))
+            missing = self.spare is None or bool(self.wishes.keys() - self.prepared.keys())
             ready = self.wait((_PAUSE_MS if self.busy < 0 else _START_MS) if missing else None)
             if self.control.fileno() in ready:
                 self.take()
@@ -143,7 +146,8 @@ class Server:
             os._exit(0)
         if preload(packet.decode().split("\n")):
             self.drop(self.spare)  # they do not know the newest modules
-            self.drop(self.prepared)
+            for prepared in list(self.prepared.values()):
+                self.drop(prepared)
         if fds:
             self.rest(self.hand_over(fds))
         for descriptor in fds:
@@ -161,14 +165,19 @@ class Server:
         return self.fork(lambda connection: child(fds[0], fds[1:], self.refusal, connection)).pid
 
     def make(self) -> None:
-        """One of the two spares, if it is missing."""
+        """One of the spares that is missing."""
         if self.spare is None:
             self.spare = self.fork(lambda connection: wait_as_spare(connection, self.refusal))
-        elif self.prepared is None and self.wish:
-            ticket, request = socket.socketpair()
-            with request:
-                prepared = self.fork(lambda connection: wait_prepared(connection, request, self.wish), ticket)
-            self.prepared = prepared._replace(ticket=ticket)
+        elif missing := self.wishes.keys() - self.prepared.keys():
+            self.prepare(missing.pop())
+
+    def prepare(self, module: str) -> None:
+        """Do what was wished for the next request to this module."""
+        wish = self.wishes[module]
+        ticket, request = socket.socketpair()
+        with request:
+            prepared = self.fork(lambda connection: wait_prepared(connection, request, module, wish), ticket)
+        self.prepared[module] = prepared._replace(module=module, ticket=ticket)
 
     def fork(self, live: Callable[[socket.socket], NoReturn], *unneeded: socket.socket) -> Child:
         """Fork a child that ends, if it waits, with us: when its connection does."""
@@ -185,8 +194,9 @@ class Server:
         """In a child: close what is the launcher's alone."""
         for one in (self.control, *others, *(known.connection for known in self.heard.values())):
             one.close()
-        if self.prepared and self.prepared.ticket:
-            self.prepared.ticket.close()
+        for prepared in self.prepared.values():
+            if prepared.ticket:
+                prepared.ticket.close()
         if self.busy >= 0:
             os.close(self.busy)
 
@@ -197,24 +207,32 @@ class Server:
                 self.hear(told)
 
     def hear(self, told: Child) -> None:
-        """What a child says: its wish for the next request, or, prepared, first its name and then that it was taken."""
+        """What a child says: prepared, its name; at last its wish for the next request, or that there is no new one."""
         packet, _ = receive(told.connection)
-        prepared = self.prepared if self.prepared and self.prepared.pid == told.pid else None
-        if not packet:
-            if prepared and prepared.ticket:
-                self.wish = b""  # it could not be done; the next request wishes anew
-            self.drop(told)
-        elif prepared is None:
-            if packet != self.wish:
-                self.wish = packet
-                self.drop(self.prepared)
-        elif prepared.ticket:
+        prepared = self.find(told)
+        if prepared and prepared.ticket and packet:
             with prepared.ticket as ticket:
                 socket.send_fds(self.control, [packet], [ticket.fileno()])
-            self.prepared = prepared._replace(ticket=None)
-        else:
-            self.prepared = None
-            self.rest(told.pid)
+            self.prepared[prepared.module] = prepared._replace(ticket=None)
+            return
+        self.drop(told)
+        if prepared and prepared.ticket:
+            self.wishes.pop(prepared.module, None)  # it could not be done; the next request wishes anew
+        elif prepared:
+            self.rest(told.pid)  # it was taken
+        if packet:
+            self.want(packet)
+
+    def want(self, wish: bytes) -> None:
+        """Another wish than the last one makes what was prepared useless."""
+        module = json.loads(wish)["target"].partition(":")[0]
+        if wish != self.wishes.get(module):
+            self.wishes[module] = wish
+            self.drop(self.prepared.get(module))
+
+    def find(self, known: Child) -> Child | None:
+        """The prepared child of the same pid."""
+        return next((one for one in self.prepared.values() if one.pid == known.pid), None)
 
     def drop(self, known: Child | None) -> None:
         """Hang up. A spare takes that for the end."""
@@ -224,10 +242,10 @@ class Server:
         known.connection.close()
         if self.spare and self.spare.pid == known.pid:
             self.spare = None
-        if self.prepared and self.prepared.pid == known.pid:
-            if self.prepared.ticket:
-                self.prepared.ticket.close()
-            self.prepared = None
+        if prepared := self.find(known):
+            if prepared.ticket:
+                prepared.ticket.close()
+            del self.prepared[prepared.module]
 
 
 def open_quickly(pid: int) -> int:
@@ -261,28 +279,27 @@ def wait_as_spare(connection: socket.socket, refusal: Error | None) -> NoReturn:
         os._exit(0)
 
 
-def readable(*sockets: socket.socket, timeout: int | None = 0) -> bool:
+def readable(*descriptors: socket.socket | int, timeout: int | None = 0) -> bool:
     poll = select.poll()
-    for one in sockets:
+    for one in descriptors:
         poll.register(one, select.POLLIN)
     return bool(poll.poll(timeout))
 
 
-def wait_prepared(connection: socket.socket, request: socket.socket, wish: bytes) -> NoReturn:
+def wait_prepared(connection: socket.socket, request: socket.socket, module: str, wish: bytes) -> NoReturn:
     """The life of the prepared child."""
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         document = json.loads(wish)
         prepared = target_of(document)(**document["arguments"])
-        say(connection, {"name": prepared.name})
+        say(connection, {"module": module, "name": prepared.name})
         memory.populate(lambda: readable(connection, request))
-        readable(connection, request, timeout=None)
+        readable(connection, request, prepared.ends, timeout=None)
         if not readable(request):  # let go; what the client says from here on fails at its side, and it asks elsewhere
             request.shutdown(socket.SHUT_RD)
         if not request.recv(1, socket.MSG_PEEK):
             prepared.discard()
             os._exit(0)
-        say(connection, {"taken": True})
         child(request.detach(), [], None, connection, prepared)
     finally:
         os._exit(0)

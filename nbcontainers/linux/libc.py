@@ -42,6 +42,8 @@ getcwd.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
 getcwd.restype = ctypes.c_char_p
 madvise = _libc.madvise
 madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+mprotect = _libc.mprotect
+mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 
 def check(result: int, call: str, path: Any = None) -> int:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from nbcontainers.linux import libc, memory
+from nbcontainers.linux import libc, machine, memory
 
 CLONE_NEWTIME = 0x80
+CLONE_FILES = 0x400
 CLONE_PIDFD = 0x1000
 CLONE_PARENT = 0x8000
 CLONE_NEWNS = 0x20000
@@ -34,7 +35,8 @@ FILES = {"user": "user", "mount": "mnt", "pid": "pid", "network": "net", "uts": 
 
 
 _CLONE_VM, _CLONE_VFORK, _CLONE_PARENT_SETTID = 0x100, 0x4000, 0x100000
-_ENTRY = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+_STACK = 1 << 16
+_ENTRY = machine.ENTRY
 # As a PyDLL it keeps the interpreter's lock, which then is the child's too.
 _clone = ctypes.PyDLL(None, use_errno=True).clone
 _clone.argtypes = [_ENTRY, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
@@ -65,19 +67,37 @@ def clone3(flags: int = 0, cgroup: int | None = None) -> tuple[int, int]:
     return (pid, pidfd.value) if pid else (0, -1)
 
 
-def clone_below(flags: int, main: Callable[[int], NoReturn]) -> None:
+def clone_below(flags: int, main: Callable[[int], NoReturn], bottom: int = 0, cgroup: int | None = None) -> None:
     """Call `main` with its own pid, as seen from here, in a new process that uses our very memory; wait for it to execute
     a program or to end.
 
     That is vfork(2), but the child goes on below the part of the stack that is in use, so that it may do anything. As
     the memory stays ours, its execve(2) need not take it down first, which costs half a millisecond for a Python. Do
     nothing afterwards but leave: the child has changed whatever it liked. The caller must be the main thread, alone.
+    `bottom` is what `stack_bottom` said before /proc became another one, `cgroup` a cgroup v2 to be born in: a machine for
+    which we do not know clone3(2) forks then, which does the same.
     """
     pid = ctypes.c_int()
     entry = _ENTRY(lambda _: main(pid.value))
-    stack = next(mapping.address for mapping in memory.mappings() if mapping.path == "[stack]")
-    flags |= _CLONE_VM | _CLONE_VFORK | _CLONE_PARENT_SETTID | signal.SIGCHLD
-    libc.check(_clone(entry, stack & ~15, flags, None, ctypes.addressof(pid)), "clone")
+    stack = bottom or stack_bottom()
+    flags |= _CLONE_VM | _CLONE_VFORK | _CLONE_PARENT_SETTID
+    if cgroup is None:
+        libc.check(_clone(entry, stack & ~15, flags | signal.SIGCHLD, None, ctypes.addressof(pid)), "clone")
+    elif code := machine.clone3():
+        arguments = _CloneArguments(
+            flags=flags | CLONE_INTO_CGROUP, parent_tid=ctypes.addressof(pid), cgroup=cgroup,
+            exit_signal=0 if flags & CLONE_PARENT else signal.SIGCHLD, stack=(stack & ~15) - _STACK, stack_size=_STACK,
+        )  # fmt: skip
+        done = code(ctypes.addressof(arguments), ctypes.sizeof(arguments), entry, None)
+        if done < 0:
+            raise libc.failure(-done, "clone3")
+    elif clone3(flags & ~(_CLONE_VM | _CLONE_VFORK | _CLONE_PARENT_SETTID), cgroup)[0] == 0:
+        main(os.getpid())
+
+
+def stack_bottom() -> int:
+    """The lowest address of the main thread's stack that was ever in use."""
+    return next(mapping.address for mapping in memory.mappings() if mapping.path == "[stack]")
 
 
 def unshare(flags: int) -> None:

@@ -105,6 +105,8 @@ class Check:
         except BaseException:
             os.waitpid(created.pid, 0)
             raise
+        finally:
+            created.reap()
         os.close(writer)
         return self.follow(created, reader)
 

@@ -73,7 +73,8 @@ def run(
 
 
 class Prepared:
-    """A monitor that waits beside a container that was begun ahead. `name` is that container's id."""
+    """A monitor that waits beside a container that was begun ahead. `name` is that container's id; when its init ends,
+    it is of no use: `ends`."""
 
     def __init__(self, common: Document, cache: str, run: str) -> None:
         self.name, self.run = os.urandom(32).hex(), run
@@ -81,6 +82,7 @@ class Prepared:
         self.claim = announce(Files("", run, self.name), cgroup)
         try:
             self.ahead = Ahead(common, cgroup, Path(cache))
+            self.ends = self.ahead.created.pidfd
         except BaseException:
             tree.remove(self.claim)
             raise

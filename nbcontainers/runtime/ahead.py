@@ -8,11 +8,8 @@ descriptor that it needs, is handed in when a container is asked for; from there
 
 from __future__ import annotations
 
-import array
 import os
-import pickle
 import signal
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -77,13 +74,10 @@ class Ahead:
 
     def go_on(self, plan: Plan, stdio: tuple[int, int, int], *, console: bool) -> Created:
         """Hand in what is this container's own. `plan` is of `own`; its descriptors stay the caller's to close."""
-        order = os.memfd_create("plan", os.MFD_CLOEXEC)
         root = mounts.open_tree(plan.rootfs, recursive=True)
         try:
-            os.pwrite(order, pickle.dumps((plan, console)), 0)
-            self.created.channel.sendmsg([b"order"], [_rights([order, root, *stdio, *plan.trees.values()])])
+            sync.give(self.created.channel, (plan, console), [root, *stdio, *plan.trees.values()])
         finally:
-            os.close(order)
             os.close(root)
         return self.created
 
@@ -209,22 +203,14 @@ def _main(plan: Plan, start: init.Start, pid: int) -> NoReturn:
 
 
 def _await_order(start: init.Start) -> tuple[Plan, int]:
-    word, ancillary, _, _ = start.sync.recvmsg(16, socket.CMSG_SPACE(253 * 4), socket.MSG_CMSG_CLOEXEC)
-    if not word:
+    order, descriptors = sync.take(start.sync)
+    if order is None:
         os._exit(0)  # nobody wanted us
-    descriptors = array.array("i")
-    for _, _, data in ancillary:
-        descriptors.frombytes(data)
-    order, tree, *others = descriptors
-    with open(order, "rb") as file:
-        plan, start.console = pickle.load(file)
+    plan, start.console = order
+    tree, *others = descriptors
     start.stdio = (others[0], others[1], others[2])
     plan.trees = dict(zip(plan.trees, others[3:], strict=True))
     return plan, tree
-
-
-def _rights(descriptors: list[int]) -> tuple[int, int, array.array[int]]:
-    return socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors)
 
 
 def _process_files(cgroup: Any) -> list[int]:

@@ -37,6 +37,8 @@ class Created:
         self.warnings: list[str] = []
         self.limits: dict[str, Any] = {}
         self.told = False
+        self.middle: list[int] = []
+        """The pids of processes that end when the program is executed, for `reap`."""
 
     def start(self) -> None:
         """Let init execute the program; returns when execve(2) has succeeded. Raises CreateFailed with 126 or 127."""
@@ -46,6 +48,11 @@ class Created:
         self.channel.close()
         if message:
             raise sync.failure(message["error"])
+
+    def reap(self) -> None:
+        """Wait for those who made it: they end when the program is executed."""
+        while self.middle:
+            os.waitpid(self.middle.pop(), 0)
 
 
 def create(
@@ -236,6 +243,7 @@ def undo_fork(created: Created) -> None:
         signal.pidfd_send_signal(created.pidfd, signal.SIGKILL)
     with contextlib.suppress(ChildProcessError):
         os.waitpid(created.pid, 0)
+        created.reap()
     created.channel.close()
     os.close(created.pidfd)
     if created.master is not None:

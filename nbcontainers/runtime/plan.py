@@ -123,6 +123,10 @@ class Security:
         self.filter_flags: list[str] = list((profile or {}).get("flags") or ())
         capabilities.last()  # read while /proc is still the host's
 
+    def sets_of(self, process: Mapping[str, Any]) -> capabilities.Sets:
+        """The capabilities of another process beside this one."""
+        return capabilities.Sets(process.get("capabilities"), ~0 if self.inside else capabilities.permitted())
+
 
 def invalid(message: str, **facts: Any) -> CreateFailed:
     return CreateFailed(message, stage="config", exit_code=125, **facts)

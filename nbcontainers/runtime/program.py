@@ -293,6 +293,7 @@ def _exec(options: argparse.Namespace) -> int:
     )
     _finish(options, created)
     created.start()
+    created.reap()
     return 0 if options.detach else _attend(created)
 
 

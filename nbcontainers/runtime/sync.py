@@ -15,12 +15,16 @@ After `start`, end of file means that execve(2) worked: the socket is close-on-e
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import socket
 from typing import Any
 
 from nbcontainers.errors import CreateFailed
 
 _LIMIT = 1 << 16
+_MOST = 253
+"""SCM_MAX_FD: unix(7)."""
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -43,6 +47,25 @@ def hear(sync: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     except ConnectionResetError:  # it went before it read our `start`; said once, and then comes what it told us
         payload, descriptors, _, _ = socket.recv_fds(sync, _LIMIT, 4, socket.MSG_CMSG_CLOEXEC)
     return (json.loads(payload) if payload else None), descriptors
+
+
+def give(sync: socket.socket, order: Any, descriptors: list[int]) -> None:
+    """Hand over an object of any size, and descriptors."""
+    memory = os.memfd_create("order", os.MFD_CLOEXEC)
+    try:
+        os.pwrite(memory, pickle.dumps(order), 0)
+        socket.send_fds(sync, [b"order"], [memory, *descriptors])
+    finally:
+        os.close(memory)
+
+
+def take(sync: socket.socket) -> tuple[Any, list[int]]:
+    """What was given: the object and the descriptors (close-on-exec); (None, []) at end of file."""
+    word, descriptors, _, _ = socket.recv_fds(sync, 16, _MOST, socket.MSG_CMSG_CLOEXEC)
+    if not word:
+        return None, []
+    with open(descriptors[0], "rb") as file:
+        return pickle.load(file), descriptors[1:]
 
 
 def describe(error: BaseException, stage: str) -> dict[str, Any]:

@@ -88,6 +88,7 @@ class slow_to_leave:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.ends = os.pidfd_open(os.getppid())
 
     def discard(self) -> None:
         Path(self.path).touch()

@@ -8,10 +8,14 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import nbcontainers
+from nbcontainers.container import api
+from nbcontainers.container.execution import SESSION
+from nbcontainers.container.running import MONITOR
 from nbcontainers.engine import Engine
 from nbcontainers.launcher import client, server
 from tests.monitored import wait_for
@@ -30,17 +34,45 @@ def run(*words: str, **options: object) -> nbcontainers.Container:
     return nbcontainers.run("mini", *(words or ("true",)), network="none", rm=True, **options)
 
 
-def ready() -> client.Ready:
-    """The process that the launcher keeps after a container."""
+def ready(target: str = MONITOR) -> client.Ready:
+    """The process that the launcher keeps after a container, or for an `exec`."""
     found: list[client.Ready] = []
 
     def look() -> bool:
-        if one := client.reserve():
+        if one := client.reserve(target):
             found.append(one)
         return bool(found)
 
     wait_for(look)
     return found[0]
+
+
+@pytest.fixture
+def sleeper() -> Iterator[nbcontainers.Container]:
+    with nbcontainers.run("mini", "sleep", "1000", network="none", detach=True) as made:
+        yield made
+
+
+def said(container: nbcontainers.Container, *words: str, **options: Any) -> str:
+    """What a command writes that is executed in the container."""
+    out: list[bytes] = []
+    api.exec_(container, *words, stdout=out.append, **options)
+    return b"".join(out).decode().strip()
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def space(pid: int, kind: str) -> str:
+    return os.readlink(f"/proc/{pid}/ns/{kind}")
+
+
+def waiting() -> list[int]:
+    """The processes that wait to go into a container: nobody else below the launcher sees its mounts."""
+    launcher = client._current().process.pid
+    found = [pid for child in children(launcher) for pid in children(child)]
+    return [pid for pid in found if space(pid, "mnt") == space(launcher, "mnt")]
 
 
 def cgroups(name: str) -> list[str]:
@@ -113,6 +145,53 @@ def test_one_that_was_killed_is_replaced(engine: Engine) -> None:
     assert not cgroups(begun.name)
 
 
+def test_the_next_exec_is_by_the_process_that_waits(sleeper: nbcontainers.Container) -> None:
+    assert said(sleeper, "hostname") == sleeper.short_id
+    client.give_back(ready(SESSION))
+    (pid,) = waiting()
+    assert all(space(pid, kind) != space(sleeper.pid or 0, kind) for kind in ("mnt", "pid", "net", "ipc", "uts"))
+    assert sleeper.id not in Path(f"/proc/{pid}/cgroup").read_text()
+    assert said(sleeper, "sh", "-c", "cat /proc/1/comm; echo $A; ls /proc/self/fd; exit 0", env=["A=b"]).split() == [
+        "sleep", "b", "0", "1", "2", "3",
+    ]  # fmt: skip
+    wait_for(lambda: not Path(f"/proc/{pid}").exists())
+    client.give_back(ready(SESSION))
+    with pytest.raises(nbcontainers.errors.CreateFailed) as caught:
+        api.exec_(sleeper, "nosuchprogram")
+    assert caught.value.exit_code == 127
+
+
+def test_all_namespaces_and_the_cgroup_are_the_container_s(sleeper: nbcontainers.Container) -> None:
+    script = "cat /proc/self/cgroup; for one in /proc/self/ns/*; do readlink $one; done"
+    first = said(sleeper, "sh", "-c", script)
+    client.give_back(ready(SESSION))
+    assert said(sleeper, "sh", "-c", script) == first
+    spaces = {space(sleeper.pid or 0, kind) for kind in os.listdir(f"/proc/{sleeper.pid}/ns")}
+    assert {line for line in first.splitlines() if ":[" in line} == spaces
+
+
+def test_who_waits_for_an_exec_goes_with_the_container(sleeper: nbcontainers.Container) -> None:
+    said(sleeper, "true")
+    begun = ready(SESSION)
+    client.give_back(begun)
+    (pid,) = waiting()
+    sleeper.rm(force=True)
+    wait_for(lambda: not begun.alive() and not Path(f"/proc/{pid}").exists())
+
+
+def test_an_exec_finds_what_has_changed_since(sleeper: nbcontainers.Container) -> None:
+    said(sleeper, "true")
+    client.give_back(ready(SESSION))
+    api.restart(sleeper)
+    assert said(sleeper, "cat", "/proc/1/comm") == "sleep"
+    client.give_back(ready(SESSION))
+    os.kill(waiting()[0], signal.SIGKILL)
+    assert said(sleeper, "cat", "/proc/1/comm") == "sleep"
+    with nbcontainers.run("mini", "sleep", "1001", network="none", detach=True) as other:
+        client.give_back(ready(SESSION))
+        assert said(other, "hostname") == other.short_id
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_it_goes_with_its_launcher(engine: Engine, number: int) -> None:
     run()
@@ -120,6 +199,14 @@ def test_it_goes_with_its_launcher(engine: Engine, number: int) -> None:
     os.kill(client._current().process.pid, number)
     wait_for(lambda: not begun.alive())
     wait_for(lambda: not list(engine.run.glob(".*.claim")) and not cgroups(begun.name))
+
+
+def test_who_waits_for_an_exec_goes_with_its_launcher(sleeper: nbcontainers.Container) -> None:
+    said(sleeper, "true")
+    client.give_back(ready(SESSION))
+    (pid,) = waiting()
+    os.kill(client._current().process.pid, signal.SIGKILL)
+    wait_for(lambda: not Path(f"/proc/{pid}").exists())
 
 
 def test_a_run_that_asks_one_just_let_go_takes_the_ordinary_way(
@@ -130,7 +217,7 @@ def test_a_run_that_asks_one_just_let_go_takes_the_ordinary_way(
     client.close()  # the launcher lets go of it
     wait_for(lambda: not begun.alive())
     monkeypatch.setattr(client.Ready, "alive", lambda _: True)  # as it was when we looked
-    monkeypatch.setattr(client, "reserve", lambda: begun)
+    monkeypatch.setattr(client, "reserve", lambda _: begun)
     assert run().exit_code == 0
 
 
@@ -143,10 +230,10 @@ def test_what_is_said_to_one_that_leaves_fails_at_once(tmp_path: Path) -> None:
         launcher.close()
         asking.close()
         wish = {"target": "tests.system.launcher_targets:slow_to_leave", "arguments": {"path": str(leaving)}}
-        server.wait_prepared(theirs, request, json.dumps(wish).encode())
+        server.wait_prepared(theirs, request, "tests", json.dumps(wish).encode())
     theirs.close()
     request.close()
-    assert json.loads(launcher.recv(100)) == {"name": "slow"}
+    assert json.loads(launcher.recv(100)) == {"module": "tests", "name": "slow"}
     launcher.close()
     wait_for(leaving.exists)
     with pytest.raises(BrokenPipeError):

@@ -21,7 +21,7 @@ def test_one_whose_wish_ends_another_that_has_spoken_too() -> None:
     ours, _theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     server = Server(ours, None)
     taken, waiting = speaking(server, 1 << 30, WISH), speaking(server, (1 << 30) + 1, b"{}")
-    server.prepared = waiting
+    server.prepared["os"] = waiting._replace(module="os")
     server.hear_all([taken.connection.fileno(), waiting.connection.fileno()])
-    assert (server.wish, server.prepared) == (WISH, None)
+    assert (server.wishes, server.prepared) == ({"os": WISH}, {})
     assert waiting not in server.heard.values()
