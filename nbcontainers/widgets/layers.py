@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,8 @@ from nbcontainers.widgets.live import Live, action
 
 _MOST_OPEN = 5000
 _MOST_ROWS = 400
+_LONGEST = 240
+"""Bytes, as JSON, of an instruction and of a path to be looked for: there may be 127 and 100 of them."""
 
 
 class Layers(Live):
@@ -81,11 +84,18 @@ class Layers(Live):
 
 def _layer(one: Layer) -> dict[str, Any]:
     return {
-        "number": one.number, "instruction": plain(cut(one.instruction)), "size": one.size, "total": one.total,
+        "number": one.number, "instruction": _fitting(plain(cut(one.instruction))), "size": one.size, "total": one.total,
         "counts": list(one.counts.values()), "hides": one.hides, "shared": one.shared,
         "digest": digest(one.row["digest"]),
     }  # fmt: skip
 
 
 def _waste(one: Waste) -> list[Any]:
-    return [layerview.printed(one.path), one.copies, one.bytes, one.there]
+    return [_fitting(layerview.printed(one.path)), one.copies, one.bytes, one.there]
+
+
+def _fitting(text: str) -> str:
+    """Its beginning, in `_LONGEST` bytes."""
+    while len(json.dumps(text)) > _LONGEST:
+        text = text[: len(text) * 9 // 10]
+    return text
