@@ -26,7 +26,8 @@ TYPING_S = 1.0
 """How long after a key its echo hurries."""
 DEAF_S = 5.0
 FLOOD = 32_000
-_QUIET_S = 0.1
+_QUIET_S = 0.25
+"""More than twice a tick of the session, which is how long it may wait before it reads on."""
 _LAST_WORDS = 4_000
 
 Send = Callable[[Any, list[bytes]], None]

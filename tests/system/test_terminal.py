@@ -107,7 +107,7 @@ def test_a_flood_is_held_back_and_ends_at_an_interrupt(web: Container, opened: C
     feed.close()
 
 
-def test_a_hundred_megabytes_that_nobody_sees_go_by(web: Container, opened: Callable[[Terminal], Terminal]) -> None:
+def test_what_nobody_sees_goes_by(web: Container, opened: Callable[[Terminal], Terminal]) -> None:
     """At the pace of what costs the notebook little, and in bounded memory."""
     terminal = opened(web.terminal("sh"))
     terminal.write("head -c 4000000 /dev/zero | tr '\\0' 'x'; echo; echo do''ne\n")
