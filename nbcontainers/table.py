@@ -141,6 +141,14 @@ def since(value: object) -> str:
     return text(value) if then is None else f"{age(time.time() - then)} ago"
 
 
+def instant(value: object) -> str:
+    """A time that stays true, in UTC to the millisecond: `2026-11-23 08:05:30.082`."""
+    from datetime import UTC
+
+    then = moment(value)
+    return text(value) if then is None else then.astimezone(UTC).isoformat(" ", "milliseconds").removesuffix("+00:00")
+
+
 def age(seconds: float) -> str:
     """An age in the one unit that matters, as Docker says it: `45 seconds`, `About an hour`, `3 days`."""
     if seconds < 1:
@@ -249,7 +257,7 @@ class Table(View, Sequence[Row]):
 
     def _cells(self, row: Row) -> str:
         return "".join(
-            f'<td style="{_CELL}{_side(column)}">{_dot(column, row)}{escape(_cut(column.show(row)))}</td>'
+            f'<td style="{_CELL}{_side(column)}"{_when(column, row)}>{_dot(column, row)}{escape(_cut(column.show(row)))}</td>'
             for column in self.columns
         )
 
@@ -273,7 +281,7 @@ class Table(View, Sequence[Row]):
 
         frame = pandas.DataFrame(self.rows, columns=[column.name for column in self.columns])
         for column in self.columns:
-            if column.format is since:
+            if column.format in (since, instant):
                 frame[column.name] = pandas.to_datetime(pandas.Series(map(moment, frame[column.name])), utc=True)
             elif column.format is duration:
                 frame[column.name] = pandas.to_timedelta(frame[column.name], unit="s")
@@ -294,6 +302,15 @@ class _Bounded(NamedTuple):
 
     def html(self) -> str:
         return self.table.html()
+
+
+def _when(column: Column, row: Row) -> str:
+    """A saved notebook grows old, and "2 seconds ago" with it: the time itself is in the cell's title."""
+    return (
+        f' title="{escape(instant(row.get(column.name)))} UTC"'
+        if column.format is since and row.get(column.name)
+        else ""
+    )
 
 
 def _shortly(format: Callable[[Any], str]) -> Callable[[Any], str]:

@@ -15,7 +15,7 @@ from nbcontainers.errors import InvalidArgument
 from nbcontainers.monitor import events
 from nbcontainers.monitor.files import rfc3339
 from nbcontainers.system import timeline
-from nbcontainers.table import Column, Table, digest, plain, since
+from nbcontainers.table import Column, Table, digest, instant, plain
 from nbcontainers.view import Seen
 
 Event = events.Event
@@ -90,7 +90,7 @@ def _row(event: Event) -> dict[str, Any]:
 
 def _columns() -> list[Column]:
     return [
-        Column("time", "WHEN", since), Column("type"), Column("action"), Column("id", "ID", digest), Column("name"),
+        Column("time", "WHEN (UTC)", instant), Column("type"), Column("action"), Column("id", "ID", digest), Column("name"),
         Column("attributes", format=_without_name),
     ]  # fmt: skip
 

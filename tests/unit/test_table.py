@@ -20,6 +20,7 @@ from nbcontainers.table import (
     duration,
     few,
     ink,
+    instant,
     percent,
     since,
     stored,
@@ -191,3 +192,10 @@ def test_two_hundred_rows_in_a_cell() -> None:
     assert shown["text/html"].count('aria-hidden="true">● </span>Up') == 100
     assert "web-199" in repr(table)
     assert len(table.to_pandas()) == 200
+
+
+def test_an_age_grows_old_so_its_time_is_there_too() -> None:
+    shown = Table([{"created": 1764000000}], [Column("created", format=since)]).html()
+    assert 'title="2025-11-24 16:00:00.000 UTC"' in shown
+    assert instant("2026-11-23T08:05:30.0829Z") == "2026-11-23 08:05:30.082"
+    assert instant("never") == "never"
