@@ -120,7 +120,7 @@ def _shared(engine: Engine, named: str, record: Record, id: str) -> Plan:
     name = named.partition(":")[2]
     other = store.find(engine, name)
     if store.read(engine, other, "container.json").get("network") == "host":
-        return Plan("host", record, [])
+        return Plan("host", record | {"network": "host"}, [])
     path = f"{engine.run}/{id}/netns"
     args = {"root": str(engine.root), "run": str(engine.run), "of": other, "name": name, "path": path}
     record["network"] = f"container:{other}"

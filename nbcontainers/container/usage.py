@@ -119,7 +119,8 @@ def trend(container: Container, found: Sequence[Sample], moment: Sample | None, 
     if moment and end - begin > MINUTE_S:
         begin = end - MINUTE_S
         found = found[_before(found, begin) :]
-    some = [*found[:: -(-len(found) // _MOST_READ) or 1], last]
+    some = [*found[:: -(-len(found) // _MOST_READ) or 1]]
+    some += [last] if not some or some[-1].time_ns < last.time_ns else []
     shown = points.thin(points.of_samples(some), _MOST_SHOWN)
     return Trend(shown, begin, end, moment is not None, limits, bool(container.ended.get("oom_killed")))
 

@@ -187,6 +187,7 @@ class Running:
     def follow(self) -> None:
         """To the end. Should the monitor itself fail, the container goes down in order, and its record says so."""
         try:
+            self.sampling.count_network(self.network, self.start.pid)
             if self.fresh:  # and then it has taken its first sample
                 self.begin()
             else:
@@ -220,7 +221,14 @@ class Running:
 
     @cached_property
     def sampling(self) -> Sampling:
-        return Sampling(self.cgroup, f"{self.files.folder}/metrics", self.start.monotonic, self.sampler)
+        sampling = Sampling(self.cgroup, f"{self.files.folder}/metrics", self.start.monotonic, self.sampler)
+        sampling.count_network(self.network)
+        return sampling
+
+    @property
+    def network(self) -> str:
+        """Its `network` in container.json: names, `none`, `host` or `container:ID`."""
+        return str(self.settings.get("network", ""))
 
     def sample(self) -> None:
         try:

@@ -16,7 +16,7 @@ _PART, _LONGEST_S = 0.01, 10.0
 def interval(age_s: float) -> float:
     """Twenty a second at first, then every hundredth of the container's age, at least every ten seconds.
 
-    So a plot has enough points whatever its length, and a day costs some 9,000 samples of 192 bytes.
+    So a plot has enough points whatever its length, and a day costs some 9,000 samples of 208 bytes.
     """
     return _FIRST_INTERVAL_S if age_s < _FIRST_S else min(max(0.1, age_s * _PART), _LONGEST_S)
 
@@ -30,6 +30,14 @@ class Sampling:
         self.due = started
         self._sampler = sampler or cgroup.sampler()
         self._file = open_metrics(path)
+
+    def count_network(self, mode: str, pid: int | None = None) -> None:
+        """Traffic too, of a container whose `network` is this. Before its program runs (no pid) there was none, unless the
+        namespace is another container's; the host's is not counted at all."""
+        if mode == "none" or (pid is None and not mode.startswith(("host", "container:"))):
+            self._sampler.net = lambda: (0, 0)
+        elif pid is not None and mode != "host":
+            self._sampler.count_network(pid)
 
     def take(self) -> Sample:
         """One sample, appended to the file; a full disk loses it there."""
@@ -48,8 +56,9 @@ class Sampling:
 
 
 def open_metrics(path: str) -> int:
-    """The file, with its header if it is new."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    if not os.fstat(descriptor).st_size:
+    """The file, with its header if it is new, or of an earlier version with other columns."""
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if os.pread(descriptor, len(HEADER), 0) != HEADER:
+        os.ftruncate(descriptor, 0)
         os.write(descriptor, HEADER)
     return descriptor

@@ -29,7 +29,7 @@ const whole = (value) => `${Math.round(value)}`;
 
 /** What each chart shows: its fields with a word for each where there are several; `least` is the lowest top. */
 export const CHARTS = {
-  cpu: { title: "processors", fields: [["cpu", ""]], form: cores, least: 0.1, limit: (line) => line.cpus, shaded: "throttled" },
+  cpu: { title: "CPU", note: "processors in use: 0.5 is half of one", fields: [["cpu", ""]], form: cores, least: 0.1, limit: (line) => line.cpus, shaded: "throttled" },
   memory: { title: "memory", fields: [["memory", ""]], form: bytes, least: 1 << 20, base: 2, limit: (line) => (line.memory > 0 ? line.memory : null), marked: "oom_kills" },
   network: { title: "network", fields: [["net_rx", "in"], ["net_tx", "out"]], form: speed, least: 1000 },
   io: { title: "block I/O", fields: [["io_read", "read"], ["io_write", "written"]], form: speed, least: 1000 },
@@ -96,8 +96,8 @@ function chart(live, name, spec, moved) {
   const svg = s("svg", { height: HEIGHT, role: "img", tabindex: 0, preserveAspectRatio: "none" }, shades, grid, drawn, limits, marks, hair);
   const top = h("span", { class: "top" }), from = h("span", {}), to = h("span", {});
   const el = h("div", { class: "nbc-chart", "data-chart": name },
-    h("div", { class: "head" }, h("b", { title: spec.note }, spec.title), key(), now),
-    h("div", { class: "plot" }, svg, top, tip), h("div", { class: "axis" }, from, to));
+    h("div", { class: "head" }, h("b", { title: spec.note }, spec.title), now),
+    h("div", { class: "plot" }, svg, top, tip), h("div", { class: "axis" }, from, key(), to));
   let width = 300, frame = { begin: 0, end: 1 }, lines = [], at = null;
 
   function key() {
@@ -131,7 +131,7 @@ function chart(live, name, spec, moved) {
     say();
   }
 
-  /** The strokes of one field of one container, with a gap where nothing was known. */
+  /** The strokes of one field of one container, with a gap where nothing was known for long: a first look has no rates. */
   function strokes(line, field, number, y) {
     const found = [];
     let stretch = [];
@@ -141,10 +141,10 @@ function chart(live, name, spec, moved) {
     };
     let before = null;
     for (const point of line.points) {
+      if (point[field] === null) continue;
       if (before !== null && !frame.ended && point[0] - before > GAP_S) end();
       before = point[0];
-      if (point[field] === null) end();
-      else stretch.push(`${x(point[0]).toFixed(1)},${y(point[field]).toFixed(1)}`);
+      stretch.push(`${x(point[0]).toFixed(1)},${y(point[field]).toFixed(1)}`);
     }
     end();
     const style = `stroke: ${line.colour}; stroke-dasharray: ${DASHES[number] || "none"}`;
@@ -175,9 +175,12 @@ function chart(live, name, spec, moved) {
     const known = line.points.filter((point) => point[0] <= (time ?? Infinity) + 0.01);
     const last = known.at(-1);
     if (!last || (time !== null && time - last[0] > GAP_S && !frame.ended)) return "";
-    const words = spec.fields.filter(([field]) => last[AT[field]] !== null).map(([field, word]) => `${word ? `${word} ` : ""}${spec.form(last[AT[field]])}`);
+    const words = spec.fields.flatMap(([field, word]) => {
+      const value = known.findLast((point) => point[AT[field]] !== null)?.[AT[field]];
+      return value === undefined ? [] : [`${word ? `${word} ` : ""}${spec.form(value)}`];
+    });
     const limit = spec.limit?.(line);
-    if (limit && words.length) words.push(`limit ${spec.form(limit)}`);
+    if (limit && words.length) words[0] += ` of ${spec.form(limit)}`;
     if (spec.shaded && last[AT[spec.shaded]] > 0.001) words.push(`throttled ${part(Math.min(last[AT[spec.shaded]], 1))}`);
     if (spec.marked && last[AT.oom_kills]) words.push(`${last[AT.oom_kills]} OOM kill${last[AT.oom_kills] > 1 ? "s" : ""}`);
     return words.join(", ");
