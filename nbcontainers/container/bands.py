@@ -77,7 +77,7 @@ def text(seen: Overlay) -> str:
     """For a terminal."""
     parts = [[plain(heading(seen))]]
     for part in seen.parts:
-        lines = [f"  {what:<16} {where}\n{'':<19}{said}" for what, where, said, _ in bands(seen, part)]
+        lines = [f"  {what:<13} {where}\n{'':<16}{said}" for what, where, said, _ in bands(seen, part)]
         parts.append(["\n".join(map(plain, line.split("\n"))) for line in lines])
     if seen.changed:
         parts.append(["changed", *filetree.drawn(filetree.cut(seen.tree(), _LINES)), filetree.LEGEND])
@@ -117,5 +117,5 @@ def _safe(words: str) -> str:
 
 _WIDE = "width: 860px; max-width: 100%;"
 _BAND = "margin: 2px 0; padding: 2px 10px; background: rgba(128, 128, 128, .1); border-radius: 3px; overflow-wrap: anywhere;"
-_WHAT = "font-weight: 600; display: inline-block; min-width: 110px;"
+_WHAT = "font-weight: 600; display: inline-block; min-width: 112px;"
 _WHERE = f"font-family: {MONOSPACE}; font-size: 12px; opacity: .75;"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
+from itertools import islice
 from typing import Any, NamedTuple
 
 from nbcontainers.image.merging import CHANGES, REMOVED, Entry
@@ -21,7 +22,7 @@ LEGEND = "+ added  ~ changed  @ other attributes only  = stored again, the same 
 _COUNTED = (*CHANGES, "")
 _LONGEST = 120
 _EMPTY = 6
-"""So many things in a folder are shown before those without bytes (links, empty files) are only counted."""
+"""Where not all can be shown, so many things of a folder are before those without bytes (links, empty files) are counted."""
 
 
 class Branch:
@@ -106,10 +107,10 @@ def cut(root: Branch, most: int) -> Branch:
             heapq.heappush(heap, ((-child.weight[0], -child.weight[1]), number, child, parent))
 
     offer(root.children, top)
-    shown = 0
+    shown, crowded = 0, sum(1 for _ in islice(_walk(root), most + 2)) > most + 1
     while heap:
         _, _, branch, parent = heapq.heappop(heap)
-        if shown == most or (not branch.weight[0] and len(parent.children) >= _EMPTY):
+        if shown == most or (crowded and not branch.weight[0] and len(parent.children) >= _EMPTY):
             parent.left = _more(parent.left, [1, branch.held, branch.gone, *branch.counts])
             continue
         shown += 1

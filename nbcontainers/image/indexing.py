@@ -9,6 +9,7 @@ are walked each time.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import time
@@ -175,6 +176,7 @@ def make(
     from nbcontainers.image.reading import Reading
     from nbcontainers.layer.lower import opened
 
+    gc.disable()  # nothing here refers to itself, and a full collection looks at every path; this process ends soon
     merged, teller = Merged(), _Teller(on_event)
     places = [Path(folder) for folder in folders]
     with ExitStack() as stack:
@@ -264,7 +266,7 @@ class _Teller:
 def noted(entries: Sequence[Entry]) -> Iterator[tuple[Entry, str]]:
     """What a layer does, with where a link points, what the attributes are now, and since when the path is there."""
     for one in entries:
-        words = [f"→ {one.link}"] if one.link and one.kind in "fl" else []
+        words = _link(one)
         words += [f"{one.mode:04o} {one.uid}:{one.gid}"] if one.change == ATTRIBUTES else []
         words += [f"of {named(one.first)}"] if one.change not in (ADDED, "") else []
         yield one, ", ".join(words)
@@ -273,8 +275,13 @@ def noted(entries: Sequence[Entry]) -> Iterator[tuple[Entry, str]]:
 def seen(merged: Merged) -> Iterator[tuple[Entry, str]]:
     """What is there in the end, with the layer it is from."""
     for one, layer in merged.entries():
-        link = [f"→ {one.link}"] if one.link and one.kind in "fl" else []
-        yield one._replace(change=""), ", ".join([*link, *([named(layer)] if one.kind != "d" else [])])
+        yield one._replace(change=""), ", ".join([*_link(one), *([named(layer)] if one.kind != "d" else [])])
+
+
+def _link(one: Entry) -> list[str]:
+    if not one.link or one.kind not in "fl":
+        return []
+    return [f"→ {one.link}" if one.kind == "l" else f"the same file as {one.link}"]
 
 
 def named(number: int) -> str:

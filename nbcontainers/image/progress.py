@@ -175,7 +175,7 @@ class Progress:
     def counts(self) -> Iterator[tuple[int, str]]:
         """How many layers ended how: (4, "downloaded"), (2, "already there"), (1, "not finished")."""
         labels = Counter(self._ended(layer) for layer in self.layers.values())
-        order = (_TRAVELLED.get(self.verb, ""), _HERE, "read", *STATES.values(), _STOPPED)
+        order = dict.fromkeys((_TRAVELLED.get(self.verb, ""), _HERE, "read", *STATES.values(), _STOPPED))
         yield from ((labels[label], label) for label in order if labels[label])
 
     def _ended(self, layer: Layer) -> str:
