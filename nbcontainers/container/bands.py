@@ -40,7 +40,7 @@ def bands(seen: Overlay, part: Part) -> Iterator[Band]:
             rights = "read and write" if mount["rw"] else "read only"
             source = mount["name"] or mount["source"]
             yield (
-                "mounted over it",
+                "mounted over",
                 mount["destination"],
                 f"{mount['type']} {source}, {rights}: not in the overlay",
                 AMBER,
