@@ -38,6 +38,7 @@ SETTLING_S = 90
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 NOISE = re.compile(
     r"Failed to load resource.*|.*favicon.*|.*(workspaces|custom\.css|translations).*|.*ResizeObserver loop.*"
+    r"|Could not restore the debugger state.*|.*\(reading 'schema'\)|Command 'filebrowser:open-path' not registered\."
 )
 """What the front ends say in the console of themselves."""
 _OPEN = """async ([path, factory]) => {
@@ -89,7 +90,7 @@ class Notebook:
         self.page.on("request", self._requested)
         self.page.on("websocket", lambda socket: self._outside(socket.url.replace("ws:", "http:", 1)))
         self.page.on("console", self._said)
-        self.page.on("pageerror", lambda error: self.complaints.append(f"exception in the page: {error}"))
+        self.page.on("pageerror", lambda error: self._complain("exception in the page", str(error)))
 
     def _requested(self, request: Request) -> None:
         self._outside(request.url)
@@ -99,8 +100,12 @@ class Notebook:
             self.complaints.append(f"asked for {address}")
 
     def _said(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and not NOISE.fullmatch(message.text.partition("\n")[0]):
-            self.complaints.append(f"console: {message.text[:1000]}")
+        if message.type == "error":
+            self._complain("console", message.text)
+
+    def _complain(self, where: str, text: str) -> None:
+        if not NOISE.fullmatch(text.partition("\n")[0]):
+            self.complaints.append(f"{where}: {text[:1000]}")
 
     # Opening and closing
 
@@ -184,6 +189,7 @@ class Notebook:
 
     def interrupt(self) -> None:
         """The stop button, by its keys."""
+        self.page.evaluate(f"() => {PANEL}.content.activate()")
         self.page.keyboard.press("Escape")
         self.page.keyboard.press("i")
         self.page.keyboard.press("i")
@@ -227,7 +233,7 @@ class Notebook:
     def photograph(self, number: int, name: str) -> Path:
         """A picture of the cell in the artefacts."""
         ARTEFACTS.mkdir(parents=True, exist_ok=True)
-        self.output(number).wait_for()
+        self.page.evaluate(_REVEAL, number)
         path = ARTEFACTS / f"{name}.png"
         self.cell(number).screenshot(path=path)
         return path

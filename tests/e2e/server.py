@@ -30,9 +30,9 @@ from tests import peers
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--force-color-profile=srgb", "--hide-scrollbars",
          "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"]  # fmt: skip
 SETTINGS: dict[str, dict[str, Any]] = {
-    "apputils-extension/themes": {"theme": "JupyterLab Light"},
-    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
-    "docmanager-extension/plugin": {"autosave": False},
+    "@jupyterlab/apputils-extension/themes": {"theme": "JupyterLab Light"},
+    "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
 }
 
 
@@ -113,8 +113,8 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def choose(home: Path, plugin: str, settings: dict[str, Any]) -> None:
-    """Write a user's settings of one of JupyterLab's plugins; a page reads them when it is loaded."""
-    path = home / f"config/lab/user-settings/@jupyterlab/{plugin}.jupyterlab-settings"
+    """Write a user's settings of a plugin (`@jupyterlab/NAME-extension/NAME`); a page reads them when it is loaded."""
+    path = home / f"config/lab/user-settings/{plugin}.jupyterlab-settings"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(settings))
 

@@ -1,23 +1,9 @@
-"""A build in JupyterLab, in a real browser, light and dark: its area while it works, what is kept of it, the stop button.
-
-Screenshots: see test_jupyterlab.
-"""
+"""A build in JupyterLab, in a real browser, light and dark: its area while it works, what is kept of it, the stop button."""
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
-import pytest
-from playwright.sync_api import Browser
-
-from tests.e2e.test_jupyterlab import THEMES, choose_theme, code_cells, open_written, write
-from tests.e2e.test_jupyterlab import browser as browser
-from tests.e2e.test_jupyterlab import server as server
-from tests.e2e.test_progress import output, photograph, run, save
-
-Server = tuple[str, str, Path]
-pytestmark = pytest.mark.timeout(300)
 GOOD = """\
 %%image build --no-cache -t shown -
 FROM mini AS maker
@@ -43,58 +29,41 @@ CMD ["cat", "/data/nothing"]
 """
 
 
-@pytest.mark.parametrize("theme", THEMES)
-def test_a_build_shows_its_lines_and_keeps_its_end(browser: Browser, server: Server, theme: str) -> None:
-    path = server[2] / "work/light.ipynb"
-    write(path, ["%load_ext nbcontainers", GOOD, GOOD.replace(" --no-cache", ""), BAD,
-                 "%container run --rm failed-build ls -d /data", "%image rm -f shown failed-build"])  # fmt: skip
-    choose_theme(server[2], theme)
-    page = open_written(browser, server)
-    run(page, 0)
-    run(page, 1)
-    shown = output(page, 1)
-    shown.get_by_text("line 12 of <b>thirty</b>").wait_for(timeout=30_000)
+def test_a_build_shows_its_lines_and_keeps_its_end(notebook, theme):
+    nb = notebook(["%load_ext nbcontainers", GOOD, GOOD.replace(" --no-cache", ""), BAD,
+                   "%container run --rm failed-build ls -d /data", "%image rm -f shown failed-build"], theme=theme)  # fmt: skip
+    nb.run(0)
+    shown = nb.run(1, wait=False)
+    shown.get_by_text("line 12 of <b>thirty</b>").wait_for()
     shown.get_by_text("running", exact=True).wait_for(timeout=2_000)
-    photograph(page, 1, f"build-{theme}-working")
+    nb.photograph(1, f"build-{theme}-working")
     assert shown.get_by_text('$(seq 1 30); do echo "line $i of').count() == 1, "dollar signs are no mathematics"
     shown.get_by_text("built shown in").wait_for(timeout=60_000)
-    photograph(page, 1, f"build-{theme}-ended")
-    for number in (2, 3, 4):
-        run(page, number)
-    output(page, 2).get_by_text("all 3 steps cached").wait_for(timeout=30_000)
-    output(page, 3).get_by_text("try: ").wait_for(timeout=30_000)
-    save(page, path, "RUN failed with exit status 1")
-    good, bad = (code_cells(path)[number].outputs[0] for number in (1, 3))
+    nb.photograph(1, f"build-{theme}-ended")
+    nb.run(2).get_by_text("all 3 steps cached").wait_for()
+    nb.run(3).get_by_text("try: ").wait_for()
+    nb.run(4)
+    good, bad = nb.saved(1)[0], nb.saved(3)[0]
     assert good.data["text/plain"].startswith("built shown in ")
     assert "running" not in good.data["text/html"]
     assert bad.data["text/plain"].startswith("build failed: shown")
-    page.reload()
-    output(page, 1).get_by_text("30 lines of output").click(timeout=90_000)
-    output(page, 1).get_by_text("line 30 of <b>thirty</b>").wait_for(timeout=10_000)
+    nb.reload()
+    nb.output(1).get_by_text("30 lines of output").click()
+    nb.output(1).get_by_text("line 30 of <b>thirty</b>").wait_for()
     for number in (1, 2, 3, 4):
-        photograph(page, number, f"build-{theme}-reloaded-{number}")
-    run(page, 5)
-    page.close()
+        nb.photograph(number, f"build-{theme}-reloaded-{number}")
+    nb.run(5)
 
 
-def test_the_stop_button_ends_a_build(browser: Browser, server: Server) -> None:
-    path = server[2] / "work/light.ipynb"
+def test_the_stop_button_ends_a_build(notebook):
     source = "%%image build -t stopped -\nFROM mini\nRUN echo begun; sleep 100\nRUN true"
-    write(path, ["%load_ext nbcontainers", source, "%container ps\n%image ls stopped", "print('goes', 'on')"])
-    choose_theme(server[2], "light")
-    page = open_written(browser, server)
-    run(page, 0)
-    run(page, 1)
-    output(page, 1).get_by_text("begun", exact=True).wait_for(timeout=30_000)
+    nb = notebook(["%load_ext nbcontainers", source, "%container ps\n%image ls stopped", "print('goes', 'on')"])
+    nb.run(0)
+    nb.run(1, wait=False).get_by_text("begun", exact=True).wait_for()
     begun = time.monotonic()
-    page.keyboard.press("Escape")
-    page.keyboard.press("i")
-    page.keyboard.press("i")
-    output(page, 1).get_by_text("build interrupted: stopped").wait_for(timeout=20_000)
+    nb.interrupt()
+    nb.output(1).get_by_text("build interrupted: stopped").wait_for()
     assert time.monotonic() - begun < 15
-    photograph(page, 1, "build-interrupted")
-    for number in (2, 3):
-        run(page, number)
-    page.get_by_text("goes on").wait_for(timeout=20_000)
-    assert "stopped" not in output(page, 2).inner_text()
-    page.close()
+    nb.photograph(1, "build-interrupted")
+    assert "stopped" not in nb.run(2).inner_text()
+    nb.run(3).get_by_text("goes on").wait_for()
