@@ -25,7 +25,7 @@ LARGEST, _MOST_WORDS = 272_000, 20_000
 """Characters of picture and words in a cell, and of words below the picture."""
 
 _BOX = f"margin: 4px 0; padding: 10px 14px; border: 1px solid {BORDER}; border-radius: 6px; font-size: 13px; line-height: 1.5;"
-_PICTURE = "overflow: auto; max-height: 760px; margin-top: 4px;"
+_PICTURE = "overflow: auto; max-height: 880px; margin-top: 4px;"
 _WORDS = f"font-family: {MONOSPACE}; font-size: 11.5px; line-height: 1.45; overflow: auto; max-height: 420px; margin: 4px 0 0; background: none; white-space: pre;"
 _SUMMARY = "cursor: pointer; opacity: .75; font-size: 12px;"
 

@@ -82,6 +82,12 @@ class Port:
         return _range(self.target_port, self.count)
 
     @property
+    def way(self) -> str:
+        """`*:8080/tcp → web 80`; where the numbers are the same, they are said once."""
+        same = self.count > 1 and self.first == self.target_port
+        return f"{self.outer} → {self.container}{'' if same else f' {self.inner}'}"
+
+    @property
     def key(self) -> str:
         """What names it among all that are published."""
         return f"{self.container} {self.outer}{' waiting' if self.waiting else ''}"

@@ -315,7 +315,7 @@ class Drawing:
         end = columns.inner if columns.inner else bridge.x
         width = (columns.inner if columns.inner else columns.bridges) - columns.carriers - 22
         facts = tuple(wording.port(port, user=user))
-        texts = (f"{port.outer} → {port.container} {port.inner}", wording.carrier(port, user=user))
+        texts = (port.way, wording.carrier(port, user=user))
         labels = (
             Label(columns.carriers + PAD, y + 14, cut(texts[0], width - 2 * PAD, "fact"), "fact"),
             Label(columns.carriers + PAD, y + 26, cut(texts[1], width - 2 * PAD, "small"), "small", faint=True),

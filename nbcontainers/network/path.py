@@ -31,7 +31,7 @@ class Path(NamedTuple):
 
     @property
     def title(self) -> str:
-        return f"the way to {self.port.outer} → {self.port.container} {self.port.inner}"
+        return f"the way to {self.port.way}"
 
     def lit(self) -> dict[str, int]:
         """For the drawing: step by box, 0 by wire."""

@@ -12,8 +12,8 @@ from html import escape
 from nbcontainers.network.scene import SIZES, Box, Label, Scene, Wire
 from nbcontainers.table import AMBER, BLUE, GREEN, GREY, MONOSPACE, RED, plain
 
-LIT = "var(--jp-accent-color1, #d6409f)"
-"""Of the way that is followed."""
+LIT = "#c9308e"
+"""Of the way that is followed; white can be read on it."""
 _TONES = {
     "interface": BLUE, "network": BLUE, "running": GREEN, "paused": AMBER, "stopped": GREY, "carrier": AMBER, "broken": RED,
     "note": GREY, "outside": GREY, "routing": GREY, "frame": GREY, "route": GREY, "cable": BLUE, "port": AMBER, "shared": GREY,
@@ -59,10 +59,10 @@ def _box(one: Box, lit: Lit) -> str:
     tone = LIT if followed else _TONES[one.kind]
     inner = "\n".join([*map(_text, one.labels), *_along(one)])
     if one.link:
-        inner = f'<a href="{_safe(one.link)}" target="_blank" rel="noopener" style="cursor: pointer">{inner}</a>'
+        inner = f'<a href="{_safe(one.link)}" target="_blank" rel="noopener" style="color: inherit">{inner}</a>'
     return (
-        f'<g data-key="{_safe(one.key)}" role="img"{_dim(followed, lit)}>{_title(one.facts)}'
-        f'<g style="color: {tone}">{_rect(one, followed=followed)}{_dot(one)}</g>{inner}</g>'
+        f'<g data-key="{_safe(one.key)}" role="img">{_title(one.facts)}'
+        f'<g style="color: {tone}"{_dim(followed, lit)}>{_rect(one, followed=followed)}{_dot(one)}</g>{inner}</g>'
     )
 
 
@@ -95,18 +95,21 @@ def _wire(one: Wire, lit: Lit) -> str:
         path = _path(one)
         tone = LIT if followed else _TONES[one.kind]
         width = 3 if followed else 1.8 if one.kind in ("cable", "port") else 1.2
-        wide = (
-            f'<path d="{path}" fill="none" stroke="currentColor" stroke-width="9" stroke-opacity="0"/>'
-            if one.facts
-            else ""
-        )
         drawn = (
-            f'{wide}<path class="nbc-line" d="{path}" fill="none" stroke="currentColor" stroke-width="{width}" '
+            f'{_wide(path, one)}<path class="nbc-line" d="{path}" fill="none" stroke="currentColor" stroke-width="{width}" '
             f'stroke-opacity="{1 if followed else 0.75}"{_dash(one.dashed)} style="color: {tone}"/>'
             f"{_arrow(one, tone) if one.arrow else ''}"
         )
+        drawn = f"<g{_dim(followed, lit)}>{drawn}</g>" if lit else drawn
     labels = "\n".join(map(_text, one.labels))
-    return f'<g data-key="{_safe(one.key)}"{_dim(followed, lit)}>{_title(one.facts)}{drawn}{labels}</g>'
+    return f'<g data-key="{_safe(one.key)}">{_title(one.facts)}{drawn}{labels}</g>'
+
+
+def _wide(path: str, one: Wire) -> str:
+    """What the mouse meets of a thin line that has something to tell."""
+    if not one.facts:
+        return ""
+    return f'<path d="{path}" fill="none" stroke="currentColor" stroke-width="9" stroke-opacity="0"/>'
 
 
 def _bare(wires: Sequence[Wire], lit: Lit) -> list[str]:
@@ -147,7 +150,7 @@ def _text(one: Label) -> str:
     words += [f'font-size="{SIZES[one.size]:g}"'] if one.size != "fact" else []
     words += ['font-weight="600"'] if one.size == "name" else []
     words += [f'text-anchor="{one.anchor}"'] if one.anchor != "start" else []
-    words += ['opacity=".75"'] if one.faint else []
+    words += ['opacity=".8"'] if one.faint else []
     return f"<text {' '.join(words)}>{_safe(one.text)}</text>"
 
 
@@ -160,8 +163,8 @@ def _dash(dashed: bool) -> str:
 
 
 def _dim(followed: bool, lit: Lit) -> str:
-    """What is not on the way steps back where one is followed."""
-    return ' opacity=".55"' if lit and not followed else ""
+    """Boxes and lines that are not on the way step back where one is followed; words stay."""
+    return ' opacity=".4"' if lit and not followed else ""
 
 
 def _n(number: float) -> str:

@@ -134,12 +134,13 @@ export function mount(live) {
     const of = state.chosen.startsWith("container ") ? Object.keys(rates).filter((key) => key.startsWith(`cable ${state.chosen.slice(10)} `)) : [state.chosen];
     const now = of.filter((key) => rates[key]).map((key) => spoken(rates[key]));
     panel.replaceChildren(h("b", {}, head), ...[...facts, ...now].map((fact) => h("span", {}, fact)),
-      link ? h("a", { href: link, target: "_blank", rel: "noopener" }, link) : null,
+      ...(link ? [h("a", { href: link, target: "_blank", rel: "noopener" }, link)] : []),
       h("button", { type: "button", "aria-label": "close", onclick: () => choose() }, "×"));
   }
 
   stage.addEventListener("click", (event) => {
-    if (moved || event.target.closest("a")) return;
+    if (event.target.closest("a") && !event.ctrlKey && !event.metaKey) event.preventDefault(); // it is in the panel
+    if (moved) return;
     choose(event.target.closest("[data-key]")?.dataset.key);
   });
 

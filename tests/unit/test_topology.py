@@ -263,7 +263,7 @@ def test_what_everybody_asks_is_on_the_picture() -> None:
     for words in (
         "host lab-7", "eth0", "#2 up", "192.0.2.5/24", "default via 192.0.2.1", "lo", "nbcontainers", "10.77.0.0/24",
         "gateway 10.77.0.1", "nbc-0000000000 #100", "nbcv0000010000", "#1010 ↔ #2", "web", "running", "10.77.0.3/24",
-        "*:8080/tcp → web 80", "nft @ports4", "127.0.0.1:8443/tcp → web 443", "nft @bound4", "*:7000-7005/udp → clock 7000…",
+        "*:8080/tcp → web 80", "nft @ports4", "127.0.0.1:8443/tcp → web 443", "nft @bound4", "*:7000-7005/udp → clock",
         "masquerade", "✕ kept apart", "internal: no way out", "also sql, store", "+ sidecar running shares it", "exited",
         "paused", "host", "none", "loopback only", "another machine",
     ):  # fmt: skip
