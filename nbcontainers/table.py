@@ -8,6 +8,7 @@ seconds); only the view is rounded and coloured. No repr raises, whatever a row 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ SHOWN_ROWS = 100
 """A notebook shows this many rows; the others are counted, and are in `to_pandas()`."""
 
 _LONGEST = 200
+_ID = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 BLUE, GREEN = "var(--jp-brand-color1, #4493f8)", "var(--jp-success-color1, #2da44e)"
 AMBER, RED, GREY = "var(--jp-warn-color1, #d68f00)", "var(--jp-error-color1, #e5484d)", "#8b949e"
@@ -127,6 +129,11 @@ def percent(value: object) -> str:
 def digest(value: object) -> str:
     """The first twelve digits of a digest or an id, without its algorithm."""
     return text(value).rpartition(":")[2][:12]
+
+
+def shortened(words: str) -> str:
+    """Words in which ids and digests have the first twelve of their digits."""
+    return _ID.sub(r"\1…", words)
 
 
 def command(value: object) -> str:

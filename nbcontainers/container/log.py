@@ -17,7 +17,7 @@ from nbcontainers.container.logindex import Index, Pattern, parsed
 from nbcontainers.container.options import bad
 from nbcontainers.container.session import Sink, to_sys
 from nbcontainers.errors import InvalidArgument, InvalidState
-from nbcontainers.view import View
+from nbcontainers.view import Bundle, View, bundle
 
 if TYPE_CHECKING:
     import pandas
@@ -167,10 +167,13 @@ class Log(View, Sequence[Line]):
 
     def text(self) -> str:
         """The beginning and the end of a long one: all of it would make a notebook unusable."""
-        return logview.text(self)
+        return logview.look(self).text()
 
     def html(self) -> str:
-        return logview.html(self)
+        return logview.look(self).html()
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Bundle:
+        return bundle(self, lambda: logview.look(self))
 
     def _live_(self) -> tuple[str, dict[str, Any]] | None:
         return ("logs", {"container": self.whole}) if self.whole else None

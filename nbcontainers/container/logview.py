@@ -61,18 +61,23 @@ def joined(lines: Iterable[Line]) -> list[Line]:
     return found
 
 
-def text(log: Log) -> str:
-    """For a terminal: colours stay, other control characters are escaped."""
-    return "\n".join(_told(log)[0])
-
-
-def html(log: Log) -> str:
-    """A block of its own; lines of stderr have a bar at their left."""
-    return f'<div {AS_IT_IS} style="{_BLOCK}">{"".join(_told(log)[1]) or _EMPTY}</div>'
-
-
-def _told(log: Log) -> tuple[list[str], list[str]]:
+class Told(NamedTuple):
     """The same lines as text and as HTML: the head, a note of what was left out, and of the rest as many as fit."""
+
+    texts: Sequence[str]
+    rows: Sequence[str]
+
+    def text(self) -> str:
+        """For a terminal: colours stay, other control characters are escaped."""
+        return "\n".join(self.texts)
+
+    def html(self) -> str:
+        """A block of its own; lines of stderr have a bar at their left."""
+        return f'<div {AS_IT_IS} style="{_BLOCK}">{"".join(self.rows) or _EMPTY}</div>'
+
+
+def look(log: Log) -> Told:
+    """What is shown of a log, read once."""
     view = shown(log)
     texts = [_text(line, log, mixed=view.mixed) for line in view.lines]
     rows = [_html(line, log, mixed=view.mixed) for line in view.lines]
@@ -81,7 +86,7 @@ def _told(log: Log) -> tuple[list[str], list[str]]:
         note = _left_out(left)
         texts[view.head : first] = [note]
         rows[view.head : first] = [f'<div style="{_NOTE}">{escape(note)}</div>']
-    return texts, rows
+    return Told(texts, rows)
 
 
 def _first(rows: Sequence[str], head: int, room: int) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from nbcontainers.container import log
@@ -15,7 +14,7 @@ from nbcontainers.errors import InvalidArgument
 from nbcontainers.monitor import events
 from nbcontainers.monitor.files import rfc3339
 from nbcontainers.system import timeline
-from nbcontainers.table import Column, Table, digest, instant, plain
+from nbcontainers.table import Column, Table, digest, instant, plain, shortened
 from nbcontainers.view import Seen
 
 Event = events.Event
@@ -47,8 +46,7 @@ class _Shown(NamedTuple):
 
     @property
     def _last(self) -> Table:
-        columns = [replace(one, format=_shortened) if one.name == "attributes" else one for one in self.table.columns]
-        return Table(self.table.rows[-_ROWS:], columns)
+        return Table(self.table.rows[-_ROWS:], [_SHOWN.get(one.name, one) for one in self.table.columns])
 
     @property
     def _left(self) -> str:
@@ -96,7 +94,7 @@ def _columns() -> list[Column]:
 
 
 def _shortened(attributes: dict[str, str]) -> str:
-    words = _without_name(attributes)
+    words = shortened(_without_name(attributes))
     return words if len(words) <= _LONGEST else f"{words[: _LONGEST - 1]}…"
 
 
@@ -137,3 +135,6 @@ def _holds(event: Event, key: str, value: str) -> bool:
     if key == "name":
         return bool(attributes.get("name") == value)
     return events.matches(event, {"action" if key == "event" else key: (value,)})
+
+
+_SHOWN = {"attributes": Column("attributes", format=_shortened)}

@@ -33,7 +33,7 @@ Event = dict[str, Any]
 MOST_EVENTS, MOST_LANES = 400, 20
 _PAUSE_S, _PART = 60.0, 0.15
 """A pause longer than that, and than this part of the whole, is drawn a quarter as long as all that is no pause."""
-_LABEL, _WIDTH, _LANE, _MARK = 170, 640, 22, 11
+_LABEL, _WIDTH, _LANE, _MARK = 170, 640, 26, 11
 _COLUMNS = 72
 
 
@@ -49,6 +49,7 @@ START, GOOD, BAD = Kind("start", GREEN, "▶"), Kind("end", GREY, "■"), Kind("
 OOM, RESTART, STOP = Kind("out of memory", RED, "✸"), Kind("restart", AMBER, "↻"), Kind("stop, kill", AMBER, "▼")
 WELL, ILL, PAUSE = Kind("healthy", GREEN, "✚"), Kind("unhealthy", RED, "✖"), Kind("pause", AMBER, "‖")
 OTHER = Kind("other", BLUE, "•")
+_HEAVY = (GOOD, START, PAUSE, STOP, RESTART, BAD, ILL, OOM)
 _KINDS = {
     "start": START, "oom": OOM, "restart": RESTART, "stop": STOP, "kill": STOP, "pause": PAUSE, "unpause": START,
     "health_status: healthy": WELL, "health_status: unhealthy": ILL, "health_status: starting": OTHER,
@@ -168,9 +169,14 @@ def _drawn(lane: Lane) -> str:
     for begin, end, paused in lane.bars:
         for at in range(_column(begin), _column(end) + 1):
             cells[at] = "┅" if paused else "━"
-    for place, event in lane.marks:
+    for place, event in sorted(lane.marks, key=lambda mark: _weight(kind(mark[1]))):
         cells[_column(place)] = kind(event).mark
     return "".join(cells)
+
+
+def _weight(shown: Kind) -> int:
+    """Of two at one place the one of more weight is seen."""
+    return _HEAVY.index(shown) if shown in _HEAVY else -1
 
 
 def _column(place: float) -> int:
@@ -208,10 +214,10 @@ def svg(line: Timeline) -> str:
 
 def _svg_lane(lane: Lane, y: int) -> str:
     label = f'<text x="0" y="{y}" fill="currentColor">{escape(_cut(lane.label, 22))}<title>{escape(lane.label)}</title></text>'
-    rule = f'<line x1="{_x(0)}" x2="{_x(1)}" y1="{y - 4}" y2="{y - 4}" style="stroke: {GREY}; opacity: .35;"/>'
+    rule = f'<line x1="{_x(0)}" x2="{_x(1)}" y1="{y + 6}" y2="{y + 6}" style="stroke: {GREY}; opacity: .35;"/>'
     bars = "".join(
-        f'<rect x="{_x(begin):.1f}" y="{y - 7}" width="{max(1.5, _x(end) - _x(begin)):.1f}" height="6" rx="2" '
-        f'style="fill: {AMBER if paused else BLUE}; opacity: .6;"/>'
+        f'<rect x="{_x(begin):.1f}" y="{y + 4}" width="{max(1.5, _x(end) - _x(begin)):.1f}" height="4" rx="1" '
+        f'style="fill: {AMBER if paused else BLUE}; opacity: .8;"/>'
         for begin, end, paused in lane.bars
     )
     places = _apart([_x(place) for place, _ in lane.marks])

@@ -110,9 +110,9 @@ def test_damaged_records_have_a_number_and_no_line(path):
 
 
 def test_search(path):
-    lines = [f"line {number}{' ERROR' if number % 100 == 7 else ''}\n" for number in range(20000)]
+    lines = [f"line {number}{' ERROR' if number % 100 == 7 else ''}\n" for number in range(6000)]
     write(path, [record(text, "stderr" if "7 E" in text else "stdout") for text in lines])
-    wanted = [number for number in range(20000) if number % 100 == 7]
+    wanted = [number for number in range(6000) if number % 100 == 7]
     with Index(path) as index:
         assert index.find(Pattern("ERROR$"), 0, seconds=60) == (wanted, None)
         assert index.find(Pattern("error", fixed=True, ignore_case=True), 0, seconds=60) == (wanted, None)

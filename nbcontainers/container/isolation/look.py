@@ -65,10 +65,11 @@ def _inodes(pid: int, unread: dict[str, str]) -> dict[str, int]:
 
 
 def _names(pid: int) -> dict[str, str]:
-    """uname(2) in its namespace; this process is thrown away afterwards."""
-    descriptor = os.open(f"/proc/{pid}/ns/uts", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        namespaces.setns(descriptor, namespaces.CLONE_NEWUTS)
-    finally:
-        os.close(descriptor)
+    """uname(2) in its namespace; this process is thrown away afterwards. Our own may be one that we may not enter."""
+    if not namespaces.same(pid, "uts"):
+        descriptor = os.open(f"/proc/{pid}/ns/uts", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            namespaces.setns(descriptor, namespaces.CLONE_NEWUTS)
+        finally:
+            os.close(descriptor)
     return {"hostname": os.uname().nodename, "domainname": read("/proc/sys/kernel/domainname").strip()}

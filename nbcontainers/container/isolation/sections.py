@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, Column, Row, Table, ink, plain
+from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, Column, Row, Table, ink, plain, shortened
 
 _ROWS = 60
-_LONGEST = 160
+_LONGEST, _BRIEF = 160, 40
 _NULLABLE = {frozenset({int}): "Int64", frozenset({bool}): "boolean"}
 
 
@@ -33,10 +33,14 @@ class Facts(Table):
         return frame
 
 
-def cut(value: object) -> str:
-    """A text that may be long, for a table."""
-    text = "" if value is None else str(value)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+def cut(value: object, longest: int = _LONGEST) -> str:
+    """A text that may be long, for a table; ids in it have twelve digits."""
+    text = "" if value is None else shortened(str(value))
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def brief(value: object) -> str:
+    return cut(value, _BRIEF)
 
 
 @dataclass(frozen=True)

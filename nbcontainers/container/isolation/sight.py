@@ -33,7 +33,8 @@ def measure(pid: int, start_time: int, inner: int) -> dict[str, Any]:
         raise ProcessLookupError(f"process {pid} has ended")
     affinity = len(os.sched_getaffinity(pid))
     for kind in ("time", "uts", "cgroup"):
-        namespaces.setns(target, namespaces.FLAGS[kind])
+        if not namespaces.same(pid, kind):
+            namespaces.setns(target, namespaces.FLAGS[kind])
     with namespaces.inside_mounts(target):
         return {"nproc": affinity, **_inside(inner)}
 

@@ -236,11 +236,11 @@ def _processes(rows: Sequence[Row]) -> Facts:
 
 def _sees(rows: Sequence[Row]) -> Facts:
     return facts(rows, "what", Column("asked", "ASKED WITH"), Column("shown", "IT SEES"), Column("really", "IT MAY USE"),
-                 Column("fits", "AGREES", sections.yes), "file")  # fmt: skip
+                 Column("fits", "AGREES", sections.yes), Column("file", format=sections.cut))  # fmt: skip
 
 
 def _limits(rows: Sequence[Row]) -> Facts:
-    return facts(rows, "controller", "file", "value", Column("words", "IN WORDS", sections.cut), Column("used_words", "IN USE"))  # fmt: skip
+    return facts(rows, "controller", "file", Column("value", format=sections.brief), Column("words", "IN WORDS", sections.cut), Column("used_words", "IN USE"))  # fmt: skip
 
 
 def _mounts(rows: Sequence[Row]) -> Facts:
