@@ -93,7 +93,7 @@ class Hub {
   }
 
   send(content, buffers) {
-    if (!PAGE.hubs.includes(this)) return;
+    if (!this.alive) return;
     try {
       this.model.send(content, undefined, buffers);
     } catch {
@@ -101,11 +101,12 @@ class Hub {
     }
   }
 
-  /** A message with an answer. */
+  get alive() {
+    return PAGE.hubs.includes(this);
+  }
+
+  /** A message with an answer; where the kernel goes before it answers, it never comes: the next one draws anew. */
   ask(content, buffers) {
-    if (!PAGE.hubs.includes(this)) {
-      return Promise.reject(Object.assign(new Error("no kernel is behind this picture"), { hint: "%load_ext nbcontainers" }));
-    }
     const reply = ++this.count;
     return new Promise((resolve, reject) => {
       this.waiting.set(reply, { resolve, reject });
@@ -195,7 +196,6 @@ class Hub {
   gone(why) {
     clearInterval(this.beat);
     PAGE.hubs = PAGE.hubs.filter((hub) => hub !== this);
-    for (const { reject } of this.waiting.values()) reject(new Error(why));
     this.waiting.clear();
     for (const view of this.views.values()) view.stale(`${why}; this is the last picture`, "%load_ext nbcontainers");
   }
@@ -288,7 +288,8 @@ class View {
   }
 
   async call(name, args, buffers) {
-    this.say("");
+    if (this.hub.alive) this.say("");
+    else this.say("no kernel is behind this picture", "%load_ext nbcontainers");
     try {
       return await this.hub.ask({ view: this.id, call: name, with: args ?? {} }, buffers);
     } catch (error) {
