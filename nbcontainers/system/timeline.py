@@ -237,8 +237,9 @@ def _svg_mark(x: float, event: Event, y: int) -> str:
     shown = kind(event)
     more = ", ".join(f"{name} {text}" for name, text in sorted(event["attributes"].items()) if name != "name")
     said = plain(f"{event['time'][11:23]} {event['action']} {event.get('name', '')} {more}".strip())[:300]
+    size = " font-size: 18px;" if shown is OOM else ""
     return (
-        f'<text x="{x:.1f}" y="{y}" text-anchor="middle" style="fill: {ink(shown.colour)};">{shown.mark}'
+        f'<text x="{x:.1f}" y="{y}" text-anchor="middle" style="fill: {ink(shown.colour)};{size}">{shown.mark}'
         f"<title>{escape(said)}</title></text>"
     )
 

@@ -209,7 +209,7 @@ def _living(container: Container, config: Mapping[str, Any], state: dict[str, An
         "users": facts(namespaces.identities(_text(f"/proc/{pid}/uid_map"), _text(f"/proc/{pid}/gid_map")),
                        "kind", "inside", "outside", "count"),
         "processes": _processes(processes.tree(rows)),
-        "sees": _sees(sight.rows(measured, limits.truth(membership), container.wall_s) if measured else []),
+        "sees": _sees(sight.rows(measured, limits.truth(membership), container.wall_s) if measured else [], container.id),
         "limits": _limits(limits.rows(membership)),
         "mounts": _mounts(mounted.rows(seen.get("mountinfo", ""), config)),
         "capabilities": _capabilities(privileges.rows(privileges.of_status(status))),
@@ -223,8 +223,8 @@ def _living(container: Container, config: Mapping[str, Any], state: dict[str, An
 
 def _namespaces(rows: Sequence[Row]) -> Facts:
     own = Column("own", "", lambda own: "" if own is None else "own" if own else "the host's")
-    return facts(rows, "type", Column("host", "HOST ID"), Column("container", "CONTAINER ID"), own, "isolates",
-                 Column("note", ""))  # fmt: skip
+    notes = [Column("note", "")] if any(row["note"] for row in rows) else []
+    return facts(rows, "type", Column("host", "HOST ID"), Column("container", "CONTAINER ID"), own, "isolates", *notes)
 
 
 def _processes(rows: Sequence[Row]) -> Facts:
@@ -234,9 +234,11 @@ def _processes(rows: Sequence[Row]) -> Facts:
                  Column("tree", "COMMAND", sections.cut))  # fmt: skip
 
 
-def _sees(rows: Sequence[Row]) -> Facts:
+def _sees(rows: Sequence[Row], id: str = "") -> Facts:
+    """The file's name where it is of the container's own cgroup, its path where one above it says less."""
+    file = Column("file", "SAYS", lambda path: os.path.basename(path) if id and id in path else path)
     return facts(rows, "what", Column("asked", "ASKED WITH"), Column("shown", "IT SEES"), Column("really", "IT MAY USE"),
-                 Column("fits", "AGREES", sections.yes), Column("file", format=sections.cut))  # fmt: skip
+                 Column("fits", "AGREES", sections.yes), file)  # fmt: skip
 
 
 def _limits(rows: Sequence[Row]) -> Facts:
@@ -245,7 +247,7 @@ def _limits(rows: Sequence[Row]) -> Facts:
 
 def _mounts(rows: Sequence[Row]) -> Facts:
     access = Column("read_only", "ACCESS", lambda only: "ro" if only else "rw")
-    return facts(rows, Column("target", "INSIDE", sections.cut), "type", "source", access, "propagation", "role")
+    return facts(rows, Column("target", "INSIDE", sections.cut), "type", "role", access, "propagation", "source")
 
 
 def _capabilities(rows: Sequence[Row]) -> Facts:
