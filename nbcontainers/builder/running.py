@@ -11,8 +11,8 @@ import hashlib
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,14 +81,14 @@ class Runner:
         with ExitStack() as stack:
             place = stack.enter_context(scratch.folder(self.engine))
             below = list(lowers) or [str(_empty(place))]
-            id = store.new_id()
-            parts = _Parts(self, stack, place, id, state)
-            for number, mount in enumerate(one.mounts or ()):
-                parts.add(number, mount)
-            if script := one.script:
-                parts.script(script.name, script.body)
-            document, record, steps = self._container(id, one, state, below, place, parts)
-            ended = self._follow(id, record, document, steps, parts.files, output)
+            with _reserved() as (id, ready):
+                parts = _Parts(self, stack, place, id, state)
+                for number, mount in enumerate(one.mounts or ()):
+                    parts.add(number, mount)
+                if script := one.script:
+                    parts.script(script.name, script.body)
+                document, record, steps = self._container(id, one, state, below, place, parts)
+            ended = self._follow(id, record, document, steps, parts.files, output, ready)
             if ended.get("exit_code"):
                 raise Failed(ended)
             skip = [mount["destination"] for mount in document["mounts"]]
@@ -145,12 +145,14 @@ class Runner:
 
     def _follow(
         self, id: str, record: dict[str, Any], document: dict[str, Any], steps: list[Any], files: dict[str, str],
-        output: Callable[[bytes], object],
+        output: Callable[[bytes], object], ready: client.Ready | None,
     ) -> dict[str, Any]:  # fmt: skip
         engine = self.engine
         store.create(engine, record, document, steps, files)
         try:
-            channel = client.spawn(MONITOR, root=str(engine.root), run=str(engine.run), id=id, attach=True, fresh=True)
+            channel = client.spawn(
+                MONITOR, ready=ready, root=str(engine.root), run=str(engine.run), id=id, attach=True, fresh=True
+            )
             with Session(channel, Streams(stdout=output, stderr=output, tick=self._check)) as session:
                 try:
                     return session.wait()
@@ -165,6 +167,18 @@ class Runner:
     def _check(self) -> None:
         if self.cancelled():
             raise Cancelled
+
+
+@contextmanager
+def _reserved() -> Iterator[tuple[str, client.Ready | None]]:
+    """The id of a new container, and what the launcher has begun of it; that goes back if nothing comes of it."""
+    ready = client.reserve(MONITOR)
+    try:
+        yield ready.name if ready else store.new_id(), ready
+    except BaseException:
+        if ready:
+            client.give_back(ready)
+        raise
 
 
 class Failed(Exception):
