@@ -209,7 +209,9 @@ class View {
     this.state = {};
     this.visible = false;
     this.root = h("div", { class: `nbc nbc-${spec.kind}`, role: "group", "aria-label": spec.label ?? spec.kind,
-      "data-lm-suppress-shortcuts": "true", "data-jp-suppress-context-menu": "true" });
+      "data-jp-suppress-context-menu": "true" });
+    // Keys are the view's. Lumino looks for this from what has the focus upwards, and takes what matches before it.
+    this.root.addEventListener("focusin", ({ target }) => target.setAttribute("data-lm-suppress-shortcuts", "true"));
     this.note = h("div", {});
     this.before = [...host.childNodes];
     this.intersecting = false;
