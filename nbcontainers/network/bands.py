@@ -17,8 +17,8 @@ MOST_LARGE = 12
 MOST_VISITS, MOST_PORTS, MOST_INTERFACES = 16, 24, 8
 """So many cables to other networks, rows of published ports of one network, and interfaces are drawn; others are told."""
 
-EDGE, GAP, LANE, PAD = 8.0, 10.0, 8.0, 8.0
-INTERFACE, BAR, CARRIER, BRIDGE, CABLE, LARGE, TILE = 162.0, 14.0, 196.0, 156.0, 108.0, 190.0, 128.0
+EDGE, SIDE, GAP, LANE, PAD = 6.0, 18.0, 10.0, 8.0, 7.0
+INTERFACE, BAR, CARRIER, BRIDGE, CABLE, LARGE, TILE = 150.0, 13.0, 186.0, 150.0, 98.0, 188.0, 124.0
 RATE = 64.0
 """Of a large box's line, for what runs over its cable."""
 ROW, TILE_HEIGHT, TILE_PITCH, PORT_HEIGHT, SLOT = 30.0, 33.0, 45.0, 33.0, 30.0
@@ -92,10 +92,10 @@ def columns(bands: Sequence[Band], *, user: bool) -> Columns:
     """As wide as what is in them."""
     carried = user or any(one.ports for one in bands)
     carrier = CARRIER if carried else 96.0 if any(leads_out(one.group) for one in bands) else 20.0
-    interfaces = EDGE + 22
-    bar = interfaces + INTERFACE + 14 + LANE * len(parents(bands))
-    carriers = bar + BAR + 16
-    end = carriers + carrier + 18
+    interfaces = EDGE + SIDE
+    bar = interfaces + INTERFACE + 11 + LANE * len(parents(bands))
+    carriers = bar + BAR + 13
+    end = carriers + carrier + 14
     inner = end + 4 if user else 0.0
     bridges = inner + BAR + 18 if user else end
     cables = bridges + BRIDGE

@@ -150,7 +150,7 @@ class Drawing:
         columns = self.columns
         outward = [one for one in user.interfaces if one.kind != "loopback"]
         words = [user.program or "no way outside", f"pid {user.program_pid}" if user.program else "apt install passt"]
-        room = self.columns.inner - self.columns.carriers - 22
+        room = self.columns.inner - self.columns.carriers - 16
         labels = _titled(columns.carriers, y, room - 2 * PAD, words)
         kind = "carrier" if user.program else "note"
         out = Box(
@@ -313,7 +313,7 @@ class Drawing:
     def _port(self, port: Port, y: float, bridge: Box) -> None:
         columns, user = self.columns, bool(self.facts.user)
         end = columns.inner if columns.inner else bridge.x
-        width = (columns.inner if columns.inner else columns.bridges) - columns.carriers - 22
+        width = (columns.inner if columns.inner else columns.bridges) - columns.carriers - 16
         facts = tuple(wording.port(port, user=user))
         texts = (port.way, wording.carrier(port, user=user))
         labels = (
@@ -338,7 +338,7 @@ class Drawing:
         found = next((one for one in self.scene.boxes if one.key == f"if {parent}"), None)
         if found is None:
             return
-        lane = self.columns.lanes + 8 + LANE * parents(self.bands).index(parent)
+        lane = self.columns.lanes + 6 + LANE * parents(self.bands).index(parent)
         at = found.bottom - 7
         points = [(found.right, at), (lane, at), (lane, box.middle), (box.x, box.middle)]
         self._wire(f"parent {box.key}", "cable", points, (f"{box.facts[0]} is on the wire of {parent}",))
@@ -453,9 +453,9 @@ def _ends(end: Endpoint, x: float, y: float) -> tuple[Label, ...]:
     if own is None:
         return ()
     if link is None:
-        return (Label(x, y - 4, cut(own.kind, CABLE - 22, "small"), "small"),)
+        return (Label(x, y - 4, cut(own.kind, CABLE - 16, "small"), "small"),)
     numbers = f"#{link.number} ↔ #{own.number}"
     return (
-        Label(x, y - 4, cut(link.name, CABLE - 22, "small"), "small"),
+        Label(x, y - 4, cut(link.name, CABLE - 16, "small"), "small"),
         Label(x, y + 11, numbers, "small", faint=True),
     )

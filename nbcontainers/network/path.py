@@ -134,7 +134,7 @@ def _delivery(facts: Facts, one: Container, port: Port, end: Endpoint, network: 
     own = end.interface
     arrives = f"over {wording.cable(end)} and {own.name} #{own.number}" if own else "over its cable"
     yield Hop(
-        f"container {one.id[:12]}", f"{arrives}: {one.name} gets it at {_socket(port, end)}, {_seen(facts, network)}",
+        f"container {one.id[:12]}", f"{arrives}: {one.name} gets it at {_socket(port, end)}, {_seen(facts, port, network)}",
         (f"cable {one.id[:12]} {network.name}",),
     )  # fmt: skip
 
@@ -144,8 +144,10 @@ def _socket(port: Port, end: Endpoint) -> str:
     return f"{f'[{target}]' if ':' in target else target}:{port.inner}"
 
 
-def _seen(facts: Facts, network: Network) -> str:
-    if facts.user:
+def _seen(facts: Facts, port: Port, network: Network) -> str:
+    """Whose address the service sees: it could not answer 127.0.0.1, and a forwarder connects by itself."""
+    _, door = _door(facts, port)
+    if facts.user or (door and door.kind == "loopback"):
         return f"and sees {_first(network.gateways)} as its client"
     return "and sees the client's own address"
 
