@@ -276,7 +276,9 @@ _COMMAND = (
 )
 _FOOT = f"margin-top: 6px; padding-top: 6px; border-top: 1px solid {BORDER}; font-size: 12px; line-height: 1.9;"
 _TREND = "display: flex; flex-wrap: wrap; column-gap: 18px; row-gap: 4px; align-items: end; margin-top: 6px;"
-_LINK = "color: var(--jp-content-link-color, var(--vscode-textLink-foreground, #4493f8)); white-space: nowrap;"
+_LINK = (
+    f"color: {ink('var(--jp-content-link-color, var(--vscode-textLink-foreground, #4493f8))')}; white-space: nowrap;"
+)
 _TABLE = "border-collapse: collapse; border: 0; margin: 0; font-size: 13px;"
 _TRACK = "width: 110px; height: 6px; border-radius: 3px; overflow: hidden; background: rgba(128, 128, 128, .28);"
 
