@@ -101,9 +101,9 @@ export function mount(live) {
 
   function line(number) {
     const known = cache.get(number);
-    if (!known) return h("div", { class: "line", "data-number": number }, "\u00a0");
+    if (!known) return h("div", { class: "line", "data-line": number }, "\u00a0");
     const [which, time, content] = known;
-    return h("div", { class: which ? "line stderr" : "line", "data-number": number, title: `${time} ${which ? "stderr" : "stdout"}` },
+    return h("div", { class: which ? "line stderr" : "line", "data-line": number, title: `${time} ${which ? "stderr" : "stdout"}` },
       state.times ? h("span", { class: "time" }, `${time.slice(11, 23)} `) : null, coloured(h, content));
   }
 
