@@ -61,14 +61,15 @@ class Sampler:
         self._fds.append(fd)
         return fd
 
-    def count_network(self, pid: int) -> None:
-        """From now on the traffic of the network namespace of this process, if it still has one."""
+    def count_network(self, pid: int) -> bool:
+        """From now on the traffic of the network namespace of this process; False where it has ended."""
         try:
             fd = netdev.open_of(pid)
-        except OSError:  # it has ended
-            return
+        except OSError:
+            return False
         self._fds.append(fd)
         self.net = lambda: netdev.total(netdev.content(fd))
+        return True
 
     def close(self) -> None:
         fds, self._fds = self._fds, []

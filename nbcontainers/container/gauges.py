@@ -136,13 +136,10 @@ class Gauge:
                 return netdev.total(netdev.of(self.process["pid"]))
             except OSError:
                 return _NOTHING
-        received = sent = 0
-        for name in self.cables:
-            if name not in found:
-                return _NOTHING
-            by_host, to_host = found[name]
-            received, sent = received + to_host, sent + by_host
-        return received, sent
+        ends = [found.get(name) for name in self.cables]
+        if None in ends:
+            return _NOTHING
+        return sum(end[1] for end in ends if end), sum(end[0] for end in ends if end)
 
     @property
     def age(self) -> float:
@@ -220,7 +217,7 @@ class Gauges:
             return
         if changed != self._changed:
             self._changed = changed
-            self._waiting = {id for id in os.listdir(run) if id not in self._gauges and not id.startswith(".")}
+            self._waiting = _folders(run) - set(self._gauges)
         for id in list(self._waiting):
             self._add(id)
         if now - self._looked > _LOOK_S:
@@ -244,6 +241,12 @@ class Gauges:
             gauge.look()
         except (OSError, NotFound):
             self._drop(gauge)
+
+
+def _folders(run: str) -> set[str]:
+    """The run folders of containers; what else is there are files and hidden folders."""
+    with os.scandir(run) as entries:
+        return {entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")}
 
 
 def _still(gauge: Gauge, traffic: Mapping[bytes, netdev.Traffic]) -> bool:

@@ -7,7 +7,7 @@ bytes) and eight of what it sent.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 _PIECE = 65536
 Traffic = tuple[int, int]
@@ -52,3 +52,11 @@ def total(text: bytes) -> Traffic:
     """Of all interfaces but the loopback."""
     found = [traffic for name, traffic in interfaces(text) if name != b"lo"]
     return sum(received for received, _ in found), sum(sent for _, sent in found)
+
+
+def other_ends(text: bytes, cables: Collection[bytes]) -> Traffic | None:
+    """What was received and sent at the other ends of cables (veth(4)) whose near ends are here: all of them, or None."""
+    found = [traffic for name, traffic in interfaces(text) if name in cables]
+    if len(found) < len(cables):
+        return None
+    return sum(sent for _, sent in found), sum(received for received, _ in found)

@@ -187,7 +187,7 @@ class Running:
     def follow(self) -> None:
         """To the end. Should the monitor itself fail, the container goes down in order, and its record says so."""
         try:
-            self.sampling.count_network(self.network, self.start.pid)
+            self.sampling.count_network(self.network, self.start.pid, self.files)
             if self.fresh:  # and then it has taken its first sample
                 self.begin()
             else:
@@ -222,13 +222,16 @@ class Running:
     @cached_property
     def sampling(self) -> Sampling:
         sampling = Sampling(self.cgroup, f"{self.files.folder}/metrics", self.start.monotonic, self.sampler)
-        sampling.count_network(self.network)
+        if self.fresh:
+            sampling.begin_network(self.network)
         return sampling
 
     @property
     def network(self) -> str:
-        """Its `network` in container.json: names, `none`, `host` or `container:ID`."""
-        return str(self.settings.get("network", ""))
+        """Its `network` in container.json: names, `none`, `host` or `container:ID`; `host` without a namespace of its own."""
+        listed = (self.config.get("linux") or {}).get("namespaces") or ()
+        own = any(entry["type"] == "network" for entry in listed)
+        return str(self.settings.get("network", "")) if own else "host"
 
     def sample(self) -> None:
         try:

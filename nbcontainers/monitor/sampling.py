@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 
 from nbcontainers.cgroups.cgroup import Cgroup
 from nbcontainers.cgroups.sampler import Sampler
 from nbcontainers.cgroups.stats import HEADER, Sample, pack
+from nbcontainers.linux import netdev
+from nbcontainers.monitor.files import Files
 
 _FIRST_S, _FIRST_INTERVAL_S = 1.0, 0.05
 _PART, _LONGEST_S = 0.01, 10.0
+_MADE = "network.json"
 
 
 def interval(age_s: float) -> float:
@@ -31,13 +35,22 @@ class Sampling:
         self._sampler = sampler or cgroup.sampler()
         self._file = open_metrics(path)
 
-    def count_network(self, mode: str, pid: int | None = None) -> None:
-        """Traffic too, of a container whose `network` is this. Before its program runs (no pid) there was none, unless the
-        namespace is another container's; the host's is not counted at all."""
-        if mode == "none" or (pid is None and not mode.startswith(("host", "container:"))):
+    def begin_network(self, mode: str) -> None:
+        """Before the program of a container whose `network` is this runs, there was no traffic, unless the namespace is
+        another container's; the host's is not counted at all."""
+        if not mode.startswith(("host", "container:")):
             self._sampler.net = lambda: (0, 0)
-        elif pid is not None and mode != "host":
-            self._sampler.count_network(pid)
+
+    def count_network(self, mode: str, pid: int, files: Files) -> None:
+        """Its traffic from now on: inside, or, where the program has ended meanwhile, by the host's ends of its cables."""
+        if mode == "none":
+            self._sampler.net = lambda: (0, 0)
+        elif mode != "host" and not self._sampler.count_network(pid):
+            cables = [
+                str(one.get("link") or "").encode() for one in (files.read_state(_MADE).get("networks") or {}).values()
+            ]
+            if all(cables):
+                self._sampler.net = lambda: netdev.other_ends(netdev.of(_holder(files.run)), cables) or (-1, -1)
 
     def take(self) -> Sample:
         """One sample, appended to the file; a full disk loses it there."""
@@ -53,6 +66,15 @@ class Sampling:
     def close(self) -> None:
         self._sampler.close()
         os.close(self._file)
+
+
+def _holder(run: str) -> int:
+    """The process in whose network namespace the cables' ends are: an ordinary user's has a keeper (network.userhost)."""
+    try:
+        with open(f"{run}/.host/host.json", "rb") as file:
+            return int(json.load(file)["processes"][0]["pid"])
+    except (FileNotFoundError, IndexError, KeyError):
+        return os.getpid()
 
 
 def open_metrics(path: str) -> int:

@@ -124,6 +124,22 @@ def test_traffic_is_counted_the_same_everywhere(networked: Any, name: str) -> No
     assert moment.net_tx_bytes >= sent
 
 
+@pytest.mark.timeout(60)
+def test_traffic_is_counted_to_the_end_of_one_whose_monitor_slept(networked: Any, name: str) -> None:
+    server = nbcontainers.run("mini", "sh", "-c", SERVE, name=name, detach=True, network=["nbcontainers"])
+    with gauges.of(networked).watched() as watched:
+        watched.read()
+        nbcontainers.run("mini", "sh", "-c", FETCH.format(name), rm=True, network=["nbcontainers"])
+        time.sleep(gauges.FRESH_S)
+        sent = watched.read()[server.id].counter("net_tx_bytes")
+    monitor = store.state(networked, server.id, "monitor.json")["pid"]
+    wait_for(lambda: b"idle.main" in Path(f"/proc/{monitor}/cmdline").read_bytes(), 20)
+    server.kill()
+    server.wait()
+    assert sent
+    assert 300_000 < sent <= (server.usage["net_tx_bytes"] or 0) < 400_000
+
+
 def test_a_container_without_a_network_has_no_traffic_and_one_with_the_hosts_is_not_counted(name: str) -> None:
     alone = nbcontainers.run("mini", "sleep", "0.2", name=name, network=["none"])
     assert (alone.usage["net_rx_bytes"], alone.usage["net_tx_bytes"]) == (0, 0)

@@ -139,6 +139,8 @@ def test_interfaces() -> None:
     assert dict(netdev.interfaces(NET, b"nbcv")) == {b"nbcv0a": (5, 7)}
     assert netdev.total(NET) == (1301, 883)
     assert netdev.total(b"one\ntwo\n") == (0, 0)
+    assert netdev.other_ends(NET, [b"nbcv0a"]) == (7, 5)
+    assert netdev.other_ends(NET, [b"nbcv0a", b"gone"]) is None
 
 
 def test_our_own_interfaces_are_read_to_the_end() -> None:
@@ -231,6 +233,8 @@ def test_gauges_find_what_starts_and_drop_what_ends(engine: Engine) -> None:
     shared = Gauges(engine)
     with shared.watched() as watched:
         assert watched.read() == {}
+        (engine.run / "pause.json").write_text("{}")
+        (engine.run / ".host").mkdir()
         a = running(engine, "a")
         b = running(engine, "b")
         found = watched.read()
