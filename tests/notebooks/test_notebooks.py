@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PROMISES = {
     "services": (
-        "→ 80/tcp", "web: sh · exited with 0", "no answer: timed out", "memory 128 MiB  cpus 0.5  pids 20",
+        "→ 80/tcp", "the way to *:", "web: sh · exited with 0", "no answer: timed out", "memory 128 MiB  cpus 0.5  pids 20",
         "--pids-limit: 2 is less than the 3", "(unhealthy)", "started again 3 times", "monday: soup\ntuesday: pasta",
         "volume menu is in use by web",
     ),
