@@ -159,8 +159,9 @@ export function mount(live) {
     all.checked = order.length > 0 && order.every((one) => chosen.has(one.id));
     all.indeterminate = !all.checked && several.length > 0;
     const run = [...rows.values()].filter((one) => LIVING.includes(one.row.state)).length;
-    set(count, `${several.length ? `${several.length} selected, ` : ""}${run} of ${rows.size} running` +
-      (order.length === rows.size ? "" : `, ${order.length} shown`));
+    const parts = [several.length && `${several.length} selected`, `${run} of ${rows.size} running`];
+    if (order.length !== rows.size) parts.push(`${order.length} shown`);
+    set(count, parts.filter(Boolean).join(", "));
   }
 
   /** What is selected and can be seen: nothing is done to what a filter hides. */

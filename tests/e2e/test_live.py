@@ -97,3 +97,37 @@ events = [len([f for f in get_ipython().events.callbacks[e] if "nbcontainers" in
     for e in ("pre_run_cell", "post_run_cell")]
 print(f"{len(ours)} channel, {len(threads)} thread, {max(events)} each of {sum(events)} events")
 """
+
+
+def test_beside_ipywidgets_and_as_a_widget_view(notebook: Opened) -> None:
+    """A reloaded page asks ipywidgets for all models, ours too; and where `widgets` is `on` an output is a widget."""
+    slider = "import ipywidgets; ipywidgets.IntSlider(description='theirs')"
+    nb = notebook([*CELLS[:3], slider, "%config NBContainers.widgets = 'on'", CELLS[2], CELLS[3]])
+    for number in range(6):
+        nb.run(number)
+    for number in (2, 5):
+        expect(nb.live(number, "dashboard").locator("tr", has_text="live-web")).to_contain_text("running for")
+    assert "application/vnd.jupyter.widget-view+json" in next(one for one in nb.saved(5) if "data" in one).data
+    nb.reload()
+    expect(nb.output(3).get_by_text("theirs")).to_be_visible()
+    for number in (2, 5):
+        expect(nb.live(number, "dashboard").locator("tr", has_text="live-web")).to_contain_text("running for")
+    nb.run(6)
+
+
+def test_how_it_ended_is_put_into_the_notebook(notebook: Opened) -> None:
+    run = "%container run -d --name live-short mini sh -c 'sleep 4; exit 7'"
+    nb = notebook([CELLS[0], run, "%container rm -f live-short"])
+    nb.run(0)
+    nb.run(1)
+    assert "running" in saved_text(nb, 1)
+    expect(nb.live(1, "card")).to_contain_text("failed: exit 7", timeout=20_000)
+    nb.page.wait_for_timeout(500)
+    assert "failed: exit 7" in saved_text(nb, 1)
+    expect(nb.live(1, "card")).to_contain_text("failed: exit 7")
+    nb.run(2)
+    expect(nb.output(1).get_by_role("status").filter(has_text="was removed")).to_be_visible()
+
+
+def saved_text(nb: Notebook, number: int) -> str:
+    return "".join(one.data["text/plain"] for one in nb.saved(number) if "data" in one)
