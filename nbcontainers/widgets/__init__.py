@@ -99,7 +99,9 @@ def kind(name: str) -> type[Live]:
 
 
 def hold(busy: bool) -> None:
-    """A cell begins or ends: for `Page.hold`."""
+    """A cell begins or ends: for `Page.hold`. An extension that the configuration loaded has had no front end before."""
+    if busy and wanted():
+        channel().open()
     if _page is not None:
         _page.hold(busy)
         if not busy:

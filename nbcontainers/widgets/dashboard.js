@@ -74,7 +74,7 @@ export function mount(live) {
     state.figures = figures;
     if (FIGURES.includes(state.sort.key)) arrange();
   });
-  const clock = setInterval(() => live.visible && rows.forEach(draw), 5000);
+  const clock = setInterval(() => live.visible && !live.el.closest(".nbc-stale") && rows.forEach(draw), 5000); // ages
 
   function create(id) {
     const pick = h("input", { type: "checkbox", tabindex: "-1" });

@@ -6,7 +6,8 @@
 //
 //   live.el               its element: empty, class "nbc nbc-KIND", styled by STYLE below and NAME.css; draw in it
 //   live.facts(f)         f(facts) at once with the last facts, if there are any, and whenever they change
-//   live.call(name, args) a Promise of what the @action of that name returns; a failure is shown and rejects
+//   live.call(name, args) a Promise of what the @action of that name returns; a failure is shown and rejects. Where the
+//                         kernel goes first it stays open for ever: the next kernel's view is mounted anew
 //   live.on(f)            f(content, buffers) for what Live.send pushes
 //   live.h(tag, attributes, ...children)  an element: strings become text, on… listeners, style an object or text;
 //                         live.s the same for SVG
