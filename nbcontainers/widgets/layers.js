@@ -70,7 +70,7 @@ export function mount(live) {
       h("td", { class: "text" }, text),
       h("td", { class: "span" }, h("div", { class: "track" }, h("span", { class: isBase ? "fill shared" : "fill",
         style: { left: `${(100 * ((together ?? 0) - (size ?? 0))) / whole}%`, width: `${(100 * (size ?? 0)) / whole}%` } }))),
-      h("td", { class: "right" }, said), h("td", { class: "right faint" }, all)));
+      h("td", { class: "figure" }, said), h("td", { class: "figure faint" }, all)));
     const look = h("button", { type: "button", "aria-expanded": String(Boolean(state.looking)), onclick: () => {
       state.looking = !state.looking;
       box.hidden = !state.looking;
@@ -118,7 +118,7 @@ export function mount(live) {
     const fill = h("span", { class: one.shared ? "fill shared" : "fill", style: { left: `${(100 * (one.total - one.size)) / whole}%`, width: `${(100 * one.size) / whole}%` } });
     const counts = one.counts.map((count, change) => count ? h("span", { class: CHANGES[change] }, `${SIGNS[CHANGES[change]]}${number(count)} `) : null);
     const more = [one.digest, `${bytes(one.total)} together`, one.hides ? `hides ${bytes(one.hides)}` : "", one.shared].filter(Boolean).join(" · ");
-    return h("div", { class: "layer", role: "option", id: `${id}-${one.number}`, "data-number": one.number, title: one.instruction },
+    return h("div", { class: "layer", role: "option", id: `${id}-${one.number}`, "data-layer": one.number, title: one.instruction },
       h("div", { class: "first" }, h("span", { class: "number" }, one.number), h("span", { class: "size" }, bytes(one.size)),
         h("span", { class: "track" }, fill), h("span", { class: "counts" }, counts)),
       h("div", { class: "instruction" }, one.instruction), h("div", { class: "faint" }, more));
@@ -126,7 +126,7 @@ export function mount(live) {
 
   function pickByClick(event) {
     const picked = event.target.closest(".layer");
-    if (picked) set("layer", Number(picked.dataset.number));
+    if (picked) set("layer", Number(picked.dataset.layer));
   }
 
   function pickByKey(event) {
@@ -153,7 +153,7 @@ export function mount(live) {
 
   /** Another tree: its first rows are asked for, what was known is forgotten. */
   function renew() {
-    for (const one of list.children) one.setAttribute("aria-selected", String(Number(one.dataset.number) === state.layer));
+    for (const one of list.children) one.setAttribute("aria-selected", String(Number(one.dataset.layer) === state.layer));
     const chosen = list.querySelector("[aria-selected=true]");
     if (chosen) { list.setAttribute("aria-activedescendant", chosen.id); near(list, chosen); }
     for (const button of modes) button.setAttribute("aria-pressed", String(button.dataset.mode === state.mode));
