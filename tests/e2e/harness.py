@@ -114,9 +114,11 @@ class Notebook:
         cells = [nbformat.v4.new_code_cell(source) for source in sources]
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNEL}), path)
 
-    def open(self, path: Path, *, kernel: bool = True) -> None:
-        """Open a notebook of the served folder; without a kernel it is only looked at."""
+    def open(self, path: Path, *, kernel: bool = True, trusted: bool = True) -> None:
+        """Open a notebook of the served folder; without a kernel it is only looked at, and as somebody else's if not trusted."""
         self.path = path
+        if not kernel:
+            self._without_kernel(trusted)
         name = path.relative_to(self.server.work)
         if self.front_end == "notebook":
             self.page.goto(f"{self.server.address}/notebooks/{name}?token={self.server.token}")
@@ -137,7 +139,8 @@ class Notebook:
         self.page.evaluate(_NUMBER)
 
     def reload(self) -> None:
-        """The page, as with F5; the kernel goes on."""
+        """Save, and load the page again as with F5; the kernel goes on."""
+        self.save()
         self.page.reload()
         self._opened(kernel=True)
 
@@ -145,17 +148,16 @@ class Notebook:
         """Save, close the notebook, end its kernel, and open it again with a new one or none."""
         self.save()
         self.close()
-        if not kernel:
-            self._without_kernel()
         self.open(self.path, kernel=kernel)
 
-    def _without_kernel(self) -> None:
-        """The front end asks which kernel to start where the notebook names none; it stays trusted."""
+    def _without_kernel(self, trusted: bool) -> None:
+        """The front end asks which kernel to start where the notebook names none."""
         content = nbformat.read(self.path, as_version=4)
         content.metadata.pop("kernelspec", None)
         content.metadata.pop("language_info", None)
         nbformat.write(content, self.path)
-        self.server.trust(self.path)
+        if trusted:
+            self.server.trust(self.path)
 
     def close(self) -> None:
         """The notebook and its kernel; in JupyterLab the page stays for the next one."""
