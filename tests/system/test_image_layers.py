@@ -219,6 +219,12 @@ def test_what_is_damaged_is_made_again(here: Engine, damage: str) -> None:
     assert len(api.layers(NAME).files()) == len(before.files()) > 20
 
 
+def test_layers_that_are_not_unpacked_are_unpacked(here: Engine) -> None:
+    before = api.layers(NAME).text()
+    work.discard([path for path in here.snapshots.iterdir() if path.name != "l"])
+    assert api.layers(NAME).text() == before
+
+
 def test_what_is_kept_goes_with_the_image(here: Engine) -> None:
     found = api.layers(NAME)
     assert list(here.snapshots.glob("*/files.z"))
