@@ -8,10 +8,12 @@ const KEPT_MS = 60000;
 const LARGEST_PASTE = 1 << 20;
 const PIECE = 1 << 15;
 const UNSAID = 16000;
+// Each 4.5 : 1 at least on the backgrounds of JupyterLab and VS Code (WCAG 2.2 1.4.3). xterm.js could see to that, but makes
+// reversed text grey then.
 const NAMES = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"];
 const LIGHT = ["#1b1f24", "#b3261e", "#1e6b2e", "#7a5200", "#1a4fa3", "#7d3aa8", "#0f6570", "#5a626b",
   "#454c54", "#9b1c14", "#17662a", "#6b4800", "#2a62c4", "#8f4bbd", "#157884", "#30363d"];
-const DARK = ["#6b737c", "#ff7b72", "#6fce7e", "#e0b04c", "#79b0ff", "#cf9bf5", "#5fcfdb", "#d5dae0",
+const DARK = ["#868e97", "#ff7b72", "#6fce7e", "#e0b04c", "#79b0ff", "#cf9bf5", "#5fcfdb", "#d5dae0",
   "#8d959e", "#ffa198", "#8fe39c", "#f2cc73", "#a5cbff", "#dfb8ff", "#8fe6ef", "#ffffff"];
 
 /** xterm.js and its addon, from the kernel that is asked first. */
@@ -121,7 +123,7 @@ class Screen {
     this.node = live.h("div", { class: "nbc-terminal-screen" });
     live.el.append(this.node);
     this.term = new Terminal({ allowProposedApi: true, fontFamily: getComputedStyle(this.node).fontFamily, fontSize: 13,
-      scrollback: 5000, minimumContrastRatio: 4.5, cursorInactiveStyle: "outline", theme: theme(this.node) });
+      scrollback: 5000, cursorInactiveStyle: "outline", theme: theme(this.node) });
     this.fit = new FitAddon();
     this.term.loadAddon(this.fit);
     widths(this.term);
@@ -223,26 +225,29 @@ class Screen {
   }
 }
 
-/** The screen for this place: that of an element that is no longer there, or a new one. */
-async function screen(live) {
-  const { key } = live.args;
-  const kept = PAGE.screens.get(key);
-  if (kept && !kept.node.isConnected) {
-    clearTimeout(kept.leaving);
-    kept.call("drop");
-    kept.live = live;
-    live.el.append(kept.node);
-    return kept;
-  }
-  const made = new Screen(live, await kit(live));
-  if (!kept) PAGE.screens.set(key, made);
-  return made;
+/** The screen of an element that is no longer there is now this place's; at once, so that nothing jumps. */
+function adopted(live) {
+  const kept = PAGE.screens.get(live.args.key);
+  if (!kept || kept.node.isConnected) return null;
+  clearTimeout(kept.leaving);
+  if (!kept.live.signal.aborted) kept.call("drop");
+  kept.live = live;
+  live.el.append(kept.node);
+  return kept;
+}
+
+async function made(live, place) {
+  const tools = await kit(live);
+  place.remove();
+  const found = new Screen(live, tools);
+  if (!PAGE.screens.has(live.args.key)) PAGE.screens.set(live.args.key, found);
+  return found;
 }
 
 /** Follow the front end's colours and the size of the element. */
 function follow(live, shown) {
   const dress = () => { shown.term.options.theme = theme(shown.node); };
-  const themes = new MutationObserver(() => { dress(); setTimeout(dress, 300); });
+  const themes = new MutationObserver(() => [0, 100, 400, 1500].forEach((ms) => setTimeout(dress, ms))); // a style may come late
   for (const element of [document.documentElement, document.body]) themes.observe(element, { attributes: true });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", dress, { signal: live.signal });
   let planned = 0;
@@ -254,13 +259,13 @@ function follow(live, shown) {
   live.signal.addEventListener("abort", () => { themes.disconnect(); sizes.disconnect(); clearTimeout(planned); });
 }
 
-async function begin(live, head) {
+async function begin(live, head, kept, place) {
   const { known, why } = await live.call("find");
-  if (!known && !PAGE.screens.has(live.args.key)) {
+  if (!known && !kept) {
     live.still();
     return live.say(why);
   }
-  const shown = await screen(live);
+  const shown = kept ?? (await made(live, place));
   if (live.signal.aborted) return;
   follow(live, shown);
   live.on((content, buffers) => {
@@ -297,5 +302,8 @@ export function mount(live) {
   el.append(h("div", { class: "nbc-terminal-head" }, head.title, head.state,
     h("span", { class: "nbc-terminal-hint" }, "Shift+Esc leaves the terminal"), head.button));
   for (const kind of ["keydown", "keypress", "keyup"]) el.addEventListener(kind, (event) => event.stopPropagation());
-  Promise.resolve().then(() => begin(live, head)).catch((error) => live.say(error.message, error.hint));
+  const kept = adopted(live);
+  const place = h("div", { class: "nbc-terminal-screen" });
+  if (!kept) el.append(place);
+  Promise.resolve().then(() => begin(live, head, kept, place)).catch((error) => live.say(error.message, error.hint));
 }

@@ -121,8 +121,8 @@ class Terminal(Live):
 
     def _why(self) -> str:
         if self.how == "exec":
-            return f"{self.title}: an exec ends with the kernel that began it; this is the last picture"
-        return f"{self.title}: its container runs no more"
+            return "an exec ends with the kernel that began it; this is the last picture"
+        return "its container runs no more; this is the last picture"
 
 
 @cache
