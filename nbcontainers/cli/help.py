@@ -74,6 +74,7 @@ EXAMPLES = {
     "network create": "create --subnet 10.77.0.0/24 backend",
     "network ls": "ls",
     "network inspect": "inspect backend",
+    "network topology": "topology",
     "network rm": "rm backend",
     "network connect": "connect backend web",
     "network disconnect": "disconnect backend web",
