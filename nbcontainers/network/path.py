@@ -125,7 +125,7 @@ def _delivery(facts: Facts, one: Container, port: Port, end: Endpoint, network: 
     if facts.user:
         yield Hop("inner routing", f"in your namespace it is routed to {network.subnets[0]}", (f"from {box}",))
         ahead = (f"out {network.name}",)
-    why = "" if facts.user else "; chain forward lets pass what was redirected"
+    why = "" if facts.user else _why(_door(facts, port)[1], network)
     at = network.interface
     number = f" #{at.number}" if at else ""
     yield Hop(
@@ -137,6 +137,15 @@ def _delivery(facts: Facts, one: Container, port: Port, end: Endpoint, network: 
         f"container {one.id[:12]}", f"{arrives}: {one.name} gets it at {_socket(port, end)}, {_seen(facts, port, network)}",
         (f"cable {one.id[:12]} {network.name}",),
     )  # fmt: skip
+
+
+def _why(door: Interface | None, network: Network) -> str:
+    """Which of our chains it passes: what starts on this machine is not forwarded, but could not be answered."""
+    if door and door.kind == "loopback":
+        return (
+            f"; chain postrouting puts {_first(network.gateways)} in the place of {door.addresses[0].partition('/')[0]}"
+        )
+    return "; chain forward lets pass what was redirected"
 
 
 def _socket(port: Port, end: Endpoint) -> str:

@@ -352,6 +352,8 @@ def test_the_way_on_the_loopback_and_of_a_user() -> None:
         "  1  a program of this machine connects to 127.0.0.1:8443, by lo",
         "  2  nft inet nbcontainers, chain output: to an address of this host, so the maps of ports are asked",
     ]
+    assert "chain postrouting puts 10.77.0.1 in the place of 127.0.0.1" in found.text()
+    assert "chain forward lets" not in found.text()
     assert "sees 10.77.0.1 as its client" in found.text(), "nobody could answer 127.0.0.1"
     user = drawn(of_user(), "8080")
     assert user.path is not None
