@@ -25,6 +25,7 @@ from nbcontainers.image import filetree, lease, snapshot, work
 from nbcontainers.image.image import Image, missing
 from nbcontainers.image.merging import ADDED, ATTRIBUTES, CHANGES, ON_HOST, Entry, Merged
 from nbcontainers.image.progress import Event, Listener
+from nbcontainers.image.store import short
 
 _FORM = 1
 """Of the files; those of another form are made anew."""
@@ -142,7 +143,7 @@ def _index(image: Image, folders: Sequence[Path], told: Listener | None) -> None
     layers = [{"digest": one["digest"], "size": one["size"]} for one in image.layers]
     patient = _Patient(told) if told else None
     if patient:
-        patient({"event": "image", "verb": "read", "reference": str(image), "layers": layers})
+        patient({"event": "image", "verb": "read", "reference": short(str(image)), "layers": layers})
     work.call(
         "indexing:make", folders=[str(folder) for folder in folders], base=base, layers=layers, on_event=patient
     )  # fmt: skip
