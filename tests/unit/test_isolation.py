@@ -34,7 +34,7 @@ def test_namespaces_are_compared_with_the_host():
     assert [row["type"] for row in found if row["own"]] == ["pid", "mnt"]
     assert found[0] == {
         "type": "pid", "host": 1, "container": 11, "own": True, "note": "",
-        "isolates": "process numbers: its first process is 1, and it sees no other's",
+        "isolates": "process numbers: its first is 1",
     }  # fmt: skip
     unread = namespaces.rows(HOST, {}, HOST)
     assert {row["own"] for row in unread} == {None}

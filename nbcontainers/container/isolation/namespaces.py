@@ -9,14 +9,14 @@ from nbcontainers.linux.namespaces import FILES
 from nbcontainers.table import Row
 
 ISOLATES = {
-    "pid": "process numbers: its first process is 1, and it sees no other's",
-    "mnt": "the tree of files: its own root, its own mounts",
-    "net": "interfaces, addresses, routes, ports, firewall",
+    "pid": "process numbers: its first is 1",
+    "mnt": "the tree of files, its mounts",
+    "net": "interfaces, addresses, ports, firewall",
     "uts": "host name and domain name",
-    "ipc": "shared memory, semaphores, message queues",
+    "ipc": "shared memory, semaphores, queues",
     "cgroup": "where its cgroup seems to begin",
     "time": "the clocks that count from boot",
-    "user": "user and group ids, and what their capabilities reach",
+    "user": "users, and what capabilities reach",
 }
 """What each type keeps apart, in words."""
 
