@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING
 
-from nbcontainers.image import filetree
+from nbcontainers.image import filetree, listing
 from nbcontainers.image.filetree import COLOURS, SIGNS, Branch
 from nbcontainers.image.merging import Waste
 from nbcontainers.image.portrait import WIDE, cut
@@ -77,7 +77,7 @@ def table(layers: Layers) -> Table:
     columns = [
         Column("layer", "#"), Column("size", format=stored), Column("total", format=stored), Column("bar", ""),
         *(Column(change, sign, _count) for change, sign in SIGNS.items()), Column("hides", format=_bytes),
-        Column("shared"), Column("digest", format=digest), Column("instruction", format=lambda words: cut(str(words))),
+        Column("shared"), Column("digest", format=digest), Column("instruction", format=listing.cut),
     ]  # fmt: skip
     return Table(rows, columns)
 
