@@ -42,11 +42,33 @@ class Topology(View):
         self.names = list(names)
         self.port = port
         self.path: Path | None = trace(facts, port) if port else None
-        self.shown = self._first(MOST_CONTAINERS)
-        for most in (100, 50, 25):
-            if len(self.picture) + len(self.words) + min(len(self.words), _MOST_WORDS) > LARGEST:
-                self.shown = self._first(most)
-                del self.picture, self.words
+
+    @cached_property
+    def _drawn(self) -> tuple[Facts, str, str]:
+        """What is shown, its picture and its words: of as many containers as fit into a cell."""
+        found: tuple[Facts, str, str] | None = None
+        for most in (MOST_CONTAINERS, 100, 50, 25):
+            shown = self._first(most)
+            found = shown, self._picture(shown), telling.text(shown)
+            if len(found[1]) + len(found[2]) + min(len(found[2]), _MOST_WORDS) <= LARGEST:
+                break
+        assert found
+        return found
+
+    @property
+    def shown(self) -> Facts:
+        """The part of the facts that is drawn and told."""
+        return self._drawn[0]
+
+    @property
+    def picture(self) -> str:
+        """The drawing alone, as SVG."""
+        return self._drawn[1]
+
+    @property
+    def words(self) -> str:
+        """The tree alone."""
+        return self._drawn[2]
 
     def _first(self, most: int) -> Facts:
         """What is drawn and told: so many containers, that which a way leads to among them."""
@@ -93,16 +115,9 @@ class Topology(View):
         way = [plain_lines(self.path.text())] if self.path else []
         return "\n".join([self.heading, *way, self.words, *([self.left] if self.left else [])])
 
-    @cached_property
-    def words(self) -> str:
-        """The tree alone."""
-        return telling.text(self.shown)
-
-    @cached_property
-    def picture(self) -> str:
-        """The drawing alone, as SVG."""
+    def _picture(self, shown: Facts) -> str:
         label = f"networks of {self.facts.name}: {self.heading}"
-        return svg(layout.draw(self.shown), self.path.lit() if self.path else None, label)
+        return svg(layout.draw(shown), self.path.lit() if self.path else None, label)
 
     def html(self) -> str:
         head = (

@@ -75,7 +75,7 @@ class Live:
 
     kind: ClassVar[str] = ""
     """The name in `KINDS`, set by it."""
-    interval: ClassVar[float] = 1.0
+    interval: float = 1.0
 
     _send: Callable[[Mapping[str, Any], list[bytes]], None] | None = None
     _settled = ""

@@ -20,11 +20,14 @@ from nbcontainers.widgets.live import Binary, Live, action
 
 Rates = dict[str, list[int]]
 
+_FASTEST_S, _SLOWEST_S, _PART = 0.5, 4.0, 12
+"""Seconds between looks: so many times what one takes, for hundreds of containers are not read for nothing."""
+
 
 class Topology(Live):
     """The networks of these names, or all, and the way to a published port if one is named."""
 
-    interval = 0.5
+    interval = _FASTEST_S
 
     def __init__(self, networks: Sequence[str] = (), port: str = "") -> None:
         self.networks = list(networks)
@@ -35,12 +38,14 @@ class Topology(Live):
 
     def look(self) -> dict[str, Any]:
         """`version` of the picture, and by its keys `rates`: [received, sent] in bytes a second."""
+        begun = time.perf_counter()
         facts = drawing.facts(default_engine(), self.networks)
         rates = self._rates(facts)
         quiet = still(facts)
         version = blake2b(repr(quiet).encode(), digest_size=8).hexdigest()
         if version != self.version:
             self.drawn, self.version = Drawn(quiet, self.networks, self.port), version
+        self.interval = min(_SLOWEST_S, max(_FASTEST_S, _PART * (time.perf_counter() - begun)))
         return {"version": version, "rates": rates}
 
     def _rates(self, facts: Facts) -> Rates:

@@ -12,7 +12,7 @@ from nbcontainers.network import facts as told
 from nbcontainers.network.drawing import Topology
 from tests import surveyed
 from tests.e2e.contrast import faint
-from tests.e2e.harness import ARTEFACTS, Notebook
+from tests.e2e.harness import ARTEFACTS, FRONT_ENDS, Notebook
 from tests.e2e.test_views import HOSTS, document
 from tests.unit.test_topology import SHAPES
 
@@ -142,9 +142,10 @@ def followed(nb: Notebook, live: Locator) -> None:
     expect(live.locator("[data-rate]", has_text="↓").first).to_be_attached()
 
 
-def test_it_is_there_again(notebook: Opened) -> None:
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
+def test_it_is_there_again(notebook: Opened, front_end: str) -> None:
     """After a reload, after a restart of the kernel, and as a picture without any kernel."""
-    nb = notebook([*START, f"{LOOK} --port 8098", *END])
+    nb = notebook([*START, f"{LOOK} --port 8098", *END], front_end)
     for number in range(5):
         nb.run(number)
     live = nb.live(4, "topology")
@@ -155,7 +156,7 @@ def test_it_is_there_again(notebook: Opened) -> None:
     nb.restart()
     nb.run(0)
     expect(nb.live(4, "topology").locator("svg")).to_be_visible()
-    nb.photograph(4, "topology-live-port")
+    nb.photograph(4, f"topology-{front_end}-port")
     for number in range(5, 7):
         nb.run(number)
     nb.reopen(kernel=False)
