@@ -29,6 +29,10 @@ SORTS: dict[str, Callable[[Branch], Any]] = {
 BY_LAYER, TOGETHER = "layer", "together"
 
 
+Listed = tuple[Branch, int, str, str, bool | None]
+"""A row: what it is, its depth, path and name, whether it is open."""
+
+
 class Wanted(NamedTuple):
     """What is looked at: `layer` (1 the lowest) alone or with all below it, the changes that are shown, a part of the path
     (small and capital letters are one), and how what is in a folder is sorted."""
@@ -47,6 +51,7 @@ class Browser:
         self.layers = layers
         self._whole: tuple[tuple[int, str], Branch] | None = None
         self._pruned: tuple[Wanted, Branch] | None = None
+        self._listed: tuple[tuple[Wanted, frozenset[str]], list[Listed]] | None = None
 
     def rows(self, wanted: Wanted, opened: Collection[str], start: int, count: int) -> dict[str, Any]:
         """`total` rows there would be, and from `start` on `count` of them or as many as fit: [depth, path, name, kind,
@@ -55,14 +60,18 @@ class Browser:
         A search opens every folder on the way to what it found.
         """
         tree = self._tree(wanted)
-        everything = bool(wanted.path) and sum(tree.counts) <= _MOST_FOUND
+        key = wanted, frozenset(opened)
+        if not self._listed or self._listed[0] != key:
+            everything = bool(wanted.path) and sum(tree.counts) <= _MOST_FOUND
+            self._listed = key, list(_flat(tree, SORTS[wanted.sort], opened, everything=everything))
         found: list[list[Any]] = []
-        size = total = 0
-        for row in _flat(tree, SORTS[wanted.sort], opened, everything=everything):
-            if start <= total < start + count and size < LARGEST:
-                found.append(row)
-                size += len(json.dumps(row))
-            total += 1
+        size = 0
+        for line in self._listed[1][start : start + count]:
+            found.append(_row(*line))
+            size += len(json.dumps(found[-1]))
+            if size > LARGEST:
+                break
+        total = len(self._listed[1])
         return {
             "total": total,
             "start": start,
@@ -128,9 +137,7 @@ def pruned(root: Branch, shown: Collection[str], path: str) -> Branch:
     return top
 
 
-def _flat(
-    root: Branch, key: Callable[[Branch], Any], opened: Collection[str], *, everything: bool
-) -> Iterator[list[Any]]:
+def _flat(root: Branch, key: Callable[[Branch], Any], opened: Collection[str], *, everything: bool) -> Iterator[Listed]:
     """The rows, a folder of one folder in one row with it."""
     todo = [(child, 0, "") for child in sorted(root.children, key=key, reverse=True)]
     while todo:
@@ -141,20 +148,25 @@ def _flat(
             name = f"{name}/{_text(branch.name)}"
         path = f"{above}/{name}"
         is_open = (everything or path in opened) if branch.children else None
-        yield [
-            depth,
-            path,
-            _short(name),
-            branch.kind,
-            branch.change,
-            branch.held,
-            branch.gone,
-            branch.counts,
-            branch.note,
-            is_open,
-        ]
+        yield branch, depth, path, name, is_open
         if is_open:
             todo += [(child, depth + 1, path) for child in sorted(branch.children, key=key, reverse=True)]
+
+
+def _row(branch: Branch, depth: int, path: str, name: str, is_open: bool | None) -> list[Any]:
+    short = name if len(name) <= 300 else f"{name[:150]}…{name[-149:]}"
+    return [
+        depth,
+        path,
+        short,
+        branch.kind,
+        branch.change,
+        branch.held,
+        branch.gone,
+        branch.counts,
+        branch.note,
+        is_open,
+    ]
 
 
 def _is_way(branch: Branch, child: Branch) -> bool:
@@ -166,8 +178,3 @@ def _text(name: str) -> str:
     return (
         name if name.isascii() and name.isprintable() else plain(os.fsencode(name).decode("utf-8", "backslashreplace"))
     )
-
-
-def _short(name: str) -> str:
-    """No longer than anybody reads."""
-    return name if len(name) <= 300 else f"{name[:150]}…{name[-149:]}"
