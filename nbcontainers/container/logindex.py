@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 18
 _COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
 _ESCAPE = rb"\u001b"
+_LOG, _STREAM = b'{"log":"', b'","stream":"'
 
 
 class Found(NamedTuple):
@@ -59,7 +60,7 @@ class Pattern:
         return bool(self.expression.search(_COLOURS.sub("", line) if "\x1b" in line else line))
 
     def may_match(self, record: bytes) -> bool:
-        """Quicker than to read the record."""
+        """Quicker than to read the record, or records."""
         return self._bytes in record or _ESCAPE in record
 
 
@@ -163,7 +164,7 @@ class Index:
         deadline = time.monotonic() + seconds
         numbers: list[int] = []
         stop = self.end if end is None else min(end, self.end)
-        for start, records in self._blocks(max(first, self.first), stop, backwards=backwards):
+        for start, count, records in self._blocks(pattern, max(first, self.first), stop, backwards=backwards):
             here = [
                 number for number, record in enumerate(records, start) if pattern.may_match(record)
                 if _wanted(record, pattern, stream)
@@ -171,7 +172,7 @@ class Index:
             room = most - len(numbers)
             kept = here[-room:] if backwards else here[:room]
             numbers += kept
-            after = start if backwards else start + len(records)
+            after = start if backwards else start + count
             if len(numbers) == most:
                 after = kept[0] if backwards else kept[-1] + 1
             if len(numbers) == most or time.monotonic() > deadline:
@@ -179,14 +180,18 @@ class Index:
                 return Found(sorted(numbers), None if over else after)
         return Found(sorted(numbers), None)
 
-    def _blocks(self, first: int, end: int, *, backwards: bool) -> Iterator[tuple[int, Sequence[bytes]]]:
-        """(number of its first record, records) of block after block."""
+    def _blocks(
+        self, pattern: Pattern, first: int, end: int, *, backwards: bool
+    ) -> Iterator[tuple[int, int, Sequence[bytes]]]:
+        """(number of its first record, how many it has, its records: none where the pattern cannot be) of block after
+        block."""
         begins = list(accumulate((one.count for one in self.files), initial=self.first))
         files = list(zip(begins, self.files, strict=False))
         for begin, one in files[::-1] if backwards else files:
             spans = one.spans(max(0, first - begin), min(one.count, end - begin))
             for start, stop in spans[::-1] if backwards else spans:
-                yield begin + start, list(one.records(start, stop))
+                records = list(one.records(start, stop)) if pattern.may_match(one.around(start, stop)) else []
+                yield begin + start, stop - start, records
 
 
 class _File:
@@ -229,9 +234,14 @@ class _File:
             yield from (record + b"\n" for record in whole[max(0, first - number) : end - number])
             number, left = number + len(whole), rest[-1]
 
-    def _block(self, number: int) -> bytes:
+    def around(self, first: int, end: int) -> bytes:
+        """The whole blocks in which those records are."""
+        block = max(0, bisect_left(self.before, first) - 1)
+        return self._block(block, bisect_left(self.before, end) - block)
+
+    def _block(self, number: int, count: int = 1) -> bytes:
         self.file.seek(number * _BLOCK)  # anew each time: several may read
-        return self.file.read(_BLOCK)
+        return self.file.read(count * _BLOCK)
 
     def spans(self, first: int, end: int) -> list[tuple[int, int]]:
         """From `first` to `end` in parts of about a block."""
@@ -249,8 +259,20 @@ def parsed(record: bytes) -> dict[str, str] | None:
 
 
 def _wanted(record: bytes, pattern: Pattern, stream: str) -> bool:
-    line = parsed(record)
-    return line is not None and stream in ("", line["stream"]) and pattern.matches(line["log"].removesuffix("\n"))
+    found = _quickly(record) or parsed(record)
+    return found is not None and stream in ("", found["stream"]) and pattern.matches(found["log"].removesuffix("\n"))
+
+
+def _quickly(record: bytes) -> dict[str, str] | None:
+    """`log` and `stream` of a record of our own monitor's with nothing escaped in it but the line's end; None of others."""
+    cut = record.find(_STREAM)
+    text = record[len(_LOG) : cut].removesuffix(b"\\n")
+    if cut < 0 or not record.startswith(_LOG) or b"\\" in text or not record.endswith(b'Z"}\n'):
+        return None
+    return {
+        "log": text.decode("ascii", "replace"),
+        "stream": record[cut + len(_STREAM) : cut + len(_STREAM) + 6].decode(),
+    }
 
 
 def _inode(file: IO[bytes]) -> int:
