@@ -111,16 +111,14 @@ class Drawing:
         y = self._way_out(_TOP) if self.facts.user else _TOP
         bridged = [one for one in self.bands if one.group.kind == "bridge"]
         for number, band in enumerate(bridged, 1):
-            self._draw_band(band, y)
-            y += band.height + (24 if number < len(bridged) else 16)
+            y = self._draw_band(band, y) + (24 if number < len(bridged) else 16)
         if self.facts.user:
             self._frame(y - 8)
             y += 14
         others = [one for one in self.bands if one.group.kind != "bridge"]
         y = self._routing(y, interfaces_end, bridged, others)
         for band in others:
-            self._draw_band(band, y)
-            y += band.height + 16
+            y = self._draw_band(band, y) + 16
         self._visits()
         self._apart(bridged)
         return y - 16
@@ -180,7 +178,8 @@ class Drawing:
             Box("namespace", "frame", x, _TOP - 4, right - x, bottom - _TOP + 4, (label,), tuple(facts), dashed=True)
         )
 
-    def _draw_band(self, band: Band, top: float) -> None:
+    def _draw_band(self, band: Band, top: float) -> float:
+        """From `top` on, or below the bar where the way to it would cross that; where it ends."""
         group = band.group
         if group.kind == "macvlan" and (bar := next((one for one in self.scene.boxes if one.key == "routing"), None)):
             top = max(top, bar.bottom + 12)
@@ -195,6 +194,7 @@ class Drawing:
         elif group.kind == "host":
             y = min(middle.middle, top + 20)
             self._wire("routing host", "route", [(self.columns.bar + BAR, y), (middle.x, y)], middle.facts)
+        return top + band.height
 
     def _middle(self, band: Band, top: float) -> Box:
         """The bridge, or what stands for it."""

@@ -56,6 +56,9 @@ def of_user(program: str = "slirp4netns") -> surveyed.Document:
 SHAPES = {
     "nothing": host(), "typical": surveyed.typical(), "macvlan": macvlan(), "user": of_user(), "user alone": of_user(""),
     **{str(count): surveyed.many(count, min(count, 30)) for count in (1, 3, 12, 13, 20, 25, 61, 200)},
+    "macvlan below host": host(
+        [network(0, "air", driver="macvlan")], [container(0, "h", network="host"), container(1, "n", network="none")]
+    ),
     "all visit": host(
         [network(n) for n in range(4)],
         [container(n, "", *(endpoint(f"net{place}", n, place, place) for place in range(4))) for n in range(8)],
