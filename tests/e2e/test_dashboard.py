@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import pytest
 from playwright.sync_api import Locator, expect
 
+from nbcontainers import container
 from tests.e2e.harness import Notebook
 
 Opened = Callable[..., Notebook]
@@ -20,6 +22,14 @@ nbc.run("mini", "sh", "-c", "exit 3", name="d-failed", raise_error=False)
 nbc.container.dashboard()
 """
 CELLS = ["%load_ext nbcontainers", MAKE, "%container rm -f --filter name=d-"]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    yield
+    for row in container.ps(all=True):
+        if re.match(r"d-(busy|web|failed)|many-\d", str(row["name"])):
+            container.rm(str(row["id"]), force=True)
 
 
 def line(view: Locator, name: str) -> Locator:
