@@ -279,7 +279,7 @@ _TREND = "display: flex; flex-wrap: wrap; column-gap: 18px; row-gap: 4px; align-
 _LINK = (
     f"color: {ink('var(--jp-content-link-color, var(--vscode-textLink-foreground, #4493f8))')}; white-space: nowrap;"
 )
-_TABLE = "border-collapse: collapse; border: 0; margin: 0; font-size: 13px;"
+_TABLE = "border-collapse: collapse; border: 0; margin: 0; font-size: 13px; color: inherit;"
 _TRACK = "width: 110px; height: 6px; border-radius: 3px; overflow: hidden; background: rgba(128, 128, 128, .28);"
 
 

@@ -21,7 +21,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Self
 
-from nbcontainers.cgroups.glance import FIGURES, Glance
+from nbcontainers.cgroups.glance import FIGURES, OFTEN, SELDOM, SOMETIMES, Glance
 from nbcontainers.container import points, store
 from nbcontainers.container.points import Point, Reading
 from nbcontainers.engine import Engine
@@ -34,8 +34,9 @@ FRESH_S = 0.2
 """A younger reading is as good as a new one."""
 _LOOK_S = 4.0
 """How often what seldom changes is looked at: limits, cables, whether it still runs."""
-_THOROUGH = 8
-_MOST_OPEN = 10
+_SOMETIMES, _SELDOM = 4, 8
+"""Which look goes deeper; that of each container is another one."""
+_MOST_OPEN = 11
 _MEMORY, _INACTIVE = 1 + FIGURES.index("memory"), 1 + FIGURES.index("memory_inactive_file")
 _NOTHING = (-1, -1)
 
@@ -84,6 +85,8 @@ class Gauge:
         """Whether its traffic is its own."""
         self.ring = Ring()
         self.reading: Reading | None = None
+        self._whole: Reading | None = None
+        self._made = 0
         self.point: Point | None = None
         self.glance = Glance(state.get("cgroup") or {}, keep=keep)
         self._folders = self._changed()
@@ -114,16 +117,23 @@ class Gauge:
         links = [str(one.get("link") or "").encode() for one in made.values()]
         self.cables = [] if mode == "none" else links if links and all(links) else None
 
-    def read(self, traffic: Mapping[bytes, netdev.Traffic]) -> Point:
-        """One more point. Raises OSError once it has ended."""
-        before = self.reading
-        thorough = before is None or self.turn % _THOROUGH == 0
+    def read(self, traffic: Mapping[bytes, netdev.Traffic], *, whole: bool = False) -> Point:
+        """One more point; all of it is read for the first two, when it is its turn, and where `whole`. Raises OSError once
+        it has ended."""
+        before, turn = self.reading, self.turn
         self.turn += 1
-        now = [time.time_ns(), *self.glance.read(thorough=thorough), *self._traffic(traffic)]
-        if now[_MEMORY] < now[_INACTIVE] and not thorough:  # file pages were dropped since that was looked at
+        depth = OFTEN if turn % _SOMETIMES else SOMETIMES if turn % _SELDOM else SELDOM
+        if whole or self._made < 2:
+            depth = SELDOM
+        now = [time.time_ns(), *self.glance.read(depth), *self._traffic(traffic)]
+        if now[_MEMORY] < now[_INACTIVE] and depth != SELDOM:  # file pages were dropped since that was looked at
+            depth = SELDOM
             now = [time.time_ns(), *self.glance.read(), *now[-2:]]
+        self.point = points.point(before, now, self._whole, self.point if depth == OFTEN else None)
         self.reading = now
-        self.point = points.point(before, now)
+        self._made += 1
+        if depth != OFTEN:
+            self._whole = now
         self.ring.add(self.point)
         return self.point
 
@@ -140,11 +150,6 @@ class Gauge:
         if None in ends:
             return _NOTHING
         return sum(end[1] for end in ends if end), sum(end[0] for end in ends if end)
-
-    @property
-    def age(self) -> float:
-        """Seconds since it was read."""
-        return time.time() - self.point.time if self.point else float("inf")
 
     def counter(self, name: str) -> int | None:
         """A figure of `points.READING` as last read."""
@@ -190,14 +195,16 @@ class Gauges:
         self._gauges, self._waiting, self._changed = {}, set(), -1
         self._cables.close()
 
-    def read(self, ids: Collection[str] | None = None) -> dict[str, Gauge]:
-        """The gauges of all running containers, or of those of them that are named, each not older than FRESH_S."""
+    def read(self, ids: Collection[str] | None = None, *, whole: bool = False) -> dict[str, Gauge]:
+        """The gauges of all running containers, or of those of them that are named, each not older than FRESH_S: processor,
+        memory and network; the rest is a second old at most, unless `whole`."""
         with self._lock:
             self._find()
             wanted = self._gauges if ids is None else {id: self._gauges[id] for id in ids if id in self._gauges}
-            due = [gauge for gauge in wanted.values() if gauge.age >= FRESH_S]
+            stale = time.time() - FRESH_S
+            due = [gauge for gauge in wanted.values() if gauge.point is None or gauge.point[0] <= stale]
             traffic = self._cables.read() if any(gauge.cables for gauge in due) else {}
-            ended = [gauge for gauge in due if not _still(gauge, traffic)]
+            ended = [gauge for gauge in due if not _still(gauge, traffic, whole)]
             for gauge in ended:
                 self._drop(gauge)
             return {id: gauge for id, gauge in wanted.items() if gauge not in ended}
@@ -249,9 +256,9 @@ def _folders(run: str) -> set[str]:
         return {entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")}
 
 
-def _still(gauge: Gauge, traffic: Mapping[bytes, netdev.Traffic]) -> bool:
+def _still(gauge: Gauge, traffic: Mapping[bytes, netdev.Traffic], whole: bool) -> bool:
     try:
-        gauge.read(traffic)
+        gauge.read(traffic, whole=whole)
     except OSError:  # ENODEV: its cgroup has gone
         return False
     return True

@@ -59,26 +59,41 @@ def used_memory(now: Reading) -> int | None:
     return None if memory < 0 else max(0, memory - max(0, now[_INACTIVE]))
 
 
-def point(before: Reading | None, now: Reading) -> Point:
-    """What was used between two readings; at the first, or a moment after it, there are no rates."""
-    memory, pids, kills = used_memory(now), now[_PIDS], now[_OOM]
+def point(before: Reading | None, now: Reading, since: Reading | None = None, last: Point | None = None) -> Point:
+    """What was used between two readings; at the first, or a moment after it, there are no rates.
+
+    What is not read each time (throttling, processes, disk, pressure, kills) is measured from the reading `since`, where
+    that is not the one before; with `last` it was not read now, and is as in that point.
+    """
     seconds = (now[0] - before[0]) / 1e9 if before else 0.0
-    rates: list[float | None] = [None] * 9
-    if before and seconds > _SHORTEST_S:
-        nano = seconds * 1e9
-        rates = [
-            _rate(before[_CPU], now[_CPU], nano),
-            _rate(before[_THROTTLED], now[_THROTTLED], nano),
-            _rate(before[_RX], now[_RX], seconds),
-            _rate(before[_TX], now[_TX], seconds),
-            _rate(before[_READ], now[_READ], seconds),
-            _rate(before[_WRITE], now[_WRITE], seconds),
-            _part(before[_PSI_CPU], now[_PSI_CPU], nano),
-            _part(before[_PSI_MEMORY], now[_PSI_MEMORY], nano),
-            _part(before[_PSI_IO], now[_PSI_IO], nano),
-        ]
+    if not before or seconds <= _SHORTEST_S:
+        cpu = received = sent = None
+    else:
+        cpu = _rate(before[_CPU], now[_CPU], seconds * 1e9)
+        received, sent = _rate(before[_RX], now[_RX], seconds), _rate(before[_TX], now[_TX], seconds)
+    if last:
+        return Point(now[0] / 1e9, cpu, last[2], used_memory(now), last[4], received, sent, *last[7:])
+    slow = _slow(since or before, now)
+    pids, kills = now[_PIDS], now[_OOM]
     return Point(
-        now[0] / 1e9, rates[0], rates[1], memory, pids if pids >= 0 else None, *rates[2:], kills if kills >= 0 else None
+        now[0] / 1e9, cpu, slow[0], used_memory(now), pids if pids >= 0 else None, received, sent, *slow[1:],
+        kills if kills >= 0 else None,
+    )  # fmt: skip
+
+
+def _slow(before: Reading | None, now: Reading) -> Sequence[float | None]:
+    """throttled, io_read, io_write and the three parts of pressure."""
+    seconds = (now[0] - before[0]) / 1e9 if before else 0.0
+    if not before or seconds <= _SHORTEST_S:
+        return (None,) * 6
+    nano = seconds * 1e9
+    return (
+        _rate(before[_THROTTLED], now[_THROTTLED], nano),
+        _rate(before[_READ], now[_READ], seconds),
+        _rate(before[_WRITE], now[_WRITE], seconds),
+        _part(before[_PSI_CPU], now[_PSI_CPU], nano),
+        _part(before[_PSI_MEMORY], now[_PSI_MEMORY], nano),
+        _part(before[_PSI_IO], now[_PSI_IO], nano),
     )
 
 

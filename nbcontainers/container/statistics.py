@@ -80,7 +80,7 @@ def stats(containers: Sequence[Container], *, following: bool = True) -> Statist
         ids = [container.id for container in containers]
         if [id for one in shared.values() for id in one.read(ids)]:
             time.sleep(_BETWEEN_S)
-        found = {id: gauge for one in shared.values() for id, gauge in one.read(ids).items()}
+        found = {id: gauge for one in shared.values() for id, gauge in one.read(ids, whole=True).items()}
         rows = [row for container in containers if (row := _row(container, found.get(container.id)))]
     finally:
         for one in shared.values():

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nbcontainers.cgroups.glance import FIGURES, Glance
+from nbcontainers.cgroups.glance import FIGURES, OFTEN, SOMETIMES, Glance
 from nbcontainers.cgroups.stats import COLUMNS, Sample
 from nbcontainers.container import gauges, points, sparkline
 from nbcontainers.container.gauges import Gauges, Ring
@@ -67,7 +67,7 @@ def v1(folder: Path) -> dict[str, Any]:
 def test_v2_is_read(tmp_path: Path) -> None:
     glance = Glance({"kind": "v2", "v2": write(tmp_path, V2)})
     assert dict(zip(FIGURES, glance.read(), strict=True)) == EXPECTED
-    assert glance.kept == 7
+    assert glance.kept == 9
     glance.close()
     assert glance.kept == 0
 
@@ -112,15 +112,17 @@ def test_what_costs_more_is_read_seldom(tmp_path: Path) -> None:
     glance = Glance({"v2": write(tmp_path, V2)})
     glance.read()
     write(tmp_path, {"memory.stat": "anon 1\ninactive_file 5\n", "memory.current": "77\n"})
-    found = dict(zip(FIGURES, glance.read(thorough=False), strict=True))
-    assert (found["memory"], found["memory_inactive_file"]) == (77, 2 << 20)
+    write(tmp_path, {"pids.current": "4\n"})
+    found = dict(zip(FIGURES, glance.read(OFTEN), strict=True))
+    assert (found["memory"], found["memory_inactive_file"], found["pids"]) == (77, 2 << 20, 3)
+    assert dict(zip(FIGURES, glance.read(SOMETIMES), strict=True))["pids"] == 4
     assert dict(zip(FIGURES, glance.read(), strict=True))["memory_inactive_file"] == 5
 
 
 def test_without_keeping_nothing_stays_open_and_what_has_gone_is_an_error(tmp_path: Path) -> None:
     glance = Glance({"v2": write(tmp_path, V2)}, keep=False)
     assert glance.kept == 0
-    assert dict(zip(FIGURES, glance.read(thorough=False), strict=True)) == EXPECTED
+    assert dict(zip(FIGURES, glance.read(), strict=True)) == EXPECTED
     (tmp_path / "pids.current").unlink()
     with pytest.raises(OSError):
         glance.read()
@@ -172,6 +174,18 @@ def test_points_are_rates_between_readings() -> None:
 def test_a_counter_that_began_anew_has_no_rate() -> None:
     first, last = sample(1, net_rx_bytes=500), sample(2, net_rx_bytes=5)
     assert points.of_samples([first, last])[1].net_rx is None
+
+
+def test_what_is_read_less_often_is_measured_over_its_own_time_and_held_between() -> None:
+    readings = [
+        [getattr(sample(at, cpu_ns=at * SECOND, psi_io_ns=psi, pids=pids), name) for name in points.READING]
+        for at, psi, pids in ((0, 0, 3), (1, 0, 3), (2, SECOND, 5))
+    ]
+    first = points.point(None, readings[0])
+    held = points.point(readings[0], readings[1], readings[0], first)
+    assert (held.cpu, held.psi_io, held.pids) == (1, None, 3)
+    last = points.point(readings[1], readings[2], readings[0])
+    assert (last.cpu, last.psi_io, last.pids) == (1, 0.5, 5)
 
 
 def test_pressure_is_at_most_all_the_time() -> None:
@@ -271,20 +285,20 @@ def test_files_are_closed_with_the_last_who_looks(engine: Engine) -> None:
     shared.enter()
     shared.enter()
     shared.read()
-    assert len(os.listdir("/proc/self/fd")) == before + 7
+    assert len(os.listdir("/proc/self/fd")) == before + 9
     shared.leave()
-    assert len(os.listdir("/proc/self/fd")) == before + 7
+    assert len(os.listdir("/proc/self/fd")) == before + 9
     shared.leave()
     assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_many_containers_do_not_take_all_descriptors(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gauges, "_room", lambda: 20)
+    monkeypatch.setattr(gauges, "_room", lambda: 24)
     for name in "abcdef":
         running(engine, name)
     with Gauges(engine).watched() as watched:
         found = watched.read().values()
-        assert sorted(gauge.glance.kept for gauge in found) == [0, 0, 0, 0, 7, 7]
+        assert sorted(gauge.glance.kept for gauge in found) == [0, 0, 0, 0, 9, 9]
         assert {gauge.point.pids for gauge in found if gauge.point} == {3}
 
 
