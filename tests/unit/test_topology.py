@@ -186,7 +186,7 @@ def containers(draw: Any, n: int, networks: list[surveyed.Document], others: lis
     return made
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(documents())
 def test_nothing_lies_on_anything_else_whatever_the_host_is(document: surveyed.Document) -> None:
     found = drawn(document)
