@@ -1,0 +1,98 @@
+"""What is left of a live view: reloaded, after a restart of the kernel, saved and reopened, exported, not trusted."""
+
+from __future__ import annotations
+
+import nbformat
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.harness import FRONT_ENDS, code_cells
+from tests.e2e.server import choose
+from tests.e2e.test_views import exported
+from tests.e2e.test_views import offline as offline
+
+CELLS = ["%load_ext nbcontainers", "%container run -d --replace --name kept -m 64m mini sleep 600", "%container dashboard",
+         "%container rm -f kept"]  # fmt: skip
+KINDS = {1: "card", 2: "dashboard"}
+LOST = ("model not found", "Loading widget", "Error displaying widget")
+
+
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
+def test_a_live_view_is_there_again_and_leaves_a_picture(notebook, front_end):
+    """After a reload at once; after a restart once the extension is loaded again; without a kernel as the static HTML."""
+    nb = notebook(CELLS, front_end)
+    for number in (0, 1, 2):
+        nb.run(number)
+    see_live(nb)
+    nb.reload()
+    see_live(nb)
+    nb.restart()
+    for number in KINDS:
+        nb.output(number).locator(".nbc-stale").wait_for()
+    nb.run(0)
+    see_live(nb)
+    for number in KINDS:
+        (saved,) = nb.saved(number)
+        assert set(saved.data) == {"text/plain", "text/html"}
+        assert "kept" in saved.data["text/plain"]
+    nb.reopen()
+    assert_static(nb)
+    nb.run(0)
+    see_live(nb)
+    nb.run(3)
+    nb.reopen(kernel=False)
+    assert_static(nb)
+    for number, kind in KINDS.items():
+        nb.photograph(number, f"saved-{front_end}-{kind}")
+
+
+def see_live(nb):
+    for number, kind in KINDS.items():
+        nb.live(number, kind).get_by_text("kept").first.wait_for()
+        expect(nb.output(number).locator(".nbc-stale")).to_have_count(0, timeout=30_000)
+
+
+def assert_static(nb):
+    for number, kind in KINDS.items():
+        nb.output(number).get_by_text("kept").first.wait_for()
+        assert nb.output(number).locator(f".nbc-{kind}").count() == 0
+        shown = nb.output(number).inner_text()
+        assert [words for words in LOST if words in shown] == []
+
+
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
+def test_a_notebook_of_somebody_else_is_shown_without_trust(notebook, server, front_end):
+    """The front end takes away what it does not trust: scripts always, some styles; the words stay, in their order."""
+    nb = notebook(CELLS, front_end)
+    for number in (0, 1, 2):
+        nb.run(number)
+    content = nb.save()
+    nb.run(3)
+    nb.close()
+    path = nb.path.with_name(f"stranger-{front_end}.ipynb")
+    content.cells[0].source += "  # nobody signed this"
+    nbformat.write(content, path)
+    nb.open(path, kernel=False, trusted=False)
+    assert_static(nb)
+    for number, kind in KINDS.items():
+        nb.photograph(number, f"untrusted-{front_end}-{kind}")
+
+
+@pytest.mark.parametrize("with_state", [False, True], ids=["", "with-widget-state"])
+def test_what_is_exported_from_a_live_page_needs_no_network(notebook, server, offline, tmp_path, with_state):
+    """JupyterLab saves widgets' state if told to, and nbconvert then prefers a widget's view, which needs the network."""
+    settings = "@jupyter-widgets/jupyterlab-manager/plugin"
+    choose(server.home, settings, {"saveState": with_state})
+    nb = notebook(CELLS)
+    nb.reload()
+    for number in (0, 1, 2):
+        nb.run(number)
+    see_live(nb)
+    content = nb.save()
+    nb.run(3)
+    choose(server.home, settings, {"saveState": False})
+    assert ("widgets" in content.metadata) == with_state
+    offline.goto(exported(content, tmp_path).as_uri())
+    for number in KINDS:
+        offline.locator(".jp-CodeCell").nth(number).get_by_text("kept").first.wait_for()
+    assert len(code_cells(content)) == offline.locator(".jp-CodeCell").count()
