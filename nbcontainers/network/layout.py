@@ -43,6 +43,8 @@ from nbcontainers.network.facts import Container, Endpoint, Facts, Port
 from nbcontainers.network.interfaces import Interface
 from nbcontainers.network.scene import Box, Label, Point, Scene, Wire, cut, length, lines
 
+_OWN = ("bridge", "dummy")
+"""Kinds of interfaces that lead to nobody else, unless a default route does."""
 _TOP = 84.0
 """Where the host's content begins: below the outside and the host's own name."""
 
@@ -94,6 +96,8 @@ class Drawing:
     def _outward(self, one: Interface, box: Box, *, first: bool) -> None:
         """The wire to the outside: straight from above to the first, along the side to others."""
         if one.kind == "loopback" or one.state != "up" or not one.addresses:
+            return
+        if one.kind in _OWN and not one.gateways:
             return
         outside = self.scene.box("outside")
         middle = outside.x + outside.width / 2

@@ -273,6 +273,19 @@ def test_what_everybody_asks_is_on_the_picture() -> None:
         assert words in shown, (words, shown)
 
 
+def test_bridges_of_others_lead_to_no_other_machine() -> None:
+    document = host()
+    document["host"]["interfaces"] += [
+        interface(3, "docker0", "172.17.0.1/16", kind="bridge"), interface(4, "wire", "203.0.113.1/24", kind="veth"),
+        interface(5, "veth1", kind="veth", master=3),
+    ]  # fmt: skip
+    found = drawn(document)
+    wires = {one.key for one in layout.draw(found.shown).wires}
+    assert {"outside eth0", "outside wire"} <= wires
+    assert "outside docker0" not in wires
+    assert "docker0 #3 up · 172.17.0.1/16 · bridge · 1 plugged in" in found.text()
+
+
 def test_of_an_ordinary_user_everything_is_in_his_namespace() -> None:
     found = drawn(of_user())
     shown = LABEL.findall(found.picture)
