@@ -189,7 +189,8 @@ class Log(View, Sequence[Line]):
         columns = ["time", *(["container"] if self.names else []), "stream", "log"]
         frame = pandas.DataFrame(([line[name] for name in columns] for line in self), columns=columns)
         frame["time"] = pandas.to_datetime(frame["time"], utc=True)
-        frame["log"] = frame["log"].str.removesuffix("\n")
+        frame["log"] = frame["log"].astype("str").str.removesuffix("\n")
+        frame["stream"] = frame["stream"].astype("str")
         return frame
 
 

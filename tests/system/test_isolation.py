@@ -260,6 +260,15 @@ def test_on_the_command_line(name: str) -> None:
     assert {row["type"] for row in told["namespaces"]} >= {"pid", "mnt", "net"}
 
 
+def test_one_that_ends_while_it_is_looked_at(name: str) -> None:
+    """It is seen as it ran, or as it was recorded; never half."""
+    for number in range(12):
+        container = serve(f"{name}-{number}", "sleep", f"0.0{number % 4}")
+        seen = container.xray()
+        assert not seen.unread
+        assert seen.live == bool(seen.sees.rows)
+
+
 def test_it_leaves_nothing_and_changes_nothing(name: str) -> None:
     container = serve(name)
     before = (store.state(container.engine, container.id), len(container.top()))

@@ -32,7 +32,7 @@ def look(pid: int, start_time: int) -> dict[str, Any]:
     except OSError as error:
         unread["hostname"] = error.strerror or str(error)
     if not process.alive(pid, start_time):
-        raise InvalidState("the container has ended while it was looked at", hint="container ps -a")
+        raise InvalidState("the container has ended while it was looked at", hint="container ps -a says how")
     return found
 
 

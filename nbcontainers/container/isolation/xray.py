@@ -19,6 +19,7 @@ from nbcontainers.table import AMBER, BLUE, GREY, Column, Row
 from nbcontainers.view import View
 
 _SECRET = ("PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH")
+_LEAVING_S = 0.1
 _COLOURS = {"running": BLUE, "paused": AMBER}
 
 
@@ -161,19 +162,26 @@ class XRay(View):
 
 
 def xray(container: Container) -> XRay:
-    """Look at a container. Raises NotFound, InvalidState where it ends meanwhile."""
-    record, status = container.record, container.status
-    who: dict[str, Any] = {
-        "name": str(record["name"]),
-        "id": container.id,
-        "status": status,
-        "at": rfc3339(time.time_ns()),
-    }
+    """Look at a container; of one that ends meanwhile it is what was recorded. Raises NotFound."""
+    record = container.record
     config = {} if container.kept else store.read(container.engine, container.id, "config.json")
     state = store.state(container.engine, container.id)
-    if not store.alive(state):
-        return XRay(**who, **_recorded(container, config))
-    return XRay(**who, **_living(container, config, state))
+    found = _whole(container, config, state) or _recorded(container, config)
+    who: dict[str, Any] = {"name": str(record["name"]), "id": container.id, "status": container.status}
+    return XRay(**who, at=rfc3339(time.time_ns()), **found)
+
+
+def _whole(container: Container, config: Mapping[str, Any], state: dict[str, Any]) -> dict[str, Any] | None:
+    """All of one that runs from the first look to the last; else None."""
+    try:
+        found = _living(container, config, state) if store.alive(state) else None
+    except (Error, OSError):
+        if store.alive(state):
+            raise
+        return None
+    if found and found["unread"]:  # it may be on its way out: its namespaces go before it is a zombie
+        time.sleep(_LEAVING_S)
+    return found if store.alive(state) else None
 
 
 def _recorded(container: Container, config: Mapping[str, Any]) -> dict[str, Any]:
