@@ -22,6 +22,7 @@ from nbcontainers.widgets.live import FASTEST_S, LEASE_S, Binary, Clock, Gone, L
 from nbcontainers.widgets.wire import Wire, module
 
 _FORGET_S = 600.0
+_WORK_S = 5.0
 
 Send = Callable[[Mapping[str, Any], list[bytes]], None]
 
@@ -40,7 +41,8 @@ class Place:
         self._over = False
         self._looking = threading.Lock()
         self._calls: deque[Callable[[], None]] = deque()
-        self._lock = threading.Lock()
+        self._more = threading.Condition()
+        self._working = False
         view._send = send
 
     def seen(self, visible: bool) -> None:
@@ -98,20 +100,24 @@ class Place:
         work = lambda: self._answer(method, given, reply)  # noqa: E731
         if method.live_action == "beside":  # type: ignore[attr-defined]
             return threading.Thread(target=work, name="nbcontainers-action", daemon=True).start()
-        with self._lock:
+        with self._more:
             self._calls.append(work)
-            if len(self._calls) > 1:
-                return None
-        return threading.Thread(target=self._work, name="nbcontainers-action", daemon=True).start()
+            self._more.notify()
+            begun, self._working = self._working, True
+        if not begun:
+            threading.Thread(target=self._work, name="nbcontainers-action", daemon=True).start()
+        return None
 
     def _work(self) -> None:
-        """The calls in their order; a thread that lives while there are any."""
+        """The calls in their order, in a thread that waits a moment for the next: a key each is too much for ipykernel,
+        which gives every thread that sends a socket of its own."""
         while True:
-            self._calls[0]()
-            with self._lock:
-                self._calls.popleft()
-                if not self._calls:
+            with self._more:
+                if not self._more.wait_for(lambda: self._calls, _WORK_S):
+                    self._working = False
                     return
+                work = self._calls.popleft()
+            work()
 
     def _answer(self, method: Callable[..., Any], arguments: dict[str, Any], reply: Any) -> None:
         try:

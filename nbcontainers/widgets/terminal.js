@@ -200,7 +200,8 @@ class Screen {
   /** Say where we are, and get what is missing. */
   async open() {
     const { term, at, stream } = this;
-    const { rows, cols: columns } = this.fit.proposeDimensions() ?? { rows: term.rows, cols: term.cols };
+    const fits = this.fit.proposeDimensions(); // NaN while the page's styles are being exchanged
+    const { rows, cols: columns } = fits && fits.rows > 0 && fits.cols > 0 ? fits : term;
     this.opening = true;
     try {
       const found = await this.live.call("open", { at, stream, rows, columns });
@@ -273,7 +274,7 @@ async function begin(live, head, kept, place) {
     if ("out" in content) shown.draw(content, buffers);
     else tell(live, head, shown, content);
   });
-  live.onvisible((visible) => shown.call("show", { visible }));
+  live.onvisible((visible) => shown.live === live && shown.call("show", { visible }));
   live.signal.addEventListener("abort", () => {
     if (shown.live === live) shown.leaving = setTimeout(() => {
       if (PAGE.screens.get(live.args.key) === shown) PAGE.screens.delete(live.args.key);

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator
+from playwright.sync_api import Locator, TimeoutError
 
 import nbcontainers
 from nbcontainers.container.container import Container
@@ -64,7 +64,12 @@ class Shown:
         self.keyboard.press("Enter")
 
     def state(self, wanted: str) -> None:
-        self.view.locator(".nbc-terminal-head").get_by_text(wanted).wait_for()
+        """Wait for the line over it to say so."""
+        try:
+            self.view.locator(".nbc-terminal-head").get_by_text(wanted).wait_for(timeout=15_000)
+        except TimeoutError:
+            self.nb.photograph(self.number, "terminal-stuck")
+            pytest.fail(f"{wanted!r} is not said of\n{self.view.inner_text()}")
 
     def focused(self) -> bool:
         return bool(self.nb.page.evaluate("() => !!document.activeElement?.closest('.nbc-terminal')"))
