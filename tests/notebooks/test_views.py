@@ -74,7 +74,10 @@ def test_the_text_has_every_figure_of_the_html(views):
     """Words with a digit in them: names and labels may be said otherwise, a figure may not be missing."""
     for name, data in views.items():
         text = figures(data["text/plain"].split())
-        assert sorted(figures(Words(data["text/html"]).words) - text) == [], name
+        words = Words(data["text/html"]).words
+        assert sorted(figures([word for word in words if "…" not in word]) - text) == [], name
+        cut = figures([word for word in words if "…" in word])  # a drawing has less room than a line
+        assert [part for part in cut if part not in data["text/plain"]] == [], name
 
 
 def figures(words: list[str]) -> set[str]:
