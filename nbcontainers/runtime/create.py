@@ -48,6 +48,8 @@ class Created:
         self.channel.close()
         if message:
             raise sync.failure(message["error"])
+        if self.middle:
+            os.waitpid(self.middle.pop(), 0)  # it ends now; while it is there the container's cgroup counts it
 
     def reap(self) -> None:
         """Wait for those who made it: they end when the program is executed."""
