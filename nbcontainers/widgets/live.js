@@ -86,11 +86,22 @@ class Hub {
     this.modules = new Map();
     this.waiting = new Map();
     this.count = 0;
-    this.heard = Date.now();
+    this.heard = 0;
     model.on("msg:custom", (content, buffers) => this.receive(content, (buffers ?? []).map(viewed)));
     model.on("comm_live_update", () => this.gone("the kernel was restarted"));
     model.on("comm:close", () => this.gone("the live views were unloaded"));
+    try {
+      model.send({ see: {} });
+    } catch {
+      // nobody is there, as below
+    }
+  }
+
+  /** Only a kernel that answers has views: a model may also come from what a notebook saved of one that is gone. */
+  meet() {
     this.beat = setInterval(() => this.tick(), BEAT_MS);
+    PAGE.hubs.unshift(this);
+    PAGE.adopt();
   }
 
   send(content, buffers) {
@@ -116,7 +127,9 @@ class Hub {
   }
 
   receive(content, buffers) {
+    const first = !this.heard;
     this.heard = Date.now();
+    if (first) this.meet();
     if (content.reply !== undefined) {
       const waiting = this.waiting.get(content.reply);
       this.waiting.delete(content.reply);
@@ -423,9 +436,8 @@ export default {
   initialize({ model }) {
     dress("live", STYLE);
     PAGE.adopt = adopt;
-    PAGE.hubs.unshift(new Hub(model));
     watch();
-    adopt();
+    new Hub(model);
   },
 
   /** Of a model that has a widget view: its element is one more place with an address. */

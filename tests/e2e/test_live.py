@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.harness import FRONT_ENDS, Notebook
+from tests.e2e.server import Server, choose
 
 Opened = Callable[..., Notebook]
 CELLS = [
@@ -131,3 +132,22 @@ def test_how_it_ended_is_put_into_the_notebook(notebook: Opened) -> None:
 
 def saved_text(nb: Notebook, number: int) -> str:
     return "".join(one.data["text/plain"] for one in nb.saved(number) if "data" in one)
+
+
+def test_a_model_that_was_saved_is_no_kernel(notebook: Opened, server: Server) -> None:
+    """JupyterLab saves widgets' state if told to, and makes models of it when the notebook is opened again."""
+    settings = "@jupyter-widgets/jupyterlab-manager/plugin"
+    choose(server.home, settings, {"saveState": True})
+    nb = notebook(CELLS)
+    nb.reload()
+    for number in range(3):
+        nb.run(number)
+    expect(nb.live(2, "dashboard").locator("tr", has_text="live-web")).to_contain_text("running for")
+    assert "widgets" in nb.save().metadata
+    nb.reopen()
+    expect(nb.output(2).locator("table").first).to_contain_text("live-web")
+    nb.run(0)
+    expect(nb.live(2, "dashboard").locator("tr", has_text="live-web")).to_contain_text("running for")
+    nb.run(3)
+    choose(server.home, settings, {"saveState": False})
+    nb.reload()
