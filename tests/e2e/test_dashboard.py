@@ -27,9 +27,8 @@ CELLS = ["%load_ext nbcontainers", MAKE, "%container rm -f --filter name=d-"]
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     yield
-    for row in container.ps(all=True):
-        if re.match(r"d-(busy|web|failed)|many-\d", str(row["name"])):
-            container.rm(str(row["id"]), force=True)
+    for row in container.ps(all=True, filter=["name=^d-", "name=^many-"]):
+        container.rm(str(row["id"]), force=True)
 
 
 def line(view: Locator, name: str) -> Locator:

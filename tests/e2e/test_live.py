@@ -4,15 +4,25 @@ reload, a restart and reopening, and leaves HTML in the notebook."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import expect
 
+from nbcontainers import container
 from tests.e2e.harness import FRONT_ENDS, Notebook
 from tests.e2e.server import Server, choose
 
 Opened = Callable[..., Notebook]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    yield
+    for row in container.ps(all=True, filter=["name=^live-"]):
+        container.rm(str(row["id"]), force=True)
+
+
 CELLS = [
     "%load_ext nbcontainers",
     "%container run -d --replace --name live-web mini sleep 1000",

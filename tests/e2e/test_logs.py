@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import pytest
 from playwright.sync_api import expect
 
+from nbcontainers import container
 from tests.e2e.harness import Notebook
 
 Opened = Callable[..., Notebook]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    yield
+    for row in container.ps(all=True, filter=["name=^l-"]):
+        container.rm(str(row["id"]), force=True)
+
+
 SAY = r"""
 import nbcontainers as nbc
 script = r'''
