@@ -55,7 +55,14 @@ def ink(colour: str) -> str:
 
 def plain(text: str) -> str:
     """`text` in one line without control characters, so that no name can drive the terminal it is shown on."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def safe(text: str) -> str:
+    """`text` for HTML: no markup, no control characters. Names, labels and histories are somebody's to choose."""
+    return escape(plain(text))
 
 
 def text(value: object) -> str:

@@ -7,7 +7,6 @@ the warning that is about it. A long file is shown in part, so that no update gr
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 from typing import NamedTuple
 
 from nbcontainers.builder.progress import Event, Progress, Step
@@ -29,6 +28,7 @@ from nbcontainers.table import (
     duration,
     ink,
     plain,
+    safe,
     stored,
 )
 
@@ -287,7 +287,7 @@ def _output(lines: tuple[str, ...]) -> str:
 
 def _safe(words: str) -> str:
     """Names, lines and output are somebody's to choose: no markup, no control characters."""
-    return escape(plain(words[:2000]))
+    return safe(words[:2000])
 
 
 _TABLE = (

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 from typing import TYPE_CHECKING
 
 from nbcontainers.image import filetree
 from nbcontainers.image.portrait import cut, known
-from nbcontainers.table import AMBER, AS_IT_IS, BLUE, BOX, GREEN, GREY, HEAD, MONOSPACE, digest, plain, stored
+from nbcontainers.table import AMBER, AS_IT_IS, BLUE, BOX, GREEN, GREY, HEAD, MONOSPACE, digest, plain, safe, stored
 
 if TYPE_CHECKING:
     from nbcontainers.container.stacking import Lower, Overlay, Part
@@ -90,7 +89,7 @@ def html(seen: Overlay) -> str:
     tree = f"{filetree.pre(filetree.cut(seen.tree(), _LINES))}{filetree.legend()}" if seen.changed else ""
     return (
         f'<div {AS_IT_IS} style="{BOX} {_WIDE}"><div style="{HEAD}"><b style="font-weight: 600;">'
-        f"{_safe(heading(seen))}</b></div>{parts}{tree}</div>"
+        f"{safe(heading(seen))}</b></div>{parts}{tree}</div>"
     )
 
 
@@ -99,20 +98,15 @@ def _stack(seen: Overlay, part: Part) -> str:
     if len(seen.parts) == 1:
         return f'<div style="margin: 6px 0;">{inner}</div>'
     is_open = " open" * (not part.name)
-    return f'<details{is_open}><summary style="cursor: pointer;">/{_safe(part.name)}</summary>{inner}</details>'
+    return f'<details{is_open}><summary style="cursor: pointer;">/{safe(part.name)}</summary>{inner}</details>'
 
 
 def _band(what: str, where: str, said: str, colour: str) -> str:
     border = f"border-left: 5px {'dashed ' + GREY if what == 'work' else 'solid ' + colour};"
     return (
-        f'<div style="{_BAND} {border}"><div><b style="{_WHAT}">{_safe(what)}</b> '
-        f'<span>{_safe(said)}</span></div><div style="{_WHERE}">{_safe(where)}</div></div>'
+        f'<div style="{_BAND} {border}"><div><b style="{_WHAT}">{safe(what)}</b> '
+        f'<span>{safe(said)}</span></div><div style="{_WHERE}">{safe(where)}</div></div>'
     )
-
-
-def _safe(words: str) -> str:
-    """Names and histories are somebody's to choose: no markup, no control characters."""
-    return escape(plain(words))
 
 
 _WIDE = "width: 860px; max-width: 100%;"

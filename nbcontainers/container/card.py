@@ -11,14 +11,13 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any, NamedTuple
 
 from nbcontainers.cgroups.stats import cpu_limit, oom_cause
 from nbcontainers.container.failure import signal_name
 from nbcontainers.container.sparkline import WIDTH
 from nbcontainers.container.trend import Trend
-from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, amount, duration, ink, plain, stored
+from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, amount, duration, ink, plain, safe, stored
 
 _GREEN, _RED, _AMBER, _BLUE, _GREY = "#2da44e", "#e5484d", "#d68f00", "#4493f8", "#8b949e"
 _LONGEST_COMMAND = 100
@@ -230,7 +229,7 @@ class Card:
         return f'<div {AS_IT_IS} style="{BOX}">{inner}</div>'
 
     def _why(self) -> str:
-        return f'<div style="font-size: 12px; margin-bottom: 4px;">{_safe(self.why)}</div>' if self.why else ""
+        return f'<div style="font-size: 12px; margin-bottom: 4px;">{safe(self.why)}</div>' if self.why else ""
 
     def _trend(self) -> str:
         sparks = self.trend.sparks() if self.trend else []
@@ -238,10 +237,10 @@ class Card:
             return ""
         parts = "".join(
             f'<div style="width: {WIDTH}px;"><div style="font-size: 12px;"><b style="font-weight: 600;">{one.label}</b> '
-            f'<span style="opacity: .7;">{_safe(one.words)}</span></div>{one.svg}</div> '
+            f'<span style="opacity: .7;">{safe(one.words)}</span></div>{one.svg}</div> '
             for one in sparks
         )
-        window = f'<div style="font-size: 12px; opacity: .7; width: 100%;">{_safe(self.trend.window)} </div>'
+        window = f'<div style="font-size: 12px; opacity: .7; width: 100%;">{safe(self.trend.window)} </div>'
         return f'<div style="{_TREND}">{window}{parts}</div>'
 
     def _head(self) -> str:
@@ -249,22 +248,22 @@ class Card:
         return (
             f'<div style="{HEAD}">'
             f'<span style="color: {self.colour}; font-size: 15px;" aria-hidden="true">●</span> '
-            f'<b style="font-weight: 600;">{_safe(self.name)}</b> '
-            f'<code style="{_CODE} opacity: .7;">{_safe(self.id[:12])}</code> '
-            f'<span style="opacity: .7;">{_safe(self.image)}</span> '
-            f'<span style="{_VERDICT}"><b style="font-weight: 600; color: {ink(self.colour)};">{_safe(self.verdict)}</b>'
-            f"{_safe(elapsed)}</span></div>"
+            f'<b style="font-weight: 600;">{safe(self.name)}</b> '
+            f'<code style="{_CODE} opacity: .7;">{safe(self.id[:12])}</code> '
+            f'<span style="opacity: .7;">{safe(self.image)}</span> '
+            f'<span style="{_VERDICT}"><b style="font-weight: 600; color: {ink(self.colour)};">{safe(self.verdict)}</b>'
+            f"{safe(elapsed)}</span></div>"
         )
 
     def _command(self) -> str:
         if not self.line:
             return ""
-        return f'<div style="{_COMMAND}"><span style="opacity: .7;">$ </span>{_safe(self.line)}</div>'
+        return f'<div style="{_COMMAND}"><span style="opacity: .7;">$ </span>{safe(self.line)}</div>'
 
     def _feet(self) -> str:
         reached = " ".join(_chip(word) + "".join(map(_link, self.links.get(word, ()))) for word in self.reached)
         limits = " ".join(map(_chip, self.in_force()))
-        when = f'<div style="font-size: 12px; opacity: .7;">{_safe(self.when)}</div>' if self.when else ""
+        when = f'<div style="font-size: 12px; opacity: .7;">{safe(self.when)}</div>' if self.when else ""
         return _foot("reached at", reached) + _foot("limits in force", limits) + when
 
 
@@ -285,20 +284,20 @@ _TRACK = "width: 110px; height: 6px; border-radius: 3px; overflow: hidden; backg
 
 def _row(meter: Meter) -> str:
     cell = "padding: 1px 14px 1px 0; border: 0; text-align: left; vertical-align: middle; background: none;"
-    note = f' <span style="opacity: .7;">· {_safe(meter.note)}</span>' if meter.note else ""
+    note = f' <span style="opacity: .7;">· {safe(meter.note)}</span>' if meter.note else ""
     return (
         f'<tr style="background: none;"><td style="{cell} opacity: .7; white-space: nowrap;">{meter.label}</td>'
         f'<td style="{cell}">{_html_bar(meter)}</td>'
-        f'<td style="{cell} font-variant-numeric: tabular-nums;">{_safe(meter.value)}{note}</td></tr>'
+        f'<td style="{cell} font-variant-numeric: tabular-nums;">{safe(meter.value)}{note}</td></tr>'
     )
 
 
 def _chip(word: str) -> str:
-    return f'<code style="{_CODE} {_CHIP}">{_safe(word)}</code>'
+    return f'<code style="{_CODE} {_CHIP}">{safe(word)}</code>'
 
 
 def _link(address: str) -> str:
-    return f' <a href="{_safe(address)}" target="_blank" rel="noopener" style="{_LINK}">{_safe(address)}</a>'
+    return f' <a href="{safe(address)}" target="_blank" rel="noopener" style="{_LINK}">{safe(address)}</a>'
 
 
 def _foot(label: str, chips: str) -> str:
@@ -339,8 +338,3 @@ def _options(limits: Mapping[str, Any]) -> Iterator[str]:
 
 def _count(number: float, noun: str) -> str:
     return f"{number:g} {noun}{'s' if number != 1 else ''}"
-
-
-def _safe(text: str) -> str:
-    """Names, images and commands are the attacker's to choose: no markup, no control characters."""
-    return escape(plain(text))

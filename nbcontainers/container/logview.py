@@ -11,7 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbcontainers.container import ansi
-from nbcontainers.table import AMBER, AS_IT_IS, BORDER, MONOSPACE, ink, plain
+from nbcontainers.table import AMBER, AS_IT_IS, BORDER, MONOSPACE, ink, plain, safe
 
 if TYPE_CHECKING:
     from nbcontainers.container.log import Line, Log
@@ -112,7 +112,7 @@ def _text(line: Line, log: Log, *, mixed: bool) -> str:
 def _html(line: Line, log: Log, *, mixed: bool) -> str:
     marked = mixed and line["stream"] == "stderr"
     before = _before(line, log)
-    whose = f'<span style="opacity: .75;">{escape(plain(before))}</span>' if before else ""
+    whose = f'<span style="opacity: .75;">{safe(before)}</span>' if before else ""
     mark = f'<span style="color: {ink(AMBER)};">stderr | </span>' if marked else ""
     style = f' style="{_MARKED}"' if marked else ""
     return f"<div{style}>{whose}{mark}{ansi.html(_cut(line['log']))}</div>"

@@ -8,7 +8,6 @@ light and dark need no switch.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 
 from nbcontainers.image.progress import Layer, Progress
 from nbcontainers.table import (
@@ -25,6 +24,7 @@ from nbcontainers.table import (
     amount,
     duration,
     plain,
+    safe,
     stored,
 )
 
@@ -117,23 +117,23 @@ def html(progress: Progress) -> str:
 
 def _head(progress: Progress) -> str:
     colour = ENDS[progress.outcome]
-    elapsed = f'<span style="{_ELAPSED}">{_safe(duration(progress.elapsed))}</span>' if progress.outcome else ""
+    elapsed = f'<span style="{_ELAPSED}">{safe(duration(progress.elapsed))}</span>' if progress.outcome else ""
     return (
         f'<div style="{HEAD}"><span style="color: {colour}; font-size: 15px;" aria-hidden="true">●</span> '
-        f'<span style="opacity: .75;">{_safe(progress.doing)}</span> '
-        f'<b style="font-weight: 600; overflow-wrap: anywhere;">{_safe(progress.name)}</b> {elapsed}</div>'
+        f'<span style="opacity: .75;">{safe(progress.doing)}</span> '
+        f'<b style="font-weight: 600; overflow-wrap: anywhere;">{safe(progress.name)}</b> {elapsed}</div>'
     )
 
 
 def _working(progress: Progress) -> str:
     rows, more = shown(progress)
-    figures = f'<div style="{_FIGURES}">{_safe(" · ".join(totals(progress)) or "…")}</div>'
+    figures = f'<div style="{_FIGURES}">{safe(" · ".join(totals(progress)) or "…")}</div>'
     return f"{figures}{_bar(progress.part, BLUE, '100%')}{_rows(rows)}{_note(more)}"
 
 
 def _ended(progress: Progress) -> str:
     lines = "".join(
-        f'<div><span style="{_LABEL}">{label} </span><span style="{_VALUE}">{_safe(value)}</span></div>'
+        f'<div><span style="{_LABEL}">{label} </span><span style="{_VALUE}">{safe(value)}</span></div>'
         for label, value in facts(progress)
     )
     rows, more = shown(progress, 200)
@@ -144,9 +144,9 @@ def _ended(progress: Progress) -> str:
 def _rows(rows: list[Layer]) -> str:
     body = "".join(
         f'<tr style="background: none;"><td style="{_CELL} font-family: {MONOSPACE}; font-size: 12px;">'
-        f'{_safe(short(layer.digest))}</td><td style="{_CELL}">{_bar(layer.part, _colour(layer), "150px")}</td>'
+        f'{safe(short(layer.digest))}</td><td style="{_CELL}">{_bar(layer.part, _colour(layer), "150px")}</td>'
         f'<td style="{_CELL} min-width: 95px;">{layer.label}</td>'
-        f'<td style="{_CELL} white-space: normal; opacity: .75; font-variant-numeric: tabular-nums;">{_safe(detail(layer))}</td></tr>'
+        f'<td style="{_CELL} white-space: normal; opacity: .75; font-variant-numeric: tabular-nums;">{safe(detail(layer))}</td></tr>'
         for layer in rows
     )
     return f'<table style="{_TABLE}"><tbody>{body}</tbody></table>' if rows else ""
@@ -162,12 +162,7 @@ def _bar(part: float, colour: str, width: str) -> str:
 
 
 def _note(words: str) -> str:
-    return f'<div style="opacity: .75; font-size: 12px;">{_safe(words)}</div>' if words else ""
-
-
-def _safe(text: str) -> str:
-    """Names and notes are a registry's to choose: no markup, no control characters."""
-    return escape(plain(text))
+    return f'<div style="opacity: .75; font-size: 12px;">{safe(words)}</div>' if words else ""
 
 
 _WIDTH = "width: 660px; max-width: 100%;"  # the same whatever the figures: nothing moves while it works

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from nbcontainers.image.merging import CHANGES, REMOVED, Entry
-from nbcontainers.table import AMBER, AS_IT_IS, BLUE, GREEN, GREY, HEAD, MONOSPACE, RED, ink, plain, stored
+from nbcontainers.table import AMBER, AS_IT_IS, BLUE, GREEN, GREY, HEAD, MONOSPACE, RED, ink, plain, safe, stored
 from nbcontainers.view import View
 
 SIGNS = dict(zip(CHANGES, "+~@=-", strict=True))
@@ -228,7 +228,7 @@ class FileTree(View):
         return "\n".join([plain(self.heading), *drawn(self.root)])
 
     def html(self) -> str:
-        head = f'<div style="{HEAD}">{escape(plain(self.heading))}</div>'
+        head = f'<div style="{HEAD}">{safe(self.heading)}</div>'
         return f'<div {AS_IT_IS} style="margin: 4px 0; font-size: 13px;">{head}{pre(self.root)}{legend()}</div>'
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 from typing import TYPE_CHECKING
 
 from nbcontainers.image import filetree, listing
@@ -24,6 +23,7 @@ from nbcontainers.table import (
     amount,
     digest,
     plain,
+    safe,
     stored,
 )  # fmt: skip
 
@@ -137,7 +137,7 @@ def notes(layers: Layers) -> Iterator[str]:
 
 def html(layers: Layers) -> str:
     """For a notebook; trees are folded."""
-    strong = f'<b style="font-weight: 600; overflow-wrap: anywhere;">{_safe(heading(layers))}</b>'
+    strong = f'<b style="font-weight: 600; overflow-wrap: anywhere;">{safe(heading(layers))}</b>'
     if not layers.layers:
         return f'<div {AS_IT_IS} style="{BOX} {WIDE}"><div style="{HEAD}">{strong}</div></div>'
     drawn = {layer.number: tree for layer, tree in trees(layers)}
@@ -145,11 +145,11 @@ def html(layers: Layers) -> str:
     rows = "".join(_row(one, layers.stored, drawn.get(one.number), is_open=one.number == top) for one in layers.layers)
     heads = "".join(f'<th style="{_CELL};{_FAINT};{side}">{word}</th>' for word, side in _HEADS)
     head = f"<thead>{_TR}{heads}</tr></thead>"
-    worst = "\n".join(map(_safe, waste(layers)))
+    worst = "\n".join(map(safe, waste(layers)))
     wasted = (
         f'<details open><summary style="{_SUMMARY}">wasted</summary><pre style="{filetree.PRE}">{worst}</pre></details>'
     )
-    said = "".join(f'<div style="{_SMALL}">{_safe(line)}</div>' for line in (*notes(layers), hint(layers)))
+    said = "".join(f'<div style="{_SMALL}">{safe(line)}</div>' for line in (*notes(layers), hint(layers)))
     return (
         f'<div {AS_IT_IS} style="{BOX} {_WIDE}"><div style="{HEAD}">{strong}</div>{_meter(layers)}'
         f'<table style="{_TABLE}">{head}<tbody>{rows}</tbody></table>{filetree.legend()}'
@@ -161,7 +161,7 @@ def _meter(layers: Layers) -> str:
     """The efficiency as a bar and in words."""
     fill = f"width: {layers.efficiency:.1%}; height: 6px; background: {BLUE};"
     track = f'<div style="{_TRACK};width: 120px; display: inline-block; vertical-align: middle;"><div style="{fill}"></div></div>'
-    return f"<div>{track} {_safe(verdict(layers))}</div>"
+    return f"<div>{track} {safe(verdict(layers))}</div>"
 
 
 def _row(layer: Layer, whole: int, tree: Branch | None, *, is_open: bool) -> str:
@@ -169,9 +169,9 @@ def _row(layer: Layer, whole: int, tree: Branch | None, *, is_open: bool) -> str
     colour = GREY if len(layer.images) > 1 else BLUE
     fill = f"margin-left:{start:.1%};width:{part:.1%};min-width:2px;height:6px;background:{colour}"
     text, shown = layer.instruction, cut(layer.instruction)
-    title = f' title="{_safe(text[:500])}"' if shown != text else ""
+    title = f' title="{safe(text[:500])}"' if shown != text else ""
     cells = [
-        (_RIGHT, str(layer.number)), (_TEXT, f"<div{title}>{_safe(shown)}</div>"),
+        (_RIGHT, str(layer.number)), (_TEXT, f"<div{title}>{safe(shown)}</div>"),
         ("min-width:90px", f'<div style="{_TRACK}"><div style="{fill}"></div></div>'), (_RIGHT, stored(layer.size)),
         (f"{_RIGHT};opacity:.7", stored(layer.total)), ("white-space:nowrap", _changes(layer)),
         (_RIGHT, _bytes(layer.hides)), ("", layer.shared), ("", digest(layer.row["digest"])),
@@ -192,11 +192,6 @@ def _changes(layer: Layer) -> str:
 
 def _folded(words: str, tree: Branch, *, is_open: bool = False) -> str:
     return f'<details{" open" * is_open}><summary style="{_SUMMARY}">{words}</summary>{filetree.pre(tree)}</details>'
-
-
-def _safe(words: str) -> str:
-    """Names and histories are somebody's to choose: no markup, no control characters."""
-    return escape(plain(words))
 
 
 _WIDE = "width: 980px; max-width: 100%;"

@@ -10,7 +10,6 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any, NamedTuple
 
 from nbcontainers.errors import Error
@@ -18,7 +17,7 @@ from nbcontainers.image import listing
 from nbcontainers.image.image import Image, of_descriptor
 from nbcontainers.image.store import short
 from nbcontainers.oci.image import MANIFEST, descriptor
-from nbcontainers.table import AS_IT_IS, BLUE, BORDER, BOX, GREY, HEAD, MONOSPACE, amount, plain, stored
+from nbcontainers.table import AS_IT_IS, BLUE, BORDER, BOX, GREY, HEAD, MONOSPACE, amount, plain, safe, stored
 
 _BASE = "org.opencontainers.image.base"
 _ROWS = 30
@@ -68,23 +67,23 @@ class Portrait:
     def html(self) -> str:
         """The whole card."""
         head = (
-            f'<div style="{HEAD}"><b style="font-weight: 600;">{_safe(self.name)}</b> '
-            f'<code style="{_CODE}">{_safe(self.id)}</code> '
-            f'<span style="opacity: .75;">{_safe(" · ".join(filter(None, (self.size, self.platform))))}</span></div>'
+            f'<div style="{HEAD}"><b style="font-weight: 600;">{safe(self.name)}</b> '
+            f'<code style="{_CODE}">{safe(self.id)}</code> '
+            f'<span style="opacity: .75;">{safe(" · ".join(filter(None, (self.size, self.platform))))}</span></div>'
         )
         return f'<div {AS_IT_IS} style="{BOX} {WIDE}">{head}{self.body()}</div>'
 
     def body(self) -> str:
         """Facts and layers as HTML, without a frame."""
         said = "".join(
-            f'<div><span style="{_LABEL}">{label} </span><span style="{_CODE}">{_safe(value)}</span></div>'
+            f'<div><span style="{_LABEL}">{label} </span><span style="{_CODE}">{safe(value)}</span></div>'
             for label, value in self.facts
         )
         whole = max((layer.total or 0 for layer in self.layers), default=0)
         rows = "".join(_row(layer, whole) for layer in self.layers)
         heads = "".join(f'<th style="{_CELL} {style}">{word}</th>' for word, style in _HEADS)
         head = f'<thead><tr style="background: none;">{heads}</tr></thead>'
-        more = f'<div style="opacity: .7; font-size: 12px;">{_safe(self.more)}</div>'
+        more = f'<div style="opacity: .7; font-size: 12px;">{safe(self.more)}</div>'
         return said + (f'<table style="{_TABLE}">{head}<tbody>{rows}</tbody></table>{more}' if rows else "")
 
 
@@ -168,7 +167,7 @@ def _row(layer: Layer, whole: int) -> str:
     start, part = (before / whole, (layer.size or 0) / whole) if whole else (0.0, 0.0)
     colour = GREY if layer.is_base else BLUE
     fill = f"margin-left: {start:.1%}; width: {part:.1%}; min-width: 2px; height: 6px; background: {colour};"
-    text = f'<td style="{_CELL} {_TEXT}" title="{_safe(layer.text[:1000])}">{_safe(cut(layer.text))}</td>'
+    text = f'<td style="{_CELL} {_TEXT}" title="{safe(layer.text[:1000])}">{safe(cut(layer.text))}</td>'
     return (
         f'<tr style="background: none;">{text}'
         f'<td style="{_CELL} width: 150px;"><div style="{_TRACK}"><div style="{fill}"></div></div></td>'
@@ -185,11 +184,6 @@ def known(number: int | None) -> str:
 def cut(line: str) -> str:
     """What of an instruction is shown in one line."""
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
-
-
-def _safe(words: str) -> str:
-    """Names and histories are somebody's to choose: no markup, no control characters."""
-    return escape(plain(words))
 
 
 WIDE = "width: 860px; max-width: 100%;"

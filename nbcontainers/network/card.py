@@ -8,13 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from nbcontainers.errors import NotFound
 from nbcontainers.monitor.files import Files
 from nbcontainers.network import members, ports, state, store
-from nbcontainers.table import AS_IT_IS, BLUE, BOX, GREY, HEAD, MONOSPACE, pad, plain, width
+from nbcontainers.table import AS_IT_IS, BLUE, BOX, GREY, HEAD, MONOSPACE, pad, plain, safe, width
 
 if TYPE_CHECKING:
     from nbcontainers.network.network import Network
@@ -61,15 +60,15 @@ class Card:
         dot = BLUE if self.rows else GREY
         head = (
             f'<div style="{HEAD}"><span style="color: {dot}; font-size: 15px;" aria-hidden="true">●</span> '
-            f'<span style="opacity: .75;">network</span> <b style="font-weight: 600;">{_safe(self.name)}</b> '
-            f'<span style="opacity: .75;">{_safe(self.driver)}</span> '
-            f'<span style="margin-left: auto; padding-left: 20px; opacity: .75;">{_safe(self.verdict)}</span></div>'
+            f'<span style="opacity: .75;">network</span> <b style="font-weight: 600;">{safe(self.name)}</b> '
+            f'<span style="opacity: .75;">{safe(self.driver)}</span> '
+            f'<span style="margin-left: auto; padding-left: 20px; opacity: .75;">{safe(self.verdict)}</span></div>'
         )
         said = "".join(
-            f'<div><span style="{_LABEL}">{_safe(label)} </span><code style="{_CODE}">{_safe(value)}</code></div>'
+            f'<div><span style="{_LABEL}">{safe(label)} </span><code style="{_CODE}">{safe(value)}</code></div>'
             for label, value in self.facts
         )
-        notes = "".join(f'<div style="opacity: .75; font-size: 12px;">{_safe(note)}</div>' for note in self.notes)
+        notes = "".join(f'<div style="opacity: .75; font-size: 12px;">{safe(note)}</div>' for note in self.notes)
         return f'<div {AS_IT_IS} style="{BOX}">{head}{said}{self._table()}{notes}</div>'
 
     def _table(self) -> str:
@@ -80,7 +79,7 @@ class Card:
         )
         body = "".join(
             '<tr style="background: none;">'
-            + "".join(f'<td style="{_CELL}"><code style="{_CODE}">{_safe(cell)}</code></td>' for cell in row)
+            + "".join(f'<td style="{_CELL}"><code style="{_CODE}">{safe(cell)}</code></td>' for cell in row)
             + "</tr>"
             for row in self.rows
         )
@@ -140,7 +139,3 @@ def _rows(root: str, run: str, network: str) -> Iterator[tuple[str, str, str, st
             continue
         led = [one for one in made["ports"] if one["target"] in entry["addresses"]]
         yield name, entry["interface"], " ".join(entry["addresses"]), " ".join(dict.fromkeys(map(ports.published, led)))
-
-
-def _safe(text: str) -> str:
-    return escape(plain(text))

@@ -13,7 +13,7 @@ from nbcontainers.network import frames, layout, telling
 from nbcontainers.network.facts import Facts, of
 from nbcontainers.network.path import Path, trace
 from nbcontainers.network.svg import svg
-from nbcontainers.table import AS_IT_IS, BORDER, HEAD, MONOSPACE, Table, plain
+from nbcontainers.table import AS_IT_IS, BORDER, HEAD, MONOSPACE, Table, plain, safe
 from nbcontainers.view import View
 
 if TYPE_CHECKING:
@@ -122,9 +122,9 @@ class Topology(View):
     def html(self) -> str:
         head = (
             f'<div style="{HEAD}"><b style="font-weight: 600;">networks</b> '
-            f'<span style="opacity: .75;">{_safe(self.heading)} · on {_safe(self.facts.name)} at '
-            f"{_safe(self.facts.time[:19])}Z</span></div>"
-        ) + (f'<div style="opacity: .75; font-size: 12px;">{_safe(self.left)}</div>' if self.left else "")
+            f'<span style="opacity: .75;">{safe(self.heading)} · on {safe(self.facts.name)} at '
+            f"{safe(self.facts.time[:19])}Z</span></div>"
+        ) + (f'<div style="opacity: .75; font-size: 12px;">{safe(self.left)}</div>' if self.left else "")
         return (
             f'<div {AS_IT_IS} style="{_BOX}">{head}{self._way()}<div style="{_PICTURE}" tabindex="0">{self.picture}</div>'
             f'<details style="margin-top: 4px;"><summary style="{_SUMMARY}">the same in words</summary>'
@@ -134,8 +134,8 @@ class Topology(View):
     def _way(self) -> str:
         if self.path is None:
             return ""
-        steps = "".join(f"<li>{_safe(hop.words)}</li>\n" for hop in self.path.hops)
-        title = f'<div style="margin-top: 6px; font-weight: 600;">{_safe(self.path.title)}</div>'
+        steps = "".join(f"<li>{safe(hop.words)}</li>\n" for hop in self.path.hops)
+        title = f'<div style="margin-top: 6px; font-weight: 600;">{safe(self.path.title)}</div>'
         return f'{title}<ol style="margin: 2px 0 6px; padding-left: 26px;">{steps}</ol>'
 
     def _live_(self) -> tuple[str, dict[str, Any]]:
@@ -168,7 +168,3 @@ def plain_lines(text: str) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' if number != 1 else ''}"
-
-
-def _safe(text: str) -> str:
-    return escape(plain(text))

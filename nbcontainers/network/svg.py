@@ -7,10 +7,9 @@ definition can change it. Colours are the front end's; text is the text's own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 
 from nbcontainers.network.scene import SIZES, Box, Label, Scene, Wire
-from nbcontainers.table import AMBER, BLUE, GREEN, GREY, MONOSPACE, RED, plain
+from nbcontainers.table import AMBER, BLUE, GREEN, GREY, MONOSPACE, RED, safe
 
 LIT = "#c9308e"
 """Of the way that is followed; white can be read on it."""
@@ -28,20 +27,21 @@ Lit = Mapping[str, int]
 def svg(scene: Scene, lit: Lit | None = None, label: str = "") -> str:
     """The whole picture. Its size is its own, smaller where there is less room, and scrolls before it cannot be read."""
     lit = lit or {}
-    bare = [one for one in scene.wires if not (one.facts or one.labels or one.arrow or one.key in lit)]
-    body = [*map(_frame, scene.frames), *_bare(bare, lit), *(_wire(one, lit) for one in scene.wires if one not in bare)]
+    bare: list[Wire] = []
+    told: list[Wire] = []
+    for one in scene.wires:
+        (told if one.facts or one.labels or one.arrow or one.key in lit else bare).append(one)
+    body = [*map(_frame, scene.frames), *_bare(bare, lit), *(_wire(one, lit) for one in told)]
     body += [*(_box(one, lit) for one in scene.boxes), *(_badge(one, lit) for one in scene.boxes if lit.get(one.key))]
     body += [
-        f'<text data-rate="{_safe(key)}" x="{_n(x)}" y="{_n(y)}" text-anchor="end" font-size="9"/>'
+        f'<text data-rate="{safe(key)}" x="{_n(x)}" y="{_n(y)}" text-anchor="end" font-size="9"/>'
         for key, x, y in scene.gauges
     ]
     width, height = _n(scene.width), _n(scene.height)
     style = f"width: 100%; min-width: {_n(scene.width * 0.8)}px; max-width: {width}px; height: auto; font: 10px {MONOSPACE};"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'role="group" aria-label="{_safe(label)}" fill="currentColor" style="{style}">\n'
-        + "\n".join(body)
-        + "\n</svg>"
+        f'role="group" aria-label="{safe(label)}" fill="currentColor" style="{style}">\n' + "\n".join(body) + "\n</svg>"
     )
 
 
@@ -51,7 +51,7 @@ def _frame(one: Box) -> str:
         f'<rect x="{_n(one.x)}" y="{_n(one.y)}" width="{_n(one.width)}" height="{_n(one.height)}" rx="8" '
         f'fill="currentColor" fill-opacity=".025" stroke="currentColor" stroke-opacity=".35"{dash}/>'
     )
-    return f'<g data-key="{_safe(one.key)}">{_title(one.facts)}{rect}{"".join(map(_text, one.labels))}</g>'
+    return f'<g data-key="{safe(one.key)}">{_title(one.facts)}{rect}{"".join(map(_text, one.labels))}</g>'
 
 
 def _box(one: Box, lit: Lit) -> str:
@@ -59,9 +59,9 @@ def _box(one: Box, lit: Lit) -> str:
     tone = LIT if followed else _TONES[one.kind]
     inner = "\n".join([*map(_text, one.labels), *_along(one)])
     if one.link:
-        inner = f'<a href="{_safe(one.link)}" target="_blank" rel="noopener" style="color: inherit">{inner}</a>'
+        inner = f'<a href="{safe(one.link)}" target="_blank" rel="noopener" style="color: inherit">{inner}</a>'
     return (
-        f'<g data-key="{_safe(one.key)}" role="img">{_title(one.facts)}'
+        f'<g data-key="{safe(one.key)}" role="img">{_title(one.facts)}'
         f'<g style="color: {tone}"{_dim(followed, lit)}>{_rect(one, followed=followed)}{_dot(one)}</g>{inner}</g>'
     )
 
@@ -85,7 +85,7 @@ def _along(one: Box) -> list[str]:
         return []
     x, y = one.x + one.width / 2 + 3.5, one.middle
     turn = f"rotate(-90 {_n(x)} {_n(y)})"
-    return [f'<text x="{_n(x)}" y="{_n(y)}" transform="{turn}" text-anchor="middle">{_safe(one.facts[0])}</text>']
+    return [f'<text x="{_n(x)}" y="{_n(y)}" transform="{turn}" text-anchor="middle">{safe(one.facts[0])}</text>']
 
 
 def _wire(one: Wire, lit: Lit) -> str:
@@ -102,7 +102,7 @@ def _wire(one: Wire, lit: Lit) -> str:
         )
         drawn = f"<g{_dim(followed, lit)}>{drawn}</g>" if lit else drawn
     labels = "\n".join(map(_text, one.labels))
-    return f'<g data-key="{_safe(one.key)}">{_title(one.facts)}{drawn}{labels}</g>'
+    return f'<g data-key="{safe(one.key)}">{_title(one.facts)}{drawn}{labels}</g>'
 
 
 def _wide(path: str, one: Wire) -> str:
@@ -116,7 +116,7 @@ def _bare(wires: Sequence[Wire], lit: Lit) -> list[str]:
     """Those of which nothing is said, many in one style."""
     if not wires:
         return []
-    paths = "".join(f'<path class="nbc-line" data-key="{_safe(one.key)}" d="{_path(one)}"/>' for one in wires)
+    paths = "".join(f'<path class="nbc-line" data-key="{safe(one.key)}" d="{_path(one)}"/>' for one in wires)
     style = (
         f'fill="none" stroke="currentColor" stroke-width="1.8" stroke-opacity=".75" style="color: {_TONES["cable"]}"'
     )
@@ -151,11 +151,11 @@ def _text(one: Label) -> str:
     words += ['font-weight="600"'] if one.size == "name" else []
     words += [f'text-anchor="{one.anchor}"'] if one.anchor != "start" else []
     words += ['opacity=".8"'] if one.faint else []
-    return f"<text {' '.join(words)}>{_safe(one.text)}</text>"
+    return f"<text {' '.join(words)}>{safe(one.text)}</text>"
 
 
 def _title(facts: Sequence[str]) -> str:
-    return f"<title>{chr(10).join(map(_safe, facts))}</title>" if facts else ""
+    return f"<title>{chr(10).join(map(safe, facts))}</title>" if facts else ""
 
 
 def _dash(dashed: bool) -> str:
@@ -169,7 +169,3 @@ def _dim(followed: bool, lit: Lit) -> str:
 
 def _n(number: float) -> str:
     return f"{round(number, 1):g}"
-
-
-def _safe(text: str) -> str:
-    return escape(plain(text))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, Column, Row, Table, ink, plain, shortened
+from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, Column, Row, Table, ink, plain, safe, shortened
 
 _ROWS = 60
 _LONGEST, _BRIEF = 160, 40
@@ -65,12 +65,12 @@ class Section:
     def html(self) -> str:
         left = len(self.table) - _ROWS
         more = f'<div style="{_SMALL}">… {left} more; .to_pandas() has all</div>' if left > 0 else ""
-        words = "".join(f'<div style="{_SMALL}">{escape(plain(line))}</div>' for line in self.below)
+        words = "".join(f'<div style="{_SMALL}">{safe(line)}</div>' for line in self.below)
         body = (self._shown().html() if self.table.rows else "") + more + words
         return (
             f'<details style="{_SECTION}"{" open" if self.open else ""}><summary style="cursor: pointer;">'
             f'<b style="font-weight: 600;">{escape(self.title)}</b>'
-            f'<span style="opacity: .75;">: {escape(plain(self.gist))}</span></summary>'
+            f'<span style="opacity: .75;">: {safe(self.gist)}</span></summary>'
             f'<div style="overflow-x: auto;">{body}</div></details>'
         )
 
@@ -84,8 +84,8 @@ def text(heading: Sequence[str], verdict: Sequence[str], sections: Sequence[Sect
 
 
 def html(heading: Sequence[str], verdict: Sequence[str], sections: Sequence[Section], colour: str) -> str:
-    name, id, *rest = (escape(plain(word)) for word in heading)
-    lines = "".join(f"<div>{escape(plain(line))}</div>" for line in verdict)
+    name, id, *rest = (safe(word) for word in heading)
+    lines = "".join(f"<div>{safe(line)}</div>" for line in verdict)
     return (
         f'<div {AS_IT_IS} style="{BOX} {_WIDE}"><div style="{HEAD}">'
         f'<span style="color: {ink(colour)}; font-size: 15px;" aria-hidden="true">●</span> '
