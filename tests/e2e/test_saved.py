@@ -14,6 +14,7 @@ from tests.e2e.test_views import offline as offline
 CELLS = ["%load_ext nbcontainers", "%container run -d --replace --name kept -m 64m mini sleep 600", "%container dashboard",
          "%container rm -f kept"]  # fmt: skip
 KINDS = {1: "card", 2: "dashboard"}
+SETTINGS = "@jupyter-widgets/jupyterlab-manager/plugin"
 LOST = ("model not found", "Loading widget", "Error displaying widget")
 
 
@@ -78,11 +79,9 @@ def test_a_notebook_of_somebody_else_is_shown_without_trust(notebook, server, fr
         nb.photograph(number, f"untrusted-{front_end}-{kind}")
 
 
-@pytest.mark.parametrize("with_state", [False, True], ids=["", "with-widget-state"])
-def test_what_is_exported_from_a_live_page_needs_no_network(notebook, server, offline, tmp_path, with_state):
+def test_what_is_exported_from_a_live_page_needs_no_network(notebook, server, offline, tmp_path):
     """JupyterLab saves widgets' state if told to, and nbconvert then prefers a widget's view, which needs the network."""
-    settings = "@jupyter-widgets/jupyterlab-manager/plugin"
-    choose(server.home, settings, {"saveState": with_state})
+    choose(server.home, SETTINGS, {"saveState": True})
     nb = notebook(CELLS)
     nb.reload()
     for number in (0, 1, 2):
@@ -90,9 +89,15 @@ def test_what_is_exported_from_a_live_page_needs_no_network(notebook, server, of
     see_live(nb)
     content = nb.save()
     nb.run(3)
-    choose(server.home, settings, {"saveState": False})
-    assert ("widgets" in content.metadata) == with_state
-    offline.goto(exported(content, tmp_path).as_uri())
+    choose(server.home, SETTINGS, {"saveState": False})
+    assert "widgets" in content.metadata
+    assert_exported(content, offline, tmp_path)
+    del content.metadata["widgets"]
+    assert_exported(content, offline, tmp_path)
+
+
+def assert_exported(content, offline, folder):
+    offline.goto(exported(content, folder).as_uri())
     for number in KINDS:
         offline.locator(".jp-CodeCell").nth(number).get_by_text("kept").first.wait_for()
     assert len(code_cells(content)) == offline.locator(".jp-CodeCell").count()

@@ -70,15 +70,15 @@ def test_every_word_can_be_read(offline, views, host):
     offline.set_content(document(views, host))
     ARTEFACTS.mkdir(parents=True, exist_ok=True)
     offline.screenshot(path=ARTEFACTS / f"views-{host}.png", full_page=True)
-    sections = offline.locator("section")
-    found = {views[number][0]: faint(sections.nth(number)) for number in range(len(views))}
-    assert {source: [*map(str, texts)] for source, texts in found.items() if texts} == {}
+    assert [*map(str, faint(offline.locator("body")))] == []
     assert offline.asked == []
 
 
 def test_without_its_styles_it_reads_in_order(offline, views):
     """As a page shows it that strips them; nothing is wider than the page or hidden."""
-    offline.set_content("<!doctype html>" + "".join(f"<h4>{escape(source[:80])}</h4>{stripped(html)}" for source, html in views))
+    offline.set_content(
+        "<!doctype html>" + "".join(f"<h4>{escape(source[:80])}</h4>{stripped(html)}" for source, html in views)
+    )
     ARTEFACTS.mkdir(parents=True, exist_ok=True)
     offline.screenshot(path=ARTEFACTS / "views-stripped.png", full_page=True)
     assert offline.asked == []
