@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Sequence
 
 from nbcontainers.cgroups.cgroup import Cgroup
 from nbcontainers.cgroups.sampler import Sampler
@@ -50,7 +51,7 @@ class Sampling:
                 str(one.get("link") or "").encode() for one in (files.read_state(_MADE).get("networks") or {}).values()
             ]
             if all(cables):
-                self._sampler.net = lambda: netdev.other_ends(netdev.of(_holder(files.run)), cables) or (-1, -1)
+                self._sampler.net = lambda: _by_cables(files.run, cables)
 
     def take(self) -> Sample:
         """One sample, appended to the file; a full disk loses it there."""
@@ -66,6 +67,15 @@ class Sampling:
     def close(self) -> None:
         self._sampler.close()
         os.close(self._file)
+
+
+def _by_cables(run: str, cables: Sequence[bytes]) -> netdev.Traffic:
+    """What went over these; unknown where one of them, or whoever holds their namespace, is gone."""
+    try:
+        text = netdev.of(_holder(run))
+    except OSError:
+        return -1, -1
+    return netdev.other_ends(text, cables) or (-1, -1)
 
 
 def _holder(run: str) -> int:

@@ -23,7 +23,7 @@ from nbcontainers.runtime import identity, init, sync
 from nbcontainers.runtime.create import Created, serve, undo_fork
 from nbcontainers.runtime.middle import close_others
 from nbcontainers.runtime.plan import Security, check_process
-from nbcontainers.runtime.state import check_id, load, require
+from nbcontainers.runtime.state import State, check_id, load, require
 
 #: Stack that one process leaves to another one below it.
 _ROOM = 1 << 19
@@ -49,32 +49,26 @@ class Entrance:
         profile, inside = (config.get("linux") or {}).get("seccomp"), not namespaces.same(state.pid, "user")
         self.security = Security({}, profile, cache or run / ".cache", inside=inside)
         self.flags = _foreign(state.pid)
-        self.target = process.pidfd_open(state.pid)
-        self.channel, theirs = sync.pair()
-        with contextlib.ExitStack() as opened:
+        with contextlib.ExitStack() as undo, contextlib.ExitStack() as opened:
+            self.target = _held(state)
+            undo.callback(os.close, self.target)
+            self.channel, theirs = sync.pair()
+            undo.callback(self.channel.close)
             opened.callback(theirs.close)
-            joins = self._open(opened)
-            self.pid = self._fork(theirs, joins, opened, ahead=ahead)
+            self.pid = self._fork(theirs, self._open(opened), ahead=ahead)
+            undo.pop_all()
 
     def _open(self, opened: contextlib.ExitStack) -> list[int]:
         """What only the process that waits needs: the cgroup's files."""
-        try:
-            # From here on the pidfd holds the right process.
-            if not process.alive(self.state.pid, self.state.start_time):
-                raise InvalidState(f"cannot exec in container {self.state.id!r}: it has just stopped")
-            joins: list[int] = self.cgroup.join_files()
-            for descriptor in joins:
-                opened.callback(os.close, descriptor)
-            self.folder = self.cgroup.clone_fd()
-            if self.folder is not None:
-                opened.callback(os.close, self.folder)
-        except BaseException:
-            os.close(self.target)
-            self.channel.close()
-            raise
+        joins: list[int] = self.cgroup.join_files()
+        for descriptor in joins:
+            opened.callback(os.close, descriptor)
+        self.folder = self.cgroup.clone_fd()
+        if self.folder is not None:
+            opened.callback(os.close, self.folder)
         return joins
 
-    def _fork(self, theirs: socket.socket, joins: list[int], opened: contextlib.ExitStack, *, ahead: bool) -> int:
+    def _fork(self, theirs: socket.socket, joins: list[int], *, ahead: bool) -> int:
         pid, pidfd = namespaces.clone3()
         if pid == 0:
             _wait(self, init.Start(theirs, (0, 1, 2), joins, preserve=self.preserve, state={}), populate=ahead)
@@ -166,6 +160,16 @@ def exec_process(
             identity.set_rlimits(created.pid, document)
         undo.pop_all()
     return created
+
+
+def _held(state: State) -> int:
+    """A pidfd of init, and of no later process with its number. Raises InvalidState where it has just ended."""
+    with contextlib.suppress(ProcessLookupError):
+        target = process.pidfd_open(state.pid)
+        if process.alive(state.pid, state.start_time):
+            return target
+        os.close(target)
+    raise InvalidState(f"cannot exec in container {state.id!r}: it has just stopped")
 
 
 def _foreign(pid: int) -> int:
