@@ -64,14 +64,13 @@ def trace(facts: Facts, wanted: str) -> Path:
 def _followed(facts: Facts, one: Container, port: Port) -> tuple[Endpoint, tuple[Hop, ...]]:
     end = next(
         (end for end in one.endpoints for address in end.addresses if address.partition("/")[0] in port.targets),
-        Endpoint(network="", interface=None),
+        Endpoint(network=""),
     )
     network = facts.network(end.network)
-    hops = [*_arrival(facts, port)]
-    carried = list(_carried(facts, one, port))
+    hops = [*_arrival(facts, port), *_carried(facts, port)]
     if port.works(user=bool(facts.user)) and network:
-        carried += _delivery(facts, one, port, end, network)
-    return end, (*hops, *carried)
+        hops += _delivery(facts, one, port, end, network)
+    return end, tuple(hops)
 
 
 def _arrival(facts: Facts, port: Port) -> Iterator[Hop]:
@@ -95,10 +94,10 @@ def _door(facts: Facts, port: Port) -> tuple[str, Interface | None]:
     v6 = all(":" in one for one in port.targets)
     fits = [(text, one) for text, one in offered if (":" in text) == v6 and not text.startswith("fe80:")]
     outer = [(text, one) for text, one in fits if not text.startswith(_LOOPBACK)]
-    return next(iter(outer or fits), (port.host or "this host", None))
+    return next(iter(outer or fits), ("this host", None))
 
 
-def _carried(facts: Facts, one: Container, port: Port) -> Iterator[Hop]:
+def _carried(facts: Facts, port: Port) -> Iterator[Hop]:
     """By the rule, or by the process."""
     _, door = _door(facts, port)
     ahead = (f"routing {door.name}",) if door else ()
@@ -134,7 +133,7 @@ def _delivery(facts: Facts, one: Container, port: Port, end: Endpoint, network: 
     own = end.interface
     arrives = f"over {wording.cable(end)} and {own.name} #{own.number}" if own else "over its cable"
     yield Hop(
-        f"container {one.id[:12]}", f"{arrives}: {one.name} gets it at {_socket(port, end)}, {_seen(facts, port, network)}",
+        f"container {one.id[:12]}", f"{arrives}: {one.name} gets it at {_socket(port)}, {_seen(facts, port, network)}",
         (f"cable {one.id[:12]} {network.name}",),
     )  # fmt: skip
 
@@ -148,8 +147,8 @@ def _why(door: Interface | None, network: Network) -> str:
     return "; chain forward lets pass what was redirected"
 
 
-def _socket(port: Port, end: Endpoint) -> str:
-    target = next(iter(port.targets))
+def _socket(port: Port) -> str:
+    target = port.targets[0]
     return f"{f'[{target}]' if ':' in target else target}:{port.inner}"
 
 

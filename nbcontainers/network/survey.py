@@ -104,7 +104,7 @@ def _network(record: Document, links: dict[str, Interface], rules: Rules) -> Doc
 
 def _container(files: Files, record: Document, links: dict[str, Interface], rules: Rules) -> Document:
     """`id`, `name`, `image`, `state` (Docker's word), `network` (host, none, container:ID or names), `endpoints`,
-    `ports`; `interfaces` of its own namespace where it has one and runs."""
+    `ports` (see `_port`)."""
     status = _status(files)
     made = state.read(files) if status in ("running", "paused") else {"networks": {}, "ports": [], "waiting": []}
     wishes = {one["network"]: one for one in record.get("networks") or ()}
@@ -136,11 +136,14 @@ def _status(files: Files) -> str:
 
 def _inside(files: Files) -> dict[str, Interface]:
     """The interfaces in the namespace of a running container, by name; none where it has just ended."""
+    document = files.read_state("state.json")
     try:
-        namespace = os.open(f"/proc/{files.read_state('state.json')['pid']}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        namespace = os.open(f"/proc/{document['pid']}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, KeyError):
         return {}
     try:
+        if not process.alive(document["pid"], document.get("start_time")):
+            return {}  # and the number may be another process's by now
         namespaces.setns(namespace, namespaces.CLONE_NEWNET)
     finally:
         os.close(namespace)
