@@ -24,7 +24,7 @@ VERBS = {
     "unpause": api.unpause,
     "restart": api.restart,
 }
-_SHOWN = ("name", "image", "state", "exit_code", "oom_killed", "health", "since", "addresses", "ports", "links", "memory_limit")
+_SHOWN = "name image state exit_code oom_killed health since addresses ports links memory_limit".split()
 
 
 class Dashboard(Live):
