@@ -119,7 +119,8 @@ class Screen {
     this.stream = "";
     this.at = 0;
     this.said = 0;
-    this.silent = this.over = this.opening = false;
+    this.silent = this.over = this.opening = this.ready = false;
+    this.early = "";
     this.node = live.h("div", { class: "nbc-terminal-screen" });
     live.el.append(this.node);
     this.term = new Terminal({ allowProposedApi: true, fontFamily: getComputedStyle(this.node).fontFamily, fontSize: 13,
@@ -171,6 +172,10 @@ class Screen {
       this.live.say(`${text.length} letters are too many to paste: at most ${LARGEST_PASTE} at once`);
       return;
     }
+    if (!this.ready) {
+      this.early = (this.early + text).slice(0, PIECE); // typed before the kernel was found
+      return;
+    }
     const letters = text.length > PIECE ? Array.from(text) : null;
     if (!letters) this.call("type", { text, binary });
     else for (let n = 0; n < letters.length; n += PIECE) this.call("type", { text: letters.slice(n, n + PIECE).join(""), binary });
@@ -206,6 +211,10 @@ class Screen {
     try {
       const found = await this.live.call("open", { at, stream, rows, columns });
       this.stream = found.stream;
+      this.ready = true;
+      const early = this.early;
+      this.early = "";
+      if (early) this.type(early, false);
       return found;
     } finally {
       this.opening = false;
@@ -233,6 +242,7 @@ function adopted(live) {
   clearTimeout(kept.leaving);
   if (!kept.live.signal.aborted) kept.call("drop");
   kept.live = live;
+  kept.ready = false;
   live.el.append(kept.node);
   return kept;
 }
