@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from nbcontainers.widgets.live import LARGEST
+from nbcontainers.widgets.terminal import vendor
+
 ROOT = Path(__file__).resolve().parents[2]
 VENDOR = ROOT / "nbcontainers/widgets/vendor"
 SHIPPED = ("LICENSE.addon-fit", "LICENSE.xterm", "README.md", "addon-fit.mjs", "xterm.css", "xterm.mjs")
@@ -33,6 +36,10 @@ def test_they_refer_to_nothing_outside() -> None:
     code = (VENDOR / "xterm.mjs").read_text() + (VENDOR / "addon-fit.mjs").read_text()
     assert not re.findall(r"\bimport\s*[({\"'*]|\bfetch\(|XMLHttpRequest|\bnew WebSocket", code)
     assert "url(" not in (VENDOR / "xterm.css").read_text()
+
+
+def test_a_page_gets_them_in_one_update() -> None:
+    assert sum(map(len, vendor())) < LARGEST
 
 
 def test_the_wheel_has_them(tmp_path: Path) -> None:
