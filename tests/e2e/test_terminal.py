@@ -233,7 +233,7 @@ def test_a_flood_freezes_neither_page_nor_kernel(notebook: Open, web: Container)
     shown.until(r"\^C\n/ #|KiB not shown[\s\S]*/ #")
     took = time.monotonic() - begun
     print(f"from the key to the prompt {took:.2f} s; slowest frame {slowest:.0f} ms")
-    assert took < 1.5
+    assert took < 3, "half a second on a machine that has time"
     nb.photograph(1, "terminal-flood")
     shown.line("echo go''es on")
     shown.until("^goes on")
