@@ -6,6 +6,7 @@ output; with `spec` it can also be the model of a widget view, for front ends th
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from nbcontainers.version import VERSION
 
 KERNEL = uuid4().hex
 """Names this process to the pages: HTML that it wrote belongs to its wires."""
+_HALF = re.compile("[\ud800-\udfff]")
 _MODULE = re.compile(r"(?:[a-z_0-9-]+/)?[a-z_0-9.-]+\.(?:m?js|css)")
 _CLASS = {"model_name": "AnyModel", "model_module": "anywidget", "model_module_version": "*"}
 _VIEW = {"view_name": "AnyView", "view_module": "anywidget", "view_module_version": "*"}
@@ -68,7 +70,7 @@ class Wire:
             self.take(self, data.get("content") or {}, list(message.get("buffers") or []))
 
     def send(self, content: Mapping[str, Any], buffers: list[bytes]) -> None:
-        self._publish({"method": "custom", "content": dict(content)}, buffers)
+        self._publish({"method": "custom", "content": sendable(content)}, buffers)
 
     def _publish(self, data: dict[str, Any], buffers: list[bytes]) -> None:
         if self.comm is not None:
@@ -112,6 +114,14 @@ class _Model:
 
     def close(self) -> None:
         self._wire.close()
+
+
+def sendable(content: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON without halves of a UTF-16 pair, which an image's config or a page may hold: no message can, and the thread
+    that sends it would end."""
+    text = json.dumps(content, ensure_ascii=False)
+    found: dict[str, Any] = json.loads(_HALF.sub("\ufffd", text))
+    return found
 
 
 def text_of(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ class Comm(BaseComm):
     def publish_msg(
         self, msg_type: str, data: Any = None, metadata: Any = None, buffers: Any = None, **keys: Any
     ) -> None:
+        json.dumps(data, ensure_ascii=False).encode("utf-8", "surrogateescape")  # as jupyter_client does
         self.sent.append((msg_type, data or {}, buffers or []))
 
     def contents(self) -> list[dict[str, Any]]:
@@ -175,6 +177,18 @@ def test_what_a_look_raises_is_shown_until_it_can_look_again(channel: page.Page)
     probe.facts = Gone("container web was removed")
     until(lambda: not channel.clock.running)
     assert heard(channel, view="v")[-1]["trouble"] == {"message": "container web was removed", "hint": "", "over": True}
+
+
+def test_half_a_letter_ends_no_thread(channel: page.Page) -> None:
+    """An image's config may hold one, and so may an address in a notebook."""
+    probe = opened(channel)
+    probe.facts = {"label": "a\ud800b\U0001f600"}
+    until(lambda: heard(channel, facts={"label": "a\ufffdb\U0001f600"}))
+    probe.facts = Gone("no container '\udfff'")
+    until(lambda: not channel.clock.running)
+    say(channel, view="v", call="add", **{"with": {"number": "\ud800"}}, reply=1)
+    say(channel, view="v", call="add", **{"with": {"number": 2}}, reply=2)
+    until(lambda: heard(channel, reply=2, value=3))
 
 
 def test_an_end_is_told_once_for_the_notebook_to_keep(channel: page.Page) -> None:
