@@ -242,7 +242,7 @@ def test_sampling_v2_without_peaks(tmp_path: Path) -> None:
     assert sample[1:7] == (30_000, 20_000, 10_000, 4, 2, 7_000)
     assert (sample.memory, sample.memory_peak, sample.memory_anon, sample.memory_inactive_file) == (500, 500, 100, 150)
     assert (sample.memory_limit_hits, sample.oom_kills, sample.pids, sample.pids_peak) == (3, 1, 2, 2)
-    assert sample[-7:] == (15, 20, 2, 2, 6_000, 6_000, 6_000)
+    assert sample[-9:] == (15, 20, 2, 2, 6_000, 6_000, 6_000, -1, -1)
     (tmp_path / "memory.current").write_text("300\n")
     assert reader.sample().memory_peak == 500
     reader.close()
@@ -268,7 +268,7 @@ def test_sampling_v1(tmp_path: Path) -> None:
     assert sample[1:7] == (1000, 750, 250, 4, 2, 7)  # ticks give the ratio, cpuacct.usage the sum
     assert (sample.memory, sample.memory_peak, sample.memory_anon, sample.memory_file) == (500, 600, 100, 200)
     assert (sample.memory_limit_hits, sample.oom_kills, sample.pids_peak) == (3, 1, 2)
-    assert sample[-7:] == (15, 20, 0, 0, -1, -1, -1)
+    assert sample[-9:] == (15, 20, 0, 0, -1, -1, -1, -1, -1)
     reader.close()
 
 
