@@ -11,8 +11,8 @@ import hashlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,7 +81,8 @@ class Runner:
         with ExitStack() as stack:
             place = stack.enter_context(scratch.folder(self.engine))
             below = list(lowers) or [str(_empty(place))]
-            with _reserved() as (id, ready):
+            with client.reserved(MONITOR) as ready:
+                id = ready.name if ready else store.new_id()
                 parts = _Parts(self, stack, place, id, state)
                 for number, mount in enumerate(one.mounts or ()):
                     parts.add(number, mount)
@@ -169,18 +170,6 @@ class Runner:
             raise Cancelled
 
 
-@contextmanager
-def _reserved() -> Iterator[tuple[str, client.Ready | None]]:
-    """The id of a new container, and what the launcher has begun of it; that goes back if nothing comes of it."""
-    ready = client.reserve(MONITOR)
-    try:
-        yield ready.name if ready else store.new_id(), ready
-    except BaseException:
-        if ready:
-            client.give_back(ready)
-        raise
-
-
 class Failed(Exception):
     """The command ended with a status other than 0; `ended` is its exit record."""
 
@@ -232,17 +221,11 @@ class _Parts:
     def _shown_at(self, number: int, found: Shown, source: str, *, read_only: bool) -> str:
         """A step that shows a part of a stage, an image or a context; where."""
         here, lowers = f"{self.place}/mounts/{number}", found.lowers or (found.folder,)
-        whole = (
-            []
-            if read_only and len(lowers) == 1
-            else rootfs.steps(
-                lowers, f"{here}.base", rootless=self.runner.engine.rootless, place="" if read_only else f"{here}.own"
-            )
-        )
-        args = {
-            "folder": f"{here}.base" if whole else lowers[0], "steps": whole, "source": source, "name": found.name,
-            "target": here,
-        }  # fmt: skip
+        folder, whole = lowers[0], []
+        if len(lowers) > 1 or not read_only:
+            folder, own = f"{here}.base", "" if read_only else f"{here}.own"
+            whole = rootfs.steps(lowers, folder, rootless=self.runner.engine.rootless, place=own)
+        args = {"folder": folder, "steps": whole, "source": source, "name": found.name, "target": here}
         self.steps.append({"step": f"{_MOUNTING}:Show", "args": args})
         return here
 

@@ -47,13 +47,8 @@ def run(
     engine: Engine, image: str, command: Sequence[str], options: RunOptions, streams: Streams, *, raise_error: bool
 ) -> Container:
     streams = _streams(options, streams)
-    ready = client.reserve(MONITOR)
-    try:
+    with client.reserved(MONITOR) as ready:
         made = _make(engine, image, command, options, streams, id=ready.name if ready else "")
-    except BaseException:
-        if ready:
-            client.give_back(ready)
-        raise
     try:
         attach = not options.get("detach")
         with (

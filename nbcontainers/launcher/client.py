@@ -21,8 +21,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import Any, NamedTuple
 
 from nbcontainers.engine import default_engine
@@ -122,6 +122,18 @@ def reserve(target: str) -> Ready | None:
     with _lock:
         launcher = _launchers.get(_key())
         return launcher.take_ready(target.partition(":")[0]) if launcher else None
+
+
+@contextmanager
+def reserved(target: str) -> Generator[Ready | None]:
+    """What `reserve` gives, while everything is put together that is to be spawned in it; where that fails it goes back."""
+    ready = reserve(target)
+    try:
+        yield ready
+    except BaseException:
+        if ready:
+            give_back(ready)
+        raise
 
 
 def give_back(ready: Ready) -> None:
