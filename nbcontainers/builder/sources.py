@@ -159,8 +159,9 @@ class Sources:
         return context.digest(select(context.root(), mount.source or "/"))
 
     def _of_layers(self, files: Files, paths: Sequence[str]) -> str:
-        """A digest of the layers' files, and of what this machine's folders below them have at the paths."""
-        if not files.base or "/" in paths:
+        """A digest of the layers' files, and of what this machine's folders below them have at the paths. All of the
+        machine is too much to read: what changes there makes no step new, as for a RUN of FROM host."""
+        if not files.base or any(os.path.normpath(f"./{path}") == "." for path in paths):
             return files.digest
         host = Context(files.base, "/")
         found = [files.digest]

@@ -21,7 +21,6 @@ read-only. What the host changes while a container runs may or may not show in i
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -102,21 +101,13 @@ def _skeleton(engine: Engine, plan: Plan) -> Path:
     copies = [
         (path, now.st_mode, now.st_size, now.st_mtime_ns) for path in plan.copies for now in (os.stat(f"/{path}"),)
     ]
-    what = repr((text, plan.folders, plan.links, plan.files, copies))
-    final = engine.cache / f"host-{hashlib.sha256(os.fsencode(what)).hexdigest()[:16]}"
-    if final.exists():
-        return final
-    temporary = engine.cache / f".{final.name}-{os.urandom(4).hex()}"
-    temporary.mkdir()
-    try:
-        plan.make(temporary / "fs")
-        (temporary / _PLAN).write_bytes(text)
-        os.rename(temporary, final)
-    except OSError:
-        shutil.rmtree(temporary)
-        if not final.exists():  # else somebody else made the same one just now
-            raise
-    return final
+
+    def fill(folder: Path) -> None:
+        plan.make(folder / "fs")
+        (folder / _PLAN).write_bytes(text)
+
+    content = repr((text, plan.folders, plan.links, plan.files, copies))
+    return mask.made_once(engine, "host", content, fill)
 
 
 def steps(lowers: Sequence[str], target: str, *, rootless: bool, place: str) -> list[Step]:
@@ -143,6 +134,7 @@ class _View:
     def __init__(self, stack: ExitStack, folders: Sequence[str]) -> None:
         self._names = dict(zip(opened(stack, folders), folders, strict=True))
         self._view = View(list(self._names))
+        self._skeleton = folders[-1]
 
     def above(self, path: str) -> list[str] | None:
         """What the layers have in a folder of the skeleton, top first; None where one of them removes or replaces it, or
@@ -153,13 +145,9 @@ class _View:
             if count > 1 and not stat.S_ISDIR(found[0].status.st_mode):
                 return None
             found = self._view.places(b"/".join(parts[:count]))
-            if not found or self._names[found[-1].layer] != self._lowest:
+            if not found or self._names[found[-1].layer] != self._skeleton:
                 return None
         return [f"{self._names[one.layer]}/{path}" for one in found[:-1]]
-
-    @property
-    def _lowest(self) -> str:
-        return list(self._names.values())[-1]
 
 
 def _bind(path: str, target: str) -> Step:

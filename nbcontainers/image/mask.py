@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from nbcontainers.engine import Engine
@@ -97,17 +97,22 @@ def is_secret(top: str, path: str, mode: int) -> bool:
 
 def _build(engine: Engine, top: str, hidden: list[tuple[str, bool]]) -> Path:
     names = repr((_FORM, top, hidden, _accounts() if top == "etc" else "", engine.rootless))
-    final = engine.cache / f"host-{top}-{hashlib.sha256(os.fsencode(names)).hexdigest()[:16]}"
+    return made_once(engine, f"host-{top}", names, lambda folder: _fill(engine, folder, top, hidden))
+
+
+def made_once(engine: Engine, kind: str, content: str, fill: Callable[[Path], None]) -> Path:
+    """The folder of our cache with what `content` describes; `fill` makes that where it is not there yet."""
+    final = engine.cache / f"{kind}-{hashlib.sha256(os.fsencode(content)).hexdigest()[:16]}"
     if final.exists():
         return final
     temporary = engine.cache / f".{final.name}-{os.urandom(4).hex()}"
     temporary.mkdir()
     try:
-        _fill(engine, temporary, top, hidden)
+        fill(temporary)
         os.rename(temporary, final)
-    except OSError:
+    except BaseException as error:
         shutil.rmtree(temporary)
-        if not final.exists():  # else somebody else made the same one just now
+        if not isinstance(error, OSError) or not final.exists():  # else somebody else made the same one just now
             raise
     return final
 
