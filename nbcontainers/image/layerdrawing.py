@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _FEWEST, _MOST = 4, 24
 """Paths in one layer's tree, where there are few layers and no more lines are wanted."""
 _WORST = 10
+_HINT = "image layers --lines 300 shows more of the trees, .tree(2) one of them, .files() every path as a DataFrame"
 
 
 def heading(layers: Layers) -> str:
@@ -53,11 +54,6 @@ def verdict(layers: Layers) -> str:
     return f"efficiency {100 * layers.efficiency:.1f} %, wasted {amount(layers.wasted, stored)}{where}"
 
 
-def hint(layers: Layers) -> str:
-    """Where all of it is."""
-    return "image layers --lines 300 shows more of the trees, .tree(2) one of them, .files() every path as a DataFrame"
-
-
 def text(layers: Layers) -> str:
     """For a terminal."""
     if not layers.layers:
@@ -67,7 +63,7 @@ def text(layers: Layers) -> str:
         parts.append([plain(f"layer {layer.number}  {cut(layer.instruction)}"), *filetree.drawn(tree)])
     parts.append(["all layers together", *filetree.drawn(together(layers))])
     parts += [["wasted", *waste(layers)]] if layers.wasted else []
-    parts.append([filetree.LEGEND, *notes(layers), f"({hint(layers)})"])
+    parts.append([filetree.LEGEND, *notes(layers), f"({_HINT})"])
     return "\n\n".join("\n".join(part) for part in parts)
 
 
@@ -115,7 +111,7 @@ def together(layers: Layers) -> Branch:
 def waste(layers: Layers) -> Iterator[str]:
     """The worst paths, a line each."""
     for one in layers.worst[:_WORST]:
-        yield f"{stored(one.bytes):>8}  {_copies(one):<18} {plain(_path(one))}"
+        yield f"{stored(one.bytes):>8}  {_copies(one):<18} /{plain(one.path)}"
     if (left := layers.whole["wasteful"] - _WORST) > 0:
         yield f"{'':>8}  … {left:,} more; .waste has them"
 
@@ -123,10 +119,6 @@ def waste(layers: Layers) -> Iterator[str]:
 def _copies(one: Waste) -> str:
     copies = f"{one.copies} cop{'y' if one.copies == 1 else 'ies'}"
     return copies if one.there else f"{copies}, removed"
-
-
-def _path(one: Waste) -> str:
-    return f"/{one.path}"
 
 
 def notes(layers: Layers) -> Iterator[str]:
@@ -149,7 +141,7 @@ def html(layers: Layers) -> str:
     wasted = (
         f'<details open><summary style="{_SUMMARY}">wasted</summary><pre style="{filetree.PRE}">{worst}</pre></details>'
     )
-    said = "".join(f'<div style="{_SMALL}">{safe(line)}</div>' for line in (*notes(layers), hint(layers)))
+    said = "".join(f'<div style="{_SMALL}">{safe(line)}</div>' for line in (*notes(layers), _HINT))
     return (
         f'<div {AS_IT_IS} style="{BOX} {_WIDE}"><div style="{HEAD}">{strong}</div>{_meter(layers)}'
         f'<table style="{_TABLE}">{head}<tbody>{rows}</tbody></table>{filetree.legend()}'

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from nbcontainers.errors import Wasteful
 from nbcontainers.image import layerdrawing
 from nbcontainers.image.image import on_host
 from nbcontainers.image.layerview import Layers
 from nbcontainers.option import part, size
-from nbcontainers.table import amount, plain, stored
+from nbcontainers.table import amount, stored
 
 
 def check(
@@ -28,14 +30,14 @@ def check(
         most = amount(size(highest_wasted_bytes), stored)
         missed.append(f"it wastes {amount(layers.wasted, stored)}, at most {most} are allowed")
     if highest_wasted_percent is not None and layers.wasted_part > part(highest_wasted_percent):
-        most_ = f"at most {part(highest_wasted_percent):.2%} are allowed"
-        missed.append(f"it wastes {layers.wasted_part:.2%} of what the layers above the lowest hold, {most_}")
+        above = f"{layers.wasted_part:.2%} of what the layers above the lowest hold"
+        missed.append(f"it wastes {above}, at most {part(highest_wasted_percent):.2%} are allowed")
     if missed:
         raise _failure(layers, missed)
 
 
 def _failure(layers: Layers, missed: list[str]) -> Wasteful:
-    worst = [plain(line.strip()) for line in list(layerdrawing.waste(layers))[:3]]
+    worst = [line.strip() for line in islice(layerdrawing.waste(layers), 3)]
     return Wasteful(
         f"{layers.name} wastes too much: {'; '.join(missed)}" + "".join(f"\n  {line}" for line in worst),
         hint=f"%image layers {layers.name} shows which layer hides what; remove files in the RUN that made them",
