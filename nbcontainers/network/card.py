@@ -6,14 +6,14 @@ Read from the disk alone, so it costs nothing and cannot wait: what the kernel h
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbcontainers.errors import NotFound
 from nbcontainers.monitor.files import Files
 from nbcontainers.network import members, ports, state, store
-from nbcontainers.table import AS_IT_IS, BLUE, BOX, GREY, HEAD, MONOSPACE, pad, plain, safe, width
+from nbcontainers.table import AS_IT_IS, BLUE, BOX, GREY, HEAD, MONOSPACE, few, pad, plain, safe, width
 
 if TYPE_CHECKING:
     from nbcontainers.network.network import Network
@@ -27,7 +27,7 @@ _LABEL = "display: inline-block; min-width: 76px; padding-right: 8px; opacity: .
 
 @dataclass(frozen=True)
 class Card:
-    """The facts of one network: `facts` are (label, value), `rows` (container, interface, addresses, ports) of those
+    """The facts of one network: `facts` are (label, value), `rows` (container, interface, addresses, some ports) of those
     that run on it, `waiting` the names of those made for it that do not, `left` how many rows are not shown."""
 
     name: str
@@ -108,7 +108,7 @@ def of(network: Network) -> Card:
     )
 
 
-def _facts(record: Any) -> Iterator[tuple[str, str]]:
+def _facts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for one in record["subnets"]:
         yield (
             "subnet",
@@ -137,5 +137,5 @@ def _rows(root: str, run: str, network: str) -> Iterator[tuple[str, str, str, st
             name = str(Files(root, run, id).read("container.json")["name"])
         except NotFound:
             continue
-        led = [one for one in made["ports"] if one["target"] in entry["addresses"]]
-        yield name, entry["interface"], " ".join(entry["addresses"]), " ".join(dict.fromkeys(map(ports.published, led)))
+        led = dict.fromkeys(ports.published(one) for one in made["ports"] if one["target"] in entry["addresses"])
+        yield name, entry["interface"], " ".join(entry["addresses"]), few(list(led))

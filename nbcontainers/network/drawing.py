@@ -13,7 +13,7 @@ from nbcontainers.network import frames, layout, telling
 from nbcontainers.network.facts import Facts, of
 from nbcontainers.network.path import Path, trace
 from nbcontainers.network.svg import svg
-from nbcontainers.table import AS_IT_IS, BORDER, HEAD, MONOSPACE, Table, plain, safe
+from nbcontainers.table import AS_IT_IS, BORDER, HEAD, MONOSPACE, Table, safe
 from nbcontainers.view import View
 
 if TYPE_CHECKING:
@@ -101,6 +101,12 @@ class Topology(View):
         """A row for each network of each container: see `links`."""
         return self.links.to_pandas()
 
+    def document(self) -> dict[str, Any]:
+        """For `--format json`: the rows of the tables, and the hops of the way that was asked for."""
+        tables = {"links": self.links.rows, "ports": self.ports.rows, "interfaces": self.interfaces.rows}
+        way = {"path": [hop.words for hop in self.path.hops]} if self.path else {}
+        return {"host": self.facts.name, "time": self.facts.time, **tables, **way}
+
     @property
     def heading(self) -> str:
         """`3 networks, 5 containers (4 run), 2 published ports`."""
@@ -112,7 +118,7 @@ class Topology(View):
 
     def text(self) -> str:
         """The way first, if one was asked for, then the tree."""
-        way = [plain_lines(self.path.text())] if self.path else []
+        way = [self.path.text()] if self.path else []
         return "\n".join([self.heading, *way, self.words, *([self.left] if self.left else [])])
 
     def _picture(self, shown: Facts) -> str:
@@ -160,10 +166,6 @@ def _cut(words: str) -> str:
     if len(words) <= _MOST_WORDS:
         return words
     return words[:_MOST_WORDS].rpartition("\n")[0] + "\n… .text() has it all"
-
-
-def plain_lines(text: str) -> str:
-    return "\n".join(map(plain, text.splitlines()))
 
 
 def _count(number: int, noun: str) -> str:

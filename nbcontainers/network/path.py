@@ -9,6 +9,7 @@ from nbcontainers.errors import InvalidArgument, NotFound
 from nbcontainers.network import ports, wording
 from nbcontainers.network.facts import Container, Endpoint, Facts, Network, Port
 from nbcontainers.network.interfaces import Interface
+from nbcontainers.table import plain
 
 _LOOPBACK = ("127.", "::1")
 
@@ -39,7 +40,8 @@ class Path(NamedTuple):
         return found | {hop.box: number for number, hop in enumerate(self.hops, 1)}
 
     def text(self) -> str:
-        return "\n".join([self.title, *(f"  {number}  {hop.words}" for number, hop in enumerate(self.hops, 1))])
+        lines = [self.title, *(f"  {number}  {hop.words}" for number, hop in enumerate(self.hops, 1))]
+        return "\n".join(map(plain, lines))
 
 
 def trace(facts: Facts, wanted: str) -> Path:

@@ -51,7 +51,9 @@ def _wrapped(words: Sequence[str], room: int) -> list[str]:
 def _host(facts: Facts) -> Iterator[Branch]:
     for one in facts.interfaces:
         yield Branch(wording.interface(one, facts.plugged.get(one.number, 0)))
-    groups = {kind: [_group(one, facts) for one in facts.groups() if one.kind == kind] for kind in _KINDS}
+    groups: dict[str, list[Branch]] = {kind: [] for kind in _KINDS}
+    for group in facts.groups():
+        groups[group.kind].append(_group(group, facts))
     if facts.user:
         inner = [Branch(wording.interface(one)) for one in facts.user.interfaces]
         yield Branch(wording.user_host(facts.user), [*inner, *groups.pop("bridge")])

@@ -60,6 +60,15 @@ def test_the_card(engine: Engine) -> None:
         assert words in html
 
 
+def test_of_many_ports_the_card_has_the_first_and_their_number(engine: Engine) -> None:
+    path = engine.run / f"{'1' * 64}/network.json"
+    made = json.loads(path.read_text())
+    made["ports"] = [{**made["ports"][0], "host_port": port} for port in range(8000, 9000)]
+    write(path, made)
+    shown = Network(engine, "lab")._repr_mimebundle_()["text/plain"]
+    assert "  web  eth0  10.77.0.2  *:8000→80/tcp, *:8001→80/tcp, and 998 more" in shown.splitlines()
+
+
 def test_built_in_and_removed_networks(engine: Engine) -> None:
     assert "a loopback alone" in Network(engine, "none")._repr_mimebundle_()["text/plain"]
     gone = Network(engine, "gone")._repr_mimebundle_()["text/plain"]

@@ -343,6 +343,15 @@ def test_tables_and_frames() -> None:
     assert len(found.interfaces) == 5
 
 
+def test_the_document_of_a_topology_is_its_tables_and_the_way() -> None:
+    found = drawn(surveyed.typical(), "8080")
+    document = json.loads(json.dumps(found.document()))
+    assert document["links"] == found.links.rows
+    assert [one["host_port"] for one in document["ports"]] == [7000, 8080, 8443]
+    assert document["path"][0] == "another machine connects to 192.0.2.5:8080"
+    assert "path" not in drawn(surveyed.typical()).document()
+
+
 # -- the way to a port -----------------------------------------------------------------------------------------------
 
 
