@@ -55,11 +55,12 @@ class Error(Exception):
         return cls(f"{doing}: {error}", hint=hint, errno=error.errno, path=error.filename and str(error.filename))
 
 
-def plain(text: str) -> str:
-    """Lines without control characters: messages quote strangers, and are shown on terminals that such letters drive."""
+def plain(text: str, kept: str = "\n\t") -> str:
+    """Lines without control characters but those `kept`: messages quote strangers, and are shown on terminals that such
+    letters drive."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)
 
 
 _ROOM = "make room: type system prune, image rm NAME, or set NBCONTAINERS_ROOT to a folder of another disk"

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
+from nbcontainers import errors
 from nbcontainers.view import Bundle, Seen, View, bundle
 
 if TYPE_CHECKING:
@@ -55,9 +56,7 @@ def ink(colour: str) -> str:
 
 def plain(text: str) -> str:
     """`text` in one line without control characters, so that no name can drive the terminal it is shown on."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return errors.plain(text, "")
 
 
 def safe(text: str) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from html import escape
 from typing import Any, Protocol
 
+from nbcontainers.errors import plain
+
 Bundle = dict[str, Any]
 """Content by MIME type."""
 
@@ -75,4 +77,4 @@ def _instead(shown: object, error: Exception) -> str:
 
 
 def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"{type(error).__name__}: {plain(str(error))}" if str(error) else type(error).__name__

@@ -22,11 +22,13 @@ from nbcontainers.table import (
     ink,
     instant,
     percent,
+    safe,
     since,
     stored,
     timestamp,
     width,
 )
+from nbcontainers.view import View
 
 NAME_AND_SIZE = [Column("name"), Column("size", format=bytes_)]
 
@@ -199,3 +201,18 @@ def test_an_age_grows_old_so_its_time_is_there_too() -> None:
     assert 'title="2025-11-24 16:00:00.000 UTC"' in shown
     assert instant("2026-11-23T08:05:30.0829Z") == "2026-11-23 08:05:30.082"
     assert instant("never") == "never"
+
+
+def test_a_foreign_text_in_html_has_no_markup_and_no_control_characters() -> None:
+    assert safe('<b title="x">\x1b[2J\nzürich') == "&lt;b title=&quot;x&quot;&gt;\\x1b[2J\\nzürich"
+
+
+class Broken(View):
+    def text(self) -> str:
+        raise ValueError("no \x1b[2J here")
+
+
+def test_a_view_that_cannot_be_read_says_why_and_drives_no_terminal() -> None:
+    found = Broken()._repr_mimebundle_()
+    assert list(found) == ["text/plain"]
+    assert found["text/plain"].endswith("(ValueError: no \\x1b[2J here)")
