@@ -142,6 +142,19 @@ def test_the_mask_is_made_anew_when_something_changes(engine: Engine, monkeypatc
     assert mask.of(engine, "etc") != first
 
 
+def test_a_folder_of_the_cache_is_made_once_and_an_interrupted_one_goes(engine: Engine) -> None:
+    def interrupted(folder: Path) -> None:
+        (folder / "half").touch()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mask.made_once(engine, "host", "what", interrupted)
+    assert list(engine.cache.iterdir()) == []
+    made = mask.made_once(engine, "host", "what", lambda folder: (folder / "a").touch())
+    assert mask.made_once(engine, "host", "what", interrupted) == made
+    assert [path.name for path in made.iterdir()] == ["a"]
+
+
 def test_the_plan_shows_system_folders_and_nothing_else() -> None:
     plan = host.Plan([])
     for path in host.VISIBLE:
