@@ -109,6 +109,7 @@ def cut(text: str, room: float, size: str = "fact") -> str:
     columns = int(room / (SIZES[size] * _ADVANCE))
     if width(shown) <= columns:
         return shown
+    shown = shown[: 4 * max(columns, 0)]  # of a name as long as somebody chose: each turn measures all of it
     while shown and width(shown) > columns - 1:
         shown = shown[:-1]
     return shown + "…" if columns > 0 else ""
