@@ -75,10 +75,10 @@ def point(before: Reading | None, now: Reading, since: Reading | None = None, la
         return Point(now[0] / 1e9, cpu, last[2], used_memory(now), last[4], received, sent, *last[7:])
     slow = _slow(since or before, now)
     pids, kills = now[_PIDS], now[_OOM]
-    return Point(
+    return Point._make((
         now[0] / 1e9, cpu, slow[0], used_memory(now), pids if pids >= 0 else None, received, sent, *slow[1:],
         kills if kills >= 0 else None,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def _slow(before: Reading | None, now: Reading) -> Sequence[float | None]:
