@@ -19,7 +19,7 @@ from typing import Any
 from nbcontainers.cgroups.cgroup import PARENT, Cgroup
 from nbcontainers.cgroups.detect import from_path
 from nbcontainers.cgroups.layout import layout
-from nbcontainers.errors import InvalidState
+from nbcontainers.errors import InvalidState, NotFound
 from nbcontainers.linux import flock, mounts, namespaces, process, tree
 from nbcontainers.monitor import between, checks, ending, leftovers, recipe, restart
 from nbcontainers.monitor.files import Document, Files, as_error, replace
@@ -33,6 +33,7 @@ from nbcontainers.runtime.create import Created, create
 
 #: When the process that held the memory of an init begun ahead has ended.
 _REAP_S = 0.03
+_LEAVING_S = 5.0
 
 
 def run(
@@ -152,16 +153,32 @@ def claim(files: Files, made: str) -> None:
 
     Raises InvalidState if the container runs.
     """
-    for _ in range(2):
+    for _ in range(3):
         try:
             os.rename(made, files.state)
             return
         except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or files.monitor_alive():
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 break
+        if not files.monitor_alive():
             leftovers.tidy(files, keep=True)
+        elif not leaves(files):
+            break
     tree.remove(made)
     raise InvalidState(f"container {files.id[:12]} is already running", hint="container ps shows it")
+
+
+def leaves(files: Files) -> bool:
+    """Whether the monitor has said how its container ended; then it has only to tidy, which is waited for."""
+    deadline = time.monotonic() + _LEAVING_S
+    while files.monitor_alive() and time.monotonic() < deadline:
+        try:
+            if files.read("exit.json").get("restarting"):
+                return False
+        except (NotFound, ValueError):
+            return False
+        time.sleep(0.002)
+    return not files.monitor_alive()
 
 
 def begin(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from nbcontainers.errors import CreateFailed, Error
-from nbcontainers.monitor import ending
-from nbcontainers.monitor.files import Files, as_error, rfc3339
+from nbcontainers.errors import CreateFailed, Error, InvalidState
+from nbcontainers.linux import process
+from nbcontainers.monitor import ending, program
+from nbcontainers.monitor.files import Files, as_error, replace, rfc3339
 from nbcontainers.monitor.sampling import interval
 
 KILLED, SEGV, EXIT_137 = 9, 11 | 0x80, 137 << 8
@@ -84,3 +89,33 @@ def test_what_is_withdrawn_is_out_of_sight_before_it_is_removed(tmp_path: Path) 
     assert ending.discard(trash) == []
     assert os.listdir(f"{place.root}/containers") == os.listdir(place.run) == []
     assert ending.tidy(place, {"name": "web"}, [], remove=True) == []
+
+
+@pytest.mark.parametrize(
+    ("exit_record", "taken"), [({"exit_code": 0}, True), ({"restarting": True}, False), (None, False)]
+)
+def test_who_starts_it_anew_waits_for_a_monitor_that_has_only_to_tidy(
+    tmp_path: Path, exit_record: dict[str, Any] | None, taken: bool
+) -> None:
+    """exit.json is what a `wait` sees; the run folder goes after it."""
+    files = Files(str(tmp_path), str(tmp_path / "run"), "web")
+    os.makedirs(files.folder)
+    os.makedirs(files.state)
+    made = tmp_path / "run" / ".web.claim"
+    made.mkdir()
+    if exit_record:
+        files.write("exit.json", exit_record)
+    with subprocess.Popen(["sleep", "100"]) as monitor:
+        replace(f"{files.state}/monitor.json", {"pid": monitor.pid, "start_time": process.start_time(monitor.pid)})
+
+        def leave() -> None:
+            os.rename(files.state, tmp_path / "gone")
+            monitor.kill()
+
+        leaving = threading.Timer(0.1, leave)
+        leaving.start()
+        with contextlib.nullcontext() if taken else pytest.raises(InvalidState, match="is already running"):
+            program.claim(files, str(made))
+        leaving.join()
+    assert not made.exists()
+    assert os.path.exists(files.state) == taken
