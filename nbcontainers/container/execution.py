@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
@@ -62,7 +63,8 @@ def run(
             return _not_started(error, container, command, started, raise_error=raise_error)
         except (InvalidState, NotFound):
             if (status := container.status) == "running":
-                raise
+                late = f"cannot exec in container {name}: it did not run a moment ago"
+                raise InvalidState(late, hint="it runs now: try again", status=status) from None
             hint = not_running(name, status).hint
             raise InvalidState(f"cannot exec in container {name}: it is {status}", hint=hint, status=status) from None
     done = Executed(name, command, ended.get("exit_code"), time.monotonic() - started)
@@ -121,6 +123,8 @@ def _not_started(
     if not raise_error:
         return Executed(container.name, command, code, time.monotonic() - started)
     hint = error.hint or f"type container exec {container.name} ls /bin /usr/bin to see what it has"
+    if error.details.get("errno") == errno.EAGAIN and error.details.get("stage") == "namespaces":
+        hint = f"it has as many processes as it may: type container update --pids-limit N {container.name}"
     details = {**error.details, "exit_code": code}
     raise CreateFailed(f"exec in {container.name}: {error.message}", hint=hint, **details) from None
 

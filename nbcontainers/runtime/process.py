@@ -13,11 +13,11 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from nbcontainers.errors import InvalidState
+from nbcontainers.errors import CreateFailed, InvalidState
 from nbcontainers.linux import capabilities, memory, namespaces, process, pty
 from nbcontainers.runtime import identity, init, sync
 from nbcontainers.runtime.create import Created, serve, undo_fork
@@ -28,6 +28,7 @@ from nbcontainers.runtime.state import State, check_id, load, require
 #: Stack that one process leaves to another one below it.
 _ROOM = 1 << 19
 _AFTERWARDS_S = 0.02
+_ENDING_S = 0.1
 
 
 class Entrance:
@@ -46,12 +47,13 @@ class Entrance:
         config = state.config
         self.cgroup, self.preserve = state.cgroup, preserve
         self.capabilities = config["process"].get("capabilities")
-        profile, inside = (config.get("linux") or {}).get("seccomp"), not namespaces.same(state.pid, "user")
-        self.security = Security({}, profile, cache or run / ".cache", inside=inside)
-        self.flags = _foreign(state.pid)
-        with contextlib.ExitStack() as undo, contextlib.ExitStack() as opened:
+        profile = (config.get("linux") or {}).get("seccomp")
+        with _running(state), contextlib.ExitStack() as undo, contextlib.ExitStack() as opened:
             self.target = _held(state)
             undo.callback(os.close, self.target)
+            inside = not namespaces.same(state.pid, "user")
+            self.security = Security({}, profile, cache or run / ".cache", inside=inside)
+            self.flags = _foreign(state.pid)
             self.channel, theirs = sync.pair()
             undo.callback(self.channel.close)
             opened.callback(theirs.close)
@@ -147,12 +149,12 @@ def exec_process(
     sets = entrance.security.sets_of(document)
     told = at_once and not inside and not console
     order = Order(document, sets, console, die_with_parent, reaper, told)
-    created = entrance.make(order, stdio)
-    if created is None and ahead:
-        created = Entrance(id, run, cache, preserve=preserve).make(order, stdio)
-    if created is None:
-        raise sync.failure(sync.vanished())
-    with contextlib.ExitStack() as undo:
+    with _running(entrance.state), contextlib.ExitStack() as undo:
+        created = entrance.make(order, stdio)
+        if created is None and ahead:
+            created = Entrance(id, run, cache, preserve=preserve).make(order, stdio)
+        if created is None:
+            raise sync.failure(sync.vanished())
         undo.callback(undo_fork, created)
         if not told:
             serve(created, None)
@@ -162,14 +164,39 @@ def exec_process(
     return created
 
 
+@contextlib.contextmanager
+def _running(state: State) -> Iterator[None]:
+    """Whatever fails in here because the container ends meanwhile says that. Raises InvalidState."""
+    try:
+        yield
+    except (OSError, CreateFailed) as error:
+        at_the_door = isinstance(error, OSError) or error.details.get("stage") in ("init", "namespaces")
+        if at_the_door and _ends(state):
+            raise InvalidState(f"cannot exec in container {state.id!r}: it has just stopped") from None
+        raise
+
+
+def _ends(state: State) -> bool:
+    """Whether init leaves its namespaces, or has; after a kill that takes a moment."""
+    deadline = time.monotonic() + _ENDING_S
+    while process.alive(state.pid, state.start_time):
+        try:
+            os.stat(f"/proc/{state.pid}/ns/mnt")
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.002)
+    return True
+
+
 def _held(state: State) -> int:
-    """A pidfd of init, and of no later process with its number. Raises InvalidState where it has just ended."""
-    with contextlib.suppress(ProcessLookupError):
-        target = process.pidfd_open(state.pid)
-        if process.alive(state.pid, state.start_time):
-            return target
+    """A pidfd of init, and of no later process with its number. Raises ProcessLookupError where it has just ended."""
+    target = process.pidfd_open(state.pid)
+    if not process.alive(state.pid, state.start_time):
         os.close(target)
-    raise InvalidState(f"cannot exec in container {state.id!r}: it has just stopped")
+        raise ProcessLookupError(errno.ESRCH, "the container has ended", state.id)
+    return target
 
 
 def _foreign(pid: int) -> int:

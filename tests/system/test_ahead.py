@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from nbcontainers.container import api
 from nbcontainers.container.execution import SESSION
 from nbcontainers.container.running import MONITOR
 from nbcontainers.engine import Engine
+from nbcontainers.errors import ContainerFailed, CreateFailed, Error, InvalidState
 from nbcontainers.launcher import client, server
 from tests.monitored import wait_for
 
@@ -219,6 +222,42 @@ def test_a_run_that_asks_one_just_let_go_takes_the_ordinary_way(
     monkeypatch.setattr(client.Ready, "alive", lambda _: True)  # as it was when we looked
     monkeypatch.setattr(client, "reserve", lambda _: begun)
     assert run().exit_code == 0
+
+
+def test_an_exec_whose_container_ends_in_the_middle_of_it_says_that() -> None:
+    """At whatever step: its namespaces go first, then its processes, then its files."""
+    ended = set()
+    with nbcontainers.run("mini", "sleep", "1000", network="none", detach=True) as made:
+
+        def execute() -> None:
+            try:
+                api.exec_(made, "sleep", "1000")
+            except Error as error:
+                ended.add((type(error), error.message.partition(": ")[0]))
+
+        for number in range(10):
+            threads = [threading.Thread(target=execute) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            time.sleep(number * 0.01)
+            api.kill(made)
+            for thread in threads:
+                thread.join(10)
+            assert not any(thread.is_alive() for thread in threads)
+            api.wait(made)
+            api.start(made)
+        said = {(InvalidState, f"cannot exec in container {which}") for which in (made.name, repr(made.id))}
+    assert ended <= said | {(ContainerFailed, "exec of sleep")}
+
+
+@pytest.mark.limits
+def test_an_exec_that_the_pids_limit_leaves_no_room_for_says_which() -> None:
+    with nbcontainers.run("mini", "sleep", "1000", network="none", detach=True, pids_limit=1) as made:
+        with pytest.raises(CreateFailed, match="Resource temporarily unavailable") as raised:
+            api.exec_(made, "true")
+        assert raised.value.hint == (
+            f"it has as many processes as it may: type container update --pids-limit N {made.name}"
+        )
 
 
 def test_what_is_said_to_one_that_leaves_fails_at_once(tmp_path: Path) -> None:
