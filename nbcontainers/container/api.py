@@ -389,10 +389,10 @@ def top(
 
 
 def xray(container: One, *, engine: Engine | None = None) -> XRay:
-    """What separates a container from the host: namespaces, processes and users on both sides, mounts, capabilities, filter,
-    every limit with its file; and what a program in it is told of the machine, beside what it may use.
+    """What separates a container from the host, and what a program in it is told of the machine.
 
-    Read from the kernel now; of one that does not run what was recorded. Each part is a table: `.namespaces.to_pandas()`.
+    Namespaces, processes and users on both sides, mounts, capabilities, filter, every limit with its file. Read from the
+    kernel now; of one that does not run what was recorded. Each part is a table: `.namespaces.to_pandas()`.
     """
     from nbcontainers.container.isolation import xray
 

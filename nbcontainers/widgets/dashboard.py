@@ -84,7 +84,8 @@ class Dashboard(Live):
 
 
 def _shown(row: Row) -> dict[str, Any]:
-    found = {"id": row["id"][:12], **{key: row[key] for key in _SHOWN if row[key] not in (None, "", [], False)}}
+    said = {key: row[key] for key in _SHOWN if row[key] or (row[key] == 0 and row[key] is not False)}
+    found = {"id": row["id"][:12], **said}
     if len(row["addresses"]) > 2 or len(row["ports"]) > 4:
         found |= {"addresses": row["addresses"][:2], "ports": row["ports"][:4], "links": row["links"][:4]}
     return found

@@ -72,6 +72,8 @@ def test_what_its_buttons_do(engine: Any, name: str) -> None:
     def is_now(state: str) -> bool:
         return bool(row()["state"] == state)
 
+    nbcontainers.run("mini", "true", name=f"{name}-well")
+    assert next(row["exit_code"] for row in view.look()["rows"] if row["name"] == f"{name}-well") == 0
     id = row()["id"]
     assert len(id) == 12
     for verb, state in {"pause": "paused", "unpause": "running", "kill": "exited", "start": "running"}.items():
