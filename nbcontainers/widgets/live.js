@@ -23,6 +23,7 @@
 const PAGE = (globalThis[Symbol.for("nbcontainers.live.1")] ??= { hubs: [], views: new WeakMap(), settled: new Map(), watching: false });
 const HOOK = "nbcontainers-live";
 const BEAT_MS = 10000;
+const SETTLING_MS = 700;
 
 const STYLE = `
 .nbc { --nbc-blue: var(--jp-brand-color1, #4493f8); --nbc-green: var(--jp-success-color1, #2da44e);
@@ -274,6 +275,8 @@ class View {
   /** The live picture in the place of the static one. */
   show() {
     if (this.root.isConnected || this.quiet) return;
+    this.host.style.minHeight = `${this.host.offsetHeight}px`; // what is below waits with us for the first facts
+    setTimeout(() => (this.host.style.minHeight = ""), SETTLING_MS);
     for (const node of this.before) node.remove();
     this.host.append(this.note, this.root);
   }

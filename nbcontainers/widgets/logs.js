@@ -87,8 +87,12 @@ export function mount(live) {
     lines.classList.toggle("wrap", Boolean(state.wrap));
     lines.classList.toggle("ending", ending);
     const picture = `${state.times} ${numbers.map((number) => `${number}${cache.has(number) ? "" : "?"}`).join()}`;
-    if (picture !== drawn) lines.replaceChildren(...numbers.map(line)); // or a selection would be lost
-    drawn = picture;
+    const missing = numbers.filter((number) => !cache.has(number));
+    const early = state.follow && missing.length && drawn; // what is followed stays until the next lines are there
+    if (picture !== drawn && !early) { // or a selection would be lost
+      lines.replaceChildren(...numbers.map(line));
+      drawn = picture;
+    }
     lines.style.transform = ending ? "" : `translateY(${-(at - begin) * (lines.firstChild?.offsetHeight || LINE)}px)`;
     tall.style.height = `${Math.min(TALLEST, length() * LINE)}px`;
     const reach = bar.scrollHeight - bar.clientHeight;
@@ -96,7 +100,7 @@ export function mount(live) {
     if (Math.abs(bar.scrollTop - place) > 1) { bar.scrollTop = place; ours = bar.scrollTop; }
     follow.setAttribute("aria-pressed", String(Boolean(state.follow)));
     tell();
-    want(numbers.filter((number) => !cache.has(number)));
+    want(missing);
   }
 
   function line(number) {
@@ -111,7 +115,7 @@ export function mount(live) {
     const all = facts.end - facts.first;
     const part = found ? `${found.length.toLocaleString("en")} of ` : "";
     const progress = searching ? `, searching ${Math.floor((100 * (searched - facts.first)) / Math.max(1, all))} %` : "";
-    const line = `${part}${all.toLocaleString("en")} lines${facts.first ? " kept" : ""}${progress}${facts.running ? "" : ", ended"}`;
+    const line = `${part}${counted(all)}${facts.first ? " kept" : ""}${progress}${facts.running ? "" : ", ended"}`;
     if (count.textContent !== line) count.textContent = line;
   }
 
@@ -239,7 +243,7 @@ export function mount(live) {
     try {
       const content = chosen || (await whole(length() - all, all));
       await write(h, content);
-      said = chosen ? "copied" : `copied ${all < length() ? "the last " : ""}${all.toLocaleString("en")} lines`;
+      said = chosen ? "copied" : `copied ${all < length() ? "the last " : ""}${counted(all)}`;
     } catch (error) {
       said = `not copied: ${error.message}`;
     }
@@ -262,6 +266,10 @@ export function mount(live) {
 
   if (text.value || stream.value) refind();
   return () => { search++; resized.disconnect(); clearTimeout(timer); };
+}
+
+function counted(many) {
+  return many === 1 ? "1 line" : `${many.toLocaleString("en")} lines`;
 }
 
 /** Browsers have a clipboard for pages from afar only over TLS. */
