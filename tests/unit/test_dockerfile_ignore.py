@@ -70,10 +70,10 @@ def test_what_is_a_pattern(text: str, wild: bool) -> None:
 
 def test_a_pattern_of_many_stars_takes_no_time() -> None:
     match = pattern.compile("*a" * 40 + "b")
-    start = time.perf_counter()
+    start = time.process_time()
     assert not match("a" * 4000)
     assert ignore.parse("*a" * 40 + "b").ignored("a" * 200) is False
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 @SETTINGS
@@ -149,12 +149,12 @@ def test_many_files_and_rules_take_little_time() -> None:
     found = ignore.parse(
         "\n".join(["**/*.pyc", "**/.git", "node_modules", "*.log", "!keep.log", "a/**/b", "docs/*.md"] * 3)
     )
-    start = time.perf_counter()
+    start = time.process_time()
     for folder in range(100):
         above = found.state(f"dir{folder}")
         for number in range(200):
             found.excludes(found.state(f"dir{folder}/file{number}.py", above))
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_which_file_counts(tmp_path: Path) -> None:
