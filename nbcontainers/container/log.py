@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from nbcontainers import option as typed
 from nbcontainers.container import logfile, logview, store
 from nbcontainers.container.container import ENDED, Container
-from nbcontainers.container.logindex import Index, Pattern, parsed
+from nbcontainers.container.logindex import Index, parsed
 from nbcontainers.container.options import bad
+from nbcontainers.container.pattern import Pattern
 from nbcontainers.container.session import Sink, to_sys
 from nbcontainers.errors import InvalidArgument, InvalidState
 from nbcontainers.view import Bundle, View, bundle
@@ -58,11 +59,9 @@ class Choice(NamedTuple):
         return cls(None if tail == "all" else int(tail), since, until, *show, stream, _pattern(options))
 
     def wants(self, line: Line) -> bool:
+        """But for the pattern."""
         within = (not self.since or line["time"] >= self.since) and (not self.until or line["time"] < self.until)
-        return (
-            within and self.stream in ("", line["stream"])
-            and (self.pattern is None or self.pattern.matches(line["log"].removesuffix("\n")))
-        )  # fmt: skip
+        return within and self.stream in ("", line["stream"])
 
     @property
     def reach(self) -> int | None:
@@ -276,12 +275,28 @@ def wanted(records: Iterable[bytes], choice: Choice) -> Iterable[bytes]:
 
 
 def _within(records: Iterable[bytes], choice: Choice) -> Iterator[bytes]:
+    """Without those that a killed monitor cut."""
+    if choice.pattern:
+        return _found(records, choice, choice.pattern)
+    return (record for record in records if (line := parsed(record)) and choice.wants(line))
+
+
+def _found(records: Iterable[bytes], choice: Choice, pattern: Pattern) -> Iterator[bytes]:
+    """Those that the pattern is in, searched for in pieces."""
+    piece: list[tuple[bytes, str]] = []
+    size = 0
     for record in records:
-        if choice.pattern and not choice.pattern.may_match(record):
-            continue
-        line = parsed(record)  # None: cut by a killed monitor
-        if line and choice.wants(line):
-            yield record
+        if pattern.may_match(record) and (line := parsed(record)) and choice.wants(line):
+            piece.append((record, line["log"].removesuffix("\n")))
+            size += len(record)
+        if size > _PIECE:
+            yield from _searched(piece, pattern)
+            piece, size = [], 0
+    yield from _searched(piece, pattern)
+
+
+def _searched(piece: Sequence[tuple[bytes, str]], pattern: Pattern) -> Iterator[bytes]:
+    return (piece[place][0] for place in pattern.among([text for _, text in piece]))
 
 
 def _tail_length(records: Sequence[bytes], count: int) -> int:

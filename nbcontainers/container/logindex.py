@@ -15,23 +15,22 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 import time
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import accumulate, pairwise
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self
 
 from nbcontainers.container import logfile
-from nbcontainers.errors import InvalidArgument
+from nbcontainers.container.pattern import Pattern
 
 if TYPE_CHECKING:
     from nbcontainers.container.container import Container
 
 _BLOCK = 1 << 18
-_COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
-_ESCAPE = rb"\u001b"
+_NOBODY_ELSE = nullcontext()
 _LOG, _STREAM = b'{"log":"', b'","stream":"'
 
 
@@ -40,28 +39,6 @@ class Found(NamedTuple):
 
     numbers: list[int]
     next: int | None
-
-
-class Pattern:
-    """What a line is searched for: a regular expression of Python's, or with `fixed` the text itself; colours between the
-    letters don't matter. Raises InvalidArgument for no regular expression."""
-
-    def __init__(self, text: str, *, fixed: bool = False, ignore_case: bool = False) -> None:
-        try:
-            self.expression = re.compile(re.escape(text) if fixed else text, re.IGNORECASE if ignore_case else 0)
-        except (re.error, RecursionError, OverflowError) as error:
-            hint = "add --fixed-strings to search for the text itself"
-            raise InvalidArgument(
-                f"--grep: {text!r} is no regular expression: {error}", hint=hint, option="grep"
-            ) from None
-        self._bytes = json.dumps(text)[1:-1].encode() if fixed and not ignore_case else b""
-
-    def matches(self, line: str) -> bool:
-        return bool(self.expression.search(_COLOURS.sub("", line) if "\x1b" in line else line))
-
-    def may_match(self, record: bytes) -> bool:
-        """Quicker than to read the record, or records."""
-        return self._bytes in record or _ESCAPE in record
 
 
 class Index:
@@ -156,29 +133,34 @@ class Index:
         backwards: bool = False,
         most: int = 1000,
         seconds: float = 0.2,
+        lock: AbstractContextManager[object] = _NOBODY_ELSE,
     ) -> Found:
         """Which of the records `first` to `end` match, `most` of them at most, in about `seconds`.
 
-        `backwards` looks from the end on, and then `next` is the `end` to go on with.
+        `backwards` looks from the end on, and then `next` is the `end` to go on with. `lock` is held while files are read,
+        not while their lines are searched. Raises InvalidArgument where the expression takes too long.
         """
         deadline = time.monotonic() + seconds
         numbers: list[int] = []
         stop = self.end if end is None else min(end, self.end)
-        for start, count, records in self._blocks(pattern, max(first, self.first), stop, backwards=backwards):
-            here = [
-                number for number, record in enumerate(records, start) if pattern.may_match(record)
-                if _wanted(record, pattern, stream)
-            ]  # fmt: skip
+        while len(numbers) < most:
+            with lock:
+                first = max(first, self.first)
+                block = next(self._blocks(pattern, first, stop, backwards=backwards), None)
+            if block is None:
+                return Found(sorted(numbers), None)
+            start, count, records = block
+            here = _matching(records, start, pattern, stream)
             room = most - len(numbers)
             kept = here[-room:] if backwards else here[:room]
             numbers += kept
-            after = start if backwards else start + count
-            if len(numbers) == most:
-                after = kept[0] if backwards else kept[-1] + 1
-            if len(numbers) == most or time.monotonic() > deadline:
-                over = after <= max(first, self.first) if backwards else after >= stop
-                return Found(sorted(numbers), None if over else after)
-        return Found(sorted(numbers), None)
+            if len(numbers) < most:
+                first, stop = (first, start) if backwards else (start + count, stop)
+            else:
+                first, stop = (first, kept[0]) if backwards else (kept[-1] + 1, stop)
+            if time.monotonic() > deadline:
+                break
+        return Found(sorted(numbers), None if first >= stop else stop if backwards else first)
 
     def _blocks(
         self, pattern: Pattern, first: int, end: int, *, backwards: bool
@@ -258,9 +240,14 @@ def parsed(record: bytes) -> dict[str, str] | None:
         return None
 
 
-def _wanted(record: bytes, pattern: Pattern, stream: str) -> bool:
-    found = _quickly(record) or parsed(record)
-    return found is not None and stream in ("", found["stream"]) and pattern.matches(found["log"].removesuffix("\n"))
+def _matching(records: Sequence[bytes], first: int, pattern: Pattern, stream: str) -> list[int]:
+    """The numbers of those that match; `first` is the first's."""
+    lines = [
+        (number, line["log"].removesuffix("\n"))
+        for number, record in enumerate(records, first)
+        if pattern.may_match(record) and (line := _quickly(record) or parsed(record)) and stream in ("", line["stream"])
+    ]
+    return [lines[place][0] for place in pattern.among([text for _, text in lines])]
 
 
 def _quickly(record: bytes) -> dict[str, str] | None:

@@ -9,7 +9,8 @@ from typing import Any
 
 from nbcontainers.container.container import Container, find
 from nbcontainers.container.listing import LIVING
-from nbcontainers.container.logindex import Index, Pattern
+from nbcontainers.container.logindex import Index
+from nbcontainers.container.pattern import Pattern
 from nbcontainers.engine import default_engine
 from nbcontainers.errors import NotFound
 from nbcontainers.widgets.live import Binary, Gone, Live, action
@@ -71,21 +72,21 @@ class Logs(Live):
                         return found
         return found
 
-    @action
+    @action(beside=True)
     def find(self, text: str, first: int, *, fixed: bool = True, ignore_case: bool = True, stream: str = "") -> Binary:
         """Which records from `first` on match, as 32-bit numbers; where to go on (`next`), None at the end (`end`)."""
         with self._lock:
             index = self._open()
-            index.refresh()
-            pattern = self._pattern(text, fixed, ignore_case)
-            found = index.find(pattern, first, stream=stream, most=MOST_FOUND, seconds=_SLICE_S)
-            return Binary({"next": found.next, "end": index.end}, [array("I", found.numbers).tobytes()])
+            end = index.refresh()
+        pattern = self._pattern(text, fixed, ignore_case)
+        found = index.find(pattern, first, end, stream=stream, most=MOST_FOUND, seconds=_SLICE_S, lock=self._lock)
+        return Binary({"next": found.next, "end": end}, [array("I", found.numbers).tobytes()])
 
     def _pattern(self, text: str, fixed: bool, ignore_case: bool) -> Pattern:
         asked = text, fixed, ignore_case
-        if self._search is None or self._search[0] != asked:
-            self._search = asked, Pattern(text, fixed=fixed, ignore_case=ignore_case)
-        return self._search[1]
+        if (search := self._search) is None or search[0] != asked:
+            search = self._search = asked, Pattern(text, fixed=fixed, ignore_case=ignore_case)
+        return search[1]
 
     def closed(self) -> None:
         with self._lock:

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 import pytest
 
 import nbcontainers
-from nbcontainers.container import api
-from nbcontainers.container.logindex import Index, Pattern
+from nbcontainers.container import api, pattern
+from nbcontainers.container.logindex import Index
+from nbcontainers.container.pattern import Pattern
+from nbcontainers.errors import InvalidArgument
 from tests.monitored import wait_for
 
 SCRIPT = (
@@ -45,6 +47,15 @@ def test_by_pattern_and_stream(name: str) -> None:
         assert index.find(Pattern("fault 1[0-2]"), 0, stream="stderr").numbers == [
             line["number"] for line in index.lines(0, 99) if line["log"] in ("fault 10\n", "fault 11\n", "fault 12\n")
         ]
+
+
+def test_an_expression_that_would_take_years_is_given_up(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pattern, "LONGEST_S", 0.3)
+    nbcontainers.run("mini", "sh", "-c", f"echo {'x' * 60}", name=name, stdout=len)
+    with pytest.raises(InvalidArgument, match=r"takes longer than 0\.3 s") as caught:
+        api.logs(name, grep="(x+x+)+y")
+    assert caught.value.hint.startswith("add --fixed-strings (-F)")
+    assert str(api.logs(name, grep="(x+x+)+y", fixed_strings=True)) == ""
 
 
 def test_what_is_followed_is_chosen_too(name: str) -> None:

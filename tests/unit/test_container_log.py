@@ -9,7 +9,7 @@ from itertools import repeat
 
 import pytest
 
-from nbcontainers.container import log, logfile, logindex
+from nbcontainers.container import log, logfile, logindex, pattern
 from nbcontainers.errors import InvalidArgument
 
 
@@ -139,7 +139,9 @@ def test_lines_of_stderr_are_marked_where_there_are_both_streams():
     assert "no lines" in log.Log([]).html()
 
 
-def test_a_pattern_and_a_stream():
+def test_a_pattern_and_a_stream(monkeypatch):
+    monkeypatch.setattr(log, "_PIECE", 150)  # two records
+    monkeypatch.setattr(pattern.client, "call", lambda target, **arguments: pattern.search(**arguments))
     assert str(chosen(DATA, choice(grep="[bc]"))) == "b\ncc"
     assert str(chosen(DATA, choice(grep="[bc]", tail=1))) == "cc"
     assert str(chosen(DATA, choice(grep="B", ignore_case=True, fixed_strings=True))) == "b"

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
+import threading
 import time
 
 import pytest
 
-from nbcontainers.container.logindex import Index, Pattern
+from nbcontainers.container import pattern
+from nbcontainers.container.logindex import Index
+from nbcontainers.container.pattern import Pattern
 from nbcontainers.errors import InvalidArgument
 
 
@@ -20,6 +24,20 @@ def record(text, stream="stdout", time="2026-11-22T10:00:00.000000000Z"):
 @pytest.fixture
 def path(tmp_path):
     return str(tmp_path / "log")
+
+
+@pytest.fixture(autouse=True)
+def asked(monkeypatch):
+    """Texts of the searches for which a child of the launcher would have been asked."""
+    found = []
+
+    def call(target, **arguments):
+        assert target == f"{pattern.__name__}:search"
+        found.append(arguments["text"])
+        return pattern.search(**json.loads(json.dumps(arguments)))
+
+    monkeypatch.setattr(pattern.client, "call", call)
+    return found
 
 
 def write(path, records, mode="ab"):
@@ -143,15 +161,45 @@ def test_a_search_stops_in_time_and_goes_on(path, backwards):
         assert rounds > 3
 
 
-def test_patterns():
-    assert Pattern("a.c").matches("xabcx")
-    assert not Pattern("a.c", fixed=True).matches("abc")
-    assert Pattern("fail", fixed=True).matches("\x1b[31mfa\x1b[1;38:5:9mil\x1b[0m")
+def test_patterns(asked):
+    assert Pattern("a.c").among(["xabcx", "ac", "a\nc", "a.c"]) == [0, 3]
+    assert Pattern("a.c", fixed=True).among(["abc", "a.c"]) == [1]
+    assert Pattern("fail", fixed=True).among(["\x1b[31mfa\x1b[1;38:5:9mil\x1b[0m"]) == [0]
     assert Pattern('say "é\t', fixed=True).may_match(record('I say "é\tand go\n'))
     assert not Pattern("abc", fixed=True).may_match(record("acb\n"))
     with pytest.raises(InvalidArgument, match=r"--grep: '\(' is no regular expression") as caught:
         Pattern("(")
     assert caught.value.hint == "add --fixed-strings to search for the text itself"
+    assert asked == ["a.c"]
+
+
+def test_only_an_expression_is_searched_elsewhere_and_in_pieces(asked):
+    lines = ["x" * 50_000 + str(number) for number in range(5)]
+    assert Pattern("X3", ignore_case=True).among(lines) == [3]
+    assert Pattern("x3").among(lines) == [3]
+    assert asked == []
+    assert Pattern("x[34]$").among(lines) == [3, 4]
+    assert Pattern("x*").among([]) == []
+    assert asked == ["x[34]$"] * 3
+
+
+def test_an_expression_that_would_take_years_is_given_up(path, monkeypatch):
+    monkeypatch.setattr(pattern, "LONGEST_S", 0.2)
+    write(path, [record("x" * 60 + "\n")])
+    with Index(path) as index, pytest.raises(InvalidArgument, match=r"takes longer than 0\.2 s") as caught:
+        index.find(Pattern("(x+x+)+y"), 0)
+    assert caught.value.hint.startswith("add --fixed-strings (-F) to search for the text itself")
+    assert signal.getitimer(signal.ITIMER_PROF) == (0, 0)
+
+
+def test_others_read_the_log_while_its_lines_are_searched(path, monkeypatch):
+    write(path, [record("a\n")])
+    lock = threading.Lock()
+    held = []
+    monkeypatch.setattr(pattern.client, "call", lambda target, **arguments: held.append(lock.locked()) or [0])
+    with Index(path) as index:
+        assert index.find(Pattern("[a]"), 0, lock=lock) == ([0], None)
+    assert held == [False]
 
 
 @pytest.mark.slow

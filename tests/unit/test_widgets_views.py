@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from nbcontainers.container import pattern
 from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.linux.process import start_time
@@ -103,6 +104,7 @@ def test_an_answer_is_never_too_large(engine: Engine) -> None:
 
 def test_finding_goes_on_where_it_stopped(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "MOST_FOUND", 3)
+    monkeypatch.setattr(pattern.client, "call", lambda target, **arguments: pattern.search(**arguments))
     write(folder := make(engine, 1), 50)
     write(folder, 1, "LINE 0", "stderr")
     view = Logs("c1")
