@@ -144,7 +144,8 @@ def _face(verb: Verb) -> list[Parameter]:
         from nbcontainers.cli import build
 
         return [build.PROGRESS, build.DEBUG, FORMAT, QUIET]
-    return [replace(FORMAT, flags=("--format", "-f")) if verb.name == "inspect" else FORMAT, QUIET]
+    form = replace(FORMAT, flags=("--format", "-f")) if verb.name == "inspect" else FORMAT
+    return [form, QUIET] if verb.lists or verb.accepts("progress") else [form]
 
 
 def _formatted(result: Any, form: str, *, quiet: bool) -> str:

@@ -31,6 +31,8 @@ SUMMARIES = {
     "system": "The engine itself: what it is, what it takes, what to tidy",
 }
 
+_LISTED = frozenset("Table list Container Image ImageHandle Volume Network".split())
+
 
 @dataclass(frozen=True)
 class Verb:
@@ -59,6 +61,12 @@ class Verb:
     def accepts(self, name: str) -> bool:
         """Whether the function itself has a parameter of that name, on the line or not."""
         return name in inspect.signature(self.function).parameters
+
+    @property
+    def lists(self) -> bool:
+        """Whether it gives what has ids: a table, handles, or names; by its annotation, so that nothing is imported."""
+        words = set(re.findall(r"\w+", str(inspect.signature(self.function).return_annotation)))
+        return bool(words & _LISTED) and "dict" not in words
 
     def parameter(self, name: str) -> Parameter | None:
         return next((one for one in self.parameters if one.name == name), None)
