@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import IO
+
+from nbcontainers.errors import InvalidState
 
 _BLOCK = 1 << 16
 _ATTEMPTS = 10
@@ -15,7 +18,7 @@ _LINE_END = re.compile(rb'\\n",\s*"stream"')
 
 
 def opened(path: str) -> list[IO[bytes]]:
-    """The files, the oldest first."""
+    """The files, the oldest first. Raises InvalidState where one is none."""
     for _ in range(_ATTEMPTS):
         files = _look(path)
         if not files or is_newest(files[-1], path):
@@ -40,22 +43,33 @@ def _look(path: str) -> list[IO[bytes]]:
     found: list[IO[bytes]] = []
     seen: set[int] = set()
     number = missing = 0
-    while True:
-        try:
-            file = open(f"{path}.{number}" if number else path, "rb")  # noqa: SIM115 - the caller closes it
-        except FileNotFoundError:
-            missing += 1
-            if missing > 1:  # of one alone the file is just on its way to its next name
-                return found[::-1]
-        else:
-            missing = 0
-            inode = os.fstat(file.fileno()).st_ino
-            if inode in seen:
-                file.close()
+    with ExitStack() as stack:
+        while missing < 2:  # of one alone the file is just on its way to its next name
+            try:
+                file = _open(f"{path}.{number}" if number else path)
+            except FileNotFoundError:
+                missing += 1
             else:
-                found.append(file)
-                seen.add(inode)
-        number += 1
+                missing = 0
+                inode = os.fstat(file.fileno()).st_ino
+                if inode in seen:
+                    file.close()
+                else:
+                    found.append(stack.enter_context(file))
+                    seen.add(inode)
+            number += 1
+        stack.pop_all()
+    return found[::-1]
+
+
+def _open(path: str) -> IO[bytes]:
+    """Without waiting, as open(2) does for a FIFO's other end. Raises FileNotFoundError, InvalidState."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        hint = f"remove it (rm -r {path}): the container's next start makes a new log"
+        raise InvalidState(f"the log {path} is no file: something else was put in its place", hint=hint, path=path)
+    return open(file, "rb")
 
 
 def lines(path: str) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from itertools import repeat
 import pytest
 
 from nbcontainers.container import log, logfile, logindex, pattern
-from nbcontainers.errors import InvalidArgument
+from nbcontainers.errors import InvalidArgument, InvalidState
 
 
 def record(text, stream="stdout", time="2026-11-22T10:00:00.000000000Z"):
@@ -278,3 +278,11 @@ def test_a_million_lines(tmp_path):
 
     log.Sinks(count, count).write(zip(logfile.lines(str(tmp_path / "log")), repeat("")), choice())
     assert out == 49 * 1_000_000
+
+
+def test_a_fifo_in_the_place_of_a_log_is_an_error_at_once(tmp_path):
+    """To open it would have waited for a writer, and the clock of all views with it."""
+    os.mkfifo(tmp_path / "log")
+    with pytest.raises(InvalidState, match="is no file: something else was put in its place") as caught:
+        logindex.Index(str(tmp_path / "log"))
+    assert caught.value.hint.startswith(f"remove it (rm -r {tmp_path}/log)")
