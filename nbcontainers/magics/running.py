@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -57,10 +58,12 @@ def python(settings: NBContainers, verb: Verb, call: Call, cell: str | None, typ
 def streamed(settings: NBContainers, verb: Verb, arguments: list[Any], options: dict[str, Any]) -> Any:
     """Call the verb with its output going to the cell, in batches, up to the cap."""
     stream = Stream(settings.output_lines)
+    leavable = verb.name == "attach" and not options["sig_proxy"]
+    tick = _leavable(stream) if leavable else stream.tick
     container = None
     try:
         with pulling(verb, arguments, options):
-            result = verb.function(*arguments, **options, stdout=stream.stdout, stderr=stream.stderr, tick=stream.tick)
+            result = verb.function(*arguments, **options, stdout=stream.stdout, stderr=stream.stderr, tick=tick)
         container = getattr(result, "container", result)
     except Error as error:
         container = getattr(error, "container", None)
@@ -68,6 +71,18 @@ def streamed(settings: NBContainers, verb: Verb, arguments: list[Any], options: 
     finally:
         stream.close(_where(container))
     return result
+
+
+def _leavable(stream: Stream) -> Callable[[], None]:
+    """Its `tick`, which first says what the stop button does: the program may say nothing for long."""
+    notices = [b"[nbcontainers] the stop button leaves it running\n"]
+
+    def tick() -> None:
+        while notices:
+            stream.stderr(notices.pop())
+        stream.tick()
+
+    return tick
 
 
 def pulling(verb: Verb, arguments: list[Any], options: dict[str, Any]) -> AbstractContextManager[Any]:

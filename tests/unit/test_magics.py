@@ -14,7 +14,7 @@ from IPython.core.interactiveshell import InteractiveShell
 import nbcontainers
 from nbcontainers.cli import help, verbs
 from nbcontainers.errors import InvalidArgument
-from nbcontainers.magics import extension
+from nbcontainers.magics import extension, running
 from nbcontainers.magics.magics import NBContainers
 
 
@@ -188,3 +188,21 @@ print(*{name for name in set(sys.modules) - before if not name.startswith("nbcon
 
 def run_python(script: str) -> str:
     return subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("proxied", "notice"), [(False, "[nbcontainers] the stop button leaves it running\n"), (True, "")]
+)
+def test_a_cell_that_is_attached_says_how_it_is_left(
+    proxied: bool, notice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a program without a word one saw nothing but a cell that is busy."""
+
+    def attach(container: str, *, sig_proxy: bool, stdout: Any, stderr: Any, tick: Any) -> None:
+        for _ in range(3):
+            tick()
+        stdout(b"out\n")
+
+    verb = verbs.Verb("container", "attach", attach)
+    running.streamed(NBContainers(InteractiveShell.instance()), verb, ["web"], {"sig_proxy": proxied})
+    assert capsys.readouterr() == ("out\n", notice)
