@@ -158,15 +158,35 @@ class Session:
             return  # its monitor hears that we are gone, and does the same
 
     def accompany(self) -> Document:
-        """`wait` for a program that is not ours to end: an interrupt is passed on as it is, and waiting goes on."""
+        """`wait` for a program that is not ours to end: a signal is passed on as it is, and waiting goes on.
+
+        The second interrupt leaves the program alone, or one that ignores SIGINT would hold a cell for ever.
+        """
+        interrupted = False
         while True:
             try:
                 return self._until_end(None)
             except KeyboardInterrupt as interrupt:
-                if not self.streams.proxy:
+                number = interrupt.args[0] if interrupt.args else signal.SIGINT
+                if not self.streams.proxy or (interrupted and number == signal.SIGINT):
                     self.detach()
                     raise
-                self.signal(interrupt.args[0] if interrupt.args else signal.SIGINT)
+                self.signal(number)
+                if number == signal.SIGINT:
+                    interrupted = True
+                    self.notice(f"interrupted: {self._heard(number)}; once more leaves it running")
+
+    def _heard(self, number: int) -> str:
+        """What becomes of a signal of ours."""
+        name = signal.Signals(number).name
+        if self._drops(number):
+            return f"pid 1 of the container does not handle {name} (--init passes it on)"
+        return f"sent {name} to the container"
+
+    def _drops(self, number: int) -> bool:
+        from nbcontainers.monitor.stop import drops
+
+        return number != signal.SIGKILL and drops(self.started.get("pid", 0), number)
 
     def detach(self) -> None:
         """Leave the program running without us."""
@@ -259,14 +279,10 @@ class Session:
 
     def _stop(self) -> None:
         """Have the program end, politely at first. Further interrupts only hurry it."""
-        from nbcontainers.monitor.stop import drops
-
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-            name = signal.Signals(number).name
-            if number != signal.SIGKILL and drops(self.started.get("pid", 0), number):
-                self.notice(f"interrupted: pid 1 of the container does not handle {name} (--init passes it on)")
+            self.notice(f"interrupted: {self._heard(number)}")
+            if self._drops(number):
                 continue
-            self.notice(f"interrupted: sent {name} to the container")
             self.signal(number)
             try:
                 self._until_end(time.monotonic() + (GRACE if number != signal.SIGKILL else _PATIENCE))

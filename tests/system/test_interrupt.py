@@ -94,3 +94,15 @@ def test_an_interrupted_exec_ends_only_what_was_executed():
             )
         assert bytes(out) == b"caught\n"
         assert container.running
+
+
+def test_the_second_interrupt_leaves_a_container_one_only_follows():
+    """Its pid 1 hears no SIGINT: the cell could not be ended."""
+    with nbcontainers.run("mini", "sleep", "100", detach=True) as container:
+        err = bytearray()
+        with interrupted_after(0.4, 0.8), pytest.raises(KeyboardInterrupt):
+            container.start(attach=True, stderr=err.extend)
+        said = "pid 1 of the container does not handle SIGINT (--init passes it on); once more leaves it running\n"
+        assert said in err.decode()
+        assert f"left container {container.name} running: " in err.decode()
+        assert container.running

@@ -258,6 +258,22 @@ def test_who_only_accompanies_a_program_passes_interrupts_on_and_stays(monitor):
     assert it.got == [(protocol.KILL, b'{"signal": 15}')]
 
 
+def test_the_second_interrupt_leaves_a_program_that_is_not_ours_running(monitor):
+    """One whose pid 1 ignores SIGINT held the cell for ever."""
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    it = monitor(lambda it, connection: (connection.sendall(STARTED), it.read(protocol.DETACH)))
+    with it.session(tick=interrupt) as session, pytest.raises(KeyboardInterrupt):
+        session.accompany()
+    assert session.left
+    it.thread.join(5)
+    assert it.got == [(protocol.KILL, b'{"signal": 2}'), (protocol.DETACH, b"")]
+    said = "[nbcontainers] interrupted: sent SIGINT to the container; once more leaves it running\n"
+    assert it.err.decode() == said
+
+
 def test_the_end_of_our_input_need_not_be_the_end_of_the_programs(monitor):
     def script(it, connection):
         it.read(protocol.STDIN)
