@@ -65,7 +65,7 @@ class Live:
     `look` returns the facts of the moment; they are sent only when they changed. What it raises is shown over the last
     picture, greyed, until the next good look; `Gone` ends looking for good. Actions run in a thread of ours, never in
     the kernel's: those of one view one after the other in the order of the clicks, those marked `@action(beside=True)`
-    on their own. What an action raises is shown in the view (an `Error` with its hint); the kernel's log stays silent.
+    on their own, a few at once. What an action raises is shown in the view (an `Error` with its hint); the kernel's log stays silent.
     A look that finds an end (the container exited) calls `settle(shown, moment)`: what `shown` says then takes the place
     of the static picture in the notebook, so that what is saved is how it ended; once for each `moment`.
     Return `Binary(json, buffers)` for bytes. `send` pushes a message from any thread (big or growing data: rows, ranges
@@ -118,7 +118,7 @@ def action(method: _Action) -> _Action: ...
 @overload
 def action(*, beside: bool) -> Callable[[_Action], _Action]: ...
 def action(method: _Action | None = None, *, beside: bool = False) -> _Action | Callable[[_Action], _Action]:
-    """Mark what a page may call. `beside`: in a thread of its own, so that the view's other actions need not wait."""
+    """Mark what a page may call. `beside`: in another thread, so that the view's other actions need not wait."""
 
     def mark(method: _Action) -> _Action:
         method.live_action = "beside" if beside else "ordered"  # type: ignore[attr-defined]

@@ -23,8 +23,43 @@ from nbcontainers.widgets.wire import Wire, module
 
 _FORGET_S = 600.0
 _WORK_S = 5.0
+_BESIDE = 8
+"""Actions of one view at once, but for those that are done in order."""
 
 Send = Callable[[Mapping[str, Any], list[bytes]], None]
+
+
+class Workers:
+    """Threads that do calls in their order, at most `most` at once, and wait a moment for the next: one each is too much
+    for ipykernel, which gives every thread that sends a socket of its own."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._calls: deque[Callable[[], None]] = deque()
+        self._more = threading.Condition()
+        self._threads = self._idle = 0
+
+    def do(self, work: Callable[[], None]) -> None:
+        """`work` raises nothing."""
+        with self._more:
+            self._calls.append(work)
+            if len(self._calls) <= self._idle:
+                self._more.notify()
+            elif self._threads < self.most:
+                threading.Thread(target=self._work, name="nbcontainers-action", daemon=True).start()
+                self._threads += 1
+
+    def _work(self) -> None:
+        while True:
+            with self._more:
+                self._idle += 1
+                came = self._more.wait_for(lambda: self._calls, _WORK_S)
+                self._idle -= 1
+                if not came:
+                    self._threads -= 1
+                    return
+                work = self._calls.popleft()
+            work()
 
 
 class Place:
@@ -40,9 +75,7 @@ class Place:
         self._shown = ""
         self._over = False
         self._looking = threading.Lock()
-        self._calls: deque[Callable[[], None]] = deque()
-        self._more = threading.Condition()
-        self._working = False
+        self._workers = {"ordered": Workers(1), "beside": Workers(_BESIDE)}
         view._send = send
 
     def seen(self, visible: bool) -> None:
@@ -97,27 +130,9 @@ class Place:
         except Error as error:
             return self.send({"reply": reply, "error": said(error)}, [])
         given = {**arguments, "buffers": buffers} if buffers else dict(arguments)
-        work = lambda: self._answer(method, given, reply)  # noqa: E731
-        if method.live_action == "beside":  # type: ignore[attr-defined]
-            return threading.Thread(target=work, name="nbcontainers-action", daemon=True).start()
-        with self._more:
-            self._calls.append(work)
-            self._more.notify()
-            begun, self._working = self._working, True
-        if not begun:
-            threading.Thread(target=self._work, name="nbcontainers-action", daemon=True).start()
+        workers = self._workers[method.live_action]  # type: ignore[attr-defined]
+        workers.do(lambda: self._answer(method, given, reply))
         return None
-
-    def _work(self) -> None:
-        """The calls in their order, in a thread that waits a moment for the next: a key each is too much for ipykernel,
-        which gives every thread that sends a socket of its own."""
-        while True:
-            with self._more:
-                if not self._more.wait_for(lambda: self._calls, _WORK_S):
-                    self._working = False
-                    return
-                work = self._calls.popleft()
-            work()
 
     def _answer(self, method: Callable[..., Any], arguments: dict[str, Any], reply: Any) -> None:
         try:

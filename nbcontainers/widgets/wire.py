@@ -63,11 +63,13 @@ class Wire:
         }
 
     def _on_message(self, message: dict[str, Any]) -> None:
-        data = message["content"]["data"]
-        if data.get("method") == "request_state":
+        """What is none of a page's own messages says nothing of a view that could show an error: it is left alone."""
+        data = message["content"].get("data")
+        method, content = (data.get("method"), data.get("content")) if isinstance(data, dict) else (None, None)
+        if method == "request_state":
             self._publish({"method": "update", "state": self.state(), "buffer_paths": []}, [])
-        elif data.get("method") == "custom":
-            self.take(self, data.get("content") or {}, list(message.get("buffers") or []))
+        elif method == "custom" and isinstance(content, dict):
+            self.take(self, content, list(message.get("buffers") or []))
 
     def send(self, content: Mapping[str, Any], buffers: list[bytes]) -> None:
         self._publish({"method": "custom", "content": sendable(content)}, buffers)

@@ -222,6 +222,28 @@ def test_actions_are_done_in_order_and_beside(channel: page.Page) -> None:
     assert channel.wires[0].comm.sent[-1][2] == [b"abc"]
 
 
+def test_however_many_actions_there_are_a_few_threads_do_them(channel: page.Page) -> None:
+    probe = opened(channel)
+    gate, before = threading.Event(), {*threading.enumerate()}
+    probe.wait = action(beside=True)(lambda: gate.wait(30))  # type: ignore[method-assign, assignment, arg-type]
+    for number in range(1000):
+        say(channel, view="v", call="wait", reply=number)
+    ours = [one for one in threading.enumerate() if one.name == "nbcontainers-action" and one not in before]
+    assert len(ours) == page._BESIDE
+    say(channel, view="v", call="add", **{"with": {"number": 2}}, reply="ordered")
+    until(lambda: heard(channel, reply="ordered"))
+    gate.set()
+    until(lambda: len([one for one in heard(channel, view="v") if "value" in one]) == 1001)
+
+
+@pytest.mark.parametrize("content", ["a view", ["view"], 7, None, True])
+def test_a_message_that_is_no_object_leaves_no_traceback(channel: page.Page, content: Any) -> None:
+    comm = channel.wires[0].comm
+    for data in ({"method": "custom", "content": content}, content):
+        comm.handle_msg({"content": {"data": data}, "buffers": []})
+    assert comm.contents() == []
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
