@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from nbcontainers.engine import Engine
+from nbcontainers.errors import of_the_host
 from nbcontainers.linux import flock
 
 _DRIFT = 0.001  # of the time since: more than a clock that is corrected gently ever loses
@@ -32,7 +33,25 @@ def lock(engine: Engine, name: str, *, shared: bool = False) -> AbstractContextM
 
 @contextmanager
 def adding(engine: Engine) -> Generator[None]:
-    """Held by whoever adds content or needs it, until the index or a container's record names it."""
+    """Held by whoever adds content or needs it, until the index or a container's record names it.
+
+    Raises Error where there is no room for it on the disk, or no right to write there.
+    """
+    try:
+        path, file = _begun(engine)
+    except OSError as error:
+        if refused := of_the_host(error):
+            raise refused from None
+        raise
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(file)
+
+
+def _begun(engine: Engine) -> tuple[Path, int]:
+    """A new lease, and what locks it."""
     folder = engine.root / "leases"
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / os.urandom(8).hex()
@@ -41,10 +60,13 @@ def adding(engine: Engine) -> Generator[None]:
         fcntl.flock(file, fcntl.LOCK_EX)
     try:
         os.write(file, b"%d" % _set_ahead())  # last, so that its time is the begin of the lease
-        yield
-    finally:
+    except BaseException as error:
         path.unlink(missing_ok=True)
         os.close(file)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # write(2) knows none
+        raise
+    return path, file
 
 
 def claim(engine: Engine, paths: Iterable[Path | str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nbcontainers.engine import Engine
+from nbcontainers.errors import Error
 from nbcontainers.image import layout, lease, removal
 from tests.tarballs import sha256
 
@@ -75,3 +77,17 @@ def test_nothing_goes_when_the_clock_was_set_back(engine: Engine, monkeypatch: p
         assert removal.sweep(engine)["blobs"] == 0
     assert removal.sweep(engine)["blobs"] == 1
     assert not old.exists()
+
+
+def test_a_full_disk_is_explained_where_one_only_reads(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In Python it was a bare OSError that named no file."""
+
+    def write(file: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", write)
+    with pytest.raises(Error, match=rf"^No space left on device: {engine.root}/leases/") as caught:
+        with lease.adding(engine):
+            pass
+    assert caught.value.hint.startswith("make room: type system prune")
+    assert list((engine.root / "leases").iterdir()) == []
