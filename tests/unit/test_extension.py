@@ -11,6 +11,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from nbcontainers import view, widgets
+from nbcontainers.errors import InvalidArgument
 from nbcontainers.magics import extension
 
 EVENTS = ("pre_run_cell", "post_run_cell")
@@ -72,3 +73,23 @@ def test_a_setting_of_the_configuration_file_counts(shell: InteractiveShell) -> 
     shell.config.pop("NBContainers")
     extension.load(shell)
     assert widgets.mode == "auto"
+
+
+@pytest.mark.parametrize("loaded", [False, True], ids=["lazy", "loaded"])
+def test_ipythons_own_magic_of_a_name_of_ours_is_back_after_unloading(shell: InteractiveShell, loaded: bool) -> None:
+    if loaded:
+        shell.run_cell("%cd .")  # type: ignore[no-untyped-call] # with which IPython loads its own %system
+    extension.unload(shell)
+    assert shell.run_line_magic("system", "echo its own") == ["its own"]
+    assert shell.run_cell_magic("system", "", "echo its own") == ["its own"]  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("body", ["", "\n", "\nx\n"])
+@pytest.mark.parametrize("line", ["network ls", "volume ls", "system df", "builder prune"])
+def test_a_cell_of_what_reads_no_body_is_our_own_error(shell: InteractiveShell, line: str, body: str) -> None:
+    """IPython's UsageError would pass nbmake and nbval."""
+    error = shell.run_cell(f"%%{line}{body}").error_in_exec  # type: ignore[no-untyped-call]
+    assert isinstance(error, InvalidArgument)
+    assert error.message == f"%%{line} reads no cell body"
+    assert error.hint.startswith(f"write it as a line with one %: %{line} …")
+    assert ("IPython's own %%system is %%sx" in error.hint) is line.startswith("system")
