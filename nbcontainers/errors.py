@@ -136,11 +136,21 @@ class BuildError(Error):
 
 
 class CreateFailed(Error):
-    """The container could not be made. `exit_code` is 125 (runtime), 126 (not executable) or 127 (not found)."""
+    """The container could not be made. `exit_code` is 125 (runtime), 126 (not executable) or 127 (not found);
+    `container` a handle that says the same."""
+
+    container: Any
 
 
 class ContainerFailed(Error):
-    """The container ran and did not succeed. Details: `exit_code`, `signal`, `oom_killed`, `id`, `name`."""
+    """The container, or what was executed in it, ran and did not succeed. Details: `exit_code`, `signal`, `oom_killed`,
+    `id`, `name`; `container` is its handle."""
+
+    container: Any
+
+
+class TimedOut(Error, TimeoutError):
+    """What was waited for did not come in the time given for it; it may come yet."""
 
 
 class LauncherDied(Error):

@@ -39,7 +39,7 @@ def attach(container: Container, streams: Streams, *, raise_error: bool) -> Cont
         from nbcontainers.container.failure import container_failed
 
         error = container_failed(record, ended, session.last_words, kept=not container.removed)
-        error.container = container  # type: ignore[attr-defined]
+        error.container = container
         raise error
     return container
 

@@ -272,7 +272,7 @@ class Container:
         return self
 
     def wait(self, timeout: float | None = None, condition: str = "stopped") -> int:
-        """Until it has ended; returns its exit status. Raises TimeoutError."""
+        """Until it has ended; returns its exit status. Raises TimedOut, which is a TimeoutError too."""
         from nbcontainers.container.waiting import wait
 
         return wait(self, condition, timeout)

@@ -126,7 +126,9 @@ def _not_started(
     if error.details.get("errno") == errno.EAGAIN and error.details.get("stage") == "namespaces":
         hint = f"it has as many processes as it may: type container update --pids-limit N {container.name}"
     details = {**error.details, "exit_code": code}
-    raise CreateFailed(f"exec in {container.name}: {error.message}", hint=hint, **details) from None
+    explained = CreateFailed(f"exec in {container.name}: {error.message}", hint=hint, **details)
+    explained.container = container
+    raise explained from None
 
 
 def _failed(container: Container, command: Sequence[str], ended: dict[str, Any], last_words: bytes) -> ContainerFailed:
@@ -135,4 +137,5 @@ def _failed(container: Container, command: Sequence[str], ended: dict[str, Any],
     record = {"id": container.id, "name": container.name}
     failure = container_failed(record, {"usage": dict(container.usage), **ended}, last_words, kept=False)
     failure.message = f"exec of {command[0]}: {failure.message}"
+    failure.container = container
     return failure

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from signal import Signals
 from typing import Any
 
-from nbcontainers.errors import ContainerFailed, CreateFailed, InvalidState
+from nbcontainers.errors import ContainerFailed, CreateFailed, InvalidState, TimedOut
 
 _MEANINGS = {
     "SIGSEGV": "it touched memory that is not its own",
@@ -139,3 +139,9 @@ def not_running(name: str, status: str) -> InvalidState:
     }
     hint = hints.get(status, f"container start {name} starts it")
     return InvalidState(f"container {name} is not running: it is {status}", hint=hint, status=status)
+
+
+def too_late(name: str, how: str) -> TimedOut:
+    """What to say where a container is not as one wants it after the time one had for it."""
+    hint = f"container logs {name} shows what it is at; a longer timeout waits on, container stop {name} ends it"
+    return TimedOut(f"container {name} {how}", hint=hint, name=name)

@@ -43,11 +43,13 @@ def check(container: Container) -> str:
     last = found["log"][-1]
     if last["exit_code"]:
         said = f": {last['output'].strip()}" if last["output"].strip() else ""
-        raise ContainerFailed(
+        error = ContainerFailed(
             f"the health check of {name} failed (exit {last['exit_code']}){said}",
             hint=f"it is {found['status']}; container exec {name} SHELL lets you look",
             exit_code=1, id=container.id, name=name,
         )  # fmt: skip
+        error.container = container
+        raise error
     return str(found["status"])
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from nbcontainers.container import defaults, parse, store
 from nbcontainers.container.container import RUNNING, Container
-from nbcontainers.container.failure import not_running
+from nbcontainers.container.failure import not_running, too_late
 from nbcontainers.container.options import bad
 from nbcontainers.container.selection import raise_all
 from nbcontainers.errors import Error, InvalidState, NotFound
@@ -30,7 +30,7 @@ _PAUSE_S = 0.01
 
 
 def wait(container: Container, timeout: float | None = None) -> int:
-    """Until the container has ended; its exit status. Raises TimeoutError, InvalidState if it was never started.
+    """Until the container has ended; its exit status. Raises TimedOut, InvalidState if it was never started.
 
     What ends is the monitor, which writes exit.json first; with --rm there will be no file, and it is asked itself.
     """
@@ -55,7 +55,7 @@ def _written(container: Container, folder: int, monitor: int, deadline: float | 
         if _ended(monitor, _slice(deadline)):
             monitor = -1
         elif deadline is not None and time.monotonic() >= deadline:
-            raise _too_late(container)
+            raise too_late(container.name, "still runs")
     return code
 
 
@@ -70,15 +70,11 @@ def _told(container: Container, deadline: float | None) -> int | None:
             try:
                 frame = channel.receive(None if deadline is None else max(0.0, deadline - time.monotonic()))
             except TimeoutError:
-                raise _too_late(container) from None
+                raise too_late(container.name, "still runs") from None
             if frame is None:
                 return None
             if frame[0] == protocol.EXIT and (code := _final(json.loads(frame[1]))) is not None:
                 return code
-
-
-def _too_late(container: Container) -> TimeoutError:
-    return TimeoutError(f"container {container.name} still runs")
 
 
 def _never_ends(container: Container) -> InvalidState:
@@ -291,7 +287,8 @@ def _until_new(container: Container, before: dict[str, int], channel: Channel) -
         if frame and frame[0] == protocol.STARTED and json.loads(frame[1])["pid"] != before["pid"]:
             return
         time.sleep(_PAUSE_S)
-    error = container.ended.get("error")
+    waiting = store.state(container.engine, container.id, "exit.json")  # on a full disk
+    error = container.ended.get("error") or waiting.get("error")
     raise Error.from_json(error) if error else not_running(container.name, container.status)
 
 

@@ -318,7 +318,7 @@ def _result(
         from nbcontainers.container.failure import container_failed
 
         error = container_failed(made.record, ended, last_words, kept=not kept)
-        error.container = container  # type: ignore[attr-defined]
+        error.container = container
         raise error
     return container
 
@@ -328,10 +328,12 @@ def _not_started(error: CreateFailed, made: Made, *, raise_error: bool) -> Conta
     from nbcontainers.container.failure import not_started
 
     explained = not_started(error, made.record)
-    if raise_error:
-        raise explained from None
     ended = {"exit_code": explained.exit_code, "reason": "error", "error": explained.message, "signal": None}
-    return Container(made.container.engine, made.container.id, Kept(made.record, ended))
+    container = Container(made.container.engine, made.container.id, Kept(made.record, ended))
+    if raise_error:
+        explained.container = container
+        raise explained from None
+    return container
 
 
 def _has_started(made: Made) -> bool:

@@ -30,7 +30,7 @@ from nbcontainers.container.failure import cause
 from nbcontainers.container.screen import Screen
 from nbcontainers.container.session import Session, Streams
 from nbcontainers.container.tape import Tape
-from nbcontainers.errors import Error, InvalidState, NotFound
+from nbcontainers.errors import Error, InvalidState, NotFound, TimedOut
 from nbcontainers.table import AS_IT_IS, BORDER, MONOSPACE, duration, plain
 
 KEPT = 1 << 19
@@ -143,9 +143,11 @@ class Terminal(view.View):
         return self._name
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Until the program has ended or was left; its exit status. Raises TimeoutError."""
+        """Until the program has ended or was left; its exit status. Raises TimedOut."""
         if not self._over.wait(timeout):
-            raise TimeoutError(f"{self.title} still runs after {timeout} s")
+            raise TimedOut(
+                f"{self.title} still runs after {timeout} s", hint="close() hangs up; wait() waits for its end"
+            )
         return self.exit_code
 
     # -- what a user does ------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import time
 
 from nbcontainers.container import health, lifecycle
 from nbcontainers.container.container import RUNNING, Container
+from nbcontainers.container.failure import too_late
 from nbcontainers.container.options import CONDITIONS
 from nbcontainers.errors import InvalidArgument, InvalidState, NotFound
 
@@ -17,7 +18,7 @@ _NO_STATUS = -1
 
 
 def wait(container: Container, condition: str = "stopped", timeout: float | None = None) -> int:
-    """The exit status; -1 for a condition of one that goes on. Raises TimeoutError, InvalidState if it cannot come."""
+    """The exit status; -1 for a condition of one that goes on. Raises TimedOut, InvalidState if it cannot come."""
     if condition not in CONDITIONS:
         hint = f"write one of {', '.join(CONDITIONS)}"
         raise InvalidArgument(f"--condition: {condition!r} is none", hint=hint, option="condition")
@@ -64,5 +65,5 @@ def _until_removed(container: Container, deadline: float | None) -> int:
 
 def _pause(container: Container, deadline: float | None) -> None:
     if deadline is not None and time.monotonic() >= deadline:
-        raise TimeoutError(f"container {container.short_id} is {container.status} still")
+        raise too_late(container.name, f"is {container.status} still")
     time.sleep(_PAUSE_S)

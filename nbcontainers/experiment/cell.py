@@ -72,7 +72,7 @@ def run(engine: Engine, cell: Cell, face: Face, options: RunOptions, *, raise_er
             raise _about(talk.error, ended.container)
         return Result(ended.container, _concluded(cell, ended))
     except ContainerFailed as error:
-        error.container = ended.container  # type: ignore[attr-defined]
+        error.container = ended.container
         if raise_error:
             raise
         face.stderr("".join(f"{line}\n" for line in error._render_traceback_()).encode("utf-8", "replace"))

@@ -66,7 +66,7 @@ def streamed(settings: NBContainers, verb: Verb, arguments: list[Any], options: 
             result = verb.function(*arguments, **options, stdout=stream.stdout, stderr=stream.stderr, tick=tick)
         container = getattr(result, "container", result)
     except Error as error:
-        container = getattr(error, "container", None)
+        container = None if verb.name == "exec" else getattr(error, "container", None)  # its log has none of that
         raise
     finally:
         stream.close(_where(container))
@@ -123,7 +123,8 @@ def with_body(verb: Verb, arguments: list[Any], options: dict[str, Any], cell: s
 
 
 def no_body(typed: str) -> InvalidArgument:
-    return InvalidArgument(f"{typed} reads no cell body", hint=f"write it as a line with one %: {typed[1:]} …")
+    shell = "; IPython's own %%system is %%sx" if typed.startswith("%%system") else ""
+    return InvalidArgument(f"{typed} reads no cell body", hint=f"write it as a line with one %: {typed[1:]} …{shell}")
 
 
 def _where(container: Any) -> str:

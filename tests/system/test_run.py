@@ -146,6 +146,7 @@ def test_what_cannot_be_executed(words, code, message, name):
     assert caught.value.exit_code == code
     assert message in caught.value.message
     assert caught.value.hint
+    assert (caught.value.container.name, caught.value.container.exit_code) == (name, code)
     ran = Ran(*words)
     assert (ran.code, ran.container.reason) == (code, "error")
 
@@ -658,8 +659,9 @@ def test_exec(sleeper):
     assert bytes(out) == b"1 2\n/tmp\nsleep\n"
     assert done.exit_code == 0
     assert api.exec_(sleeper, "sh", "-c", "exit 4", raise_error=False).exit_code == 4
-    with pytest.raises(ContainerFailed, match=r"exec of sh: .* failed with exit status 4"):
+    with pytest.raises(ContainerFailed, match=r"exec of sh: .* failed with exit status 4") as failed:
         api.exec_(sleeper, "sh", "-c", "exit 4")
+    assert failed.value.container == sleeper
     with pytest.raises(CreateFailed) as caught:
         api.exec_(sleeper, "nosuchprogram")
     assert caught.value.exit_code == 127

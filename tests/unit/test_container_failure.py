@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nbcontainers.container.failure import container_failed, not_started
-from nbcontainers.errors import CreateFailed, Error
+from nbcontainers.container.failure import container_failed, not_started, too_late
+from nbcontainers.errors import CreateFailed, Error, TimedOut
 
 RECORD = {"id": "a" * 64, "name": "web", "image": "mini", "command": ["prog", "x"]}
 MIB = 2**20
@@ -81,3 +81,11 @@ def test_what_could_not_start(code, hint):
     assert hint in error.hint
     assert (error.exit_code, error.stage, error.name) == (code, "exec", "web")
     assert not_started(CreateFailed("x", hint="their own", exit_code=code), RECORD).hint == "their own"
+
+
+def test_what_is_late_is_a_timeout_error_with_a_hint():
+    error = too_late("web", "still runs")
+    assert isinstance(error, TimeoutError)
+    assert str(error).startswith("container web still runs\nhint: container logs web shows")
+    assert error.name == "web"
+    assert type(Error.from_json(error.to_json())) is TimedOut
