@@ -12,7 +12,7 @@ from collections.abc import Callable
 from html import escape
 from typing import Any, Protocol
 
-from nbcontainers.errors import plain
+from nbcontainers.errors import NotFound, plain
 
 Bundle = dict[str, Any]
 """Content by MIME type."""
@@ -65,6 +65,16 @@ def bundle(shown: object, look: Callable[[], Seen]) -> Bundle:
         why = f"not live: {_said(error)}"
         note = f'<div style="opacity: .7; font-size: 12px;">{escape(why)}</div>'
         return {"text/plain": f"{found['text/plain']}\n({why})", "text/html": found["text/html"] + note}
+
+
+def in_a_line(name: str, look: Callable[[], str]) -> str:
+    """The repr of a handle in one line: what `look` reads of it, or why it cannot. It never raises either."""
+    try:
+        return f"<{plain(look(), '')}>"
+    except NotFound:
+        return f"<{name} removed>"
+    except Exception as error:  # noqa: BLE001
+        return f"<{name} ({_said(error).partition(chr(10))[0]})>"
 
 
 def _instead(shown: object, error: Exception) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from nbcontainers import view
 from nbcontainers.container import store
 from nbcontainers.engine import Engine, default_engine
-from nbcontainers.errors import InvalidArgument, NotFound
+from nbcontainers.errors import InvalidArgument
 
 if TYPE_CHECKING:
     import pandas
@@ -141,7 +141,7 @@ class Container:
     @property
     def ended(self) -> Mapping[str, Any]:
         """exit.json; empty while it has not ended."""
-        return self.kept.ended if self.kept else store.read(self.engine, self.id, "exit.json")
+        return self.kept.ended if self.kept else store.ended(self.engine, self.id)
 
     @property
     def exit_code(self) -> int | None:
@@ -398,10 +398,9 @@ class Container:
     # -- how it shows itself ---------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
-        try:
-            return f"<Container {self.name} {self.short_id} {self.status}>"
-        except NotFound:
-            return f"<Container {self.short_id} removed>"
+        return view.in_a_line(
+            f"Container {self.short_id}", lambda: f"Container {self.name} {self.short_id} {self.status}"
+        )
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> view.Bundle:
         """The card."""
@@ -439,7 +438,7 @@ def status(engine: Engine, id: str) -> str:
     state = store.state(engine, id)
     if store.alive(state):
         return _living(engine, id, state)
-    ended, monitor = store.read(engine, id, "exit.json"), store.state(engine, id, "monitor.json")
+    ended, monitor = store.ended(engine, id), store.state(engine, id, "monitor.json")
     if ended.get("restarting") and store.alive(monitor):
         return "restarting"
     if ended:
@@ -448,7 +447,7 @@ def status(engine: Engine, id: str) -> str:
         return "stopping"
     if store.alive(monitor) or not (state or monitor):
         return "created"
-    return "dead" if not store.read(engine, id, "exit.json") else "exited"  # it may just have written it
+    return "dead" if not store.ended(engine, id) else "exited"  # it may just have written it
 
 
 def _living(engine: Engine, id: str, state: Document) -> str:

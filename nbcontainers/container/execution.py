@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
@@ -15,6 +16,8 @@ from nbcontainers.container.options import ExecOptions, RunOptions, check_words,
 from nbcontainers.container.session import Session, Streams
 from nbcontainers.errors import ContainerFailed, CreateFailed, InvalidArgument, InvalidState, NotFound
 from nbcontainers.launcher import client
+from nbcontainers.table import AS_IT_IS, BOX, HEAD, MONOSPACE, duration, plain, safe
+from nbcontainers.view import Bundle, bundle
 
 SESSION = "nbcontainers.monitor.exec:run"
 
@@ -28,8 +31,25 @@ class Executed(NamedTuple):
     wall_s: float
 
     def __repr__(self) -> str:
-        how = "in the background" if self.exit_code is None else f"exit {self.exit_code}"
-        return f"<exec in {self.container}: {' '.join(self.command)}: {how}>"
+        return f"<exec in {self.container}: {plain(shlex.join(self.command))}: {self._how()}>"
+
+    def _how(self) -> str:
+        return "in the background" if self.exit_code is None else f"exit {self.exit_code} after {duration(self.wall_s)}"
+
+    def text(self) -> str:
+        return repr(self)
+
+    def html(self) -> str:
+        what = '<span style="opacity: .7;">exec in</span>'
+        return (
+            f'<div {AS_IT_IS} style="{BOX}"><div style="{HEAD}">{what} <b>{safe(self.container)}</b>'
+            f"<span> {self._how()}</span></div>"
+            f'<code style="font-family: {MONOSPACE}; font-size: 12px; background: none; color: inherit; '
+            f'overflow-wrap: anywhere;">{safe(shlex.join(self.command))}</code></div>'
+        )
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Bundle:
+        return bundle(self, lambda: self)
 
 
 def run(

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nbcontainers import view
+
 if TYPE_CHECKING:
     import pandas
 
     from nbcontainers.container.container import Container
     from nbcontainers.container.metrics import Plot
     from nbcontainers.errors import Error
-    from nbcontainers.view import Bundle
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Result:
 
     def __repr__(self) -> str:
         how = f"{type(self.error).__name__}: {self.error}" if self.error else ", ".join(self.outputs) or "no outputs"
-        return f"<Result {self.container!r} {how}>"
+        return view.in_a_line("Result", lambda: f"Result {self.container!r} {how.partition(chr(10))[0]}")
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Bundle:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> view.Bundle:
         return self.container._repr_mimebundle_()

@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
+import time
+from collections.abc import Iterator
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def size(path: str) -> int:
-    """Bytes a tree takes on its own file system; a file with several links counts once.
+    """Bytes a tree takes on its own file system; a file with several links counts once."""
+    return size_within(path, math.inf)[0]
 
-    One folder is open at a time, and names are relative to it: a tree can be deeper than a path is long.
-    """
+
+def size_within(path: str, seconds: float) -> tuple[int, bool]:
+    """The same as far as it was seen in that time, and whether that is all."""
+    deadline, total = time.monotonic() + seconds, 0
+    for found in _walk(path):
+        total += found
+        if time.monotonic() > deadline:
+            return total, False
+    return total, True
+
+
+def _walk(path: str) -> Iterator[int]:
+    """The bytes of each file. One folder is open at a time, and names are relative to it: a tree can be deeper than a
+    path is long."""
     top = os.lstat(path)
-    seen, total = {top.st_ino}, top.st_blocks * 512
+    seen = {top.st_ino}
+    yield top.st_blocks * 512
     if not stat.S_ISDIR(top.st_mode):
-        return total
+        return
     here = os.open(path, _FOLDER)
     try:
-        found, folders = _entries(here, top.st_dev, seen)
-        total, way = total + found, [(top.st_ino, folders)]  # the inode of each folder, and what is to be seen in it
+        way: list[tuple[int, list[str]]] = [(top.st_ino, [])]  # the inode of each folder, what is to be seen in it
+        yield from _entries(here, top.st_dev, seen, way[-1][1])
         while way:
             if way[-1][1]:
                 here, inode = _enter(here, way[-1][1].pop())
                 if inode:
-                    found, folders = _entries(here, top.st_dev, seen)
-                    total += found
-                    way.append((inode, folders))
+                    way.append((inode, []))
+                    yield from _entries(here, top.st_dev, seen, way[-1][1])
                 continue
             way.pop()
             if way:
@@ -36,7 +52,6 @@ def size(path: str) -> int:
                     break
     finally:
         os.close(here)
-    return total
 
 
 def _enter(folder: int, name: str) -> tuple[int, int]:
@@ -49,9 +64,8 @@ def _enter(folder: int, name: str) -> tuple[int, int]:
     return there, os.fstat(there).st_ino
 
 
-def _entries(folder: int, device: int, seen: set[int]) -> tuple[int, list[str]]:
-    """Bytes of what is in a folder and was not `seen`, and the names of its folders."""
-    total, folders = 0, []
+def _entries(folder: int, device: int, seen: set[int], folders: list[str]) -> Iterator[int]:
+    """Bytes of each that is in a folder and was not `seen`; the names of its folders go into `folders`."""
     for name in os.listdir(folder):
         try:
             status = os.lstat(name, dir_fd=folder)
@@ -60,7 +74,6 @@ def _entries(folder: int, device: int, seen: set[int]) -> tuple[int, list[str]]:
         if status.st_dev != device or status.st_ino in seen:
             continue
         seen.add(status.st_ino)
-        total += status.st_blocks * 512
         if stat.S_ISDIR(status.st_mode):
             folders.append(name)
-    return total, folders
+        yield status.st_blocks * 512

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from nbcontainers import view
 from nbcontainers.engine import Engine
-from nbcontainers.errors import InvalidArgument, NotFound
+from nbcontainers.errors import InvalidArgument
 from nbcontainers.network import members, store
 
 ALIASES = {"bridge": store.DEFAULT, "default": store.DEFAULT}
@@ -77,10 +77,9 @@ class Network:
         return view.bundle(self, lambda: card.of(self))
 
     def __repr__(self) -> str:
-        try:
-            return f"<Network {self.name} {self.driver} {' '.join(self.subnets)}>"
-        except NotFound:
-            return f"<Network {self.name} removed>"
+        return view.in_a_line(
+            f"Network {self.name}", lambda: f"Network {self.name} {self.driver} {' '.join(self.subnets)}"
+        )
 
 
 def name_of(network: str | Network) -> str:

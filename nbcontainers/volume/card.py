@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from html import escape
 
 from nbcontainers.table import BOX, HEAD, MONOSPACE, amount, plain, since, stored
+from nbcontainers.volume.listing import glance
 from nbcontainers.volume.volume import Volume
 
 _GREEN, _GREY = "#2da44e", "#8b949e"
@@ -39,7 +40,8 @@ class Card:
 def facts_of(volume: Volume) -> Iterator[tuple[str, str]]:
     """(label, value), those that say something."""
     users = volume.containers
-    yield "size", amount(volume.size, stored)
+    found, whole = glance(volume.engine, volume.name)
+    yield "size", amount(found, stored) if whole else f"more than {amount(found, stored)} (all: volume ls --size)"
     yield "containers", ", ".join(users) or "none"
     yield "files", str(volume.mountpoint)
     if options := volume.options:

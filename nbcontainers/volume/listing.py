@@ -15,6 +15,7 @@ from nbcontainers.volume.volume import Volume, name_of
 
 Row = dict[str, Any]
 FILTERS = ("name", "label", "dangling", "driver", "anonymous")
+_MOMENT_S = 0.25
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -96,6 +97,23 @@ def sizes(engine: Engine, names: Sequence[str]) -> dict[str, int]:
 
     found: dict[str, int] = client.call("nbcontainers.volume.listing:measure", root=str(engine.root), names=list(names))
     return found
+
+
+def glance(engine: Engine, name: str) -> tuple[int, bool]:
+    """What `sizes` says as far as it can be seen in a moment, and whether that is all: a cell shows it."""
+    asked: dict[str, Any] = {"root": str(engine.root), "name": name, "seconds": _MOMENT_S}
+    if not engine.rootless:
+        return glance_here(**asked)
+    from nbcontainers.launcher import client
+
+    found, whole = client.call("nbcontainers.volume.listing:glance_here", **asked)
+    return int(found), bool(whole)
+
+
+def glance_here(root: str, name: str, seconds: float) -> tuple[int, bool]:
+    """`glance`, in a process that may read the files; (0, True) for a volume that has gone."""
+    path = store.data(root, name)
+    return room.size_within(path, seconds) if os.path.isdir(path) else (0, True)
 
 
 def measure(root: str, names: list[str]) -> dict[str, int]:

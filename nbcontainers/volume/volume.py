@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from nbcontainers import view
 from nbcontainers.engine import Engine, default_engine
-from nbcontainers.errors import InvalidArgument, NotFound
+from nbcontainers.errors import InvalidArgument
 from nbcontainers.volume import store
 
 
@@ -88,11 +88,11 @@ class Volume:
         return self.name
 
     def __repr__(self) -> str:
-        try:
-            made, users = self.created[:10], ", ".join(self.containers)
-            return f"<Volume {self.name} of {made}{f', used by {users}' if users else ''}>"
-        except NotFound:
-            return f"<Volume {self.name} removed>"
+        return view.in_a_line(f"Volume {self.name}", self._line)
+
+    def _line(self) -> str:
+        users = ", ".join(self.containers)
+        return f"Volume {self.name} of {self.created[:10]}{f', used by {users}' if users else ''}"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> view.Bundle:
         """The card."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nbcontainers.linux import tree
+from nbcontainers.linux import room, tree
 
 
 def test_a_tree_goes_and_what_its_links_point_at_stays(tmp_path: Path) -> None:
@@ -66,3 +66,15 @@ def test_depth_costs_neither_descriptors_nor_recursion(tmp_path: Path) -> None:
     os.close(here)
     tree.remove(str(top))
     assert not top.exists()
+
+
+def test_the_size_of_a_tree_is_seen_within_a_time(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"folder{number}").mkdir()
+        (tmp_path / f"folder{number}" / "file").write_bytes(b"x" * 5000)
+    everything = room.size(str(tmp_path))
+    assert everything >= 15000
+    assert room.size_within(str(tmp_path), 60) == (everything, True)
+    some, whole = room.size_within(str(tmp_path), -1)
+    assert some < everything
+    assert not whole

@@ -309,3 +309,26 @@ def test_the_verbs_are_found_on_first_use() -> None:
     assert volume.create is api.create
     with pytest.raises(AttributeError):
         volume.nothing  # noqa: B018
+
+
+def test_a_card_of_a_volume_does_not_wait_for_its_last_file(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = api.create("data", engine=engine)
+    made.mountpoint.joinpath("file").write_bytes(b"x" * 5000)
+    assert "more than" not in made._repr_mimebundle_()["text/plain"]
+    monkeypatch.setattr("nbcontainers.volume.listing._MOMENT_S", -1)
+    for shown in made._repr_mimebundle_().values():
+        assert "more than" in shown
+        assert "volume ls --size" in shown
+    assert made.size >= 5000
+
+
+def test_a_handle_says_in_a_line_what_it_is_also_where_its_record_is_damaged(engine: Engine) -> None:
+    """A repr that raises fails the cell (ipykernel#1521)."""
+    made = api.create("data", engine=engine)
+    assert repr(made).startswith("<Volume data of 20")
+    (engine.root / "volumes" / "data" / "volume.json").write_text("{")
+    assert repr(made) == "<Volume data (Error: the record of volume data is damaged)>"
+    (engine.root / "volumes" / "data" / "volume.json").write_text("[]")
+    assert repr(made).startswith("<Volume data (TypeError: ")
+    api.rm(made, force=True, engine=engine)
+    assert repr(made) == "<Volume data removed>"
