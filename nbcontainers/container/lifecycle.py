@@ -51,6 +51,9 @@ def _written(container: Container, folder: int, monitor: int, deadline: float | 
     """The status in exit.json, as soon as it is there; `monitor` is a pidfd, -1 if it has ended."""
     while (code := _exit_code(folder)) is None:
         if monitor < 0:
+            waiting = store.state(container.engine, container.id, "exit.json")  # for room on the disk
+            if waiting and (code := _final(waiting)) is not None:
+                return code
             raise _never_ends(container)
         if _ended(monitor, _slice(deadline)):
             monitor = -1
@@ -287,8 +290,7 @@ def _until_new(container: Container, before: dict[str, int], channel: Channel) -
         if frame and frame[0] == protocol.STARTED and json.loads(frame[1])["pid"] != before["pid"]:
             return
         time.sleep(_PAUSE_S)
-    waiting = store.state(container.engine, container.id, "exit.json")  # on a full disk
-    error = container.ended.get("error") or waiting.get("error")
+    error = container.ended.get("error")
     raise Error.from_json(error) if error else not_running(container.name, container.status)
 
 

@@ -209,6 +209,11 @@ def read(engine: Engine, id: str, name: str) -> Record:
         return {}
 
 
+def ended(engine: Engine, id: str) -> Record:
+    """exit.json, which on a full disk waits in the run folder; {} while it has not ended. Raises NotFound."""
+    return read(engine, id, "exit.json") or state(engine, id, "exit.json")
+
+
 def _removed(id: str) -> NotFound:
     return NotFound(f"container {id[:12]} was removed", hint="container ps -a shows those there are")
 
@@ -251,7 +256,7 @@ def remove_here(root: str, run: str, id: str, *, anonymous_volumes: bool) -> lis
     from nbcontainers.monitor import ending, leftovers
 
     files = Files(root, run, id)
-    failed = leftovers.tidy(files) if os.path.isdir(files.state) else []
+    failed = leftovers.tidy(files, recorded=False) if os.path.isdir(files.state) else []
     try:
         settings = files.read("container.json")
     except (NotFound, ValueError):

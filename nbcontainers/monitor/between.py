@@ -69,7 +69,7 @@ def wake(state: dict[str, Any]) -> None:
         running = program.begin_run(files, settings, config, steps, cgroup, kept, history)
     except BaseException as error:
         recipe.release(kept)
-        program.give_up(files, settings, steps, error, remove=bool(settings.get("remove")))
+        ending.give_up(files, settings, steps, error, remove=bool(settings.get("remove")))
         raise
     running.listen_on(state["listener"])
     running.follow()
@@ -77,7 +77,7 @@ def wake(state: dict[str, Any]) -> None:
 
 def stay(files: Files, settings: Document, steps: list[Any], kept: recipe.Kept) -> None:
     """Stopped before it was time: the record of the last run becomes that of the end."""
-    record = files.read("exit.json") | {"stopped": True}
+    record = (files.read_state("exit.json") or files.read("exit.json")) | {"stopped": True}
     record.pop("restarting", None)
     ending.write_record(files, record)
     recipe.release(kept)

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from nbcontainers.cgroups import stats
@@ -13,7 +14,7 @@ from nbcontainers.cgroups.cgroup import Cgroup
 from nbcontainers.errors import Error, NotFound
 from nbcontainers.linux import tree
 from nbcontainers.monitor import recipe
-from nbcontainers.monitor.files import Document, Files, rfc3339
+from nbcontainers.monitor.files import Document, Files, as_error, replace, rfc3339
 from nbcontainers.monitor.steps import Step
 
 
@@ -54,16 +55,32 @@ def killed_monitor() -> Document:
 
 
 def write_record(files: Files, record: Document) -> list[str]:
-    """exit.json; on a full disk the samples make room for it. Returns what could not be done."""
+    """exit.json; on a full disk the samples make room for it, and where even that is too little it waits in the run folder,
+    which is on another disk as a rule. Returns what could not be done."""
     try:
         files.write("exit.json", record)
     except OSError:
         try:
-            os.unlink(f"{files.folder}/metrics")
+            with suppress(FileNotFoundError):
+                os.unlink(f"{files.folder}/metrics")
             files.write("exit.json", record)
         except OSError as error:
+            with suppress(OSError):
+                replace(f"{files.state}/exit.json", record)
             return [f"exit.json: {error}"]
     return []
+
+
+def give_up(files: Files, settings: Document, steps: list[Step], error: BaseException, *, remove: bool) -> None:
+    """Nothing of a failed start remains but, for a container that existed before, its record of it.
+
+    Where that cannot be written the run folder stays with it: `system prune` goes on there when there is room.
+    """
+    keep = not remove and os.path.isdir(files.folder)
+    if keep and write_record(files, failure(as_error(error))):
+        recipe.undo(steps)
+    else:
+        tidy(files, settings, steps, remove=remove)
 
 
 def remove_cgroup(cgroup: Cgroup) -> list[str]:

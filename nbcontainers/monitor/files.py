@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from nbcontainers.errors import Error, InvalidState, NotFound
+from nbcontainers.errors import Error, InvalidState, NotFound, of_the_host
 from nbcontainers.linux import flock, process
 
 Document = dict[str, Any]
@@ -116,4 +116,6 @@ def rfc3339(time_ns: int) -> str:
 
 def as_error(error: BaseException) -> Error:
     """The exception as one of ours, for a record."""
-    return error if isinstance(error, Error) else Error(f"the monitor failed: {type(error).__name__}: {error}")
+    if isinstance(error, Error):
+        return error
+    return of_the_host(error) or Error(f"the monitor failed: {type(error).__name__}: {error}")

@@ -8,10 +8,11 @@ from nbcontainers.monitor import ending, recipe
 from nbcontainers.monitor.files import Files
 
 
-def tidy(files: Files, *, keep: bool = False) -> list[str]:
+def tidy(files: Files, *, keep: bool = False, recorded: bool = True) -> list[str]:
     """Tidy up after a monitor that is certainly dead; the container's folder keeps its log and gets an exit record.
 
-    A container that was to be removed at its end (--rm) goes, but with `keep`. Returns what could not be done.
+    A container that was to be removed at its end (--rm) goes, but with `keep`. Without `recorded` it need not be:
+    the container is removed or started anew. Returns what could not be done.
     """
     failed = []
     record = files.read_state("state.json").get("cgroup") or files.read_state("monitor.json").get("cgroup")
@@ -25,7 +26,7 @@ def tidy(files: Files, *, keep: bool = False) -> list[str]:
     try:
         files.read("exit.json")
     except (NotFound, ValueError):
-        unwritten = ending.write_record(files, ending.killed_monitor())
-        if unwritten and not remove:  # the run folder stays, to try again when there is room
+        unwritten = ending.write_record(files, files.read_state("exit.json") or ending.killed_monitor())
+        if unwritten and recorded and not remove:  # the run folder stays, to try again when there is room
             return failed + unwritten + recipe.undo(steps)
     return failed + ending.tidy(files, settings, steps, remove=remove)

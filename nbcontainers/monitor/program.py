@@ -12,7 +12,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from nbcontainers.cgroups.layout import layout
 from nbcontainers.errors import InvalidState, NotFound
 from nbcontainers.linux import flock, mounts, namespaces, process, tree
 from nbcontainers.monitor import between, checks, ending, leftovers, recipe, restart
-from nbcontainers.monitor.files import Document, Files, as_error, replace
+from nbcontainers.monitor.files import Document, Files, replace
 from nbcontainers.monitor.log import open_log
 from nbcontainers.monitor.peers import Peer
 from nbcontainers.monitor.running import Running, Start
@@ -65,7 +65,7 @@ def run(
         try:
             running = begin(files, settings, config, steps, cgroup, ahead)
         except BaseException as error:
-            give_up(files, settings, steps, error, remove=fresh or bool(settings.get("remove")))
+            ending.give_up(files, settings, steps, error, remove=fresh or bool(settings.get("remove")))
             raise
     running.greet(Peer(channel, owner=attach))
     parts = None if ahead else split(config)
@@ -161,7 +161,7 @@ def claim(files: Files, made: str) -> None:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 break
         if not files.monitor_alive():
-            leftovers.tidy(files, keep=True)
+            leftovers.tidy(files, keep=True, recorded=False)
         elif not leaves(files):
             break
     tree.remove(made)
@@ -243,17 +243,9 @@ def start(created: Created) -> None:
 
 def _drop_last_end(files: Files) -> None:
     """A container that is started again has not ended any more."""
-    try:
-        os.unlink(f"{files.folder}/exit.json")
-    except FileNotFoundError:
-        return
-
-
-def give_up(files: Files, settings: Document, steps: list[Step], error: BaseException, *, remove: bool) -> None:
-    """Nothing of a failed start remains but, for a container that existed before, its record of it."""
-    if not remove and os.path.isdir(files.folder):
-        ending.write_record(files, ending.failure(as_error(error)))
-    ending.tidy(files, settings, steps, remove=remove)
+    for folder in (files.folder, files.state):
+        with suppress(FileNotFoundError):
+            os.unlink(f"{folder}/exit.json")
 
 
 def resume(state: dict[str, Any]) -> None:

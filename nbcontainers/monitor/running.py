@@ -17,7 +17,7 @@ from nbcontainers.cgroups.sampler import Sampler
 from nbcontainers.errors import NotFound
 from nbcontainers.monitor import between, ending, events, health, protocol, recipe, restart, settle
 from nbcontainers.monitor.checks import Checks
-from nbcontainers.monitor.files import Document, Files, as_error, rfc3339
+from nbcontainers.monitor.files import Document, Files, rfc3339
 from nbcontainers.monitor.log import Log, open_log
 from nbcontainers.monitor.peers import Peer
 from nbcontainers.monitor.sampling import Sampling
@@ -347,9 +347,7 @@ class Running:
         except (ProcessLookupError, ChildProcessError):
             pass  # it had ended already
         ending.remove_cgroup(self.cgroup)
-        if os.path.isdir(self.files.folder):
-            ending.write_record(self.files, ending.failure(as_error(error)))
-        ending.tidy(self.files, self.settings, self.steps, remove=False)
+        ending.give_up(self.files, self.settings, self.steps, error, remove=False)
 
     # -- sleep -----------------------------------------------------------------------------------------------------
 

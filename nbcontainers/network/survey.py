@@ -129,7 +129,8 @@ def _status(files: Files) -> str:
     if document and process.alive(document.get("pid", 0), document.get("start_time")):
         return State(document, Path(files.state)).status
     try:
-        return "restarting" if files.read("exit.json").get("restarting") and files.monitor_alive() else "exited"
+        ended = files.read_state("exit.json") or files.read("exit.json")
+        return "restarting" if ended.get("restarting") and files.monitor_alive() else "exited"
     except NotFound:
         return "created"
 

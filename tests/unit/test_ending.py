@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import subprocess
 import threading
@@ -11,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from nbcontainers.container import store
+from nbcontainers.container.container import Container
+from nbcontainers.engine import Engine
 from nbcontainers.errors import CreateFailed, Error, InvalidState
 from nbcontainers.linux import process
-from nbcontainers.monitor import ending, program
+from nbcontainers.monitor import ending, leftovers, program
 from nbcontainers.monitor.files import Files, as_error, replace, rfc3339
 from nbcontainers.monitor.sampling import interval
 
@@ -119,3 +123,59 @@ def test_who_starts_it_anew_waits_for_a_monitor_that_has_only_to_tidy(
         leaving.join()
     assert not made.exists()
     assert os.path.exists(files.state) == taken
+
+
+class Disk:
+    """Where a container could not be started anew, and nobody could write its record."""
+
+    def __init__(self, place: Path, patch: pytest.MonkeyPatch) -> None:
+        self.engine = Engine(place / "root", place / "run", False).prepare()
+        self.files = Files(str(self.engine.root), str(self.engine.run), "c" * 64)
+        self.full = False
+        for folder in (self.files.folder, self.files.state):
+            os.makedirs(folder)
+        self.files.write("container.json", {"name": "db"})
+        self.files.write("recipe.json", {"steps": []})
+        replace(f"{self.files.state}/monitor.json", {"pid": 0})
+        write = Files.write
+
+        def refused_or(files: Files, name: str, document: Any) -> None:
+            if self.full:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"{files.folder}/{name}")
+            write(files, name, document)
+
+        patch.setattr(Files, "write", refused_or)
+        self.full = True
+        error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"{self.files.folder}/log")
+        ending.give_up(self.files, {"name": "db"}, [], error, remove=False)
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
+    return Disk(tmp_path, monkeypatch)
+
+
+def test_how_it_ended_is_known_also_where_the_disk_had_no_room_for_it(disk: Disk) -> None:
+    """It was `created` again, and the error of a restart named no disk."""
+    container = Container(disk.engine, disk.files.id)
+    assert (container.status, container.exit_code) == ("exited", 125)
+    error = container.ended["error"]
+    assert error["message"] == f"No space left on device: {disk.files.folder}/log"
+    assert error["hint"].startswith("make room: type system prune")
+    assert container.wait(timeout=1) == 125
+    assert leftovers.tidy(disk.files)[0].startswith("exit.json: [Errno 28] No space left on device")
+    assert container.status == "exited"
+    disk.full = False
+    assert leftovers.tidy(disk.files) == []
+    assert (os.path.exists(disk.files.state), container.status, container.exit_code) == (False, "exited", 125)
+    assert container.ended["error"] == error
+
+
+def test_on_a_full_disk_it_can_be_started_anew_and_removed(disk: Disk) -> None:
+    made = f"{disk.files.run}/.claim"
+    os.mkdir(made)
+    program.claim(disk.files, made)
+    assert os.listdir(disk.files.state) == []
+    replace(f"{disk.files.state}/monitor.json", {"pid": 0})
+    store.remove(disk.engine, disk.files.id)
+    assert (os.path.exists(disk.files.state), os.path.exists(disk.files.folder)) == (False, False)
