@@ -30,8 +30,13 @@ SHOWN_ROWS = 100
 _LONGEST = 200
 _ID = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
-BLUE, GREEN = "var(--jp-brand-color1, #4493f8)", "var(--jp-success-color1, #2da44e)"
-AMBER, RED, GREY = "var(--jp-warn-color1, #d68f00)", "var(--jp-error-color1, #e5484d)", "#8b949e"
+BLUE = "var(--jp-brand-color1, var(--vscode-charts-blue, #4493f8))"
+GREEN = "var(--jp-success-color1, var(--vscode-charts-green, #2da44e))"
+AMBER = "var(--jp-warn-color1, var(--vscode-charts-yellow, #d68f00))"
+RED = "var(--jp-error-color1, var(--vscode-charts-red, #e5484d))"
+GREY = "#8b949e"
+"""Accents, as JupyterLab, VS Code (its theme colour reference, charts) or neither has them."""
+_INK = "var(--jp-content-font-color1, var(--vscode-editor-foreground, inherit))"
 BORDER = "var(--jp-border-color2, var(--vscode-panel-border, rgba(128, 128, 128, .35)))"
 MONOSPACE = "var(--jp-code-font-family, var(--vscode-editor-font-family, ui-monospace, Menlo, Consolas, monospace))"
 BOX = (
@@ -52,6 +57,12 @@ def ink(colour: str) -> str:
     """`colour` for words: mixed with the text's own it can be read on light and on dark (4.5 : 1, WCAG 2.2 1.4.3), where
     the colour itself is for dots, bars and lines only. Faded words keep an opacity of .7 for the same reason."""
     return f"color-mix(in srgb, {colour} 60%, currentColor)"
+
+
+def tint(colour: str, percent: int) -> str:
+    """Style of a ground that a little of `colour` shines through, and of the words on it: who changes one of them for a
+    place where the other is somebody else's makes them hard to read."""
+    return f"background: color-mix(in srgb, {colour} {percent}%, transparent); color: {_INK};"
 
 
 def plain(text: str) -> str:

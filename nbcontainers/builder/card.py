@@ -30,6 +30,7 @@ from nbcontainers.table import (
     plain,
     safe,
     stored,
+    tint,
 )
 
 _SIGNS = {"waiting": ("·", GREY), "running": ("▶", BLUE), "cached": ("●", GREY), "done": ("✓", GREEN),
@@ -260,11 +261,11 @@ def _html_row(progress: Progress, row: Row) -> str:
 def _shade(progress: Progress, row: Row) -> str:
     """The line's ground: what failed and what runs stand out, what is not needed steps back."""
     if row.failure or (row.within and row.within.state == "failed"):
-        return "background: rgba(229, 72, 77, .16);"
+        return tint(RED, 16)
     if row.within and row.within.state == "running":
-        return "background: rgba(68, 147, 248, .12);"
+        return tint(BLUE, 12)
     if row.remarks:
-        return "background: rgba(214, 143, 0, .12);"
+        return tint(AMBER, 12)
     return "background: none;" if progress.is_needed(row.number) else "background: none; opacity: .7;"
 
 

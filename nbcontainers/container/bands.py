@@ -7,7 +7,21 @@ from typing import TYPE_CHECKING
 
 from nbcontainers.image import filetree
 from nbcontainers.image.portrait import cut, known
-from nbcontainers.table import AMBER, AS_IT_IS, BLUE, BOX, GREEN, GREY, HEAD, MONOSPACE, digest, plain, safe, stored
+from nbcontainers.table import (
+    AMBER,
+    AS_IT_IS,
+    BLUE,
+    BOX,
+    GREEN,
+    GREY,
+    HEAD,
+    MONOSPACE,
+    digest,
+    plain,
+    safe,
+    stored,
+    tint,
+)
 
 if TYPE_CHECKING:
     from nbcontainers.container.stacking import Lower, Overlay, Part
@@ -110,6 +124,6 @@ def _band(what: str, where: str, said: str, colour: str) -> str:
 
 
 _WIDE = "width: 860px; max-width: 100%;"
-_BAND = "margin: 2px 0; padding: 2px 10px; background: rgba(128, 128, 128, .1); border-radius: 3px; overflow-wrap: anywhere;"
+_BAND = f"margin: 2px 0; padding: 2px 10px; {tint('gray', 10)} border-radius: 3px; overflow-wrap: anywhere;"
 _WHAT = "font-weight: 600; display: inline-block; min-width: 112px;"
 _WHERE = f"font-family: {MONOSPACE}; font-size: 12px; opacity: .75;"

@@ -17,9 +17,25 @@ from nbcontainers.cgroups.stats import cpu_limit, oom_cause
 from nbcontainers.container.failure import signal_name
 from nbcontainers.container.sparkline import WIDTH
 from nbcontainers.container.trend import Trend
-from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, amount, duration, ink, plain, safe, stored
+from nbcontainers.table import (
+    AMBER,
+    AS_IT_IS,
+    BLUE,
+    BORDER,
+    BOX,
+    GREEN,
+    GREY,
+    HEAD,
+    MONOSPACE,
+    RED,
+    amount,
+    duration,
+    ink,
+    plain,
+    safe,
+    stored,
+)
 
-_GREEN, _RED, _AMBER, _BLUE, _GREY = "#2da44e", "#e5484d", "#d68f00", "#4493f8", "#8b949e"
 _LONGEST_COMMAND = 100
 _HEALTH = {"starting": "health not known yet"}
 _NEARLY_FULL = 0.9
@@ -34,7 +50,7 @@ class Meter(NamedTuple):
     value: str
     part: float | None = None
     note: str = ""
-    colour: str = _BLUE
+    colour: str = BLUE
 
 
 @dataclass(frozen=True)
@@ -82,10 +98,10 @@ class Card:
     def colour(self) -> str:
         """Of the state's dot."""
         if self.status == "exited":
-            return _RED if self.failed else _GREEN
+            return RED if self.failed else GREEN
         if self.status == "running" and self.health:
-            return {"healthy": _GREEN, "unhealthy": _RED}.get(self.health, _AMBER)
-        return {"running": _BLUE, "paused": _AMBER, "restarting": _AMBER, "dead": _RED}.get(self.status, _GREY)
+            return {"healthy": GREEN, "unhealthy": RED}.get(self.health, AMBER)
+        return {"running": BLUE, "paused": AMBER, "restarting": AMBER, "dead": RED}.get(self.status, GREY)
 
     @property
     def verdict(self) -> str:
@@ -144,7 +160,7 @@ class Card:
         if not limit:
             return Meter("memory", f"{amount(peak)} peak", note=note or "no limit")
         part = min(peak / limit, 1.0)
-        colour = _RED if kills else _AMBER if part > _NEARLY_FULL else _BLUE
+        colour = RED if kills else AMBER if part > _NEARLY_FULL else BLUE
         return Meter("memory", f"{amount(peak)} peak of {amount(limit)}", part, note, colour)
 
     def _cpu(self) -> Meter | None:
@@ -164,7 +180,7 @@ class Card:
         busy = used / elapsed
         share = f"{busy:.2g} of {_count(allowed, 'CPU')}" if allowed else f"{busy:.2g} CPUs"
         part = min(busy / allowed, 1.0) if allowed else None
-        return Meter("cpu time", f"{duration(used)}, {share}", part, " · ".join(notes), _AMBER if throttled else _BLUE)
+        return Meter("cpu time", f"{duration(used)}, {share}", part, " · ".join(notes), AMBER if throttled else BLUE)
 
     def _pids(self) -> Meter | None:
         peak, limit = self.usage.get("pids_peak"), self.usage.get("pids_limit")
@@ -173,7 +189,7 @@ class Card:
         if not limit:
             return Meter("processes", f"{peak} peak", note="no limit")
         part = min(peak / limit, 1.0)
-        return Meter("processes", f"{peak} peak of {limit}", part, colour=_RED if part == 1 else _BLUE)
+        return Meter("processes", f"{peak} peak of {limit}", part, colour=RED if part == 1 else BLUE)
 
     def _io(self) -> Meter | None:
         read, written = self.usage.get("io_read_bytes"), self.usage.get("io_write_bytes")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from nbcontainers.table import BOX, HEAD, MONOSPACE, amount, plain, since, stored
+from nbcontainers.table import BOX, GREEN, GREY, HEAD, MONOSPACE, amount, plain, since, stored
 from nbcontainers.volume.listing import glance
 from nbcontainers.volume.volume import Volume
 
-_GREEN, _GREY = "#2da44e", "#8b949e"
 _LABEL = "display: inline-block; min-width: 84px; opacity: .75;"
 _VALUE = f"font-family: {MONOSPACE}; font-size: 12px; overflow-wrap: anywhere;"
 
@@ -20,7 +19,7 @@ class Card:
     def __init__(self, volume: Volume) -> None:
         self.name = plain(volume.name)
         self.facts = [(label, plain(value)) for label, value in facts_of(volume)]
-        self.colour = _GREEN if volume.containers else _GREY
+        self.colour = GREEN if volume.containers else GREY
 
     def text(self) -> str:
         return "\n".join([f"volume {self.name}", *(f"  {label:<12}{value}" for label, value in self.facts)])

@@ -26,12 +26,16 @@ const BEAT_MS = 10000;
 const SETTLING_MS = 700;
 
 const STYLE = `
-.nbc { --nbc-blue: var(--jp-brand-color1, #4493f8); --nbc-green: var(--jp-success-color1, #2da44e);
-  --nbc-amber: var(--jp-warn-color1, #d68f00); --nbc-red: var(--jp-error-color1, #e5484d); --nbc-grey: #8b949e;
+.nbc { --nbc-blue: var(--jp-brand-color1, var(--vscode-charts-blue, #4493f8));
+  --nbc-green: var(--jp-success-color1, var(--vscode-charts-green, #2da44e));
+  --nbc-amber: var(--jp-warn-color1, var(--vscode-charts-yellow, #d68f00));
+  --nbc-red: var(--jp-error-color1, var(--vscode-charts-red, #e5484d)); --nbc-grey: #8b949e;
+  --nbc-ink: var(--jp-content-font-color1, var(--vscode-editor-foreground, currentColor));
   --nbc-border: var(--jp-border-color2, var(--vscode-panel-border, rgba(128, 128, 128, .35)));
   --nbc-hover: color-mix(in srgb, currentColor 8%, transparent); --nbc-soft: color-mix(in srgb, currentColor 5%, transparent);
   --nbc-mono: var(--jp-code-font-family, var(--vscode-editor-font-family, ui-monospace, Menlo, Consolas, monospace));
   --nbc-back: var(--jp-layout-color0, var(--vscode-editor-background, Canvas));
+  --nbc-front: var(--jp-content-font-color1, var(--vscode-editor-foreground, CanvasText));
   box-sizing: border-box; font-size: 13px; line-height: 1.5; position: relative; }
 .nbc *, .nbc *::before { box-sizing: border-box; }
 .nbc button, .nbc input, .nbc select { font: inherit; font-size: 12px; color: inherit; background: var(--nbc-soft);
@@ -42,8 +46,8 @@ const STYLE = `
 .nbc :focus-visible { outline: 2px solid var(--nbc-blue); outline-offset: 1px; }
 .nbc-stale > .nbc { opacity: .55; }
 .nbc-says { display: flex; gap: 8px; align-items: baseline; font-size: 12px; padding: 2px 8px; margin: 2px 0;
-  border-left: 3px solid var(--jp-warn-color1, #d68f00); }
-.nbc-says[role=alert] { border-color: var(--jp-error-color1, #e5484d); }
+  border-left: 3px solid var(--jp-warn-color1, var(--vscode-charts-yellow, #d68f00)); }
+.nbc-says[role=alert] { border-color: var(--jp-error-color1, var(--vscode-charts-red, #e5484d)); }
 .nbc-says code { font-size: 12px; background: none; }
 .nbc-says button { margin-left: auto; border: 0; background: none; color: inherit; cursor: pointer; }
 `;

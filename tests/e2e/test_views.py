@@ -20,11 +20,21 @@ from tests.headless import executed, stripped
 
 JUPYTERLAB = Path(sys.prefix, "share/jupyter/lab/themes/@jupyterlab")
 OWN = "background: var(--jp-layout-color0); color: var(--jp-content-font-color1)"
-VSCODE = "--vscode-editor-font-family: monospace; --vscode-panel-border: #2b2b2b; background: #1f1f1f; color: #cccccc"
+VSCODE_DARK = (
+    "--vscode-editor-font-family: monospace; --vscode-panel-border: #2b2b2b; --vscode-editor-foreground: #cccccc; "
+    "--vscode-charts-blue: #3794ff; --vscode-charts-green: #89d185; --vscode-charts-yellow: #cca700; "
+    "--vscode-charts-red: #f14c4c; --vscode-textLink-foreground: #4daafc; background: #1f1f1f; color: #cccccc"
+)
+VSCODE_LIGHT = (
+    "--vscode-editor-font-family: monospace; --vscode-panel-border: #e5e5e5; --vscode-editor-foreground: #3b3b3b; "
+    "--vscode-charts-blue: #1a85ff; --vscode-charts-green: #388a34; --vscode-charts-yellow: #bf8803; "
+    "--vscode-charts-red: #e51400; --vscode-textLink-foreground: #005fb8; background: #ffffff; color: #3b3b3b"
+)
 HOSTS = {
     "jupyterlab-light": OWN,
     "jupyterlab-dark": OWN,
-    "vscode-dark": VSCODE,
+    "vscode-dark": VSCODE_DARK,
+    "vscode-light": VSCODE_LIGHT,
     "plain-light": "background: #ffffff; color: #1f2328",
     "plain-dark": "background: #0d1117; color: #e6edf3",
 }

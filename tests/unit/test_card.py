@@ -13,6 +13,7 @@ from nbcontainers.container.failure import signal_name
 from nbcontainers.container.points import Point
 from nbcontainers.container.trend import Trend
 from nbcontainers.network.ports import browsed
+from nbcontainers.table import AMBER, GREEN, RED
 
 M = 1 << 20
 USAGE = {
@@ -64,7 +65,7 @@ def test_an_oom_kill_is_counted_and_red() -> None:
     usage = {**USAGE, "memory_peak": 64 * M, "oom_kills": 2}
     shown = card(usage=usage, exit={"exit_code": 137, "oom_killed": True})
     assert "64 MiB peak of 64 MiB (2 OOM kills)" in shown.text()
-    assert "width: 100.0%; height: 6px; background: #e5484d" in shown.html()
+    assert f"width: 100.0%; height: 6px; background: {RED}" in shown.html()
 
 
 def test_a_running_container_tells_how_long() -> None:
@@ -75,11 +76,11 @@ def test_a_running_container_tells_how_long() -> None:
 @pytest.mark.parametrize(
     ("facts", "verdict", "colour"),
     [
-        ({"status": "running", "health": "healthy"}, "running, healthy", "#2da44e"),
-        ({"status": "running", "health": "unhealthy"}, "running, unhealthy", "#e5484d"),
-        ({"status": "running", "health": "starting"}, "running, health not known yet", "#d68f00"),
-        ({"status": "paused"}, "paused", "#d68f00"),
-        ({"status": "restarting", "exit": {"exit_code": 3}}, "restarting after exit 3", "#d68f00"),
+        ({"status": "running", "health": "healthy"}, "running, healthy", GREEN),
+        ({"status": "running", "health": "unhealthy"}, "running, unhealthy", RED),
+        ({"status": "running", "health": "starting"}, "running, health not known yet", AMBER),
+        ({"status": "paused"}, "paused", AMBER),
+        ({"status": "restarting", "exit": {"exit_code": 3}}, "restarting after exit 3", AMBER),
     ],
 )
 def test_how_a_service_is(facts: dict[str, Any], verdict: str, colour: str) -> None:

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from nbcontainers.table import (
+    AMBER,
+    BLUE,
+    GREEN,
     RED,
     Column,
     Table,
@@ -26,6 +29,7 @@ from nbcontainers.table import (
     since,
     stored,
     timestamp,
+    tint,
     width,
 )
 from nbcontainers.view import View
@@ -170,7 +174,17 @@ def test_small_formats() -> None:
 
 
 def test_a_colour_for_words_is_mixed_with_the_text_s_own() -> None:
-    assert ink(RED) == "color-mix(in srgb, var(--jp-error-color1, #e5484d) 60%, currentColor)"
+    assert ink("red") == "color-mix(in srgb, red 60%, currentColor)"
+
+
+def test_a_ground_has_its_own_colour_of_words() -> None:
+    ink = "color: var(--jp-content-font-color1, var(--vscode-editor-foreground, inherit));"
+    assert tint("red", 16) == f"background: color-mix(in srgb, red 16%, transparent); {ink}"
+
+
+@pytest.mark.parametrize("accent", [BLUE, GREEN, AMBER, RED])
+def test_accents_are_those_of_the_front_end(accent: str) -> None:
+    assert re.fullmatch(r"var\(--jp-[a-z]+-color1, var\(--vscode-charts-[a-z]+, #[0-9a-f]{6}\)\)", accent)
 
 
 def test_two_hundred_rows_in_a_cell() -> None:
