@@ -138,6 +138,8 @@ def stat_fields(folder: Path) -> list[str]:
 def spare(fields: list[str]) -> bool:
     """Whether this is one that a launcher keeps ready, its child or that one's: in the launcher's own session, where
     nothing else lives."""
+    if not fields:
+        return False  # it has gone meanwhile
     launcher = Path("/proc", fields[1])
     return "nbcontainers.launcher" in read(launcher / "cmdline") and stat_fields(launcher)[3:4] == fields[3:4]
 

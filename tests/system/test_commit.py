@@ -446,7 +446,7 @@ def picture(engine: Engine) -> set[str]:
 
 
 FULL = """
-import os, subprocess, sys
+import os, subprocess, sys, time
 disk = sys.argv[1]
 os.environ["NBCONTAINERS_ROOT"], os.environ["NBCONTAINERS_RUN"] = disk + "/root", disk + "/run"
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=60m", "small", disk], check=True)
@@ -461,8 +461,13 @@ def files():
                   if "/containers/" not in above and not name.endswith(".lock"))
 
 before, failed = files(), 0
-usage = os.statvfs(disk)
-used = (usage.f_blocks - usage.f_bfree) * usage.f_frsize // 1024
+def measure():
+    usage = os.statvfs(disk)
+    return (usage.f_blocks - usage.f_bfree) * usage.f_frsize // 1024
+
+used = 0
+while used != (used := measure()):
+    time.sleep(0.5)  # the next container is begun
 for more in (0, 8, 64, 1024, 5000, 9000, 12000, 16000, 20000):
     subprocess.run(["mount", "-o", f"remount,size={used + more}k", disk], check=True)
     try:
