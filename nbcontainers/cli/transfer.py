@@ -23,8 +23,8 @@ from nbcontainers.image import card
 from nbcontainers.image.progress import Event, Layer, Progress
 from nbcontainers.table import amount, pad, plain, stored, width
 
-APPEARS = 0.3
-"""Seconds before anything but the summary is shown."""
+APPEARS = 1.0
+"""Seconds of work before anything but the summary is shown."""
 _BEAT = 0.5
 """Seconds without an event after which time, speed and forecast are shown again: a stalled transfer looks like one."""
 _NARROW = 70

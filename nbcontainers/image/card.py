@@ -128,7 +128,8 @@ def _head(progress: Progress) -> str:
 def _working(progress: Progress) -> str:
     rows, more = shown(progress)
     figures = f'<div style="{_FIGURES}">{safe(" · ".join(totals(progress)) or "…")}</div>'
-    return f"{figures}{_bar(progress.part, BLUE, '100%')}{_rows(rows)}{_note(more)}"
+    bar = _bar(progress.part, BLUE, "100%") if rows else ""  # nothing that one could be a part of is known
+    return f"{figures}{bar}{_rows(rows)}{_note(more)}"
 
 
 def _ended(progress: Progress) -> str:

@@ -35,7 +35,8 @@ _WINDOW = 3.0
 """Seconds that the speed is the mean of."""
 _PATIENCE = 1.0
 """Seconds before a speed is worth a forecast."""
-_PAST = {"pull": "pulled", "push": "pushed", "load": "loaded", "read": "read"}
+_NOW = {"save": "saving", "commit": "committing"}
+_PAST = {"read": "read", "save": "saved", "commit": "committed", "verify": "verified"}
 _HERE, _STOPPED = "unpacked", "not finished"
 _TRAVELLED = {"pull": "downloaded", "push": "uploaded", "load": "read"}
 
@@ -127,7 +128,7 @@ class Progress:
     def doing(self) -> str:
         """The verb as it stands: pulling, pulled, pull failed."""
         if not self.outcome:
-            return f"{self.verb}ing"
+            return _NOW.get(self.verb, f"{self.verb}ing")
         return _PAST.get(self.verb, f"{self.verb}ed") if self.outcome == "done" else f"{self.verb} {self.outcome}"
 
     @property

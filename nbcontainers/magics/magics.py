@@ -170,6 +170,8 @@ class ObjectMagic:
             from nbcontainers.cli.transfer import reading
 
             return reading(verb, call, transfer.Area)
+        if verb.name in transfer.SILENT:
+            return transfer.wait(verb, call, quiet=self.settings.quiet)
         return verb.function(*call.arguments, **call.options)
 
     def _failed(self, error: Error, verb: Verb, call: Call, *, quiet: bool) -> None:

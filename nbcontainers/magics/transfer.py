@@ -7,6 +7,7 @@ IPython.display.DisplayHandle and ../shared/reference/ux.md, traps 8, 10, 17 and
 from __future__ import annotations
 
 import uuid
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 from IPython.core.display_functions import publish_display_data
@@ -16,6 +17,9 @@ from nbcontainers.cli.transfer import Show, subject, summary
 from nbcontainers.cli.verbs import Verb
 from nbcontainers.image import card
 from nbcontainers.image.progress import Progress
+
+SILENT = ("save", "import", "export", "commit", "verify")
+"""Verbs that may take long and tell nothing meanwhile."""
 
 
 class Area(Show[Progress]):
@@ -36,6 +40,20 @@ class Area(Show[Progress]):
         """What was shown is never left as it was; where nothing was begun, the error says all."""
         if self.there or summary(self.progress):
             self.draw()
+
+
+class Waiting(Area):
+    """Of a verb that says nothing on its way: that it works, and how long it took, where it takes long."""
+
+    def finish(self) -> None:
+        if self.there:
+            self.draw()
+
+
+def wait(verb: Verb, call: Call, *, quiet: bool) -> Any:
+    """Carry out one of the `SILENT` verbs; its result is shown besides."""
+    with nullcontext() if quiet else Waiting(Progress(verb.name, subject(call))):
+        return verb.function(*call.arguments, **call.options)
 
 
 def run(verb: Verb, call: Call, *, quiet: bool) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -385,6 +386,35 @@ def test_a_slow_one_is_one_area_that_ends_in_its_summary(published: list[tuple[s
     assert len(published) <= 5
     assert published[0][2].startswith(f"pulling {NAME} · 4.19 MB of 10.5 MB"), "though no event came meanwhile"
     assert published[-1][2].startswith(f"pulled {NAME} in")
+
+
+@pytest.mark.parametrize(
+    ("name", "now", "past"),
+    [("save", "saving", "saved"), ("import", "importing", "imported"), ("commit", "committing", "committed"),
+     ("verify", "verifying", "verified"), ("export", "exporting", "exported")],
+)  # fmt: skip
+def test_a_verb_that_tells_nothing_says_that_it_works_where_it_takes_long(
+    published: list[tuple[str, bool, str]], monkeypatch: pytest.MonkeyPatch, name: str, now: str, past: str
+) -> None:
+    monkeypatch.setattr(transfer, "APPEARS", 0.02)
+    monkeypatch.setattr(transfer, "_BEAT", 0.01)
+    drawn = threading.Event()
+    monkeypatch.setattr(in_a_cell.Waiting, "draw", lambda area: (in_a_cell.Area.draw(area), drawn.set()))
+
+    def slow(image: str) -> str:
+        assert drawn.wait(5)
+        return image
+
+    assert name in in_a_cell.SILENT
+    assert in_a_cell.wait(Verb("image", name, slow), call("x"), quiet=False) == "x"
+    assert published[0][1:] == (False, f"{now} x")
+    assert published[-1][2].startswith(f"{past} x in ")
+    assert len({display for display, _, _ in published}) == 1
+
+
+def test_one_that_tells_nothing_and_is_quick_shows_nothing(published: list[tuple[str, bool, str]]) -> None:
+    assert in_a_cell.wait(Verb("image", "save", lambda image: image), call("x"), quiet=False) == "x"
+    assert published == []
 
 
 def test_a_cell_that_fails_keeps_how_far_it_came(published: list[tuple[str, bool, str]]) -> None:
