@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 from nbcontainers.advice import Advice, advise
 from nbcontainers.engine import Engine
 from nbcontainers.errors import Error, InvalidArgument, NotFound, RegistryError
 from nbcontainers.image.image import Image
-from nbcontainers.image.progress import Listener
+from nbcontainers.image.progress import Event, Listener
 from nbcontainers.image.store import close_names, resolve
 from nbcontainers.oci.reference import LOCAL
+from nbcontainers.table import amount, plain, stored
 
 _EMBEDDED = ("mini", "host")
 POLICIES = ("missing", "always", "newer", "never")
@@ -77,7 +80,8 @@ def _pull(engine: Engine, text: str, platform: str, progress: Listener | None) -
         if reference.domain == LOCAL:  # of this machine only: there is no registry to ask
             continue
         try:
-            (image,) = api.pull(str(reference), platform=platform, progress=progress, engine=engine)
+            told = progress or _announce
+            (image,) = api.pull(str(reference), platform=platform, progress=told, engine=engine)
             return image.reference
         except RegistryError as error:
             failed = error
@@ -91,6 +95,14 @@ def _pull(engine: Engine, text: str, platform: str, progress: Listener | None) -
     what, guess = _missed(engine, text, platform)
     message = f"{what} cannot be pulled: {failed.message}"
     raise kind(message, hint=f"{guess}{failed.hint}", **{**failed.details, "image": text}) from None
+
+
+def _announce(event: Event) -> None:
+    """Where no face shows the pull, as in a script: a line on stderr of what is fetched, once it is known."""
+    if event.get("event") == "image" and sys.stderr:
+        size = amount(sum(layer.get("size") or 0 for layer in event.get("layers") or ()), stored)
+        sys.stderr.write(plain(f"[nbcontainers] pulling {event.get('reference')}: {size}") + "\n")
+        sys.stderr.flush()
 
 
 def _missed(engine: Engine, text: str, platform: str) -> tuple[str, str]:
