@@ -113,7 +113,9 @@ def _make(run: str) -> int:
         _record(run, pid)
         return pid
     assert failure is not None
-    raise HostNotCapable.from_oserror(failure, "no user namespace for containers", hint=_hint()) from None
+    raise HostNotCapable.from_oserror(
+        failure, "no user namespace for containers", hint=f"{hint()}; system doctor looks at every part"
+    ) from None
 
 
 def _record(run: str, pid: int) -> None:
@@ -135,7 +137,7 @@ def _candidates() -> Iterator[tuple[list[IDMapping], list[IDMapping]]]:
 
 def subordinate(path: str, uid: int) -> list[IDMapping]:
     """The ranges of subuid(5) or subgid(5) that belong to `uid`, as ids from 1 on."""
-    owners = {str(uid), _login(uid)}
+    owners = {str(uid), login(uid)}
     mappings: list[IDMapping] = []
     try:
         with open(path) as file:
@@ -151,7 +153,8 @@ def subordinate(path: str, uid: int) -> list[IDMapping]:
     return mappings
 
 
-def _login(uid: int) -> str:
+def login(uid: int) -> str:
+    """The name of a user; his number where there is none."""
     import pwd
 
     try:
@@ -226,7 +229,7 @@ def _sleep(theirs: int) -> None:
     os.execvp("sleep", ["sleep", _FOREVER])
 
 
-def _hint() -> str:
+def hint() -> str:
     """What to type, from the switch that is most likely set."""
     if _switch("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
         return (

@@ -322,14 +322,14 @@ def child(
 
 
 def answer(request: int, fds: list[int], refusal: Error | None, connection: socket.socket, prepared: Any) -> None:
-    """Read the request, call its target, send the result."""
+    """Read the request, call its target, send the result. A module that says ANYWHERE does without our namespaces."""
     message = read_request(request)
     if message["kind"] == "call":
         connection.close()
         write(request, protocol.PID, {"pid": os.getpid()})
-    if refusal:
-        raise refusal
     target = target_of(message)
+    if refusal and not getattr(sys.modules[target.__module__], "ANYWHERE", False):
+        raise refusal
     arguments = message["arguments"]
     if fds:
         arguments["fds"] = fds

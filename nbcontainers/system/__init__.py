@@ -1,4 +1,4 @@
-"""What concerns the whole engine: info, df, prune."""
+"""What concerns the whole engine: info, df, prune, doctor."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_VERBS = frozenset("df events info prune".split())
+_VERBS = frozenset("df doctor events info prune".split())
 
 
 def __getattr__(name: str) -> Any:

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nbcontainers.container.session import Sink
+    from nbcontainers.system.diagnosis import Diagnosis
     from nbcontainers.table import Table
 
-__all__ = ["df", "events", "info", "prune"]
+__all__ = ["df", "doctor", "events", "info", "prune"]
 
 
 def prune(
@@ -77,3 +78,14 @@ def info(*, engine: Engine | None = None) -> dict[str, Any]:
     from nbcontainers.system import facts
 
     return facts.info(engine or default_engine())
+
+
+def doctor(*, engine: Engine | None = None) -> Diagnosis:
+    """Whether containers work here: what this host lacks for them, and the command that mends it.
+
+    Each part is tried by a process that is gone at once; nothing is changed. `.works` is the verdict, `.checks` has a row
+    a check: state is ok, limited (containers work, but for what `means` says) or missing (none works).
+    """
+    from nbcontainers.system import diagnosis
+
+    return diagnosis.of(engine or default_engine())

@@ -36,7 +36,7 @@ def test_the_verbs_of_the_issue_are_there() -> None:
     images = "pull push ls inspect history tag rm save load import export search-tags tags outdated login logout prune diff tree df"
     assert set(runs.split()) <= set(verbs.verbs("container"))
     assert set(images.split()) <= set(verbs.verbs("image"))
-    assert {"prune", "info", "df", "events"} <= set(verbs.verbs("system"))
+    assert {"prune", "info", "df", "events", "doctor"} <= set(verbs.verbs("system"))
 
 
 @pytest.mark.parametrize(("object", "name"), PAIRS, ids=lambda value: value)
