@@ -13,6 +13,7 @@ Every test in tests/system is checked for leaks (tests/host.py); `@pytest.mark.l
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -135,9 +136,9 @@ def engine() -> Any:
     return default_engine()
 
 
-@pytest.fixture
-def fresh_engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """An empty engine for one test; the default of everything called in the test."""
+@contextlib.contextmanager
+def another_engine() -> Iterator[Any]:
+    """An empty engine, the default one of this process and of those it starts."""
     from nbcontainers.engine import default_engine
 
     folder = Path(tempfile.mkdtemp(prefix="fresh-", dir=Path(os.environ["NBCONTAINERS_ROOT"]).parent))
@@ -149,6 +150,13 @@ def fresh_engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         yield default_engine()
         remove_engine(folder)
     default_engine.cache_clear()
+
+
+@pytest.fixture
+def fresh_engine() -> Iterator[Any]:
+    """An empty engine for one test; the default of everything called in the test."""
+    with another_engine() as engine:
+        yield engine
 
 
 @pytest.fixture
