@@ -138,7 +138,7 @@ def kill(container: Container, signal: str | int = "KILL") -> str:
     met = ""
     if number in (signals.SIGKILL, record.get("stop_signal")):
         met = container.status
-        restart.hold(_run_folder(container))  # its next run may be about to begin
+        _hold(container)  # its next run may be about to begin
     with _descriptor(store.state(container.engine, container.id)) as init:
         if init < 0 or not _send(init, number):
             if met in RUNNING:  # its monitor was told by the hold, and was quicker
@@ -148,6 +148,16 @@ def kill(container: Container, signal: str | int = "KILL") -> str:
         _thaw(container)
     store.happened(container.engine, record, "kill", signal=number)
     return str(record["name"])
+
+
+def _hold(container: Container) -> None:
+    """Keep its policy from starting it again; without one a full disk is no reason to leave it running."""
+    try:
+        restart.hold(_run_folder(container))
+    except OSError as error:
+        policy = (container.record.get("restart") or {}).get("name", "no")
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or policy != "no":
+            raise
 
 
 def _run_folder(container: Container) -> str:
@@ -213,7 +223,7 @@ def _number(signal: str | int) -> int:
 def _stopping(container: Container, timeout: int | None, signal: int | None) -> Iterator[str]:
     """Two steps: the signal is sent, and the end is waited for. Yields the name after each."""
     record = container.record
-    restart.hold(_run_folder(container))  # before the look: its next run may be about to begin
+    _hold(container)  # before the look: its next run may be about to begin
     state = store.state(container.engine, container.id)
     name = str(record["name"])
     seconds = record.get("stop_timeout", defaults.STOP_TIMEOUT) if timeout is None else timeout
