@@ -84,7 +84,6 @@ class Notebook:
         self.page.set_default_timeout(30_000)
         self.complaints: list[str] = []
         self.path = Path()
-        self.reloaded = False
         self._listen()
 
     def _listen(self) -> None:
@@ -142,7 +141,6 @@ class Notebook:
     def reload(self) -> None:
         """Save, and load the page again as with F5; the kernel goes on."""
         self.save()
-        self.reloaded = True
         self.page.reload()
         self._opened(kernel=True)
 
@@ -162,13 +160,11 @@ class Notebook:
             self.server.trust(self.path)
 
     def close(self) -> None:
-        """The notebook and its kernel; in JupyterLab the page stays for the next one, unless it was reloaded: then it has
-        opened again what it remembers, and would ask for kernels that have ended."""
-        if self.front_end == "lab" and not self.reloaded and self.page.url.startswith(self.server.address):
+        """The notebook and its kernel. The page goes too: one that is kept may ask for kernels that have ended, and then
+        every later test waits behind its dialog."""
+        if self.page.url.startswith(self.server.address):
             self.page.evaluate(_CLOSE)
-        else:
-            self.page.goto("about:blank")
-        self.reloaded = False
+        self.page.goto("about:blank")
         self.server.end_kernels()
 
     def replace(self, sources: Sequence[str]) -> None:
