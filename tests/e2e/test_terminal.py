@@ -110,8 +110,11 @@ def test_a_shell(notebook: Open, web: Container) -> None:
     assert rows > 15
     assert columns > 80
     shown.view.locator(".nbc-terminal-screen").evaluate("node => node.style.height = '250px'")
-    nb.page.wait_for_timeout(400)
-    fewer, same = shown.size()
+    for _ in range(25):
+        nb.page.wait_for_timeout(200)
+        fewer, same = shown.size()
+        if fewer < rows:
+            break
     assert fewer < rows
     assert same == columns
     shown.line("sleep 100")
