@@ -8,6 +8,7 @@ inherits text and background, and takes colours from the front end's variables, 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from html import escape
 from typing import Any, Protocol
@@ -31,14 +32,14 @@ class Seen(Protocol):
     def html(self) -> str: ...
 
 
-class View:
+class View(ABC):
     """What shows itself by `text` and `html`, and whose repr is its text."""
 
-    def text(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def text(self) -> str: ...
 
-    def html(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def html(self) -> str: ...
 
     def document(self) -> Any:
         """The facts as JSON, for `--format json`; a view that has a better form than its text gives that."""

@@ -29,7 +29,7 @@ def executed(path: Path, result: Path, *, command: Sequence[str] = (), timeout: 
     return nbformat.read(result, as_version=4)
 
 
-def without_network() -> list[str]:
+def in_a_network() -> list[str]:
     """What goes before a command that is to make networks where these are nobody else's: an ordinary user's always are."""
     own = ["env", "-u", "NBCONTAINERS_NETWORK"]
     if os.geteuid() != 0:

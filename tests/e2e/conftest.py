@@ -65,7 +65,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture(scope="session")
 def pages(server: jupyter.Server, context: BrowserContext) -> dict[str, Notebook]:
-    """A page of each front end, kept from test to test: to load JupyterLab takes longer than most tests."""
+    """The front ends of this session, by name; each test loads its page anew."""
     return {}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.notebooks.test_readme import in_a_network
+from tests.headless import executed, in_a_network
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -39,21 +39,9 @@ def shown() -> str:
 @pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem != "views"], ids=lambda path: path.stem)
 def test_every_cell_of_the_notebook_runs(path: Path, tmp_path: Path) -> None:
     """Under `jupyter execute`; a cell without a count was skipped by an error that fails nothing. views: test_views."""
-    result = tmp_path / "result.ipynb"
-    command = [
-        str(Path(sys.executable).with_name("jupyter")),
-        "execute",
-        str(path),
-        f"--output={result}",
-        "--timeout=300",
-    ]
-    environment = dict(os.environ)
-    if path.stem in IN_A_NETWORK:
-        command = in_a_network(command)
-        del environment["NBCONTAINERS_NETWORK"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=350, check=False, env=environment)
-    assert done.returncode == 0, done.stderr[-4000:]
-    cells = [cell for cell in nbformat.read(result, as_version=4).cells if cell.cell_type == "code"]
+    before = in_a_network() if path.stem in IN_A_NETWORK else ()
+    notebook = executed(path, tmp_path / "result.ipynb", command=before)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert cells
     assert [cell.source for cell in cells if cell.execution_count is None] == []
     outputs = [output for cell in cells for output in cell.outputs]

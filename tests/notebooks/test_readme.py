@@ -24,6 +24,7 @@ from nbclient import NotebookClient
 from nbcontainers.engine import default_engine
 from nbcontainers.image import versions
 from nbcontainers.registry import settings
+from tests.headless import in_a_network
 from tests.registries import docker_registry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,18 +78,10 @@ def test_the_shell_examples(block: Block, tmp_path: Path) -> None:
             environment["REGISTRY"] = stack.enter_context(docker_registry(tmp_path / "registry")).host
         command = ["sh", "-e", "-c", block.code]
         if block.note.startswith("in a network"):
-            del environment["NBCONTAINERS_NETWORK"]
-            command = in_a_network(command)
+            command = [*in_a_network(), *command]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode != 0) == (block.note == "fails"), done.stdout + done.stderr
     check(block, done.stdout + done.stderr, True)
-
-
-def in_a_network(command: list[str]) -> list[str]:
-    """The command where it can change nobody's network: an ordinary user cannot in any case."""
-    if os.geteuid() != 0:
-        return command
-    return ["unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "sh", *command]
 
 
 def test_the_settings_file_says_what_the_readme_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from tests.conftest import another_engine
-from tests.headless import Words, executed, stripped, without_network
+from tests.headless import Words, executed, in_a_network, stripped
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks/views.ipynb"
 LARGEST = 300_000
@@ -23,7 +23,7 @@ def notebook(tmp_path_factory: pytest.TempPathFactory) -> nbformat.NotebookNode:
     """In an engine that has seen no other events."""
     folder = tmp_path_factory.mktemp("views")
     with another_engine():
-        return executed(NOTEBOOK, folder / "views.ipynb", command=without_network())
+        return executed(NOTEBOOK, folder / "views.ipynb", command=in_a_network())
 
 
 @pytest.fixture(scope="module")

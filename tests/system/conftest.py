@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,15 @@ def canary(tmp_path: Path) -> Iterator[Canary]:
     canary = Canary(tmp_path / "canary")
     yield canary
     canary.check()
+
+
+@pytest.fixture
+def name() -> Iterator[str]:
+    """A container's name of this test; it and whatever else begins so goes at the end."""
+    chosen = f"t-{uuid.uuid4().hex[:8]}"
+    yield chosen
+    for row in container.ps(all=True, filter=[f"name=^{chosen}"]):
+        container.rm(str(row["id"]), force=True, volumes=True)
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -15,22 +13,7 @@ from nbcontainers.container import api, gauges
 from nbcontainers.errors import NotFound
 from nbcontainers.widgets.dashboard import Dashboard as LiveDashboard
 from nbcontainers.widgets.logs import Logs
-
-
-@pytest.fixture
-def name() -> Iterator[str]:
-    chosen = f"t-{uuid.uuid4().hex[:8]}"
-    yield chosen
-    for row in api.ps(all=True, filter=[f"name=^{chosen}"]):
-        api.rm(row["id"], force=True)
-
-
-def until(true: Callable[[], Any], seconds: float = 10.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.02)
-    return found
+from tests.monitored import wait_for
 
 
 @pytest.mark.limits
@@ -78,8 +61,8 @@ def test_what_its_buttons_do(engine: Any, name: str) -> None:
     assert len(id) == 12
     for verb, state in {"pause": "paused", "unpause": "running", "kill": "exited", "start": "running"}.items():
         view.do(verb, [id])
-        until(partial(is_now, state))
-    until(lambda: row() and id in sent[-1]["send"]["figures"])
+        wait_for(partial(is_now, state))
+    wait_for(lambda: row() and id in sent[-1]["send"]["figures"])
     arguments = view.terminal(id)
     assert set(arguments) == {"key", "how", "container", "title", "over"}
     view.hang_up(arguments["key"])
@@ -94,7 +77,7 @@ def test_what_its_buttons_do(engine: Any, name: str) -> None:
 def test_a_log_that_grows(engine: Any, name: str) -> None:
     nbcontainers.run("mini", "sh", "-c", "echo one; sleep 1; echo two >&2; sleep 1000", name=name, detach=True)
     view = Logs(name)
-    until(lambda: view.look()["end"] == 2)
+    wait_for(lambda: view.look()["end"] == 2)
     assert [(line[0], line[1], line[3]) for line in view.lines([0, 1])] == [(0, 0, "one"), (1, 1, "two")]
     assert view.look()["running"]
     api.rm(name, force=True)

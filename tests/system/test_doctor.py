@@ -161,8 +161,9 @@ def test_root_without_its_powers(fresh_engine: Any) -> None:
 
 
 @pytest.mark.as_root
-def test_a_firewall_in_the_way_is_told(machine: Machine) -> None:
+def test_a_firewall_in_the_way_is_told(machine: Machine, request: pytest.FixtureRequest) -> None:
     assert row(system.doctor(), "forwarding")["state"] == OK
+    request.addfinalizer(lambda: nft("delete table inet strict"))
     nft("add table inet strict")
     nft("add chain inet strict hop { type filter hook forward priority 0; policy drop; }")
     found = row(system.doctor(), "forwarding")

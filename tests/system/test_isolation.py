@@ -8,8 +8,6 @@ import os
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +22,6 @@ from tests.monitored import wait_for
 from tests.peers import program
 
 ROOT = os.geteuid() == 0
-
-
-@pytest.fixture
-def name() -> Iterator[str]:
-    chosen = f"t-{uuid.uuid4().hex[:8]}"
-    yield chosen
-    for row in api.ps(all=True, filter=[f"name=^{chosen}"]):
-        api.rm(row["id"], force=True)
 
 
 def serve(name: str, *command: str, **options: Any) -> Container:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import uuid
-from collections.abc import Iterator
 
 import pytest
 
@@ -19,14 +17,6 @@ from tests.monitored import wait_for
 SCRIPT = (
     r"for n in 1 2 3 4 5 6 7 8 9 10 11 12; do echo line $n; echo fault $n >&2; done; printf '\033[31mred\033[0m <b>\n'"
 )
-
-
-@pytest.fixture
-def name() -> Iterator[str]:
-    chosen = f"t-{uuid.uuid4().hex[:8]}"
-    yield chosen
-    for row in api.ps(all=True, filter=[f"name=^{chosen}"]):
-        api.rm(row["id"], force=True)
 
 
 def test_by_pattern_and_stream(name: str) -> None:

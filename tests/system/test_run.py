@@ -52,17 +52,6 @@ def sh(script, **options):
     return ran.text
 
 
-@pytest.fixture
-def name():
-    """A name of this test; whatever has it in the end is removed."""
-    chosen = f"t-{uuid.uuid4().hex[:8]}"
-    yield chosen
-    try:
-        api.rm(chosen, force=True, volumes=True)
-    except NotFound:
-        pass
-
-
 def wait_for(container, text):
     """Until the container has written that."""
     for _ in range(250):

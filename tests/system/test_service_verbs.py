@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,15 +28,6 @@ from tests.monitored import wait_for
 ROOT = os.geteuid() == 0
 TICKING = "n=0; while :; do n=$((n+1)); echo $n; sleep 0.05; done"
 ECHO = "while read line; do echo got $line; [ $line = end ] && exit 4; done; echo over"
-
-
-@pytest.fixture
-def name() -> Iterator[str]:
-    """A name of this test; it and what else begins so goes at the end."""
-    chosen = f"t-{uuid.uuid4().hex[:8]}"
-    yield chosen
-    for row in api.ps(all=True, filter=[f"name=^{chosen}"]):
-        api.rm(row["id"], force=True)
 
 
 def serve(name: str, script: str = TICKING, **options: object) -> Container:

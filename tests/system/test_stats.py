@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,15 +21,6 @@ from tests.monitored import wait_for
 BUSY = "while :; do :; done"
 SERVE = "mkdir /srv; head -c 300000 /dev/zero > /srv/zeros; exec httpd -f -p 80 -h /srv"
 FETCH = "for i in 1 2 3 4 5; do wget -q -O /dev/null http://{}/zeros && exit; sleep 0.1; done; exit 1"
-
-
-@pytest.fixture
-def name() -> Iterator[str]:
-    """A name of this test; it and what else begins so goes at the end."""
-    chosen = f"t-{uuid.uuid4().hex[:8]}"
-    yield chosen
-    for row in api.ps(all=True, filter=[f"name=^{chosen}"]):
-        api.rm(row["id"], force=True)
 
 
 def burner(name: str, **options: Any) -> Container:

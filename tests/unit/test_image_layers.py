@@ -22,36 +22,16 @@ from nbcontainers.image.merging import CHANGES, Entry, Merged, Waste
 from nbcontainers.image.progress import Progress
 from nbcontainers.image.reading import Reading
 from nbcontainers.layer.changes import merged as seen_by_overlay
+from nbcontainers.layer.lower import opened
 from nbcontainers.option import part
+from tests.uppers import OPAQUE, grow
 
-OPAQUE = "user.overlay.opaque"
 Read = tuple[Merged, list[list[Entry]]]
-
-
-def grow(folder: Path, tree: dict[str, Any]) -> Path:
-    """str: a file; None: a whiteout; a dict: a folder, opaque if it has the key "!"; Path: a link."""
-    folder.mkdir()
-    for name, what in tree.items():
-        path = folder / name
-        if name == "!":
-            os.setxattr(folder, OPAQUE, b"y")
-        elif isinstance(what, dict):
-            grow(path, what)
-        elif what is None:
-            os.mknod(path, stat.S_IFCHR | 0o600, 0)
-        elif isinstance(what, Path):
-            path.symlink_to(what)
-        else:
-            path.write_text(what)
-    return folder
 
 
 def read(*folders: Path) -> Read:
     with ExitStack() as stack:
-        found = []
-        for folder in folders:
-            found.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
-            stack.callback(os.close, found[-1])
+        found = opened(stack, folders)
         merged, every = Merged(), []
         reading = Reading(found, merged, [], lambda files: None)
         for number in range(1, len(found) + 1):

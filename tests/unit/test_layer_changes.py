@@ -4,8 +4,7 @@ them are made by hand; the system tests let the kernel make them and compare wit
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,18 +13,10 @@ import pytest
 
 from nbcontainers.errors import ImageError
 from nbcontainers.layer.changes import changes, merged, total
+from nbcontainers.layer.lower import opened
 from nbcontainers.layer.pack import Packer
 from nbcontainers.layer.unpack import Layer
-
-OPAQUE = "user.overlay.opaque"
-
-
-def opened(stack: ExitStack, folders: Sequence[Path]) -> list[int]:
-    found = []
-    for folder in folders:
-        found.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
-        stack.callback(os.close, found[-1])
-    return found
+from tests.uppers import grow
 
 
 def diff(upper: Path, *lowers: Path, **options: Any) -> list[str]:
@@ -37,26 +28,6 @@ def diff(upper: Path, *lowers: Path, **options: Any) -> list[str]:
     if found[:1] == ["C "] and not lowers and os.geteuid():
         found = found[1:]  # nothing below, and a root folder that is not root's
     return found
-
-
-def grow(folder: Path, tree: dict[str, Any]) -> Path:
-    """str: a file; None: a whiteout; a dict: a folder, opaque if it has the key "!"; Path: a link."""
-    folder.mkdir()
-    for name, what in tree.items():
-        path = folder / name
-        if name == "!":
-            os.setxattr(folder, OPAQUE, b"y")
-        elif isinstance(what, dict):
-            grow(path, what)
-        elif what is None:
-            os.mknod(path, stat.S_IFCHR | 0o600, 0)
-        elif isinstance(what, Path):
-            path.symlink_to(what)
-        else:
-            path.write_text(what)
-        if not isinstance(what, dict) and name != "!":
-            os.utime(path, (1, 1), follow_symlinks=False)
-    return folder
 
 
 BASE = {

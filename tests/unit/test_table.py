@@ -225,6 +225,9 @@ class Broken(View):
     def text(self) -> str:
         raise ValueError("no \x1b[2J here")
 
+    def html(self) -> str:
+        return ""
+
 
 def test_a_view_that_cannot_be_read_says_why_and_drives_no_terminal() -> None:
     found = Broken()._repr_mimebundle_()
