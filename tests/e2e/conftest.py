@@ -13,7 +13,7 @@ from nbcontainers import container, network
 from tests import networked
 from tests.conftest import close_launcher
 from tests.e2e import server as jupyter
-from tests.e2e.harness import THEMES, Notebook
+from tests.e2e.harness import Notebook
 
 _numbers = itertools.count(1)
 
@@ -98,8 +98,3 @@ def notebook(
         except Error:  # the page is not what it was after a test that failed: the next test gets another
             pages.pop(name).page.close()
     assert not complaints
-
-
-@pytest.fixture(params=THEMES)
-def theme(request: pytest.FixtureRequest) -> str:
-    return str(request.param)

@@ -27,6 +27,7 @@ import nbformat
 import pytest
 from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Request, TimeoutError
 
+from tests.e2e.contrast import faint
 from tests.e2e.server import Server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -239,6 +240,13 @@ class Notebook:
         path = ARTEFACTS / f"{name}.png"
         self.cell(number).screenshot(path=path)
         return path
+
+    def in_both_themes(self, number: int, name: str, read: Locator | None = None) -> None:
+        """A picture of the cell in each theme; every word of `read` must have its contrast there."""
+        for theme in THEMES:
+            self.theme(theme)
+            self.photograph(number, f"{name}-{theme}")
+            assert [*map(str, faint(read) if read else ())] == [], theme
 
     def saved(self, number: int) -> list[nbformat.NotebookNode]:
         """The outputs of a cell as they are saved."""

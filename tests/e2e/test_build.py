@@ -29,17 +29,17 @@ CMD ["cat", "/data/nothing"]
 """
 
 
-def test_a_build_shows_its_lines_and_keeps_its_end(notebook, theme):
+def test_a_build_shows_its_lines_and_keeps_its_end(notebook):
     nb = notebook(["%load_ext nbcontainers", GOOD, GOOD.replace(" --no-cache", ""), BAD,
-                   "%container run --rm failed-build ls -d /data", "%image rm -f shown failed-build"], theme=theme)  # fmt: skip
+                   "%container run --rm failed-build ls -d /data", "%image rm -f shown failed-build"])  # fmt: skip
     nb.run(0)
     shown = nb.run(1, wait=False)
     shown.get_by_text("line 12 of <b>thirty</b>").wait_for()
     shown.get_by_text("running", exact=True).wait_for(timeout=2_000)
-    nb.photograph(1, f"build-{theme}-working")
+    nb.photograph(1, "build-working")
     assert shown.get_by_text('$(seq 1 30); do echo "line $i of').count() == 1, "dollar signs are no mathematics"
     shown.get_by_text("built shown in").wait_for(timeout=60_000)
-    nb.photograph(1, f"build-{theme}-ended")
+    nb.in_both_themes(1, "build-ended")
     nb.run(2).get_by_text("all 3 steps cached").wait_for()
     nb.run(3).get_by_text("try: ").wait_for()
     nb.run(4)
@@ -51,13 +51,15 @@ def test_a_build_shows_its_lines_and_keeps_its_end(notebook, theme):
     nb.output(1).get_by_text("30 lines of output").click()
     nb.output(1).get_by_text("line 30 of <b>thirty</b>").wait_for()
     for number in (1, 2, 3, 4):
-        nb.photograph(number, f"build-{theme}-reloaded-{number}")
+        nb.in_both_themes(number, f"build-reloaded-{number}")
     nb.run(5)
 
 
 def test_the_stop_button_ends_a_build(notebook):
     source = "%%image build -t stopped -\nFROM mini\nRUN echo begun; sleep 100\nRUN true"
-    nb = notebook(["%load_ext nbcontainers", source, "%container ps\n%image ls stopped", "print('goes', 'on')"])
+    nb = notebook(
+        ["%load_ext nbcontainers", source, "%container ps\n%image ls stopped", "print('goes', 'on')"], theme="dark"
+    )
     nb.run(0)
     nb.run(1, wait=False).get_by_text("begun", exact=True).wait_for()
     begun = time.monotonic()

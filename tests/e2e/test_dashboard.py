@@ -39,8 +39,8 @@ def button(view: Locator, name: str) -> Locator:
     return view.get_by_role("button", name=name, exact=True)
 
 
-def test_it_shows_and_does_what_is_asked(notebook: Opened, theme: str) -> None:
-    nb = notebook(CELLS, theme=theme)
+def test_it_shows_and_does_what_is_asked(notebook: Opened) -> None:
+    nb = notebook(CELLS)
     nb.run(0)
     nb.run(1)
     view = nb.live(1, "dashboard")
@@ -49,7 +49,7 @@ def test_it_shows_and_does_what_is_asked(notebook: Opened, theme: str) -> None:
     expect(line(view, "d-failed")).to_contain_text("exited (3)")
     expect(view.get_by_role("status").last).to_contain_text("2 of 3 running")
     expect(button(view, "stop")).to_be_disabled()
-    nb.photograph(1, f"dashboard-{theme}")
+    nb.in_both_themes(1, "dashboard")
 
     view.get_by_role("button", name="name", exact=True).click()
     names = view.locator("tbody .name")

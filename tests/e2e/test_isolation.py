@@ -9,7 +9,6 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.contrast import faint
 from tests.e2e.harness import FRONT_ENDS, Notebook
 
 Opened = Callable[..., Notebook]
@@ -46,8 +45,6 @@ def test_static_views(notebook: Opened, front_end: str) -> None:
     assert nb.page.title() != "1"
     expect(nb.output(3).get_by_role("img", name="events over time")).to_contain_text("xray-web")
     expect(nb.output(4)).to_contain_text("reclaimable")
-    for theme in ("light", "dark"):
-        nb.theme(theme)
-        for number, name in ((2, "isolation"), (3, "timeline"), (4, "room")):
-            nb.photograph(number, f"{name}-{front_end}-{theme}")
-            assert [str(word) for word in faint(nb.output(number).locator(".jp-RenderedHTMLCommon"))] == []
+    for number, name in ((2, "isolation"), (3, "timeline"), (4, "room")):
+        html = nb.output(number).locator(".jp-RenderedHTMLCommon")
+        nb.in_both_themes(number, f"{name}-{front_end}", html)

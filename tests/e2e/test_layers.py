@@ -58,8 +58,8 @@ def row(found: Locator, path: str) -> Locator:
     return found.locator(f".row[title^='{path} '], .row[title='{path}']")
 
 
-def test_the_explorer(notebook: Opened, theme: str) -> None:
-    nb = notebook(CELLS, theme=theme)
+def test_the_explorer(notebook: Opened) -> None:
+    nb = notebook(CELLS)
     found = explorer(nb)
     expect(found.locator(".head")).to_contain_text(
         re.compile(r"local/explored:1 .*efficiency 41\.2 %, wasted 3\.04 MB in 4 paths")
@@ -72,15 +72,13 @@ def test_the_explorer(notebook: Opened, theme: str) -> None:
     row(found, "/etc").click()
     expect(row(found, "/etc/passwd")).to_contain_text("0600 0:0, of layer 1")
     expect(row(found, "/etc/motd")).to_have_class(re.compile("removed"))
-    nb.photograph(1, f"layers-{theme}")
-    assert faint(found) == []
+    nb.in_both_themes(1, "layers", found)
     found.get_by_role("button", name="removed", exact=True).click()
     expect(row(found, "/etc/motd")).to_have_count(0)
     expect(row(found, "/var/cache")).to_have_count(0)
     found.get_by_role("button", name="up to here").click()
     expect(row(found, "/many")).to_contain_text("5,000 files")
-    nb.photograph(1, f"layers-{theme}-together")
-    assert faint(found) == []
+    nb.in_both_themes(1, "layers-together", found)
 
 
 def test_five_thousand_files_are_scrolled_through(notebook: Opened) -> None:
@@ -152,15 +150,14 @@ def test_it_is_there_again_and_leaves_a_picture(notebook: Opened) -> None:
     assert faint(shown.locator(".jp-RenderedHTML")) == []
 
 
-def test_the_overlay_of_a_container(notebook: Opened, theme: str) -> None:
+def test_the_overlay_of_a_container(notebook: Opened) -> None:
     nb = notebook(
         [
             "%load_ext nbcontainers",
             "%container run -q --replace --name kitchen -v /tmp:/host:ro mini sh -c 'echo soup > /monday; rm /bin/yes; rm -r /srv; mkdir /srv'",
             "%container overlay kitchen",
             "%container rm kitchen",
-        ],
-        theme=theme,
+        ]
     )
     for number in range(4):
         nb.run(number)
@@ -175,14 +172,11 @@ def test_the_overlay_of_a_container(notebook: Opened, theme: str) -> None:
         "mounted over",
     ):
         expect(shown).to_contain_text(words)
-    nb.photograph(2, f"overlay-{theme}")
-    assert faint(shown.locator(".jp-RenderedHTML")) == []
+    nb.in_both_themes(2, "overlay", shown.locator(".jp-RenderedHTML"))
 
 
-def test_the_card_of_an_image_opens_the_explorer(notebook: Opened, theme: str) -> None:
-    nb = notebook(
-        ["%load_ext nbcontainers", f"import nbcontainers\nnbcontainers.image.tag('{NAME}', '{NAME}')"], theme=theme
-    )
+def test_the_card_of_an_image_opens_the_explorer(notebook: Opened) -> None:
+    nb = notebook(["%load_ext nbcontainers", f"import nbcontainers\nnbcontainers.image.tag('{NAME}', '{NAME}')"])
     nb.run(0)
     nb.run(1)
     found = nb.live(1, "layers")
@@ -192,7 +186,6 @@ def test_the_card_of_an_image_opens_the_explorer(notebook: Opened, theme: str) -
     found.get_by_role("button", name="files of the layers").click()
     expect(found.locator(".layer")).to_have_count(2)
     expect(found.locator(".row[data-index='0']")).to_be_visible()
-    nb.photograph(1, f"image-card-{theme}")
-    assert faint(found) == []
+    nb.in_both_themes(1, "image-card", found)
     found.get_by_role("button", name="files of the layers").click()
     expect(found.locator(".tree")).not_to_be_visible()

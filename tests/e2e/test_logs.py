@@ -40,8 +40,8 @@ nbc.exec_("l-talk", "sh", "-c", "echo more > /proc/1/fd/1; echo END > /proc/1/fd
 CELLS = ["%load_ext nbcontainers", SAY, HEAR, "%container rm -f l-talk"]
 
 
-def test_it_follows_finds_and_escapes(notebook: Opened, theme: str) -> None:
-    nb = notebook(CELLS, theme=theme)
+def test_it_follows_finds_and_escapes(notebook: Opened) -> None:
+    nb = notebook(CELLS)
     nb.run(0)
     nb.run(1)
     view = nb.live(1, "logs")
@@ -52,7 +52,7 @@ def test_it_follows_finds_and_escapes(notebook: Opened, theme: str) -> None:
     assert "rgb(255 135 0)" in (log.get_by_text("orange").get_attribute("style") or "").replace(", ", " ")
     expect(log.locator(".stderr")).to_have_text("over")
     expect(view.get_by_role("status")).to_have_text("302 lines")
-    nb.photograph(1, f"logs-{theme}")
+    nb.in_both_themes(1, "logs")
 
     view.get_by_role("searchbox").fill("line 29")
     expect(view.get_by_role("status")).to_have_text("11 of 302 lines")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.harness import Notebook
+from tests.e2e.harness import FRONT_ENDS, Notebook
 
 Opened = Callable[..., Notebook]
 BUSY = "i=0; while :; do i=$((i+1)); done"
@@ -21,8 +21,8 @@ RUN = [
 LIMITS = re.compile(r"memory 64 MiB")
 
 
-def test_a_card_goes_on_and_its_buttons_work(notebook: Opened, theme: str) -> None:
-    nb = notebook(RUN, theme=theme)
+def test_a_card_goes_on_and_its_buttons_work(notebook: Opened) -> None:
+    nb = notebook(RUN)
     for number in range(2):
         nb.run(number)
     card = nb.live(1, "card")
@@ -34,7 +34,7 @@ def test_a_card_goes_on_and_its_buttons_work(notebook: Opened, theme: str) -> No
     expect(card.get_by_text(LIMITS).first).to_be_visible()
     expect(card.get_by_role("link", name="http://127.0.0.1:8099/")).to_have_attribute("href", "http://127.0.0.1:8099/")
     nb.page.wait_for_timeout(4000)
-    nb.photograph(1, f"card-{theme}-running")
+    nb.in_both_themes(1, "card-running")
     card.get_by_role("button", name="pause", exact=True).click()
     expect(card.get_by_text("paused").first).to_be_visible()
     card.get_by_role("button", name="unpause", exact=True).click()
@@ -42,7 +42,7 @@ def test_a_card_goes_on_and_its_buttons_work(notebook: Opened, theme: str) -> No
     card.get_by_role("button", name="kill", exact=True).click()
     expect(card.get_by_text("ended by SIGKILL (exit 137)")).to_be_visible()
     expect(card.locator("[data-chart=cpu] .axis")).to_contain_text("0 s")
-    nb.photograph(1, f"card-{theme}-ended")
+    nb.in_both_themes(1, "card-ended")
     kept = nb.saved(1)[-1]["data"]
     assert set(kept) == {"text/html", "text/plain"}
     assert "ended by SIGKILL (exit 137)" in kept["text/plain"]
@@ -53,24 +53,21 @@ def test_a_card_goes_on_and_its_buttons_work(notebook: Opened, theme: str) -> No
     nb.run(0)
 
 
-def test_an_oom_kill_is_marked(notebook: Opened, theme: str) -> None:
-    nb = notebook(
-        [RUN[0], f"%container run -d --replace --name hog -m 32m mini sh -c '{HOG}'", "%container rm -f hog"],
-        theme=theme,
-    )
+def test_an_oom_kill_is_marked(notebook: Opened) -> None:
+    nb = notebook([RUN[0], f"%container run -d --replace --name hog -m 32m mini sh -c '{HOG}'", "%container rm -f hog"])
     for number in range(2):
         nb.run(number)
     card = nb.live(1, "card")
     expect(card.get_by_text("killed: out of memory (exit 137)")).to_be_visible(timeout=20_000)
     expect(card.get_by_text("its limit of 32 MiB had no more memory")).to_be_visible()
     expect(card.locator("[data-chart=memory] line.kill")).to_have_count(1)
-    nb.photograph(1, f"card-{theme}-oom")
+    nb.in_both_themes(1, "card-oom")
     nb.run(2)
     expect(nb.output(1)).to_contain_text("container hog was removed")
 
 
-@pytest.mark.parametrize(("front_end", "theme"), [("lab", "light"), ("lab", "dark"), ("notebook", "light")])
-def test_charts_of_several_scroll_and_say_what_is_under_the_mouse(notebook: Opened, front_end: str, theme: str) -> None:
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
+def test_charts_of_several_scroll_and_say_what_is_under_the_mouse(notebook: Opened, front_end: str) -> None:
     sources = [
         "%load_ext nbcontainers",
         f"%container run -d -q --replace --name burner --cpus 0.02 mini sh -c '{BUSY}'\n"
@@ -78,7 +75,7 @@ def test_charts_of_several_scroll_and_say_what_is_under_the_mouse(notebook: Open
         "%container stats burner sleeper",
         "%container rm -f burner sleeper",
     ]
-    nb = notebook(sources, front_end, theme)
+    nb = notebook(sources, front_end)
     for number in range(3):
         nb.run(number)
     view = nb.live(2, "metrics")
@@ -92,7 +89,7 @@ def test_charts_of_several_scroll_and_say_what_is_under_the_mouse(notebook: Open
     assert cpu.locator("polyline.line").first.get_attribute("points") != before
     cpu.locator(".plot svg").hover(position={"x": 250, "y": 40})
     expect(cpu.locator(".tip")).to_contain_text("s ago")
-    nb.photograph(2, f"metrics-{front_end}-{theme}")
+    nb.in_both_themes(2, f"metrics-{front_end}")
     box = cpu.locator(".plot svg").bounding_box()
     assert box
     cpu.locator(".plot svg").hover(position={"x": box["width"] - 3, "y": 40})
@@ -112,18 +109,18 @@ def test_charts_of_several_scroll_and_say_what_is_under_the_mouse(notebook: Open
     expect(nb.output(2)).to_contain_text("removed: burner, sleeper")
 
 
-def test_a_finished_picture(notebook: Opened, theme: str) -> None:
+def test_a_finished_picture(notebook: Opened) -> None:
     sources = [
         "%load_ext nbcontainers",
         f"c = %container run --name plotted --replace --no-raise-error -q -m 32m mini sh -c '{HOG}'\nc.plot()",
         "c.metrics()[['elapsed_s', 'cpu_cores', 'memory_bytes', 'net_rx_bytes', 'psi_cpu_part']]",
         "c.rm()",
     ]
-    nb = notebook(sources, theme=theme)
+    nb = notebook(sources)
     for number in range(4):
         nb.run(number)
     picture = nb.output(1).locator("img")
     expect(picture).to_be_visible()
-    nb.photograph(1, f"plot-{theme}")
+    nb.in_both_themes(1, "plot")
     assert "OOM kill at" in nb.saved(1)[-1]["data"]["text/plain"]
     expect(nb.output(2).locator("th", has_text="net_rx_bytes")).to_be_visible()

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.harness import THEMES
 from tests.registries import DockerRegistry, docker_registry, fill
 from tests.throttle import Line, throttled
 
@@ -33,9 +32,8 @@ def layer(seed: int, mib: float) -> bytes:
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
     with docker_registry(tmp_path_factory.mktemp("registry")) as found:
         below = [layer(1, 12), layer(2, 3)]
-        for theme, seed in zip(THEMES, (10, 20), strict=True):
-            fill(found, f"{theme}/web:1.21.6", [*below, layer(seed, 9), layer(seed + 1, 0.5)])
-            fill(found, f"{theme}/web:1.21.7", [*below, layer(seed, 9), layer(seed + 2, 1)])
+        fill(found, "shop/web:1.21.6", [*below, layer(10, 9), layer(11, 0.5)])
+        fill(found, "shop/web:1.21.7", [*below, layer(10, 9), layer(12, 1)])
         fill(found, "large/web:1", [layer(30, 40)])
         yield found
 
@@ -46,18 +44,17 @@ def slow(registry: DockerRegistry) -> Iterator[tuple[str, Line]]:
         yield found
 
 
-def test_a_pull_shows_its_progress_and_keeps_its_end(notebook, slow, theme):
-    """`dark` after `light`: its lower layers are there already then."""
-    name = f"{slow[0]}/{theme}/web"
+def test_a_pull_shows_its_progress_and_keeps_its_end(notebook, slow):
+    name = f"{slow[0]}/shop/web"
     nb = notebook(["%load_ext nbcontainers", f"%image pull {name}:1.21.6", f"%image pull {name}:1.21.7",
-                   f"%image tags {name}", "%image outdated", f"%image pull {name}:9"], theme=theme)  # fmt: skip
+                   f"%image tags {name}", "%image outdated", f"%image pull {name}:9"], theme="dark")  # fmt: skip
     nb.run(0)
     shown = nb.run(1, wait=False)
     shown.get_by_text("downloading").first.wait_for()
     shown.get_by_text(" left").wait_for()
-    nb.photograph(1, f"pull-{theme}-working")
+    nb.photograph(1, "pull-working")
     shown.get_by_text("pulled", exact=True).wait_for(timeout=60_000)
-    nb.photograph(1, f"pull-{theme}-ended")
+    nb.in_both_themes(1, "pull-ended")
     nb.run(2).get_by_text("3 already there").wait_for()
     for number in (3, 4):
         nb.run(number)
@@ -69,7 +66,7 @@ def test_a_pull_shows_its_progress_and_keeps_its_end(notebook, slow, theme):
     nb.output(1).get_by_text("pulled", exact=True).wait_for()
     nb.output(1).get_by_text("each layer").click()
     for number in (1, 2, 3, 4, 5):
-        nb.photograph(number, f"pull-{theme}-reloaded-{number}")
+        nb.in_both_themes(number, f"pull-reloaded-{number}")
 
 
 def test_the_stop_button_ends_a_pull(notebook, slow):

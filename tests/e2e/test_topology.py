@@ -67,24 +67,23 @@ def test_no_letter_leaves_its_box(page: Page) -> None:
     assert section.locator("svg").bounding_box()["width"] <= 1100  # type: ignore[index]
 
 
-def test_it_is_live(notebook: Opened, theme: str) -> None:
+def test_it_is_live(notebook: Opened) -> None:
     """It follows containers that come and go, tells of what is clicked, and can be looked at closely, by keys too."""
     nb = notebook([*START, LOOK, f"%container run -d -q --replace --name late -p 8097:80 --network backend {SERVED}",
                    "%container rm -f late",
                    "from urllib.request import urlopen\nfor _ in range(200): urlopen('http://127.0.0.1:8098/hostname').read()",
-                   *END], theme=theme)  # fmt: skip
+                   *END])  # fmt: skip
     for number in range(5):
         nb.run(number)
     live = nb.live(4, "topology")
     expect(live.locator("svg")).to_be_visible()
     box = live.locator("g[role=button]", has=live.page.locator("title", has_text=re.compile("^web running")))
     expect(box).to_have_count(1)
-    nb.photograph(4, f"topology-live-{theme}")
-    assert [*map(str, faint(live.locator("svg")))] == []
+    nb.in_both_themes(4, "topology-live", live.locator("svg"))
     clicked(live, box)
     looked_at_closely(live)
     followed(nb, live)
-    nb.photograph(4, f"topology-live-{theme}-chosen")
+    nb.in_both_themes(4, "topology-live-chosen")
     kept = nb.saved(4)[-1]["data"]
     assert set(kept) == {"text/html", "text/plain"}
     assert kept["text/html"].count("<svg") == 1
