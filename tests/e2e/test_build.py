@@ -7,7 +7,7 @@ import time
 GOOD = """\
 %%image build --no-cache -t shown -
 FROM mini AS maker
-RUN for i in $(seq 1 30); do echo "line $i of <b>thirty</b>"; sleep 0.1; done; head -c 300000 /dev/urandom > /made
+RUN for i in $(seq 1 30); do echo "line $i of <b>thirty</b>"; [ $i != 12 ] || sleep 3; done; head -c 300000 /dev/urandom > /made
 FROM mini AS unused
 RUN sleep 100
 FROM mini

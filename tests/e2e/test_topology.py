@@ -160,5 +160,5 @@ def test_it_is_there_again(notebook: Opened, front_end: str) -> None:
         nb.run(number)
     nb.reopen(kernel=False)
     shown = nb.output(4)
-    expect(shown.locator("svg")).to_be_visible()
+    expect(shown.locator("svg[aria-label^=networks]")).to_be_visible()
     expect(shown).to_contain_text("the way to *:8098/tcp")
