@@ -46,7 +46,7 @@ BOX = (
 """The frame of a card."""
 AS_IT_IS = 'class="mathjax_ignore tex2jax_ignore"'
 """Of an element whose text is no mathematics, whatever dollar signs are in it: MathJax 3 and 2, option ignoreHtmlClass."""
-_TABLE = "border-collapse: collapse; border: 0; margin: 4px 0; font-size: 13px;"
+_TABLE = "border-collapse: collapse; border: 0; margin: 4px 0; font-size: 13px; font-variant-numeric: tabular-nums;"
 _ROW = "background:none"
 HEAD = "display: flex; flex-wrap: wrap; align-items: baseline; column-gap: 6px;"
 _CELL = "padding:3px 14px 3px 0;border:0;white-space:nowrap;vertical-align:top;text-align:"
@@ -224,8 +224,14 @@ class Column:
 
     @property
     def right(self) -> bool:
-        """Whether a notebook lines it up on the right, as numbers are."""
+        """Whether a notebook lines it up on the right whatever is in it, as numbers are."""
         return self.format in (bytes_, stored, percent, duration)
+
+    def side(self, rows: Sequence[Row]) -> str:
+        """`right` where all its values in `rows` are numbers, which are no times; else `left`."""
+        values = [value for row in rows if (value := row.get(self.name)) is not None]
+        numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+        return "right" if self.right or (values and numbers and self.format not in (since, instant)) else "left"
 
     def show(self, row: Row) -> str:
         """The value's text in one line; an unprintable value is shown as its type, never raised."""
@@ -269,20 +275,16 @@ class Table(View, Sequence[Row]):
         return "\n".join("   ".join(map(pad, line, widths)).rstrip() for line in lines)
 
     def html(self) -> str:
+        shown = self.rows[:SHOWN_ROWS]
+        sides = [(column, column.side(shown)) for column in self.columns]
         heads = "".join(
-            f'<th style="{_CELL}{_side(column)};border-bottom:1px solid {BORDER}">{escape(column.heading)}</th>'
-            for column in self.columns
+            f'<th style="{_CELL}{side};border-bottom:1px solid {BORDER}">{escape(column.heading)}</th>'
+            for column, side in sides
         )
-        body = "".join(f'<tr style="{_ROW}">{self._cells(row)}</tr>' for row in self.rows[:SHOWN_ROWS])
+        body = "".join(f'<tr style="{_ROW}">{_cells(row, sides)}</tr>' for row in shown)
         return (
             f'<table {AS_IT_IS} style="{_TABLE}"><thead><tr style="{_ROW}">{heads}</tr></thead>'
             f'<tbody style="font-family: {MONOSPACE};">{body}</tbody></table>{self._left("div")}'
-        )
-
-    def _cells(self, row: Row) -> str:
-        return "".join(
-            f'<td style="{_CELL}{_side(column)}"{_when(column, row)}>{_dot(column, row)}{escape(_cut(column.show(row)))}</td>'
-            for column in self.columns
         )
 
     def _left(self, element: str = "") -> str:
@@ -328,6 +330,13 @@ class _Bounded(NamedTuple):
         return self.table.html()
 
 
+def _cells(row: Row, sides: Sequence[tuple[Column, str]]) -> str:
+    return "".join(
+        f'<td style="{_CELL}{side}"{_when(column, row)}>{_dot(column, row)}{escape(_cut(column.show(row)))}</td>'
+        for column, side in sides
+    )
+
+
 def _when(column: Column, row: Row) -> str:
     """A saved notebook grows old, and "2 seconds ago" with it: the time itself is in the cell's title."""
     return (
@@ -361,7 +370,3 @@ def pad(shown: str, columns: int) -> str:
 
 def _dot(column: Column, row: Row) -> str:
     return f'<span style="color:{ink(column.colour(row))}" aria-hidden="true">● </span>' if column.colour else ""
-
-
-def _side(column: Column) -> str:
-    return "right" if column.right else "left"

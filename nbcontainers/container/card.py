@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from nbcontainers.cgroups.stats import cpu_limit, oom_cause
 from nbcontainers.container.failure import signal_name
+from nbcontainers.container.shade import shade
 from nbcontainers.container.sparkline import WIDTH
 from nbcontainers.container.trend import Trend
 from nbcontainers.table import (
@@ -23,8 +24,6 @@ from nbcontainers.table import (
     BLUE,
     BORDER,
     BOX,
-    GREEN,
-    GREY,
     HEAD,
     MONOSPACE,
     RED,
@@ -87,21 +86,13 @@ class Card:
     """When it was looked at (seconds since the epoch), of one that will change."""
 
     @property
-    def failed(self) -> bool:
-        return self.status == "exited" and self.exit.get("exit_code") != 0
-
-    @property
     def oom_killed(self) -> bool:
         return bool(self.exit.get("oom_killed"))
 
     @property
     def colour(self) -> str:
         """Of the state's dot."""
-        if self.status == "exited":
-            return RED if self.failed else GREEN
-        if self.status == "running" and self.health:
-            return {"healthy": GREEN, "unhealthy": RED}.get(self.health, AMBER)
-        return {"running": BLUE, "paused": AMBER, "restarting": AMBER, "dead": RED}.get(self.status, GREY)
+        return shade(self.status, self.exit.get("exit_code"), self.health)
 
     @property
     def verdict(self) -> str:

@@ -12,24 +12,10 @@ from nbcontainers.container.container import RUNNING, Container
 from nbcontainers.container.filtering import Filters
 from nbcontainers.container.options import Listing
 from nbcontainers.container.selection import known
+from nbcontainers.container.shade import of_row
 from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument
-from nbcontainers.table import (
-    AMBER,
-    GREEN,
-    GREY,
-    RED,
-    Column,
-    Row,
-    Table,
-    age,
-    command,
-    digest,
-    since,
-    stored,
-    text,
-    timestamp,
-)
+from nbcontainers.table import Column, Row, Table, age, command, digest, since, stored, text, timestamp
 
 LIVING = (*RUNNING, "stopping")
 
@@ -62,20 +48,11 @@ def _columns(*, whole: bool, size: bool) -> list[Column]:
         Column("image"),
         Column("command", format=_joined if whole else command),
         Column("created", format=since),
-        Column("status", colour=colour),
+        Column("status", colour=of_row),
         Column("ports"),
         *([Column("size", format=stored)] if size else []),
         Column("name", "NAMES"),
     ]
-
-
-def colour(row: Row) -> str:
-    """Of the dot before the state of a row of `ps`."""
-    if row["state"] == "exited":
-        return GREY if row["exit_code"] == 0 else RED
-    if row["state"] == "running":
-        return {"unhealthy": RED, "starting": AMBER}.get(row["health"], GREEN)
-    return {"paused": AMBER, "restarting": AMBER, "stopping": AMBER, "dead": RED}.get(row["state"], GREY)
 
 
 def _joined(words: Any) -> str:

@@ -14,6 +14,7 @@ from nbcontainers.container import endpoints, gauges, health, store
 from nbcontainers.container.container import Container
 from nbcontainers.container.gauges import Gauge
 from nbcontainers.container.listing import LIVING
+from nbcontainers.container.shade import of_row
 from nbcontainers.engine import Engine, default_engine
 from nbcontainers.errors import NotFound
 from nbcontainers.table import AS_IT_IS, Column, Row, Table, age, bytes_, digest, percent, stored, timestamp
@@ -155,7 +156,7 @@ class Dashboard(View):
 
     def table(self) -> Table:
         return Table(self.rows, [
-            Column("name", "NAMES"), Column("status"), Column("image"), Column("addresses", "IP"), Column("ports"),
+            Column("name", "NAMES"), Column("status", colour=of_row), Column("image"), Column("addresses", "IP"), Column("ports"),
             Column("cpu", "CPU % (OF 1)", percent), Column("memory", "MEM USAGE", bytes_),
             Column("memory_limit", "LIMIT", bytes_), Column("net_received", "NET IN/S", _by_second),
             Column("net_sent", "NET OUT/S", _by_second), Column("pids", format=_whole),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any, NamedTuple
 
-from nbcontainers.table import AMBER, AS_IT_IS, BLUE, MONOSPACE, Row, Table, amount, ink, stored
+from nbcontainers.table import AMBER, AS_IT_IS, BLUE, MONOSPACE, Row, Table, amount, stored
 from nbcontainers.view import Seen
 
 _BACK = {
@@ -52,7 +52,7 @@ class Shown(NamedTuple):
         return (
             f'<div {AS_IT_IS} style="font-size: 13px; max-width: 760px;">{self.table.html()}'
             f'<table style="border-collapse: collapse; border: 0; margin: 6px 0;"><tbody>{rows}</tbody></table>'
-            f'<div><span style="color: {ink(BLUE)};">■</span> in use &nbsp; <span style="color: {ink(AMBER)};">■</span> reclaimable</div>'
+            f"<div>{_swatch(BLUE)} in use &nbsp; {_swatch(AMBER)} reclaimable</div>"
             f"<div>{escape(self.together)}</div>"
             f'<div style="opacity: .75;">{escape(self.hint)}</div></div>'
         )
@@ -83,6 +83,11 @@ def _parts(row: Row, largest: int) -> tuple[float, float]:
 def _bar(row: Row, largest: int) -> str:
     used, back = (round(part * _CELLS) for part in _parts(row, largest))
     return f"{'#' * used}{'~' * back}".ljust(_CELLS, ".")
+
+
+def _swatch(colour: str) -> str:
+    """A piece of a bar, for the legend."""
+    return f'<span style="display: inline-block; width: 10px; height: 10px; background: {colour};" aria-hidden="true"></span>'
 
 
 def _said(row: dict[str, Any]) -> str:

@@ -10,10 +10,15 @@ import pytest
 
 from nbcontainers.container.card import Card
 from nbcontainers.container.failure import signal_name
+from nbcontainers.container.isolation.xray import XRay
+from nbcontainers.container.listing import _columns
+from nbcontainers.container.overview import Dashboard
 from nbcontainers.container.points import Point
+from nbcontainers.container.shade import shade
 from nbcontainers.container.trend import Trend
+from nbcontainers.engine import default_engine
 from nbcontainers.network.ports import browsed
-from nbcontainers.table import AMBER, GREEN, RED
+from nbcontainers.table import AMBER, GREEN, GREY, RED, Table, ink
 
 M = 1 << 20
 USAGE = {
@@ -88,6 +93,26 @@ def test_how_a_service_is(facts: dict[str, Any], verdict: str, colour: str) -> N
     assert (shown.verdict, shown.colour) == (verdict, colour)
     assert verdict in shown.text()
     assert colour in shown.html()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "colour"), [("running", None, GREEN), ("exited", 0, GREY), ("exited", 1, RED)]
+)
+def test_every_view_gives_a_state_the_same_colour(status: str, code: int | None, colour: str) -> None:
+    exit = {} if code is None else {"exit_code": code}
+    assert card(status=status, exit=exit).colour == colour
+    row = {
+        "id": "1",
+        "state": status,
+        "exit_code": code,
+        "health": "",
+        "status": "?",
+        "oom_killed": False,
+        "since": None,
+    }
+    seen = XRay("web", "1", status, "2026-11-23T07:00:00Z", colour=shade(status, code))
+    for shown in (Table([row], _columns(whole=False, size=False)), Dashboard(default_engine(), [row], 0.0), seen):
+        assert ink(colour) in shown.html()
 
 
 def test_restarts_are_counted_where_there_is_a_policy() -> None:

@@ -241,6 +241,18 @@ def test_the_verdict():
     assert ended.verdict == ["exited: nothing of it runs; this was recorded"]
 
 
+def test_columns_that_nothing_stands_in_are_left_out():
+    """Of one that has ended nobody knows the namespaces' numbers."""
+    ended = xray.XRay(
+        "web", "0" * 64, "exited", "2026-11-23T07:40:12Z", xray._namespaces(namespaces.asked(["pid", "mount"]))
+    )
+    assert "own          process numbers" in ended.text()
+    for shown in (ended.text(), ended.html()):
+        assert "TYPE" in shown
+        assert "HOST ID" not in shown
+    assert "HOST ID" in view().html()
+
+
 def test_secrets_are_not_in_saved_notebooks():
     shown = view()._repr_mimebundle_()
     assert "hunter2" not in json.dumps(shown)

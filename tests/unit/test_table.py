@@ -210,6 +210,17 @@ def test_two_hundred_rows_in_a_cell() -> None:
     assert len(table.to_pandas()) == 200
 
 
+def test_numbers_are_lined_up_on_the_right() -> None:
+    row = {"name": "web", "pids": 3, "rate": 20.5, "size": None, "created": 1764000000, "own": True}
+    columns = [Column("name"), Column("pids"), Column("rate", format=lambda rate: f"{rate}/s"),
+               Column("size", format=stored), Column("created", format=since), Column("own")]  # fmt: skip
+    html = Table([row], columns).html()
+    sides = re.findall(r"<td style=\"[^\"]*text-align:(\w+)", html)
+    assert sides == ["left", "right", "right", "right", "left", "left"]
+    assert sides == re.findall(r"<th style=\"[^\"]*text-align:(\w+)", html)
+    assert "tabular-nums" in html
+
+
 def test_an_age_grows_old_so_its_time_is_there_too() -> None:
     shown = Table([{"created": 1764000000}], [Column("created", format=since)]).html()
     assert 'title="2025-11-24 16:00:00.000 UTC"' in shown

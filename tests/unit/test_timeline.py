@@ -9,7 +9,7 @@ from html import unescape
 
 from nbcontainers.system import history, timeline
 from nbcontainers.system.room import Room
-from nbcontainers.table import Column, stored
+from nbcontainers.table import AMBER, BLUE, Column, stored
 
 
 def event(second, action, name="web", kind="container", **attributes):
@@ -117,5 +117,7 @@ def test_room():
     assert text[-2:] == ["together 6 MB, 3 MB (50%) of it reclaimable", "gives it back: image prune -a"]
     for words in ("4 MB, 3 MB (75%) reclaimable", "together 6 MB", "gives it back: image prune -a"):
         assert words in shown.html()
+    for colour in (BLUE, AMBER):
+        assert shown.html().count(f"background: {colour};") == 3, "a bar a row, and the legend in the same colour"
     empty = room(("images", 0, 0, 0, 0)).seen()
     assert empty.text().endswith("together 0 B, 0 B of it reclaimable\nnothing can be had back")

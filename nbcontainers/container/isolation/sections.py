@@ -75,7 +75,9 @@ class Section:
         )
 
     def _shown(self) -> Table:
-        return Table(self.table.rows[:_ROWS], self.table.columns)
+        """Its first rows, without columns that nothing stands in: of one that has ended there are fewer facts."""
+        rows = self.table.rows[:_ROWS]
+        return Table(rows, [column for column in self.table.columns if any(map(column.show, rows))])
 
 
 def text(heading: Sequence[str], verdict: Sequence[str], sections: Sequence[Section]) -> str:

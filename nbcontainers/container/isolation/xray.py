@@ -8,19 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nbcontainers.container import processes, store
+from nbcontainers.container import health, processes, store
 from nbcontainers.container.container import Container
 from nbcontainers.container.isolation import limits, mounted, namespaces, privileges, sections, sight
 from nbcontainers.container.isolation.sections import Facts, Section, facts
+from nbcontainers.container.shade import shade
 from nbcontainers.errors import Error
 from nbcontainers.launcher import client
 from nbcontainers.monitor.files import rfc3339
-from nbcontainers.table import AMBER, BLUE, GREY, Column, Row
+from nbcontainers.table import GREY, Column, Row
 from nbcontainers.view import View
 
 _SECRET = ("PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH")
 _LEAVING_S = 0.1
-_COLOURS = {"running": BLUE, "paused": AMBER}
 
 
 def _none() -> Facts:
@@ -51,6 +51,8 @@ class XRay(View):
     names: Facts = field(default_factory=_none)
     environment: Facts = field(default_factory=_none)
     unread: Mapping[str, str] = field(default_factory=dict)
+    colour: str = GREY
+    """Of its state's dot."""
 
     @property
     def live(self) -> bool:
@@ -152,7 +154,7 @@ class XRay(View):
         return sections.text(self.heading, self.verdict, self.sections())
 
     def html(self) -> str:
-        return sections.html(self.heading, self.verdict, self.sections(), _COLOURS.get(self.status, GREY))
+        return sections.html(self.heading, self.verdict, self.sections(), self.colour)
 
     def document(self) -> dict[str, Any]:
         """Everything as JSON."""
@@ -167,7 +169,9 @@ def xray(container: Container) -> XRay:
     config = {} if container.kept else store.read(container.engine, container.id, "config.json")
     state = store.state(container.engine, container.id)
     found = _whole(container, config, state) or _recorded(container, config)
-    who: dict[str, Any] = {"name": str(record["name"]), "id": container.id, "status": container.status}
+    status = container.status
+    colour = shade(status, container.ended.get("exit_code"), health.status(container))
+    who: dict[str, Any] = {"name": str(record["name"]), "id": container.id, "status": status, "colour": colour}
     return XRay(**who, at=rfc3339(time.time_ns()), **found)
 
 
