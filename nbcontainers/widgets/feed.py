@@ -64,8 +64,9 @@ class Feed:
         self.terminal.tell()
 
     def _forget(self) -> None:
-        if self in self.terminal.readers:
-            self.terminal.readers.remove(self)
+        with self.terminal.news:  # its thread and whoever closes it may both come
+            if self in self.terminal.readers:
+                self.terminal.readers.remove(self)
 
     # -- what the page says ----------------------------------------------------------------------------------------
 

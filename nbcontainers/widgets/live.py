@@ -65,7 +65,8 @@ class Live:
     `look` returns the facts of the moment; they are sent only when they changed. What it raises is shown over the last
     picture, greyed, until the next good look; `Gone` ends looking for good. Actions run in a thread of ours, never in
     the kernel's: those of one view one after the other in the order of the clicks, those marked `@action(beside=True)`
-    on their own, a few at once. What an action raises is shown in the view (an `Error` with its hint); the kernel's log stays silent.
+    on their own, a few at once. What an action raises is shown in the view (an `Error` with its hint); the kernel's log
+    stays silent. One that returns nothing did something, or failed to: the next look comes as soon as it may.
     A look that finds an end (the container exited) calls `settle(shown, moment)`: what `shown` says then takes the place
     of the static picture in the notebook, so that what is saved is how it ended; once for each `moment`.
     Return `Binary(json, buffers)` for bytes. `send` pushes a message from any thread (big or growing data: rows, ranges
@@ -91,14 +92,15 @@ class Live:
         """From `look`: it came to an end at that `moment`, and `shown` is what the notebook should keep of it."""
         if self._settled != moment:
             self._settled = moment
-            static = {"moment": moment, "text/html": shown.html(), "text/plain": shown.text()}
-            if self._send:
-                self._send({"static": static}, [])
+            self._tell({"static": {"moment": moment, "text/html": shown.html(), "text/plain": shown.text()}}, [])
 
     def send(self, content: Any, buffers: list[bytes] | None = None) -> None:
         """Push JSON and bytes to this view's `live.on`; nothing where it is closed."""
-        if self._send:
-            self._send({"send": content}, buffers or [])
+        self._tell({"send": content}, buffers or [])
+
+    def _tell(self, content: Mapping[str, Any], buffers: list[bytes]) -> None:
+        if send := self._send:  # read once: it may be closed meanwhile, by another thread
+            send(content, buffers)
 
 
 class Gone(Error):
@@ -164,6 +166,11 @@ class Clock:
     def remove(self, place: Looked) -> None:
         with self._lock:
             self._places.discard(place)
+            self._lock.notify()
+
+    def hurry(self) -> None:
+        """One of them is due sooner than it was."""
+        with self._lock:
             self._lock.notify()
 
     @property

@@ -71,7 +71,8 @@ class Place:
         self.page = page
         self.seen_until = 0.0
         self.last_seen = time.monotonic()
-        self._next = 0.0
+        self._begun = self._next = 0.0
+        self._hurried = False
         self._shown = ""
         self._over = False
         self._looking = threading.Lock()
@@ -89,12 +90,17 @@ class Place:
 
     def look(self) -> None:
         """Send the facts if they changed; a slow look makes the next one later: a quarter of the time at most."""
-        begun = time.monotonic()
+        self._begun, self._hurried = time.monotonic(), False
         with self._looking:
             if not self._over:
                 self._look()
-        took = time.monotonic() - begun
-        self._next = begun + max(self.view.interval, FASTEST_S, 4 * took)
+        took = time.monotonic() - self._begun
+        self._next = self._begun + max(0.0 if self._hurried else self.view.interval, FASTEST_S, 4 * took)
+
+    def hurry(self) -> None:
+        """Look as soon as it may be, also where a look is under way."""
+        self._hurried, self._next = True, self._begun + FASTEST_S
+        self.page.clock.hurry()
 
     def _look(self) -> None:
         try:
@@ -135,6 +141,7 @@ class Place:
         return None
 
     def _answer(self, method: Callable[..., Any], arguments: dict[str, Any], reply: Any) -> None:
+        result = None
         try:
             result = method(**arguments)
             value, buffers = (result.value, result.buffers) if isinstance(result, Binary) else (result, [])
@@ -142,7 +149,8 @@ class Place:
         except Exception as error:  # noqa: BLE001 - shown in the page
             answer, buffers = {"reply": reply, "error": said(error)}, []
         self.send(answer, buffers)
-        self._next = 0.0  # what the action did is seen at once
+        if result is None:
+            self.hurry()
 
 
 class Page:
@@ -173,7 +181,8 @@ class Page:
         """End all views, the clock's thread and the wires; the pages keep the last pictures, greyed."""
         with self._lock:
             ended, self.wires = self.wires, []
-        for place in [self.places.pop(name) for name in list(self.places)]:
+            places, self.places = self.places, {}
+        for place in places.values():
             self.clock.remove(place)
             place.end()
         for wire in ended:

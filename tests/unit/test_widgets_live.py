@@ -74,6 +74,10 @@ class Probe(Live):
         return "waited"
 
     @action
+    def rename(self, name: str) -> None:
+        self.facts = {"name": name}
+
+    @action
     def data(self) -> Binary:
         return Binary({"length": 3}, [b"abc"])
 
@@ -220,6 +224,40 @@ def test_actions_are_done_in_order_and_beside(channel: page.Page) -> None:
     say(channel, view="v", call="data", reply=101)
     until(lambda: heard(channel, reply=101))
     assert channel.wires[0].comm.sent[-1][2] == [b"abc"]
+
+
+def test_what_an_action_did_is_seen_at_once_and_a_question_changes_nothing(
+    channel: page.Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Probe, "interval", 100)
+    probe = opened(channel)
+    until(lambda: heard(channel, facts={"name": "web"}))
+    say(channel, view="v", call="add", **{"with": {"number": 2}}, reply=1)
+    until(lambda: heard(channel, reply=1))
+    time.sleep(2 * live.FASTEST_S)
+    assert probe.looks == 1
+    say(channel, view="v", call="rename", **{"with": {"name": "db"}}, reply=2)
+    until(lambda: heard(channel, facts={"name": "db"}))
+
+
+def test_what_an_action_did_during_a_look_is_seen_by_the_next(
+    channel: page.Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Probe, "interval", 100)
+    probe = opened(channel, visible=False)
+    looks: list[str] = []
+
+    def look() -> dict[str, str]:
+        looks.append(probe.facts["name"])
+        if len(looks) == 1:
+            say(channel, view="v", call="rename", **{"with": {"name": "db"}}, reply=1)
+            until(lambda: heard(channel, reply=1))
+        return {"name": looks[-1]}
+
+    probe.look = look  # type: ignore[method-assign]
+    say(channel, see={"v": True})
+    until(lambda: heard(channel, facts={"name": "db"}))
+    assert looks == ["web", "db"]
 
 
 def test_however_many_actions_there_are_a_few_threads_do_them(channel: page.Page) -> None:
