@@ -32,8 +32,8 @@ class Topology(Live):
     def __init__(self, networks: Sequence[str] = (), port: str = "") -> None:
         self.networks = list(networks)
         self.port = port
-        self.drawn: Drawn | None = None
-        self.version = ""
+        self.seen: tuple[str, Drawn] | None = None
+        """The last picture and its version, exchanged together: `picture` is asked for in another thread."""
         self._before: tuple[float, Mapping[str, tuple[int, int]]] | None = None
 
     def look(self) -> dict[str, Any]:
@@ -43,8 +43,8 @@ class Topology(Live):
         rates = self._rates(facts)
         quiet = still(facts)
         version = blake2b(repr(quiet).encode(), digest_size=8).hexdigest()
-        if version != self.version:
-            self.drawn, self.version = Drawn(quiet, self.networks, self.port), version
+        if self.seen is None or version != self.seen[0]:
+            self.seen = version, Drawn(quiet, self.networks, self.port)
         self.interval = min(_SLOWEST_S, max(_FASTEST_S, _PART * (time.perf_counter() - begun)))
         return {"version": version, "rates": rates}
 
@@ -64,10 +64,10 @@ class Topology(Live):
     @action(beside=True)
     def picture(self) -> Binary:
         """The SVG, by gzip, of the last look, with its heading and the steps of the way."""
-        drawn = self.drawn
-        if drawn is None:
+        if self.seen is None:
             return Binary({"version": ""}, [])
+        version, drawn = self.seen
         way = [hop.words for hop in drawn.path.hops] if drawn.path else []
-        words = {"version": self.version, "heading": drawn.heading, "host": drawn.facts.name, "left": drawn.left,
+        words = {"version": version, "heading": drawn.heading, "host": drawn.facts.name, "left": drawn.left,
                  "title": drawn.path.title if drawn.path else "", "way": way}  # fmt: skip
         return Binary(words, [gzip.compress(drawn.picture.encode(), 5)])
