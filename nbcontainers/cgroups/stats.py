@@ -156,8 +156,7 @@ def used(last: Sample, limits: Mapping[str, Any], first: Sample | None = None) -
     """The same from two samples, or from one since the cgroup was made, and the limits in force."""
     found: Usage = {key: _since(first, last, column, by) for key, (column, by) in _COUNTERS.items()}
     found |= {key: value if (value := getattr(last, key)) >= 0 else None for key in _PEAKS}
-    found["memory_limit"] = _limit((limits.get("memory") or {}).get("limit"))
-    found["pids_limit"] = _limit((limits.get("pids") or {}).get("limit"))
+    found["memory_limit"], found["pids_limit"] = memory_limit(limits), _limit(limits, "pids")
     return found
 
 
@@ -180,16 +179,22 @@ def cpu_limit(limits: Mapping[str, Any]) -> float | None:
     return quota / period if quota and period and quota > 0 else None
 
 
+def memory_limit(limits: Mapping[str, Any]) -> int | None:
+    """Bytes; None without one."""
+    return _limit(limits, "memory")
+
+
+def _limit(limits: Mapping[str, Any], controller: str) -> int | None:
+    value: int | None = (limits.get(controller) or {}).get("limit")
+    return value if value is not None and value > 0 else None
+
+
 def _since(first: Sample | None, last: Sample, column: str, by: float) -> float | int | None:
     end: int = getattr(last, column)
     if end < 0:
         return None
     count: int = end - max(0, getattr(first, column)) if first else end
     return count if by == 1 else count / by
-
-
-def _limit(value: int | None) -> int | None:
-    return value if value is not None and value >= 0 else None
 
 
 def _from_rusage(rusage: Any) -> Usage:

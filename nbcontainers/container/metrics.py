@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nbcontainers.cgroups.stats import Sample, cpu_limit
+from nbcontainers.cgroups.stats import Sample, cpu_limit, memory_limit
 from nbcontainers.table import bytes_, duration
 
 if TYPE_CHECKING:
@@ -102,8 +102,7 @@ class Facts:
     @property
     def memory(self) -> int | None:
         """The memory limit in bytes."""
-        limit = (self.limits.get("memory") or {}).get("limit")
-        return limit if limit and limit > 0 else None
+        return memory_limit(self.limits)
 
     @property
     def cpus(self) -> float | None:

@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from nbcontainers import view
-from nbcontainers.cgroups.stats import cpu_limit
+from nbcontainers.cgroups.stats import cpu_limit, memory_limit
 from nbcontainers.container import gauges, usage
 from nbcontainers.container.container import Container
 from nbcontainers.container.gauges import Gauge
@@ -91,17 +91,16 @@ def stats(containers: Sequence[Container], *, following: bool = True) -> Statist
 def _row(container: Container, gauge: Gauge | None) -> Row | None:
     try:
         row: Row = {"id": container.id, "name": container.name, "state": container.status}
-        limit = (usage.limits(container).get("memory") or {}).get("limit")
+        limit = memory_limit(usage.limits(container))
     except NotFound:  # removed meanwhile
         return None
     return row | figures(gauge, limit) if gauge else row
 
 
 def figures(gauge: Gauge, limit: int | None = None) -> dict[str, Any]:
-    """What a row has beside its names."""
+    """What a row has beside its names; `limit` is that of memory, in bytes."""
     point = gauge.point
     assert point is not None
-    limit = limit if limit and limit > 0 else None
     cpu = _percent(point.cpu)
     return {
         "cpu": cpu, "cpu_host": None if cpu is None else cpu / PROCESSORS,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from nbcontainers.cgroups.stats import cpu_limit
+from nbcontainers.cgroups.stats import cpu_limit, memory_limit
 from nbcontainers.container import sparkline
 from nbcontainers.container.points import Point
 from nbcontainers.container.sparkline import Frame, Line
@@ -91,14 +91,14 @@ class Trend:
         highest = _highest(line)
         if highest is None:
             return None
-        limit = (self.limits.get("memory") or {}).get("limit") or 0
-        frame = Frame(self.begin, self.end, max(highest, limit, _LEAST_BYTES) * (1.0 if limit > 0 else 1.1))
+        limit = memory_limit(self.limits)
+        frame = Frame(self.begin, self.end, max(highest, limit or 0, _LEAST_BYTES) * (1.0 if limit else 1.1))
         words = self._words(line, lambda value: amount(round(value)))
-        words += f", limit {amount(limit)}" if limit > 0 else ""
+        words += f", limit {amount(limit)}" if limit else ""
         kills = self.oom_moments()
         words += f", {len(kills)} OOM kill{'s' * (len(kills) > 1)}" if kills else ""
         shown = sparkline.svg(
-            [(line, BLUE)], frame, f"memory: {words}", limit=(limit, RED) if limit > 0 else None,
+            [(line, BLUE)], frame, f"memory: {words}", limit=(limit, RED) if limit else None,
             marks=[(moment, RED) for moment in kills],
         )  # fmt: skip
         return Spark("memory", words, shown, sparkline.text(line, frame))
