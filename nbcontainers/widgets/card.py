@@ -6,36 +6,33 @@ import time
 from importlib.util import find_spec
 from typing import Any
 
-from nbcontainers.cgroups.stats import cpu_limit
-from nbcontainers.container import gauges, usage
+from nbcontainers.cgroups.stats import cpu_limit, memory_limit
+from nbcontainers.container import usage
 from nbcontainers.container.container import Container, find
 from nbcontainers.engine import default_engine
 from nbcontainers.errors import InvalidArgument, NotFound
 from nbcontainers.table import duration
 from nbcontainers.widgets.dashboard import VERBS
-from nbcontainers.widgets.live import Gone, Live, action
+from nbcontainers.widgets.live import Gone, action
 from nbcontainers.widgets.metrics import history, rounded
+from nbcontainers.widgets.watching import Watching
 
 _WHOLE_CARD_S = 2.0
 
 
-class Card(Live):
+class Card(Watching):
     """Facts: those of `card.Card` as texts, `point` and the limits of the charts, `verbs` (what may be done now)."""
 
     interval = 0.5
 
     def __init__(self, container: str) -> None:
-        self.engine = default_engine()
+        super().__init__(default_engine())
         self.name = container
-        self.watching = False
         self._facts: dict[str, Any] = {}
         self._known = ("", "")
         self._read = 0.0
 
     def look(self) -> dict[str, Any]:
-        if not self.watching:
-            self.watching = True
-            gauges.of(self.engine).enter()
         try:
             handle = find(self.engine, self.name)
             status = handle.status
@@ -44,7 +41,7 @@ class Card(Live):
                 self._keep(handle, status)
         except NotFound:
             raise Gone(f"container {self.name} was removed", hint="container ps -a shows what there is") from None
-        gauge = gauges.of(self.engine).read([handle.id]).get(handle.id)
+        gauge = self.gauges().read([handle.id]).get(handle.id)
         point = gauge.point if gauge else None
         return {**self._facts, "point": rounded(point) if point else None}
 
@@ -67,11 +64,6 @@ class Card(Live):
         """The points of the last minute."""
         return history(find(self.engine, self.name))
 
-    def closed(self) -> None:
-        if self.watching:
-            gauges.of(self.engine).leave()
-            self.watching = False
-
 
 def _facts(handle: Container, status: str) -> dict[str, Any]:
     card = usage.card(handle, past=False)
@@ -80,7 +72,7 @@ def _facts(handle: Container, status: str) -> dict[str, Any]:
         "verdict": card.verdict, "colour": card.colour, "why": card.why, "elapsed": "" if card.elapsed is None else duration(card.elapsed),
         "meters": [meter._asdict() for meter in card.meters()],
         "reached": [[word, *card.links.get(word, ())] for word in card.reached],
-        "limits": card.in_force(), "memory": (card.limits.get("memory") or {}).get("limit"),
+        "limits": card.in_force(), "memory": memory_limit(card.limits),
         "cpus": cpu_limit(card.limits), "verbs": _verbs(status),
         "ports": [int(where.rpartition(":")[2]) for several in handle.ports.values() for where in several],
         "proxy": find_spec("jupyter_server_proxy") is not None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbcontainers.container import api, gauges, opening
+from nbcontainers.container import api, opening
 from nbcontainers.container import terminal as terminals
 from nbcontainers.container.container import find
 from nbcontainers.container.listing import LIVING
@@ -12,7 +12,8 @@ from nbcontainers.container.overview import FIGURES, Overview, figures
 from nbcontainers.engine import default_engine
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.table import Row
-from nbcontainers.widgets.live import Live, action
+from nbcontainers.widgets.live import action
+from nbcontainers.widgets.watching import Watching
 
 MOST = 300
 """Rows that a page gets: those that run first, then the newest."""
@@ -27,23 +28,20 @@ VERBS = {
 _SHOWN = "name image state exit_code oom_killed health since addresses ports links memory_limit".split()
 
 
-class Dashboard(Live):
+class Dashboard(Watching):
     """Facts: `rows` (id of 12 digits and _SHOWN) and `more` (how many are not among them). Pushed: `figures`, by id
     FIGURES in their order, of those that run."""
 
     interval = 1.0
 
     def __init__(self) -> None:
-        self.engine = default_engine()
+        super().__init__(default_engine())
         self.overview = Overview(self.engine)
-        self.watching = False
         self._sent: dict[str, list[float | None]] = {}
+        self._shells: list[str] = []
 
     def look(self) -> dict[str, Any]:
-        if not self.watching:
-            self.watching = True
-            gauges.of(self.engine).enter()
-        running = gauges.of(self.engine).read()
+        running = self.gauges().read()
         rows = sorted(self.overview.rows(), key=lambda row: row["state"] not in LIVING)
         self._push(
             {row["id"][:12]: _rounded(figures(running.get(row["id"]))) for row in rows[:MOST] if row["id"] in running}
@@ -56,9 +54,10 @@ class Dashboard(Live):
             self.send({"figures": found})
 
     def closed(self) -> None:
-        if self.watching:
-            gauges.of(self.engine).leave()
-            self.watching = False
+        """No page has the keys of its shells any more."""
+        super().closed()
+        for key in self._shells:
+            self.hang_up(key)
 
     @action(beside=True)
     def do(self, verb: str, ids: list[str]) -> None:
@@ -73,8 +72,9 @@ class Dashboard(Live):
     @action(beside=True)
     def terminal(self, id: str) -> dict[str, Any]:
         """A shell in a container; the arguments of its view."""
-        _, arguments = opening.execute(find(self.engine, id), ["sh"], {})._live_()
-        return arguments
+        shell = opening.execute(find(self.engine, id), ["sh"], {})
+        self._shells.append(shell.key)
+        return shell._live_()[1]
 
     @action(beside=True)
     def hang_up(self, key: str) -> None:

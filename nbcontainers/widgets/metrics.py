@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nbcontainers.cgroups.stats import cpu_limit
+from nbcontainers.cgroups.stats import cpu_limit, memory_limit
 from nbcontainers.container import gauges, points, statistics, store, usage
 from nbcontainers.container.container import Container
 from nbcontainers.container.gauges import Gauge
 from nbcontainers.container.points import Point
 from nbcontainers.engine import default_engine
 from nbcontainers.errors import InvalidArgument, NotFound
-from nbcontainers.widgets.live import Gone, Live, action
+from nbcontainers.widgets.live import Gone, action
+from nbcontainers.widgets.watching import Watching
 
 MOST = 150
 """Rows that a page gets."""
@@ -21,7 +22,7 @@ MOST_DRAWN = 8
 _SHOWN = 120
 
 
-class Metrics(Live):
+class Metrics(Watching):
     """`containers` are names or ids; none means all that run. Facts: `columns` ([heading, to the right]), `rows`: {id,
     name, state, cells (the texts of the columns), point (None while it does not run), memory and cpus (limits in force)},
     and `more`, how many are not among them."""
@@ -29,15 +30,11 @@ class Metrics(Live):
     interval = 0.5
 
     def __init__(self, containers: Sequence[str] = ()) -> None:
-        self.engine = default_engine()
+        super().__init__(default_engine())
         self.named = list(containers)
-        self.watching = False
         self.columns = statistics.columns(statistics.PROCESSORS)
 
     def look(self) -> dict[str, Any]:
-        if not self.watching:
-            self.watching = True
-            gauges.of(self.engine).enter()
         rows = self._named() if self.named else self._all()
         return {
             "columns": [
@@ -48,7 +45,7 @@ class Metrics(Live):
         }
 
     def _all(self) -> list[dict[str, Any]]:
-        found = sorted(gauges.of(self.engine).read().values(), key=lambda gauge: gauge.created, reverse=True)
+        found = sorted(self.gauges().read().values(), key=lambda gauge: gauge.created, reverse=True)
         return [self._row(gauge.id, gauge.name, gauge) for gauge in found]
 
     def _named(self) -> list[dict[str, Any]]:
@@ -56,7 +53,7 @@ class Metrics(Live):
         ids = list(dict.fromkeys(id for name in self.named if (id := self._id(name))))
         if not ids:
             raise Gone(f"removed: {', '.join(self.named)}", hint="container ps -a shows what there is")
-        running = gauges.of(self.engine).read(ids)
+        running = self.gauges().read(ids)
         return [self._row(id, running[id].name if id in running else self._name(id), running.get(id)) for id in ids]
 
     def _id(self, name: str) -> str | None:
@@ -73,8 +70,7 @@ class Metrics(Live):
         if gauge is None or gauge.point is None:
             state = Container(self.engine, id).status
             return {**row, "state": state, "cells": [column.show(row) for column in self.columns], "point": None}
-        limit = (gauge.limits.get("memory") or {}).get("limit")
-        row |= statistics.figures(gauge, limit)
+        row |= statistics.figures(gauge, memory_limit(gauge.limits))
         return {
             "id": id, "name": name, "state": "running", "cells": [column.show(row) for column in self.columns],
             "point": rounded(gauge.point), "memory": row["memory_limit"], "cpus": cpu_limit(gauge.limits),
@@ -85,15 +81,11 @@ class Metrics(Live):
         """By id the points of the last minute: those somebody looked at, else the ones its monitor kept."""
         return {id: history(Container(self.engine, id)) for id in list(ids)[:MOST_DRAWN]}
 
-    def closed(self) -> None:
-        if self.watching:
-            gauges.of(self.engine).leave()
-            self.watching = False
-
 
 def history(container: Container) -> list[list[float | None]]:
     """The points of the last minute, of one that has ended those of its whole run, each as `rounded`."""
-    gauge = gauges.of(container.engine).read([container.id]).get(container.id)
+    with gauges.of(container.engine).watched() as watched:  # the view may have been closed meanwhile
+        gauge = watched.read([container.id]).get(container.id)
     seen = gauge.ring.since(0.0) if gauge else []
     try:
         stored = usage.recent(container) if gauge else usage.trend(container, usage.samples(container), None, {}).points

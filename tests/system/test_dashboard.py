@@ -10,6 +10,7 @@ import pytest
 
 import nbcontainers
 from nbcontainers.container import api, gauges
+from nbcontainers.container import terminal as terminals
 from nbcontainers.errors import NotFound
 from nbcontainers.widgets.dashboard import Dashboard as LiveDashboard
 from nbcontainers.widgets.logs import Logs
@@ -66,6 +67,11 @@ def test_what_its_buttons_do(engine: Any, name: str) -> None:
     arguments = view.terminal(id)
     assert set(arguments) == {"key", "how", "container", "title", "over"}
     view.hang_up(arguments["key"])
+    left = terminals.known(view.terminal(id)["key"])
+    assert left is not None
+    assert left.running
+    view.closed()
+    left.wait(20)
     view.do("rm", [id])
     assert not [row for row in view.look()["rows"] if row["name"] == name]
     with pytest.raises(NotFound):
