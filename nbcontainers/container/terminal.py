@@ -308,7 +308,7 @@ class Terminal(view.View):
         at = self.ended_at or time.time()
         after = f", after {duration(at - self.started_at)}" if self.ended_at and self.started_at else ""
         when = f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
-        return f"{self.title} · {self.state}{after} · {'' if self.ended_at else 'as it was at '}{when}"
+        return f"{self.title} · {plain(self.state)}{after} · {'' if self.ended_at else 'as it was at '}{when}"
 
     def _live_(self) -> tuple[str, dict[str, Any]]:
         return "terminal", {
@@ -333,7 +333,7 @@ def remember(terminal: Terminal, key: str) -> None:
     terminal.key = key
     ended = [key for key, one in list(_known.items()) if not one.running]
     for key in ended[:-_ENDED_KEPT]:
-        del _known[key]
+        _known.pop(key, None)  # another thread may have been quicker
 
 
 def recent(container: Any) -> bytes:

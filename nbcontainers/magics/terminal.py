@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nbcontainers.container.terminal import Terminal
 
 _shown: dict[str, tuple[int, list[Terminal]]] = {}
-"""By cell: which of its runs it was, and the terminals it showed."""
+"""By cell: which of its runs it was, and the terminals it showed; cells whose terminals have all ended are forgotten."""
 
 
 def asked(verb: Verb, call: Call) -> bool:
@@ -60,11 +60,15 @@ def run(verb: Verb, call: Call, options: dict[str, Any]) -> Any:
 
         return foreground.follow(verb, replace(call, options=options))
     cell, number = _cell()
-    if _shown.get(cell, (number, []))[0] != number:
-        for one in _shown.pop(cell)[1]:
+    before, several = _shown.pop(cell, (number, []))
+    if before != number:
+        for one in several:
             one.close()  # the cell is run again, and nobody could see it any more
+        several = []
     terminal = _opened(verb, list(call.arguments), options)
-    _shown.setdefault(cell, (number, []))[1].append(terminal)
+    for known in [known for known, (_, shown) in _shown.items() if not any(one.running for one in shown)]:
+        del _shown[known]  # or what they wrote would stay as long as the kernel
+    _shown[cell] = number, [*several, terminal]
     return terminal
 
 
