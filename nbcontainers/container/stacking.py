@@ -31,8 +31,6 @@ from nbcontainers.view import View
 if TYPE_CHECKING:
     import pandas
 
-LINES = 40
-"""Paths of what changed in one view."""
 WHITEOUT, OPAQUE, HIDDEN = "whiteout", "opaque", "hidden"
 """How an upper folder says that something is gone: a device 0:0 in its place, an attribute of the folder that takes the
 place of one below, nothing at all in such a folder."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from nbcontainers.container.isolation.look import read
 from nbcontainers.linux import libc, namespaces, process
-from nbcontainers.table import Row, amount
+from nbcontainers.table import Row, amount, duration
 
 _PATIENCE_S = 3
 _MEMINFO = ("MemTotal", "MemAvailable", "SwapTotal", "SwapFree")
@@ -106,7 +106,9 @@ def rows(seen: Mapping[str, Any], truth: Truth, elapsed: float | None) -> list[R
         *_compared("load", (("uptime", "load"),), seen, (None, ""), str),
     ]  # fmt: skip
     if "uptime" in seen and elapsed is not None:
-        found.append(_row("up for", "uptime", (seen["uptime"], elapsed), (_time(seen["uptime"]), _time(elapsed)), ""))
+        found.append(
+            _row("up for", "uptime", (seen["uptime"], elapsed), (duration(seen["uptime"]), duration(elapsed)), "")
+        )
     return found
 
 
@@ -140,9 +142,3 @@ def _cpus(number: float) -> str:
 
 def _size(number: float) -> str:
     return amount(number)
-
-
-def _time(seconds: float) -> str:
-    from nbcontainers.table import duration
-
-    return duration(seconds)
