@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar
-
-from IPython.core.display_functions import publish_display_data
+from typing import TYPE_CHECKING, Any
 
 from nbcontainers.builder import card
 from nbcontainers.builder.progress import Progress
 from nbcontainers.cli import verbs
 from nbcontainers.cli.build import Lines, is_quiet, subject
 from nbcontainers.cli.parser import Call
-from nbcontainers.cli.transfer import Show
 from nbcontainers.cli.verbs import Verb
 from nbcontainers.errors import Error, InvalidArgument
 from nbcontainers.image import portrait
+from nbcontainers.magics import area
 from nbcontainers.magics.stream import Stream
 
 if TYPE_CHECKING:
     from nbcontainers.magics.magics import NBContainers
 
 
-class Area(Show[Progress]):
-    """Draws a build into one display area of the cell that made it."""
+class Area(area.Area[Progress]):
+    """A build's."""
 
-    every: ClassVar[float] = 0.2
-
-    def __init__(self, progress: Progress) -> None:
-        super().__init__(progress)
-        self.id = uuid.uuid4().hex
-        self.there = False
-
-    def draw(self) -> None:
-        where = {"display_id": self.id}
-        publish_display_data(card.bundle(self.progress), transient=where, update=self.there)  # type: ignore[no-untyped-call]
-        self.there = True
+    def bundle(self) -> dict[str, str]:
+        return card.bundle(self.progress)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

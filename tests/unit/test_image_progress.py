@@ -368,7 +368,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool, str]]:
     def publish(data: dict[str, str], *, transient: dict[str, str], update: bool) -> None:
         found.append((transient["display_id"], update, data["text/plain"]))
 
-    monkeypatch.setattr(in_a_cell, "publish_display_data", publish)
+    monkeypatch.setattr("nbcontainers.magics.area.publish_display_data", publish)
     return found
 
 
