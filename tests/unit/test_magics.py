@@ -12,9 +12,11 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 import nbcontainers
+from nbcontainers import widgets
 from nbcontainers.cli import help, verbs
+from nbcontainers.cli.parser import Call
 from nbcontainers.errors import InvalidArgument
-from nbcontainers.magics import extension, running
+from nbcontainers.magics import extension, running, terminal
 from nbcontainers.magics.magics import NBContainers
 
 
@@ -206,3 +208,32 @@ def test_a_cell_that_is_attached_says_how_it_is_left(
     verb = verbs.Verb("container", "attach", attach)
     running.streamed(NBContainers(InteractiveShell.instance()), verb, ["web"], {"sig_proxy": proxied})
     assert capsys.readouterr() == ("out\n", notice)
+
+
+class Shell:
+    """A terminal, as far as its cell knows one."""
+
+    def __init__(self) -> None:
+        self.running = True
+
+    def close(self) -> None:
+        self.running = False
+
+
+def test_a_cell_that_is_run_again_hangs_up_and_what_ended_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(widgets, "wanted", lambda: True)
+    monkeypatch.setattr(terminal, "_opened", lambda *_: Shell())
+    monkeypatch.setattr(terminal, "_shown", {})
+
+    def run(cell: str, number: int) -> Shell:
+        monkeypatch.setattr(terminal, "_cell", lambda: (cell, number))
+        found: Shell = terminal.run(verbs.Verb("container", "exec", print), Call(), {})
+        return found
+
+    first, beside = run("a", 1), run("a", 1)
+    assert all(one.running for one in (first, beside))
+    again, other = run("a", 2), run("b", 3)
+    assert [one.running for one in (first, beside, again, other)] == [False, False, True, True]
+    other.running = False
+    run("c", 4)
+    assert set(terminal._shown) == {"a", "c"}
