@@ -7,7 +7,7 @@ networks are kept; by default this user's own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from nbcontainers.engine import Engine, default_engine
@@ -25,7 +25,7 @@ One = Annotated[str | Network, Argument("NETWORK", "name of a network", complete
 Container = Annotated[Any, Argument("CONTAINER", "name, id or its beginning", complete="container")]
 Pairs = list[str] | Mapping[str, str]
 Filter = Annotated[
-    list[str] | str | None,
+    Sequence[str] | None,
     Option("-f", help="only those: name=, id=, label=, driver=, type=, dangling=, until=", metavar="KEY=VALUE"),
 ]
 
@@ -34,13 +34,18 @@ def create(
     name: Annotated[str, Argument("NAME", "what to call it")],
     *,
     driver: Annotated[
-        str, Option("-d", help="bridge (default), or macvlan: addresses of the wire", choices=("bridge", "macvlan"))
+        str,
+        Option(
+            "-d",
+            help="bridge (default), or macvlan: addresses of the wire; host and none are always there",
+            choices=("bridge", "macvlan", "host", "none"),
+        ),  # fmt: skip
     ] = "bridge",
-    subnet: Annotated[list[str] | str, Option(help="its addresses; chosen without it", metavar="ADDRESS/BITS")] = (),  # type: ignore[assignment]
-    gateway: Annotated[list[str] | str, Option(help="the host's address in it (the first)", metavar="ADDRESS")] = (),  # type: ignore[assignment]
+    subnet: Annotated[Sequence[str], Option(help="its addresses; chosen without it", metavar="ADDRESS/BITS")] = (),
+    gateway: Annotated[Sequence[str], Option(help="the host's address in it (the first)", metavar="ADDRESS")] = (),
     ip_range: Annotated[
-        list[str] | str, Option(help="give out addresses of this part of it only", metavar="ADDRESS/BITS")
-    ] = (),  # type: ignore[assignment]
+        Sequence[str], Option(help="give out addresses of this part of it only", metavar="ADDRESS/BITS")
+    ] = (),
     ipv6: Annotated[bool, Option(help="IPv6 too, with a subnet of our choice")] = False,
     internal: Annotated[bool, Option(help="its containers reach each other and nothing else")] = False,
     opt: Annotated[
@@ -87,7 +92,7 @@ def rm(*networks: One, engine: Engine | None = None) -> list[str]:
 def prune(
     *,
     filter: Annotated[
-        list[str] | str | None, Option(help="only those: label=KEY=VALUE, until=24h, …", metavar="KEY=VALUE")
+        Sequence[str] | None, Option(help="only those: label=KEY=VALUE, until=24h, …", metavar="KEY=VALUE")
     ] = None,
     force: Unasked = False,
     engine: Engine | None = None,
@@ -109,9 +114,9 @@ def connect(
     *,
     ip: Annotated[str, Option(help="its address there", metavar="ADDRESS")] = "",
     ip6: Annotated[str, Option(help="the same of IPv6", metavar="ADDRESS")] = "",
-    alias: Annotated[list[str] | str, Option(help="one more name for it there", metavar="NAME")] = (),  # type: ignore[assignment]
+    alias: Annotated[Sequence[str], Option(help="one more name for it there", metavar="NAME")] = (),
     mac_address: Annotated[str, Option(help="the hardware address there", metavar="ADDRESS")] = "",
-    link_local_ip: Annotated[list[str] | str, Option(help="one more, link-local address", metavar="ADDRESS")] = (),  # type: ignore[assignment]
+    link_local_ip: Annotated[Sequence[str], Option(help="one more, link-local address", metavar="ADDRESS")] = (),
     engine: Engine | None = None,
 ) -> list[str]:
     """Put a container on one more network, running or not; returns its addresses there if it runs."""

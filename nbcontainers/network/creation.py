@@ -41,7 +41,7 @@ def create(
         with Socket() as socket:
             taken = list(_taken(root, socket))
             if driver == "macvlan":
-                parent = parent or _outward(socket)
+                parent = _parent(socket, parent)
         for one, _ in asked:
             _check_free(
                 one, taken if driver == "bridge" else [(other, who) for other, who in taken if "network" in who]
@@ -133,6 +133,15 @@ def _check_mtu(mtu: int, *, ipv6: bool) -> None:
         raise InvalidArgument(
             f"--opt: mtu {mtu} is out of range", hint=f"write {least} to {_LARGEST_MTU}, as -o mtu=1400"
         )
+
+
+def _parent(socket: Socket, wanted: str) -> str:
+    """The interface of the host that a macvlan stands on."""
+    known = [link.name for link in rtnetlink.links(socket)]
+    if wanted and wanted not in known:
+        hint = f"this host has {', '.join(sorted(known))}: network create -d macvlan -o parent=NAME …"
+        raise InvalidArgument(f"--opt: there is no interface {wanted!r}", hint=hint)
+    return wanted or _outward(socket)
 
 
 def _outward(socket: Socket) -> str:

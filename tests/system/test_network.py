@@ -309,6 +309,7 @@ def test_subnets_avoid_what_the_host_has(machine: Machine) -> None:
         ("x", {"driver": "host"}, "always there", "--network host"),
         ("x", {"driver": "macvlan"}, "no interface leads outside", "parent=eth0"),
         ("x", {"driver": "macvlan", "opt": ["parent=wire"]}, "addresses of the wire", "--subnet"),
+        ("x", {"driver": "macvlan", "opt": ["parent=eth9"]}, "no interface 'eth9'", "this host has lo, wire"),
         ("x", {"opt": ["mtu=9"]}, "out of range", "68 to"),
         ("x", {"opt": ["mtu=big"]}, "is no number", "mtu=1400"),
         ("x", {"opt": ["speed=9"]}, "is no option", "mtu"),
