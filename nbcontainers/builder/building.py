@@ -118,6 +118,9 @@ class Build:
             self.file, target=request.target, build_args=request.build_args, platforms=self.platforms,
             contexts=request.contexts,
         )  # fmt: skip
+        self.uncached = {
+            stages.find_target(self.file, name) for text in request.no_cache_filter for name in text.split(",") if name
+        }
         self.results: dict[int, Result] = {}
         self.images: dict[Input, Image] = {}
         self.done: dict[str, Kept] = {}

@@ -41,6 +41,7 @@ def build(
     outputs = [outputting.parse(text) for text in _texts(output)]
     outputting.check(outputs)
     arguments = _arguments(build_arg)
+    tags = [*_texts(tag), *(one.name for one in outputs if one.name)]
     if iidfile and not os.access(os.path.dirname(os.path.abspath(iidfile)), os.W_OK):
         raise InvalidArgument(f"--iidfile {iidfile} cannot be written", hint="name a file in a folder of yours")
     with ExitStack() as stack:
@@ -50,7 +51,7 @@ def build(
         named = pairs("build-context", build_context).items()
         more = {name: opener.named(name, place) if isinstance(place, str) else place for name, place in named}
         request = Request(
-            text, name, path, opened.folder, more, tags=_texts(tag), target=target,
+            text, name, path, opened.folder, more, tags=tags, target=target,
             platform=platform, build_args=arguments, labels=pairs("label", label),
             annotations=pairs("annotation", annotation), no_cache=no_cache, no_cache_filter=_texts(no_cache_filter),
             pull="newer" if pull else "missing", secrets=secrets(_given(secret), os.environ), options=_options(run),
@@ -61,7 +62,7 @@ def build(
         )  # fmt: skip
         image = building.build(engine, request, tell)
     for one in outputs:
-        outputting.write(image, one)
+        outputting.write(image, one, [one.name] if one.name else tags)
     if iidfile:
         Path(iidfile).write_text(image.id)
     return image

@@ -3,64 +3,88 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nbcontainers.dockerfile import value
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.image.image import Image
 
-FORMS = {"local": "", "tar": "", "oci": "oci-archive", "docker": "docker-archive", "image": ""}
-_HINT = "write -o FOLDER, or -o type=local|tar|oci|docker,dest=PATH"
+FORMS = {"local": "", "tar": "", "oci": "oci-archive", "docker": "docker-archive", "image": "", "registry": ""}
+_KEYS = {"oci": ("dest", "name", "tar"), "docker": ("dest", "name"), "image": ("name", "push"), "registry": ("name",)}
+_HINT = "write -o FOLDER, -o type=local|tar|oci|docker,dest=PATH or -o type=image,name=NAME,push=true"
 
 
 @dataclass(frozen=True)
 class Output:
-    """`kind`: local (a folder of the files), tar (of the files), oci, docker (archives), image (the store alone)."""
+    """`kind`: local (a folder of the files), tar (of the files), oci, docker (archives), image (the store alone).
+
+    `name`: one more name of the image, of which it is sent to its registry if `push`; `is_folder`: an OCI layout that is no archive.
+    """
 
     kind: str
     path: str = ""
+    name: str = ""
+    push: bool = False
+    is_folder: bool = False
 
 
 def parse(text: str) -> Output:
-    """`type=tar,dest=FILE`, FOLDER, or `-` for a tar on the output. InvalidArgument for anything else."""
+    """`type=tar,dest=FILE`, FOLDER, or `-` for a tar on the output. InvalidArgument for anything else.
+
+    Keys by docs.docker.com/build/exporters; `registry` is an image that is pushed.
+    """
     if text == "-":
         return Output("tar", "-")
     if "=" not in text:
         return Output("local", text)
     given = dict(part.partition("=")[::2] for part in text.split(","))
-    kind, path = given.pop("type", ""), given.pop("dest", "")
-    if kind not in FORMS or given:
-        unknown = ", ".join(given) or f"type={kind}"
+    kind = given.pop("type", "")
+    if kind not in FORMS or given.keys() - _KEYS.get(kind, ("dest",)):
+        unknown = ", ".join(given.keys() - _KEYS.get(kind, ("dest",))) if kind in FORMS else f"type={kind}"
         raise InvalidArgument(f"--output {text}: {unknown} is not known", hint=_HINT)
-    if kind != "image" and not path:
+    name, path = given.get("name", ""), given.get("dest", "")
+    push = kind == "registry" or _is_true(text, given, "push", "false")
+    if not path and kind in ("local", "tar", "oci"):
         raise InvalidArgument(f"--output {text} needs a dest", hint=_HINT)
-    return Output(kind, path)
+    if push and not name:
+        raise InvalidArgument(f"--output {text} needs a name to push it by", hint=_HINT)
+    if kind in ("registry", "docker") and not path:  # Docker's, without a dest: into the store
+        kind = "image"
+    return Output(kind, path, name, push, not _is_true(text, given, "tar", "true"))
+
+
+def _is_true(text: str, given: Mapping[str, str], key: str, default: str) -> bool:
+    try:
+        return value.boolean(given.get(key, default))
+    except ValueError as error:
+        raise InvalidArgument(f"--output {text}: {key}: {error}", hint=_HINT) from None
 
 
 def check(outputs: Sequence[Output]) -> None:
-    """What can be wrong is found before the build. InvalidArgument for a folder with something in it."""
+    """What can be wrong is found before the build. InvalidArgument for a file where a folder is to be."""
     for one in outputs:
-        if one.kind == "local" and os.path.isdir(one.path) and os.listdir(one.path):
-            raise InvalidArgument(
-                f"--output {one.path} is a folder with something in it", hint="give a new or empty folder"
-            )
         if one.kind == "local" and os.path.exists(one.path) and not os.path.isdir(one.path):
             raise InvalidArgument(f"--output {one.path} is a file", hint=_HINT)
 
 
-def write(image: Image, one: Output) -> None:
-    """Files or archive to where they are wanted. In a folder all belongs to us; devices are left out."""
-    from nbcontainers.image import exporting, saving
+def write(image: Image, one: Output, names: Sequence[str] = ()) -> None:
+    """Files or archive to where they are wanted; `names` are those of an archive's image.
+
+    In a folder all belongs to us, devices are left out, and what has the same name there is replaced.
+    """
+    from nbcontainers.image import exporting, pushing, saving
 
     if one.kind == "tar":
         exporting.export(image.engine, image.id, one.path)
     elif one.kind == "local":
         _extract(image, Path(one.path))
     elif FORMS[one.kind]:
-        saving.save(
-            image.engine, [image.reference or image.id], one.path, FORMS[one.kind], uncompressed=False, compress=""
-        )
+        form = "oci-dir" if one.is_folder else FORMS[one.kind]
+        saving.save(image.engine, list(names) or [image.id], one.path, form, uncompressed=False, compress="")
+    elif one.push:
+        pushing.push(image.engine, one.name)
 
 
 def _extract(image: Image, folder: Path) -> None:

@@ -53,7 +53,7 @@ class Stage:
         self.engine = build.engine
         self.sources = Sources(build, planned)
         self.label = planned.stage.label
-        self.uses_cache = not build.request.no_cache and self.label not in build.request.no_cache_filter
+        self.uses_cache = not (build.request.no_cache or planned.stage.index in build.uncached)
 
     def run(self, begin: Result, triggers: Sequence[tuple[Step, Source]]) -> Result:
         """From what FROM gives to the end of the stage."""

@@ -122,7 +122,7 @@ BuildOutput = Annotated[
     Sequence[str],
     Option(
         "-o",
-        help="also a FOLDER with its files, or type=tar|local|oci|docker,dest=PATH",
+        help="also a FOLDER with its files, type=tar|local|oci|docker,dest=PATH, or type=registry,name=NAME",
         metavar="WHERE",
         complete="path",
     ),

@@ -490,10 +490,34 @@ def test_outputs(context: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "f.tar") as archive:
         assert "o/x" in [name.removeprefix("./") for name in archive.getnames()]
     assert api.load(str(tmp_path / "oci.tar"))[0].digest == image.digest
-    with pytest.raises(InvalidArgument, match="something in it"):
-        build(text, output=[str(tmp_path / "files")])
+    (tmp_path / "files/mine").touch()
+    build(text.replace("echo 1", "echo 2"), output=[str(tmp_path / "files")])
+    assert (tmp_path / "files/o/x").read_text() == "2\n", "as with Docker a folder may be there, and gets the files"
+    assert (tmp_path / "files/mine").exists()
     with pytest.raises(InvalidArgument, match="not known"):
         build(text, output=["type=floppy,dest=a"])
+
+
+def test_outputs_by_a_name(engine: Engine, tmp_path: Path) -> None:
+    text = "FROM mini\nRUN true\n"
+    image = build(text, output=["type=image,name=nbc-named:1", f"type=docker,name=nbc-other,dest={tmp_path}/d.tar"])
+    from nbcontainers.image import store
+
+    assert store.resolve(engine, "nbc-named:1").digest == image.digest
+    api.rm("nbc-named:1", "nbc-other")
+    assert [one.reference for one in api.load(str(tmp_path / "d.tar"))] == ["localhost/nbc-other:latest"]
+    api.rm("nbc-other")
+    build(text, output=[f"type=oci,dest={tmp_path}/layout,tar=false"])
+    assert (tmp_path / "layout/index.json").is_file()
+
+
+def test_a_stage_is_built_anew_whatever_the_case_of_its_name() -> None:
+    text = "FROM mini AS Maker\nRUN cat /proc/sys/kernel/random/uuid > /x\nFROM mini\nCOPY --from=maker /x /x\n"
+    first, again = build(text), build(text)
+    assert again.id == first.id
+    assert build(text, no_cache_filter=["MAKER,1"]).id != first.id
+    with pytest.raises(BuildError, match=r"no stage 'makr' \(did you mean maker\?\)"):
+        build(text, no_cache_filter=["makr"])
 
 
 def test_an_ssh_agent_is_reached(tmp_path: Path) -> None:

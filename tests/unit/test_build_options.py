@@ -34,13 +34,29 @@ def test_bad_secrets(text: str) -> None:
     [
         ("out", output.Output("local", "out")), ("-", output.Output("tar", "-")),
         ("type=tar,dest=f", output.Output("tar", "f")), ("type=image", output.Output("image")),
+        ("type=image,name=a/b,push=true", output.Output("image", name="a/b", push=True)),
+        ("type=registry,name=a/b", output.Output("image", name="a/b", push=True)),
+        ("type=docker", output.Output("image")), ("type=docker,name=x", output.Output("image", name="x")),
+        ("type=oci,dest=d,tar=false", output.Output("oci", "d", is_folder=True)),
     ],
 )  # fmt: skip
 def test_outputs(text: str, expected: output.Output) -> None:
     assert output.parse(text) == expected
 
 
-@pytest.mark.parametrize("text", ["type=x,dest=y", "type=tar", "type=oci,dest=a,more=b", "dest=x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "type=x,dest=y",
+        "type=tar",
+        "type=oci,dest=a,more=b",
+        "dest=x",
+        "type=registry",
+        "type=image,push=true",
+        "type=image,push=perhaps,name=a",
+        "type=local,dest=a,name=b",
+    ],
+)
 def test_bad_outputs(text: str) -> None:
     with pytest.raises(InvalidArgument):
         output.parse(text)
