@@ -136,8 +136,7 @@ def _number(text: str, kind: str) -> int | None:
 
 def _unknown(kind: str, name: str, names: list[str], image: str) -> Error:
     has = f"it has {', '.join(names[:12])}{', …' if len(names) > 12 else ''}; " if names else ""
-    number = "-u 1000" if kind == "user" else "--group-add 1000"
-    return NotFound(f"{image} has no {kind} {name!r}", hint=f"{has}any number works too: {number}", option="user")
+    return NotFound(f"{image} has no {kind} {name!r}", hint=f"{has}any number works too, as 1000", option="user")
 
 
 def _users(layers: Sequence[str]) -> Iterator[_User]:

@@ -76,7 +76,7 @@ def test_an_unknown_name_is_an_error_that_says_who_there_is(layer, text):
         users.resolve(text, [str(layer)], image="the image mini")
     assert caught.value.message == f"the image mini has no user {text!r}"
     assert "root, daemon, alice" in caught.value.hint
-    assert "-u 1000" in caught.value.hint
+    assert "as 1000" in caught.value.hint
 
 
 @pytest.mark.parametrize("text", [":", ":0", "alice:", "root\n:0", "a b", "root :0", "\t"])
@@ -110,7 +110,7 @@ def test_an_image_without_files(tmp_path):
     assert found == users.Identity(0, 0, (), "/", "")
     with pytest.raises(NotFound) as caught:
         users.resolve("root", [str(tmp_path / "empty")])
-    assert caught.value.hint == "any number works too: -u 1000"
+    assert caught.value.hint == "any number works too, as 1000"
 
 
 def test_the_top_layer_wins(layer, tmp_path):
