@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from functools import cached_property
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _IN_MEMORY = 4 << 20
 """Bytes of a log that is read at once; a longer one stays on the disk."""
+_SOON_COUNTED = 32 << 20
+"""Bytes in which lines are counted in a few hundredths of a second."""
 _PAUSE_S = 0.1
 _PIECE = 1 << 16
 Line = dict[str, str]
@@ -101,27 +104,44 @@ def moment(text: Any, option: str) -> str:
 
 
 class Records(Sequence[bytes]):
-    """Those of a log that stays on the disk, as long as this lives: also when it is rotated, or its container removed."""
+    """Those of a log that stays on the disk, as long as this lives: also when it is rotated, or its container removed.
+    They are counted when somebody asks: all that is in a log now must be read for that."""
 
     def __init__(self, index: Index) -> None:
         self.numbered = index
-        self.first, self.end = index.first, index.end
+        self.sizes = index.sizes()
+        self.head, self.tail = index.edges(logview.HEAD, logview.TAIL)
+
+    @cached_property
+    def numbers(self) -> range:
+        """Of all records, in the index."""
+        end = self.numbered.count(self.sizes)
+        return range(self.numbered.first, end)
+
+    @property
+    def roughly(self) -> int | None:
+        """How many there are but for head and tail, to two digits; None where they may as well be counted."""
+        ends, size = [*self.head, *self.tail], sum(self.sizes)
+        known = sum(map(len, ends))
+        if "numbers" in vars(self) or size < _SOON_COUNTED or known >= size:
+            return None
+        return round(float(f"{(size - known) * len(ends) / known:.2g}"))
 
     def __len__(self) -> int:
-        return self.end - self.first
+        return len(self.numbers)
 
     def __getitem__(self, at: Any) -> Any:
         if isinstance(at, slice):
-            wanted = range(len(self))[at]
+            wanted = self.numbers[at]
             if wanted.step == 1:
-                return list(self.numbered.records(self.first + wanted.start, self.first + wanted.stop))
+                return list(self.numbered.records(wanted.start, wanted.stop))
             every = list(self)
-            return [every[number] for number in wanted]
-        number = range(self.first, self.end)[at]
+            return [every[number - self.numbers.start] for number in wanted]
+        number = self.numbers[at]
         return next(self.numbered.records(number, number + 1))
 
     def __iter__(self) -> Iterator[bytes]:
-        return self.numbered.records(self.first, self.end)
+        return self.numbered.records(self.numbers.start, self.numbers.stop)
 
 
 class Log(View, Sequence[Line]):
@@ -163,6 +183,14 @@ class Log(View, Sequence[Line]):
 
     def __str__(self) -> str:
         return "".join(shown(line, timestamps=self.timestamps) for line in self).removesuffix("\n")
+
+    def ends(self) -> tuple[Log, Log, int] | None:
+        """The beginning and the end of a very long one, and about how many records are between; None of others."""
+        records = self.records
+        if not isinstance(records, Records) or (between := records.roughly) is None:
+            return None
+        first, last = (Log(some, timestamps=self.timestamps) for some in (records.head, records.tail))
+        return first, last, between
 
     def text(self) -> str:
         """The beginning and the end of a long one: all of it would make a notebook unusable."""
@@ -231,7 +259,7 @@ def read_all(containers: Sequence[Container], choice: Choice) -> Log:
     """What containers have written so far, in the order of time."""
     alone = containers[0] if len(containers) == 1 and not choice.names and not choice.filters else None
     whole = alone.id if alone and not alone.kept else ""
-    if alone and choice.tail is None and (records := _on_disk(alone)):
+    if alone and choice.tail is None and (records := _on_disk(alone)) is not None:
         return Log(records, timestamps=choice.timestamps, whole=whole)
     found = list(_records(containers, choice))
     names = [name for _, name in found] if choice.names else ()
@@ -240,8 +268,8 @@ def read_all(containers: Sequence[Container], choice: Choice) -> Log:
 
 def _on_disk(container: Container) -> Records | None:
     """A long log; None for one that may as well be read."""
-    index = Index.of(container)
-    if index.size > _IN_MEMORY:
+    index = Index.of(container, counted=False)
+    if sum(index.sizes()) > _IN_MEMORY:
         return Records(index)
     index.close()
     return None

@@ -24,11 +24,12 @@ _HTML, _TEXT = 160_000, 80_000
 
 
 class Shown(NamedTuple):
-    """The lines of a view and the number left out after the first `head` of them."""
+    """The lines of a view and the number left out after the first `head` of them, which may be a rough one."""
 
     lines: Sequence[Line]
     head: int
     left: int
+    roughly: bool = False
 
     @property
     def mixed(self) -> bool:
@@ -38,6 +39,9 @@ class Shown(NamedTuple):
 
 def shown(log: Log) -> Shown:
     """What fits, joined where a line came in pieces."""
+    if ends := log.ends():
+        head, tail = map(joined, ends[:2])
+        return Shown([*head, *tail], len(head), ends[2], roughly=True)
     count = len(log)
     if count <= HEAD + TAIL:
         return Shown(joined(log), 0, 0)
@@ -79,11 +83,12 @@ class Told(NamedTuple):
 def look(log: Log) -> Told:
     """What is shown of a log, read once."""
     view = shown(log)
-    texts = [_text(line, log, mixed=view.mixed) for line in view.lines]
-    rows = [_html(line, log, mixed=view.mixed) for line in view.lines]
+    mixed = view.mixed
+    texts = [_text(line, log, mixed=mixed) for line in view.lines]
+    rows = [_html(line, log, mixed=mixed) for line in view.lines]
     first = max(_first(texts, view.head, _TEXT), _first(rows, view.head, _HTML))
     if left := view.left + first - view.head:
-        note = _left_out(left)
+        note = _left_out(left, roughly=view.roughly)
         texts[view.head : first] = [note]
         rows[view.head : first] = [f'<div style="{_NOTE}">{escape(note)}</div>']
     return Told(texts, rows)
@@ -100,8 +105,9 @@ def _first(rows: Sequence[str], head: int, room: int) -> int:
     return first
 
 
-def _left_out(count: int) -> str:
-    return f"… {count} lines left out: --tail N and --grep choose, str() and to_pandas() have all"
+def _left_out(count: int, *, roughly: bool) -> str:
+    about = "about " if roughly else ""
+    return f"… {about}{count} lines left out: --tail N and --grep choose, str() and to_pandas() have all"
 
 
 def _text(line: Line, log: Log, *, mixed: bool) -> str:

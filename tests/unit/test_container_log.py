@@ -111,6 +111,24 @@ def test_a_long_log_shows_its_beginning_and_its_end_and_says_so():
     assert len(str(found).splitlines()) == 2500
 
 
+def test_a_very_long_log_is_shown_before_anybody_counts_it(tmp_path, monkeypatch):
+    """All of it had to be read for that: half a second of a busy machine, of a million lines. Rotated in the middle."""
+    monkeypatch.setattr(log, "_SOON_COUNTED", 50_000)
+    (tmp_path / "log.1").write_bytes(b"".join(record(f"{number}\n") for number in range(3000)))
+    (tmp_path / "log").write_bytes(b"".join(record(f"{number}\n") for number in range(3000, 3100)))
+    records = log.Records(logindex.Index(str(tmp_path / "log"), counted=False))
+    found = log.Log(records)
+    with open(tmp_path / "log", "ab") as more:
+        more.write(record("too late\n"))
+    shown = repr(found).splitlines()
+    assert (shown[0], shown[19], shown[21], shown[-1], len(shown)) == ("0", "19", "2620", "3099", 501)
+    assert shown[20].startswith("… about 2600 lines left out: ")
+    assert "numbers" not in vars(records)
+    assert len(found) == 3100
+    assert repr(found).splitlines()[20].startswith("… 2600 lines left out: ")
+    assert found[3099]["log"] == "3099\n"
+
+
 def test_whatever_a_log_holds_its_view_is_small():
     for text in ("x" * 20_000, "\x00&" * 5000, "\U0010ffff" * 5000, "\x1b[31mred" * 500):
         found = log.Log([record(f"{text}\n")] * 100_000)
