@@ -19,6 +19,7 @@ from nbcontainers.errors import HostNotCapable, InvalidArgument
 from nbcontainers.launcher import client
 from nbcontainers.linux import process
 from nbcontainers.monitor.files import Files, replace
+from nbcontainers.runtime.update import set_limits
 from nbcontainers.table import amount
 
 _UNLIMITED: dict[str, dict[str, Any]] = {
@@ -69,7 +70,7 @@ def carry_out(root: str, run: str, id: str, wanted: Resources) -> None:
     _check(cgroup, wanted)
     before = deepcopy(cgroup.limits)
     try:
-        _apply(cgroup, wanted)
+        set_limits(cgroup, wanted)
         replace(f"{files.state}/state.json", {**state, "cgroup": cgroup.record})
         _keep(files, wanted)
     except BaseException:
@@ -107,20 +108,6 @@ def _check(cgroup: Any, wanted: Resources) -> None:
             f"--pids-limit: {processes} is less than the {sample.pids} processes and threads it has",
             hint=f"allow at least {sample.pids}, or end some first", option="pids_limit",
         )  # fmt: skip
-
-
-def _apply(cgroup: Any, wanted: Resources) -> None:
-    """v1 joins hierarchies by need: processes that run already are moved into those that are needed only now."""
-    joined = set(cgroup.record.get("joined", ()))
-    cgroup.apply(wanted)
-    for controller in set(cgroup.record.get("joined", ())) - joined:
-        folder = cgroup.find(controller)
-        while left := set(cgroup.procs()) - set(folder.procs()):
-            for pid in left:
-                try:
-                    folder.write("cgroup.procs", str(pid))
-                except ProcessLookupError:
-                    continue
 
 
 def _undone(wanted: Resources, before: Limits, cgroup: Any) -> Resources:

@@ -43,6 +43,7 @@ class Plan:
         }
         self.devices = [] if begun else self._all_devices()
         asked = any(mount.get("type") == "cgroup" for mount in mounted)
+        self.own_cgroups = bool(self.flags & namespaces.CLONE_NEWCGROUP) or "cgroup" in self.joins
         self.hierarchies = hierarchies(shared=not self.flags & namespaces.CLONE_NEWCGROUP) if asked else []
         self.in_user_namespace = "user" in self.joins or bool(self.flags & namespaces.CLONE_NEWUSER)
         self.security = Security(self.process, self.linux.get("seccomp"), cache, inside=self.in_user_namespace)

@@ -1,7 +1,8 @@
 """`nbcontainers-runtime`: the core with runc's command line, so that other engines can drive it.
 
 nbcontainers-runtime [--root DIR] create --bundle DIR ID | start ID | state ID | kill ID [SIGNAL] | delete ID
-                                  run -b DIR ID | exec ID COMMAND… | list | ps ID | pause ID | resume ID | features
+                                  run -b DIR ID | exec ID COMMAND… | list | ps ID | pause ID | resume ID
+                                  update --resources FILE ID | features
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from typing import Any
 
 from nbcontainers.cgroups import detect
 from nbcontainers.errors import Error, InvalidArgument
-from nbcontainers.linux import namespaces, process, pty
+from nbcontainers.linux import capabilities, namespaces, process, pty
 from nbcontainers.runtime import create, hooks, state
 from nbcontainers.runtime.delete import delete
 from nbcontainers.runtime.features import features
 from nbcontainers.runtime.kill import kill, parse_signal, pause, resume
 from nbcontainers.runtime.process import exec_process
+from nbcontainers.runtime.update import update
 from nbcontainers.version import VERSION
 
 _SPEC = "1.3.0"
@@ -113,9 +115,12 @@ def _exec_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--preserve-fds", type=int, default=0)
     verb.add_argument("--detach", "-d", action="store_true")
     verb.add_argument("--tty", "-t", action="store_true")
-    verb.add_argument("--cwd", default="/")
-    verb.add_argument("--user", "-u", default="0")
+    verb.add_argument("--cwd")
+    verb.add_argument("--user", "-u", help="UID[:GID]")
+    verb.add_argument("--additional-gids", "-g", action="append", type=int, default=[])
     verb.add_argument("--env", "-e", action="append", default=[])
+    verb.add_argument("--cap", "-c", action="append", default=[])
+    verb.add_argument("--no-new-privs", action="store_true")
     _id(verb)
     verb.add_argument("command", nargs=argparse.REMAINDER)
 
@@ -138,6 +143,11 @@ def _list_options(verb: argparse.ArgumentParser) -> None:
 
 def _ps_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--format", "-f", choices=("table", "json"), default="table")
+    _id(verb)
+
+
+def _update_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--resources", "-r", required=True, metavar="FILE", help="linux.resources as JSON; - is stdin")
     _id(verb)
 
 
@@ -300,13 +310,29 @@ def _exec(options: argparse.Namespace) -> int:
 def _process_of(options: argparse.Namespace) -> dict[str, Any]:
     """The process object of `exec ID COMMAND…`: init's, with the command line's changes."""
     base = state.load(options.root, options.id).config["process"]
-    uid, _, gid = options.user.partition(":")
-    if not uid.isdigit() or (gid and not gid.isdigit()):
-        raise InvalidArgument(f"--user {options.user!r}: the runtime takes numbers", hint="write --user 1000:1000")
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
     return {
-        **base, "args": options.command, "cwd": options.cwd, "env": [*(base.get("env") or []), *options.env],
-        "user": {"uid": int(uid), "gid": int(gid or 0)}, "terminal": options.tty,
+        **base, "args": command, "cwd": options.cwd or base["cwd"], "env": [*(base.get("env") or []), *options.env],
+        "user": _user(options, base.get("user") or {}), "capabilities": _capabilities(options.cap, base),
+        "noNewPrivileges": options.no_new_privs or base.get("noNewPrivileges", False), "terminal": options.tty,
     }  # fmt: skip
+
+
+def _user(options: argparse.Namespace, base: dict[str, Any]) -> dict[str, Any]:
+    uid, colon, gid = (options.user or str(base.get("uid", 0))).partition(":")
+    if not uid.isdecimal() or (colon and not gid.isdecimal()):
+        raise InvalidArgument(f"--user {options.user!r}: the runtime takes numbers", hint="write --user 1000:1000")
+    groups = [*(base.get("additionalGids") or []), *options.additional_gids]
+    return {**base, "uid": int(uid), "gid": int(gid) if colon else base.get("gid", 0), "additionalGids": groups}
+
+
+def _capabilities(more: Sequence[str], base: dict[str, Any]) -> dict[str, Any] | None:
+    """Init's and these, in every set that gives a program something (the inheritable one stays as it is)."""
+    if unknown := [name for name in more if name not in capabilities.NUMBERS]:
+        raise InvalidArgument(f"--cap {unknown[0]!r} is no capability", hint="write --cap CAP_NET_RAW")
+    sets = base.get("capabilities") or {}
+    wider = {name: [*(sets.get(name) or []), *more] for name in ("bounding", "effective", "permitted")}
+    return {**sets, **wider} if more else base.get("capabilities")
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -334,6 +360,17 @@ def _resume(options: argparse.Namespace) -> None:
     resume(state.load(options.root, options.id))
 
 
+def _update(options: argparse.Namespace) -> None:
+    try:
+        text = sys.stdin.read() if options.resources == "-" else Path(options.resources).read_text()
+        resources = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise InvalidArgument(
+            f"no usable resources in {options.resources}: {error}", hint="give a file of JSON"
+        ) from None
+    update(state.load(options.root, options.id), resources)
+
+
 def _features(options: argparse.Namespace) -> None:
     print(json.dumps(features(), indent=2))
 
@@ -342,7 +379,7 @@ _VERBS = (
     ("create", _create, _create_options), ("start", _start, _id), ("state", _state, _id), ("kill", _kill, _kill_options),
     ("delete", _delete, _delete_options), ("run", _run, _create_options), ("exec", _exec, _exec_options),
     ("list", _list, _list_options), ("ps", _ps, _ps_options), ("pause", _pause, _id), ("resume", _resume, _id),
-    ("features", _features, lambda verb: None),
+    ("update", _update, _update_options), ("features", _features, lambda verb: None),
 )  # fmt: skip
 
 if __name__ == "__main__":

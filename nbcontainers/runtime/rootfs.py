@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from nbcontainers.errors import CreateFailed
@@ -231,22 +231,54 @@ def _mount_cgroups(root: int, destination: str, target: int, options: Options, p
             return
     mounts.mount("tmpfs", through(target), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=64k")
     top = inroot.open_path(root, destination, os.O_DIRECTORY)
-    for name, kind, data in plan.hierarchies:
-        if not name or not _mount_hierarchy(top, name, kind, options.flags, data):
-            break
+    named = [one for one in plan.hierarchies if one[0]]
+    if plan.own_cgroups:
+        for name, kind, data in named:
+            if not _show(top, name, lambda folder: _mount_allowed(folder, kind, options.flags, data)):  # noqa: B023
+                break
+    else:
+        for name, path in _joined([name for name, _, _ in named]):
+            _show(top, name, lambda folder: _bind_cgroup(folder, path, options))  # noqa: B023
     if options.flags & MS_RDONLY:
         mounts.mount_setattr(top, mounts.MOUNT_ATTR_RDONLY)
     os.close(top)
 
 
-def _mount_hierarchy(top: int, name: str, kind: str, flags: int, data: str) -> bool:
+def _show(top: int, name: str, attach: Callable[[int], bool]) -> bool:
+    """One hierarchy in a folder of its name, if it can be attached there."""
     os.mkdir(name, 0o755, dir_fd=top)
     folder = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
-    allowed = _mount_allowed(folder, kind, flags, data)
+    shown = attach(folder)
     os.close(folder)
-    if not allowed:
+    if not shown:
         os.rmdir(name, dir_fd=top)
-    return allowed
+    return shown
+
+
+def _joined(names: Collection[str]) -> Iterator[tuple[str, str]]:
+    """(hierarchy, folder of the host) of each cgroup this process is in, which has just joined those with limits:
+    proc_pid_cgroup(5)."""
+    with open("/proc/self/cgroup") as file:
+        lines = [line.rstrip("\n").split(":", 2) for line in file]
+    for _, controllers, path in lines:
+        name = controllers.removeprefix("name=") or "unified"
+        if name in names:
+            yield name, f"/sys/fs/cgroup/{name}{path}"
+
+
+def _bind_cgroup(folder: int, source: str, options: Options) -> bool:
+    """Without a cgroup namespace a new mount shows all cgroups of the host, so the container's own is bound, as with runc.
+    Where it has none the host's root tells what is in force, to be read only."""
+    try:
+        tree = mounts.open_tree(source)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EPERM, errno.EINVAL):  # the host mounts another part of it
+            return False
+        raise
+    mounts.mount_setattr(tree, options.set | (mounts.MOUNT_ATTR_RDONLY if source.endswith("/") else 0))
+    mounts.move_mount(tree, folder, source)
+    os.close(tree)
+    return True
 
 
 def _mount_allowed(folder: int, kind: str, flags: int, data: str) -> bool:

@@ -354,6 +354,54 @@ def test_exec_joins_every_namespace(runtime: Runtime, bundle: Bundle) -> None:
     assert runtime("exec", "one", "ls", "/proc/self/fd").stdout.split()[:3] == ["0", "1", "2"]
 
 
+@pytest.mark.as_root
+def test_exec_begins_with_what_init_has(runtime: Runtime, bundle: Bundle) -> None:
+    """As with runc: user, groups, folder and capabilities are those of the configuration, and options change them."""
+    sets = {key: ["CAP_KILL"] for key in ("bounding", "effective", "permitted")}
+    config = configuration(
+        "sleep", "60", cwd="/tmp", user={"uid": 7, "gid": 8, "additionalGids": [9]}, capabilities=sets
+    )
+    runtime("create", "-b", str(bundle(config)), "one", capture_output=False)
+    runtime("start", "one")
+    look = ("one", "sh", "-c", "pwd; id -u; id -G; grep CapBnd /proc/self/status | cut -f2")
+    assert runtime("exec", *look).stdout.split("\n")[:4] == ["/tmp", "7", "8 9", f"{1 << 5:016x}"]
+    changed = runtime(
+        "exec", "-u", "5", "-g", "33", "--additional-gids", "44", "-c", "CAP_NET_RAW", "--cwd", "/etc", *look
+    )
+    assert changed.stdout.split("\n")[:4] == ["/etc", "5", "8 9 33 44", f"{1 << 5 | 1 << 13:016x}"], changed.stderr
+    assert runtime("exec", "-u", "5:6", "one", "--", "id", "-g").stdout == "6\n"
+    assert "'CAP_BOGUS' is no capability" in runtime("exec", "-c", "CAP_BOGUS", *look).stderr
+    assert "write --user 1000:1000" in runtime("exec", "-u", "root", *look).stderr
+
+
+@pytest.mark.as_root
+@pytest.mark.may_skip("where there is cgroup v2 alone")
+def test_a_program_sees_its_own_cgroup_also_in_the_hosts_namespace(
+    runtime: Runtime, bundle: Bundle, tmp_path: Path
+) -> None:
+    """Which is how podman starts containers where there is cgroup v1. `update` then changes what it sees."""
+    config = configuration("sleep", "60")
+    config["mounts"] = [
+        *MOUNTS,
+        {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"]},
+    ]
+    config["linux"]["namespaces"] = [{"type": kind} for kind in NAMESPACES if kind != "cgroup"]
+    config["linux"]["resources"] = {"memory": {"limit": 64 << 20}}
+    runtime("create", "-b", str(bundle(config)), "one", capture_output=False)
+    runtime("start", "one")
+    name = "memory/memory.limit_in_bytes" if Path("/sys/fs/cgroup/memory").exists() else "memory.max"
+    if name == "memory.max":
+        pytest.skip("in the host's namespace cgroup v2 shows the host's cgroups, as with runc")
+    look = ("exec", "one", "sh", "-c", f"cat /sys/fs/cgroup/{name}; ls -d /sys/fs/cgroup/memory/one; touch /sys/fs/cgroup/x")
+    done = runtime(*look)
+    assert done.stdout == f"{64 << 20}\n"
+    assert "Read-only file system" in done.stderr
+    (tmp_path / "limits").write_text(json.dumps({"memory": {"limit": 32 << 20}, "pids": {"limit": 9}}))
+    assert runtime("update", "--resources", str(tmp_path / "limits"), "one").returncode == 0
+    assert runtime(*look).stdout == f"{32 << 20}\n"
+    assert "no usable resources" in runtime("update", "-r", str(tmp_path / "nothing"), "one").stderr
+
+
 def test_a_terminal_of_the_containers_own(runtime: Runtime, bundle: Bundle) -> None:
     config = configuration("sh", "-c", "tty; stty size; ls -l /dev/console | cut -c1", terminal=True)
     config["process"]["consoleSize"] = {"height": 33, "width": 99}

@@ -22,7 +22,7 @@ ls -l /dev | grep -v ^total | tr -s ' ' | cut -d' ' -f1,3-6 | sort; for f in /de
 cut -d' ' -f2,3,4 /proc/mounts | grep -vE '^/ |/sys/fs/cgroup' | sed 's/,inode64//; s/ size=0k//; s/,relatime//; s/^\\(.proc.acpi\\|.proc.scsi\\|.sys.firmware\\|.masked\\|.proc.[a-z_]* tmpfs\\) .*/\\1/' | sort
 ls /proc/self/fd; cat /proc/sys/kernel/shmmni; ls /sys/fs/cgroup | sort | grep -v -e hugetlb -e unified
 echo x > /proc/sys/kernel/shmmni; echo x > /sys/kernel/mm/x; cat /proc/keys; ls /sys/firmware; cat /masked; echo y > /new; ls /bound; cat /proc/self/setgroups
-cat /proc/net/dev | tail -n +3 | cut -d: -f1; cat /proc/1/comm; dmesg -s 1 ; mknod /x b 8 0; chroot / /bin/true && echo chrooted
+cat /proc/net/dev | tail -n +3 | cut -d: -f1; cat /proc/1/comm; dmesg -s 1 >/dev/null && echo dmesg; mknod /x b 8 0; chroot / /bin/true && echo chrooted
 """
 
 
