@@ -230,9 +230,7 @@ class Page:
             if place := self._place(wire, name):
                 place.seen(bool(visible))
                 self.clock.add(place)
-        now = time.monotonic()
-        for name in [name for name, place in list(self.places.items()) if now - place.last_seen > _FORGET_S]:
-            self._forget(name)
+        self._forget_unseen()
         wire.send({"alive": True}, [])
 
     def _place(self, wire: Wire, name: str) -> Place | None:
@@ -246,10 +244,19 @@ class Page:
             self.clock.remove(place)
             threading.Thread(target=place.end, name="nbcontainers-action", daemon=True).start()
 
+    def _forget_unseen(self) -> None:
+        long_ago = time.monotonic() - _FORGET_S
+        for name in [name for name, place in list(self.places.items()) if place.last_seen < long_ago]:
+            self._forget(name)
+
     def hold(self, busy: bool) -> None:
-        """A cell begins or ends: while it runs the pages may not be heard, so what is seen now does not expire."""
+        """A cell begins or ends: while it runs the pages may not be heard, so what is seen now does not expire. What was
+        seen long ago goes here too: pages that were closed say nothing any more."""
         now = time.monotonic()
         for place in list(self.places.values()):
-            seen = place.seen_until > now or (self.busy and place.seen_until > 0)
-            place.seen_until = now + LEASE_S if seen else 0.0
+            if place.seen_until > now or (self.busy and place.seen_until > 0):
+                place.seen(True)
+            else:
+                place.seen_until = 0.0
         self.busy = busy
+        self._forget_unseen()

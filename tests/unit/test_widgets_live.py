@@ -171,6 +171,19 @@ def test_a_page_that_says_nothing_more_is_closed_but_not_while_a_cell_keeps_the_
     until(lambda: not channel.clock.running)
 
 
+def test_what_was_seen_long_ago_goes_when_a_cell_is_run_also_where_no_page_says_anything_any_more(
+    channel: page.Page,
+) -> None:
+    hidden, shown = opened(channel, "hidden", visible=False), opened(channel, "shown")
+    for place in channel.places.values():
+        place.last_seen = time.monotonic() - page._FORGET_S - 1
+    channel.hold(True)
+    until(lambda: hidden.ended)
+    channel.hold(False)
+    assert set(channel.places) == {"shown"}
+    assert shown.ended == 0
+
+
 def test_what_a_look_raises_is_shown_until_it_can_look_again(channel: page.Page) -> None:
     probe = opened(channel)
     until(lambda: probe.looks)
