@@ -9,7 +9,7 @@ from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nbcontainers.cgroups.stats import cpu_limit
+from nbcontainers.cgroups.stats import cpu_limit, memory_limit
 from nbcontainers.container import endpoints, gauges, health, store
 from nbcontainers.container.container import Container
 from nbcontainers.container.gauges import Gauge
@@ -78,7 +78,6 @@ def _row(container: Container) -> Row:
     running = store.state(container.engine, container.id)
     living = state in LIVING
     limits = (running.get("cgroup") or {}).get("limits") or {} if living else {}
-    memory = (limits.get("memory") or {}).get("limit") or -1
     published, links = (endpoints.published(container), endpoints.links(container)) if living else ([], {})
     return {
         "id": container.id, "name": record["name"], "image": record["image"], "command": list(record["command"]),
@@ -89,7 +88,7 @@ def _row(container: Container) -> Row:
         "addresses": [one for several in endpoints.addresses(container).values() for one in several] if living else [],
         "ports": [f"{where}->{inner}" for inner, where in published],
         "links": [links.get(f"{where} → {inner}", [""])[-1] for inner, where in published],
-        "cpus": cpu_limit(limits), "memory_limit": memory if memory > 0 else None,
+        "cpus": cpu_limit(limits), "memory_limit": memory_limit(limits),
     }  # fmt: skip
 
 

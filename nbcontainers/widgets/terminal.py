@@ -108,13 +108,13 @@ class Terminal(Live):
         from nbcontainers.container import opening
         from nbcontainers.container.container import find
         from nbcontainers.engine import default_engine
-        from nbcontainers.errors import Error
+        from nbcontainers.errors import InvalidState, NotFound
 
         if self.how == "exec" or self.over:
             return None
         try:
             found = opening.attach(find(default_engine(), self.container))
-        except Error:  # it is gone, or does not run: `_why` says it
+        except (NotFound, InvalidState):  # it is gone, or does not run: `_why` says it
             return None
         terminals.remember(found, self.key)
         return found
