@@ -392,7 +392,13 @@ def test_a_program_sees_its_own_cgroup_also_in_the_hosts_namespace(
     name = "memory/memory.limit_in_bytes" if Path("/sys/fs/cgroup/memory").exists() else "memory.max"
     if name == "memory.max":
         pytest.skip("in the host's namespace cgroup v2 shows the host's cgroups, as with runc")
-    look = ("exec", "one", "sh", "-c", f"cat /sys/fs/cgroup/{name}; ls -d /sys/fs/cgroup/memory/one; touch /sys/fs/cgroup/x")
+    look = (
+        "exec",
+        "one",
+        "sh",
+        "-c",
+        f"cat /sys/fs/cgroup/{name}; ls -d /sys/fs/cgroup/memory/one; touch /sys/fs/cgroup/x",
+    )
     done = runtime(*look)
     assert done.stdout == f"{64 << 20}\n"
     assert "Read-only file system" in done.stderr
