@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,9 @@ from nbcontainers.cli import verbs
 from nbcontainers.cli.build import Lines, is_quiet, subject
 from nbcontainers.cli.parser import Call
 from nbcontainers.cli.verbs import Verb
-from nbcontainers.errors import Error, InvalidArgument
+from nbcontainers.errors import ContainerFailed, Error, InvalidArgument
 from nbcontainers.image import portrait
-from nbcontainers.magics import area
+from nbcontainers.magics import area, terminal
 from nbcontainers.magics.stream import Stream
 
 if TYPE_CHECKING:
@@ -62,7 +63,20 @@ def run(verb: Verb, call: Call, cell: str | None, settings: NBContainers, *, qui
         return image
     except Error as error:
         error.hint = in_a_cell(error)
+        if call.face.get("debug") and (name := error.details.get("image")) and terminal.possible():
+            look_into(name)
         raise
+
+
+def look_into(name: str) -> None:
+    """`--debug`: a shell in the image of the last good layer, in a terminal that goes on when the cell has failed."""
+    from IPython.display import display
+
+    call = Call([name], {"interactive": True, "tty": True, "rm": True})
+    with suppress(ContainerFailed):  # what the last command said, where the shell had IPython's own terminal
+        shell = terminal.run(verbs.verbs("container")["run"], call, dict(call.options))
+        if terminal.is_one(shell):
+            display(shell)  # type: ignore[no-untyped-call]
 
 
 def _plain(verb: Verb, call: Call, options: dict[str, Any], stream: Stream, progress: Progress) -> Any:
@@ -79,14 +93,14 @@ def _plain(verb: Verb, call: Call, options: dict[str, Any], stream: Stream, prog
 
 
 def in_a_cell(error: Error) -> str:
-    """Its hint as it is typed here: a cell has no terminal for a shell."""
+    """Its hint as it is typed here, where nobody may be at a terminal."""
     name = error.details.get("image")
-    terminal = f"container run -it --rm {name} opens a shell in the files as they were before it"
+    shell = f"container run -it --rm {name} opens a shell in the files as they were before it"
     there = (
         f"container run --rm {name} ls -l sees the files as they were before it, and so does a script below "
-        f"%%container run {name}"
+        f"%%container run {name}{'; --debug opens a shell in them' if terminal.possible() else ''}"
     )
-    return verbs.as_typed(error.hint.replace(terminal, there) if name else error.hint, "%")
+    return verbs.as_typed(error.hint.replace(shell, there) if name else error.hint, "%")
 
 
 def _files(name: Any, names: Mapping[str, Any]) -> Any:

@@ -40,9 +40,14 @@ def is_one(result: Any) -> bool:
     return isinstance(result, Terminal)
 
 
+def possible() -> bool:
+    """Whether there is a page for one, or a terminal that is ours."""
+    return widgets.wanted() or _own()
+
+
 def somebody(verb: Verb) -> bool:
     """Whether there is one. Raises InvalidArgument for a program that makes no sense without."""
-    if widgets.wanted() or _own():
+    if possible():
         return True
     if verb.name not in ("run", "exec"):
         return False  # what it writes can be followed all the same

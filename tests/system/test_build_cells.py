@@ -116,3 +116,19 @@ def test_its_handle(kernel: Kernel) -> None:
     cell = kernel.run("%%image build -q --out made -\nFROM mini\nENV a=b")
     assert cell.shown() == []
     assert api.inspect(kernel.run("made.id").shown()[0].strip("'"))
+
+
+def test_debug_opens_a_shell_where_a_step_failed(kernel: Kernel) -> None:
+    """It was taken and did nothing. Where nobody types it opens none."""
+    source = "FROM mini\nRUN echo found > /here\nRUN exit 3"
+    cell = kernel.run(f"%%image build --debug -\n{source}")
+    assert cell.error == "BuildError"
+    assert "--debug opens a shell in them" in cell.traceback
+    assert "exited" not in cell.shown()[-1]
+    [id] = kernel.run("import nbcontainers\nprint(*(one['id'] for one in nbcontainers.container.ls()))").text().split()
+    assert kernel.run(f"%container exec -q {id} cat /here").text() == "found\n"
+    kernel.run(f"%container rm -f {id}")
+    alone = kernel.run(f"%%image build --debug -\n{source}", somebody=False)
+    assert alone.error == "BuildError"
+    assert "--debug" not in alone.traceback
+    assert kernel.run("print(len(nbcontainers.container.ls()))").text() == "0\n"
