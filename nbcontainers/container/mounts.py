@@ -206,6 +206,8 @@ class _Place:
         last = {key: found[-1] for key, found in given.items()}
         destination, source = target(last["target"]), last.get("source", "")
         if kind == "tmpfs":
+            if source:
+                raise ValueError(f"a tmpfs has no source {source!r}; leave it out, or write type=volume")
             return Mounted(_tmpfs_document(destination, _tmpfs_words(last)))
         if kind == "image":
             return self._image(source, destination, last)

@@ -383,6 +383,12 @@ def test_mounts(options, target, source, words):
     assert set(found["options"]) == words
 
 
+def test_a_tmpfs_has_no_source():
+    with pytest.raises(InvalidArgument, match="a tmpfs has no source 'x'") as caught:
+        build(mount=["type=tmpfs,source=x,target=/a"])
+    assert "type=volume" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("options", "message", "hint"),
     [
