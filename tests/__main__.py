@@ -27,12 +27,6 @@ LIMITED = "cgroups cli doctor exec_session experiment idle_monitor interrupt iso
 """The modules of tests/system in which a limit is set or missed; the others do not ask whether there is a cgroup."""
 
 
-ESSENTIAL = (
-    "test_jupyterlab or test_views or (test_live and lab) or test_a_shell or light and (dashboard or logs or build)"
-)
-"""Of tests/e2e, which takes a quarter of an hour, a run of all parts takes these; `python3 tests e2e` all."""
-
-
 class Tests:
     """One run: the environment, the options for pytest, and what was counted so far."""
 
@@ -42,7 +36,6 @@ class Tests:
         self.packages = packages
         self.outcome = outcome.Outcome()
         self.user: ordinary_user.User | None = None
-        self.browsed = ""
 
     def pytest(self, part: str, *folders: str, run: Callable[[list[str]], int] | None = None) -> None:
         """One pytest process, and another for what failed in it: an unsteady test is told from a broken one."""
@@ -82,7 +75,7 @@ class Tests:
         self.pytest("notebooks and README", "tests/notebooks")
 
     def e2e(self) -> None:
-        self.pytest("JupyterLab in a browser", "tests/e2e", "-k", self.browsed)
+        self.pytest("JupyterLab in a browser", "tests/e2e")
 
     def rootless(self) -> None:
         """The system tests again as an ordinary user with a cgroup of its own."""
@@ -132,7 +125,6 @@ def main(words: list[str]) -> int:
             ordinary_user.remove()
             return 0
         tests = Tests(environment.virtual_environment("test"), options, environment.debian_packages())
-        tests.browsed = "" if parts else ESSENTIAL
         for part in parts or DEFAULT:
             getattr(tests, part)()
     except environment.Failed as error:

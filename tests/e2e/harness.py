@@ -34,7 +34,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ARTEFACTS = Path(os.environ.get("NBCONTAINERS_ARTEFACTS") or ROOT / ".artefacts") / "screenshots"
 FRONT_ENDS = ("lab", "notebook")
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
-PANEL = "window.jupyterapp?.shell.currentWidget"
+PANEL = "[...(window.jupyterapp?.shell.widgets('main') ?? [])].find(widget => widget.context)"
+"""The one notebook that is open; it is not the application's current widget while a dialog asks for a kernel."""
 SETTLING_S = 90
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 NOISE = re.compile(
@@ -91,7 +92,7 @@ class Notebook:
         self.page.on("request", self._requested)
         self.page.on("websocket", lambda socket: self._outside(socket.url.replace("ws:", "http:", 1)))
         self.page.on("console", self._said)
-        self.page.on("pageerror", lambda error: self._complain("exception in the page", str(error)))
+        self.page.on("pageerror", lambda error: self._complain("exception in the page", str(error), error.stack))
 
     def _requested(self, request: Request) -> None:
         self._outside(request.url)
@@ -104,9 +105,9 @@ class Notebook:
         if message.type == "error":
             self._complain("console", message.text)
 
-    def _complain(self, where: str, text: str) -> None:
+    def _complain(self, where: str, text: str, stack: str | None = None) -> None:
         if not NOISE.fullmatch(text.partition("\n")[0]):
-            self.complaints.append(f"{where}: {text[:1000]}")
+            self.complaints.append(f"{where}: {(stack or text)[:1000]}")
 
     # Opening and closing
 
@@ -134,6 +135,7 @@ class Notebook:
             self.page.evaluate(_OPEN, [name, "Notebook"])
         self.until(f"{PANEL}?.context?.isReady && {PANEL}.context.path === '{name}'", timeout_s=SETTLING_S)
         if kernel:
+            self.until(f"window.jupyterapp.shell.currentWidget === {PANEL}", timeout_s=SETTLING_S)
             self.idle(SETTLING_S)
         else:
             self.page.locator(".jp-Dialog button", has_text="No Kernel").click(timeout=SETTLING_S * 1000)
@@ -207,7 +209,9 @@ class Notebook:
         self.page.evaluate(
             "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", THEMES[theme]
         )
-        self.until(f"document.body.dataset.jpThemeName === '{THEMES[theme]}'")
+        self.until(
+            f"document.body.dataset.jpThemeName === '{THEMES[theme]}' && !document.getElementById('jupyterlab-splash')"
+        )
 
     def save(self) -> nbformat.NotebookNode:
         """The notebook as the front end saves it."""
@@ -246,7 +250,8 @@ class Notebook:
         for theme in THEMES:
             self.theme(theme)
             self.photograph(number, f"{name}-{theme}")
-            assert [*map(str, faint(read) if read else ())] == [], theme
+            unreadable = [*map(str, faint(read) if read else ())]
+            assert not unreadable, (theme, unreadable)
 
     def saved(self, number: int) -> list[nbformat.NotebookNode]:
         """The outputs of a cell as they are saved."""

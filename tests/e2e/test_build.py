@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from tests.e2e.harness import THEMES
+
 GOOD = """\
 %%image build --no-cache -t shown -
 FROM mini AS maker
@@ -50,8 +52,10 @@ def test_a_build_shows_its_lines_and_keeps_its_end(notebook):
     nb.reload()
     nb.output(1).get_by_text("30 lines of output").click()
     nb.output(1).get_by_text("line 30 of <b>thirty</b>").wait_for()
-    for number in (1, 2, 3, 4):
-        nb.in_both_themes(number, f"build-reloaded-{number}")
+    for theme in THEMES:
+        nb.theme(theme)
+        for number in (1, 2, 3, 4):
+            nb.photograph(number, f"build-reloaded-{number}-{theme}")
     nb.run(5)
 
 

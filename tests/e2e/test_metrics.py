@@ -34,7 +34,7 @@ def test_a_card_goes_on_and_its_buttons_work(notebook: Opened) -> None:
     expect(card.get_by_text(LIMITS).first).to_be_visible()
     expect(card.get_by_role("link", name="http://127.0.0.1:8099/")).to_have_attribute("href", "http://127.0.0.1:8099/")
     nb.page.wait_for_timeout(4000)
-    nb.in_both_themes(1, "card-running")
+    nb.in_both_themes(1, "card-running", card)
     card.get_by_role("button", name="pause", exact=True).click()
     expect(card.get_by_text("paused").first).to_be_visible()
     card.get_by_role("button", name="unpause", exact=True).click()
@@ -42,7 +42,7 @@ def test_a_card_goes_on_and_its_buttons_work(notebook: Opened) -> None:
     card.get_by_role("button", name="kill", exact=True).click()
     expect(card.get_by_text("ended by SIGKILL (exit 137)")).to_be_visible()
     expect(card.locator("[data-chart=cpu] .axis")).to_contain_text("0 s")
-    nb.in_both_themes(1, "card-ended")
+    nb.in_both_themes(1, "card-ended", card)
     kept = nb.saved(1)[-1]["data"]
     assert set(kept) == {"text/html", "text/plain"}
     assert "ended by SIGKILL (exit 137)" in kept["text/plain"]
@@ -61,7 +61,7 @@ def test_an_oom_kill_is_marked(notebook: Opened) -> None:
     expect(card.get_by_text("killed: out of memory (exit 137)")).to_be_visible(timeout=20_000)
     expect(card.get_by_text("its limit of 32 MiB had no more memory")).to_be_visible()
     expect(card.locator("[data-chart=memory] line.kill")).to_have_count(1)
-    nb.in_both_themes(1, "card-oom")
+    nb.in_both_themes(1, "card-oom", card)
     nb.run(2)
     expect(nb.output(1)).to_contain_text("container hog was removed")
 
@@ -89,7 +89,7 @@ def test_charts_of_several_scroll_and_say_what_is_under_the_mouse(notebook: Open
     assert cpu.locator("polyline.line").first.get_attribute("points") != before
     cpu.locator(".plot svg").hover(position={"x": 250, "y": 40})
     expect(cpu.locator(".tip")).to_contain_text("s ago")
-    nb.in_both_themes(2, f"metrics-{front_end}")
+    nb.in_both_themes(2, f"metrics-{front_end}", view)
     box = cpu.locator(".plot svg").bounding_box()
     assert box
     cpu.locator(".plot svg").hover(position={"x": box["width"] - 3, "y": 40})

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.e2e.harness import THEMES
 from tests.registries import DockerRegistry, docker_registry, fill
 from tests.throttle import Line, throttled
 
@@ -65,8 +66,10 @@ def test_a_pull_shows_its_progress_and_keeps_its_end(notebook, slow):
     nb.reload()
     nb.output(1).get_by_text("pulled", exact=True).wait_for()
     nb.output(1).get_by_text("each layer").click()
-    for number in (1, 2, 3, 4, 5):
-        nb.in_both_themes(number, f"pull-reloaded-{number}")
+    for theme in THEMES:
+        nb.theme(theme)
+        for number in (1, 2, 3, 4, 5):
+            nb.photograph(number, f"pull-reloaded-{number}-{theme}")
 
 
 def test_the_stop_button_ends_a_pull(notebook, slow):
