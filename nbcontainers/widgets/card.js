@@ -30,6 +30,7 @@ export function mount(live) {
     const before = facts;
     facts = found;
     show();
+    past?.keep(new Set([facts.id]));
     if (past && facts.point) past.add(facts.id, facts.point);
     if (before?.status !== facts.status || before.id !== facts.id) history();
     draw();
@@ -83,6 +84,8 @@ export function mount(live) {
     button.disabled = true;
     try {
       await live.call("do", { verb });
+    } catch {
+      // it is shown over the card
     } finally {
       button.disabled = false;
     }

@@ -198,6 +198,7 @@ class Hub {
     if (data["text/html"] !== html) outputs.set(place, { ...output, data });
   }
 
+  /** Every ten seconds; without a kernel only to let go of the pictures whose outputs were cleared. */
   tick() {
     const seen = {};
     for (const view of [...this.views.values()]) {
@@ -205,7 +206,8 @@ class Hub {
       view.absent = view.host.isConnected ? 0 : (view.absent ?? 0) + 1;
       if (view.absent > 60) view.remove(); // its output was cleared; a cell scrolled far away is only taken out for a while
     }
-    if (!Object.keys(seen).length) return;
+    if (!this.alive && !this.views.size) clearInterval(this.beat);
+    if (!this.alive || !Object.keys(seen).length) return;
     this.send({ see: seen });
     const silent = Date.now() - this.heard > 3 * BEAT_MS;
     if (silent && this.manager?.kernel?.status !== "busy") for (const view of this.views.values()) view.stale("the kernel does not answer");
@@ -213,7 +215,6 @@ class Hub {
 
   /** The kernel is no more, or no longer ours: the last pictures stay until another comes. */
   gone(why) {
-    clearInterval(this.beat);
     PAGE.hubs = PAGE.hubs.filter((hub) => hub !== this);
     this.waiting.clear();
     for (const view of this.views.values()) view.stale(`${why}; this is the last picture`, "%load_ext nbcontainers");
@@ -362,8 +363,9 @@ class View {
     inner.embedded = true; // the picture that the notebook keeps is ours
     PAGE.views.set(el, inner);
     inner.attach(this.hub);
-    const remove = () => inner.remove();
-    this.ending.signal.addEventListener("abort", remove);
+    const gone = new AbortController(); // or all that were ever in here would be kept as long as this view
+    const remove = () => { gone.abort(); inner.remove(); };
+    this.ending.signal.addEventListener("abort", remove, { signal: gone.signal });
     return { remove };
   }
 

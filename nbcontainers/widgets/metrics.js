@@ -7,7 +7,7 @@ export function mount(live) {
   let chart = null;
   let past = null;
   let rows = [];
-  let asked = new Set();
+  const asked = new Set(); // ids whose past was asked for
 
   const head = h("tr", {});
   const body = h("tbody", { onclick: clicked, onkeydown: typed });

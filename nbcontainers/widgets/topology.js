@@ -56,8 +56,9 @@ export function mount(live) {
     try {
       for (let last = null; shown !== wanted && last !== wanted; ) {
         last = wanted;
-        const { value, buffers } = await live.call("picture");
-        if (!value.version || value.version === shown) break;
+        const answer = await live.call("picture").catch(() => null); // why is shown over the drawing
+        if (!answer?.value?.version || answer.value.version === shown) break; // without a picture there are no bytes, and no value beside them
+        const { value, buffers } = answer;
         const text = await inflated(buffers[0]);
         shown = value.version;
         heading.textContent = [value.heading, `on ${value.host}`, value.left].filter(Boolean).join(" · ");
