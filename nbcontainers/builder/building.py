@@ -6,7 +6,6 @@ steps (image/kept.py) and, at the end, the image. A failure or an interrupt ends
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nbcontainers.builder import context as contexts
-from nbcontainers.builder import result, squash
+from nbcontainers.builder import epoch, result, squash
 from nbcontainers.builder.context import Context
 from nbcontainers.builder.files import Blob, Files, Result
 from nbcontainers.builder.running import Cancelled, Runner, Settings
@@ -41,8 +40,6 @@ from nbcontainers.table import amount, stored
 AS_IMAGE = "docker-image://"
 _AT_ONCE = 16
 _TICK_S = 0.2
-_LATEST_S = 253402300799
-"""The end of the year 9999: RFC 3339 has no later one."""
 _CHILDREN = (
     "nbcontainers.image.work",
     "nbcontainers.image.making",
@@ -62,7 +59,8 @@ class Request:
     """What is asked for. `context` is a folder, a mapping of files, or "" for none; `contexts` are named ones.
 
     `cache_from`, `cache_to`: places of shared.py. `allow`: network.host, security.insecure; `agents`: sockets of SSH agents by id.
-    `platform` "" is this machine's; `epoch` that of SOURCE_DATE_EPOCH, if it is set; `options` are those of every RUN.
+    `platform` "" is this machine's; `options` are those of every RUN; `when` is the time of the context, if it has one. `epoch` is set
+    by epoch.py.
     """
 
     text: bytes
@@ -86,6 +84,7 @@ class Request:
     cache_from: Sequence[Cache] = ()
     cache_to: Sequence[Cache] = ()
     squash: bool = False
+    when: Callable[[], int | None] = lambda: None
     epoch: int | None = None
 
 
@@ -108,12 +107,13 @@ class Build:
     """One build on its way. The stages' threads share it; what changes in it has a lock."""
 
     def __init__(self, engine: Engine, request: Request, stack: ExitStack, tell: Tell) -> None:
-        self.engine, self.request, self.tell = engine, request, tell
+        self.engine, self.tell = engine, tell
         self._stack = stack
         self.file: Dockerfile = dockerfile.read(request.text, request.name)
         host = f"linux/{value.host_architecture()}"
         self.platform = _platform(request.platform or host)
         self.platforms = value.platform_arguments(host, self.platform)
+        self.request = request = epoch.dated(request, self.file, self.platforms)
         self.plan = stages.plan(
             self.file, target=request.target, build_args=request.build_args, platforms=self.platforms,
             contexts=request.contexts,
@@ -317,7 +317,9 @@ class Build:
         return one
 
     def files_of(self, one: Input) -> Files:
-        """The files of a stage or an image."""
+        """The files of a stage, an image, or scratch, which has none."""
+        if one.kind == stages.EMPTY:
+            return Files()
         return self.results[one.stage].files if one.kind == stages.STAGE else self._files(self.images[one])
 
     def lowers(self, files: Files) -> list[str]:
@@ -400,17 +402,3 @@ def _first_cause(errors: Sequence[BaseException | None]) -> BaseException:
     """Of several stages' errors one that is not the end of the others."""
     found = [error for error in errors if error]
     return next((error for error in found if not isinstance(error, Cancelled)), found[0])
-
-
-def epoch(build_args: Mapping[str, str]) -> int | None:
-    """SOURCE_DATE_EPOCH of the build arguments or of the environment."""
-    text = build_args.get(variables.EPOCH) or os.environ.get(variables.EPOCH, "")
-    try:
-        found = variables.source_date_epoch(text)
-    except ValueError as error:
-        raise BuildError(str(error), hint="give seconds since 1970") from None
-    if isinstance(found, str):
-        raise BuildError(f"SOURCE_DATE_EPOCH={found} is not there yet", hint="give seconds since 1970")
-    if found is not None and found > _LATEST_S:
-        raise BuildError(f"SOURCE_DATE_EPOCH={found} is after the year 9999", hint="give seconds since 1970")
-    return found

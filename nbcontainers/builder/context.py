@@ -51,14 +51,17 @@ class Context:
                 yield f"{number}/{match.name}/{name}", self._file(path)
 
     def _file(self, path: str) -> str:
-        full = os.path.join(self.path, path)
+        full = f"{self.path}/{path}" if path else self.path
         try:
             facts = os.lstat(full)
-            attributes = sorted(xattrs.packed(os.fsencode(full)).items())
-            digest = contents.of_file(full, facts, _digests)
+            return contents.remembered(facts, _digests, lambda: _read(full, facts))
         except GONE as error:
             raise gone(error, self.path) from None
-        return digest + "".join(f" {key.hex()}={text.hex()}" for key, text in attributes)
+
+
+def _read(path: str, facts: os.stat_result) -> str:
+    attributes = sorted(xattrs.packed(os.fsencode(path)).items())
+    return contents.of_file(path, facts) + "".join(f" {key.hex()}={text.hex()}" for key, text in attributes)
 
 
 def gone(error: OSError, folder: str) -> BuildError:

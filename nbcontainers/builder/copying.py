@@ -141,6 +141,8 @@ def _mounted(stack: ExitStack, source: Source, scratch: str, *, rootless: bool) 
         return source["root"]
     if len(source["lowers"]) == 1:
         return source["lowers"][0]
+    if not source["lowers"]:  # a stage without a layer
+        return f"{scratch}/from"
     _mount(stack, rootfs.steps(source["lowers"], f"{scratch}/from", rootless=rootless))
     return f"{scratch}/from"
 

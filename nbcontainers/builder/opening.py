@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from nbcontainers.builder import context as contexts
-from nbcontainers.builder import git, putting
+from nbcontainers.builder import epoch, git, putting
 from nbcontainers.builder.building import AS_IMAGE
 from nbcontainers.builder.remote import fetch, is_remote
 from nbcontainers.engine import Engine
@@ -30,12 +30,20 @@ _HINT = "give a folder, a tar archive, a URL or a git repository; - with a Docke
 class Opened(NamedTuple):
     """The folder, "" for none, or files in memory; `dockerfile` is what came instead of a context.
 
-    `is_foreign`: it came from elsewhere, so that no link in it may lead to a file of this machine.
+    `is_foreign`: it came from elsewhere, so that no link in it may lead to a file of this machine; `changed`: when, if its server
+    said so, in seconds since 1970.
     """
 
     folder: str | Mapping[str, Any]
     dockerfile: bytes | None = None
     is_foreign: bool = False
+    changed: int = 0
+
+    def when(self) -> int | None:
+        """The time of what came from elsewhere, where all files are, with theirs. None for others."""
+        if not self.is_foreign or not isinstance(self.folder, str):
+            return None
+        return self.changed or epoch.newest(self.folder)
 
 
 class Opener:
@@ -56,7 +64,8 @@ class Opener:
             return Opened(self._cloned(repository), is_foreign=True)
         if is_remote(text):
             folder = self._folder()
-            return self._content(str(folder / fetch(text, folder, "", "", _go_on)), text)
+            path = folder / fetch(text, folder, "", "", _go_on)
+            return self._content(str(path), text)._replace(changed=int(path.stat().st_mtime))
         return Opened(self._local("context", text), is_foreign=True)
 
     def named(self, name: str, text: str) -> str:

@@ -58,7 +58,7 @@ def build(
             cache_from=[shared.parse("cache-from", one, must_be=True) for one in _texts(cache_from)],
             cache_to=[shared.parse("cache-to", one, must_be=False) for one in _texts(cache_to)], allow=_allowed(allow),
             agents=agents(_texts(ssh), os.environ),
-            squash=squash, epoch=building.epoch(arguments),
+            squash=squash, when=opened.when,
         )  # fmt: skip
         image = building.build(engine, request, tell)
     for one in outputs:

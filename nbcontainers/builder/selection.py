@@ -68,11 +68,20 @@ class Root:
             facts = os.lstat(self.full(path))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return None if self._outside(path, facts) else facts
+        return None if self._outside(path, stat.S_ISDIR(facts.st_mode)) else facts
 
     def names(self, path: str) -> list[str]:
         """What is in a folder, sorted."""
-        return sorted(name for name in os.listdir(self.full(path)) if self.lstat(_below(path, name)))
+        return [name for name, _ in self._entries(path)]
+
+    def _entries(self, path: str) -> list[tuple[str, bool]]:
+        """The names in a folder, sorted, and which are folders. One that has just gone is empty: its reader tells of it."""
+        try:
+            with os.scandir(self.full(path)) as entries:
+                found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(one for one in found if not self._outside(_below(path, one[0]), one[1]))
 
     def resolve(self, path: str, *, last: bool = True) -> str | None:
         """The path with its links followed inside the root (the last one too if `last`); None if it leads nowhere."""
@@ -102,32 +111,25 @@ class Root:
 
     def below(self, path: str, exclude: Ignore | None = None) -> Iterator[str]:
         """Everything in a folder, relative to it, folders first, by name."""
-        todo = [(name, 0) for name in self.names(path)[::-1]]
+        todo = [(name, is_folder, 0) for name, is_folder in self._entries(path)[::-1]]
         while todo:
-            name, above = todo.pop()
-            facts = self.lstat(_below(path, name))
-            if facts is None:
-                continue
+            name, is_folder, above = todo.pop()
             state = exclude.state(name, above) if exclude else 0
             is_out = exclude is not None and exclude.excludes(state)
-            if is_out and not (stat.S_ISDIR(facts.st_mode) and exclude and exclude.may_take_back(name)):
+            if is_out and not (is_folder and exclude and exclude.may_take_back(name)):
                 continue
             if not is_out:
                 yield name
-            if stat.S_ISDIR(facts.st_mode):
-                todo += [(f"{name}/{one}", state) for one in self.names(_below(path, name))[::-1]]
+            if is_folder:
+                todo += [(f"{name}/{one}", is_one, state) for one, is_one in self._entries(_below(path, name))[::-1]]
 
-    def _outside(self, path: str, facts: os.stat_result) -> bool:
+    def _outside(self, path: str, is_folder: bool) -> bool:
         """An ignored folder is still a way to what `!` brings back."""
         if self.ignore is None or not path:
             return False
         if not self.ignore.excludes(self._state(path)):
             return False
-        if not stat.S_ISDIR(facts.st_mode) or not self.ignore.may_take_back(path):
-            return True
-        with os.scandir(self.full(path)) as entries:
-            found = [(f"{path}/{entry.name}", entry.stat(follow_symlinks=False)) for entry in entries]
-        return all(self._outside(name, one) for name, one in found)
+        return not (is_folder and self.ignore.may_take_back(path) and self._entries(path))
 
     def _state(self, path: str) -> int:
         known = self._states.get(path)

@@ -180,11 +180,8 @@ class Sources:
         if origin.kind == stages.CONTEXT:
             return self._copied(mount, origin.name, stack)
         lowers = self.build.lowers(self.build.files_of(origin))
-        if not lowers:
-            raise BuildError(
-                f"--mount: {mount.from_} has no files", hint="name a stage or an image that has some in from="
-            )
-        return Shown(mount.from_, self._digest(mount), lowers=tuple(lowers))
+        empty = "" if lowers else f"{stack.enter_context(scratch.folder(self.engine))}/upper"
+        return Shown(mount.from_, self._digest(mount), empty, tuple(lowers))
 
     def _copied(self, mount: Mount, name: str, stack: ExitStack) -> Shown:
         context = self.build.context(name) if name else self.build.main_context()

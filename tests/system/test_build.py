@@ -377,6 +377,17 @@ def images(engine: Engine) -> list[Image]:
     return store.images(engine)
 
 
+def test_nothing_is_there_to_be_taken_from_an_empty_stage() -> None:
+    """COPY --from=empty was an IndexError of its helper process; of BuildKit it is what it says."""
+    begin = "FROM scratch AS empty\nFROM mini\n"
+    image = build(f"{begin}COPY --from=empty / /got/\nRUN --mount=from=empty,target=/seen ls -A /seen /got > /list\n")
+    assert said(image, "cat", "/list") == "/got:\n\n/seen:\n"
+    image = build("FROM mini\nRUN --mount=from=scratch,target=/s,rw touch /s/x && ls /s > /list\n")
+    assert said(image, "cat", "/list") == "x\n"
+    with pytest.raises(BuildError, match=r"Dockerfile:3: COPY: '/gone' is not there"):
+        build(f"{begin}COPY --from=empty /gone /\n")
+
+
 def test_an_id_file_is_looked_at_before_the_build(context: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match=r"--iidfile .* cannot be written"):
         build("FROM mini\nRUN false\n", context, iidfile=str(tmp_path / "none/id"))

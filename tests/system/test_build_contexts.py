@@ -182,6 +182,22 @@ def test_a_repository_as_context(repository: Callable[..., str], tmp_path: Path)
             build("FROM mini\n", f"{url}{end}")
 
 
+def test_the_time_of_a_context(repository: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SOURCE_DATE_EPOCH=context; an ARG before the first FROM says it as well as --build-arg."""
+    text = "ARG SOURCE_DATE_EPOCH=context\nFROM mini\nARG SOURCE_DATE_EPOCH\nRUN echo $SOURCE_DATE_EPOCH > /when\n"
+    of_commit = build(text, f"file://{tmp_path}/bare.git")
+    assert of_commit.config["created"] == "2001-09-09T01:46:40Z"
+    assert said(of_commit, "cat", "/when") == "1000000000\n"
+    with served({"/c.tgz": packed(FILES)}) as url:  # with the time of 1000000000 for everything
+        assert build(text, f"{url}/c.tgz").config["created"] == "2001-09-09T01:46:40Z"
+    of_folder = build("FROM mini\nRUN true\n", str(tmp_path), build_arg={"SOURCE_DATE_EPOCH": "context"})
+    assert of_folder.config["created"] > "2026"
+    at = build("ARG SOURCE_DATE_EPOCH=1500000000\nFROM mini\nRUN touch /x\n", "-")
+    assert at.config["created"] == "2017-07-14T02:40:00Z"
+    with pytest.raises(BuildError, match="SOURCE_DATE_EPOCH=soon is no time"):
+        build("FROM mini\n", "-", build_arg={"SOURCE_DATE_EPOCH": "soon"})
+
+
 def test_add_of_a_repository(repository: Callable[..., str], tmp_path: Path) -> None:
     url = f"file://{tmp_path}/bare.git"
     commit = repository("rev-parse", "main")

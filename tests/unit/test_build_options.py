@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nbcontainers.builder import building, credentials, git, orders, output, remote
+from nbcontainers.builder import credentials, epoch, git, orders, output, remote
 from nbcontainers.builder.opening import Opened
 from nbcontainers.dockerfile import pattern
 from nbcontainers.errors import BuildError, InvalidArgument
@@ -113,9 +113,9 @@ def test_what_is_no_folder_of_a_repository(tmp_path: Path, folder: str) -> None:
 
 @pytest.mark.parametrize("text", ["99999999999999999999", "253402300800"])
 def test_a_time_that_no_document_can_have(text: str) -> None:
-    assert building.epoch({"SOURCE_DATE_EPOCH": "253402300799"}) == 253402300799
+    assert epoch.seconds("253402300799") == 253402300799
     with pytest.raises(BuildError, match="is after the year 9999"):
-        building.epoch({"SOURCE_DATE_EPOCH": text})
+        epoch.seconds(text)
 
 
 def test_questions_to_a_repository() -> None:
