@@ -156,6 +156,6 @@ def _failed(container: Container, command: Sequence[str], ended: dict[str, Any],
 
     record = {"id": container.id, "name": container.name}
     failure = container_failed(record, {"usage": dict(container.usage), **ended}, last_words, kept=False)
-    failure.message = f"exec of {command[0]}: {failure.message}"
+    failure.message = f"exec of {command[0]}: {failure.message.replace(f'container {container.name}', 'it', 1)}"
     failure.container = container
     return failure

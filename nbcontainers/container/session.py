@@ -136,17 +136,21 @@ class Session:
         """Until the end; returns the exit record, which is empty where we `left` before.
 
         An interrupt is passed on: SIGINT first, then SIGTERM, then SIGKILL, a step at a time or with each further
-        interrupt; then KeyboardInterrupt goes on. Without `Streams.proxy` it leaves the program alone. Raises what the
+        interrupt; then KeyboardInterrupt goes on. One with another signal's number, of the command line, begins with that
+        signal, and the end of the program is ours. Without `Streams.proxy` it leaves the program alone. Raises what the
         monitor reported, LauncherDied if it vanished.
         """
         try:
             return self._until_end(None)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
+            number = interrupt.args[0] if interrupt.args else signal.SIGINT
             if self.streams.proxy:
-                self._stop()
+                self._stop(number)
             else:
                 self.detach()
-            raise
+            if number == signal.SIGINT or not self.ended:
+                raise
+            return self.ended
 
     def end(self) -> None:
         """Kill the program at once and wait until nothing of it is left."""
@@ -277,9 +281,9 @@ class Session:
         elif kind == protocol.FAILED:
             raise Error.from_json(json.loads(payload))
 
-    def _stop(self) -> None:
+    def _stop(self, first: int) -> None:
         """Have the program end, politely at first. Further interrupts only hurry it."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        for number in dict.fromkeys((first, signal.SIGTERM, signal.SIGKILL)):
             self.notice(f"interrupted: {self._heard(number)}")
             if self._drops(number):
                 continue

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ import pytest
 
 import nbcontainers
 from nbcontainers.container import session, store
+from nbcontainers.errors import ContainerFailed
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -83,6 +86,28 @@ def test_a_second_interrupt_hurries():
     assert out == "no\nno\n"
     assert "sent SIGKILL" in err
     assert seconds < 3
+
+
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "TERM"), (signal.SIGHUP, "HUP")])
+def test_the_command_line_passes_on_the_signal_it_got(number, name):
+    """As docker run does, and the end is the program's own: this is how systemd stops one."""
+    words = [sys.executable, "-m", "nbcontainers", "run", "--rm", "mini", "sh", "-c"]
+    script = f"trap 'echo heard {name}; exit 6' {name}; trap 'echo no' INT; while :; do echo tick; sleep 0.05; done"
+    program = subprocess.Popen([*words, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert program.stdout
+    assert program.stdout.readline() == "tick\n"
+    program.send_signal(number)
+    out, err = program.communicate(timeout=20)
+    assert out.replace("tick\n", "") == f"heard {name}\n"
+    assert err == f"[nbcontainers] interrupted: sent SIG{name} to the container\n"
+    assert program.returncode == 6
+
+
+def test_an_exec_that_is_killed_does_not_blame_its_container():
+    with nbcontainers.run("mini", "sleep", "100", detach=True) as container:
+        with pytest.raises(ContainerFailed, match=r"^exec of sh: it was ended by SIGKILL \(exit 137\)"):
+            container.exec("sh", "-c", "kill -9 $$")
+        assert container.running
 
 
 def test_an_interrupted_exec_ends_only_what_was_executed():
