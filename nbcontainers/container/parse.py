@@ -280,7 +280,7 @@ def label_file(path: str) -> list[tuple[str, str]]:
 
 def _pair_lines(path: str) -> list[str]:
     try:
-        with open(os.fspath(path), encoding="utf-8") as file:
+        with open(os.fspath(path), encoding="utf-8-sig", newline="") as file:
             content = file.read(_LARGEST_FILE + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
@@ -288,8 +288,8 @@ def _pair_lines(path: str) -> list[str]:
     if len(content) > _LARGEST_FILE:
         raise ValueError(f"{path} is larger than 1 MiB; write the path of a file of NAME=VALUE lines")
     found = []
-    for count, line in enumerate(content.splitlines(), 1):
-        text = line.lstrip()
+    for count, line in enumerate(content.split("\n"), 1):  # splitlines would also break values at U+2028 and the like
+        text = line.removesuffix("\r").lstrip(" \t")
         name = text.partition("=")[0]
         if not text or text.startswith("#"):
             continue

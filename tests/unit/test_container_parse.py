@@ -136,6 +136,12 @@ def test_environment_file(tmp_path, monkeypatch):
     assert parse.environment_file(str(path)) == [("A", "1"), ("B", "two words "), ("NBC_A", "ours")]
 
 
+def test_only_the_ends_of_lines_end_values_of_an_environment_file(tmp_path):
+    """As Docker reads one: a byte order mark and the \\r of \\r\\n are none of it, other separators are."""
+    (tmp_path / "env").write_bytes("\ufeff# made on Windows\r\nA=1\r\nB=x\u2028y\nC=p\x0cq\x85\n".encode())
+    assert parse.environment_file(str(tmp_path / "env")) == [("A", "1"), ("B", "x\u2028y"), ("C", "p\x0cq\x85")]
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"), [(b"A B=1\n", "line 1 of"), (b"=1\n", "line 1 of"), (b"\xff", "no UTF-8")]
 )
