@@ -1,6 +1,6 @@
 """Digests of files by what they are: names, kinds, modes, link targets and bytes. Never times, owners or numbers of links.
 
-A file that has not been touched since (device, inode, size, mtime, ctime) is not read again: `known` remembers.
+A file that has not been touched since (device, inode, size, mtime, ctime) need not be read again: see `remembered`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import NamedTuple
 
 _TICK_NS = 20_000_000
@@ -26,27 +26,32 @@ class Stamp(NamedTuple):
     ctime_ns: int
 
 
-def of_file(path: str, facts: os.stat_result, known: MutableMapping[Stamp, str] | None = None) -> str:
+def remembered(facts: os.stat_result, known: MutableMapping[Stamp, str], read: Callable[[], str]) -> str:
+    """What `read` says of a file with these facts; it is not asked again while nobody touches the file."""
+    stamp = Stamp(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+    if (before := known.get(stamp)) is not None:
+        return before
+    is_settled = time.time_ns() - facts.st_ctime_ns > _TICK_NS
+    found = read()
+    if is_settled:
+        known[stamp] = found
+    return found
+
+
+def of_file(path: str, facts: os.stat_result) -> str:
     """The digest of one file without its name: kind and mode, and bytes, link target or device number."""
     head = f"{stat.S_IFMT(facts.st_mode):o} {stat.S_IMODE(facts.st_mode):o}\0"
     if stat.S_ISREG(facts.st_mode):
-        return _hash(head, of_bytes(path, facts, known))
+        return _hash(head, of_bytes(path))
     if stat.S_ISLNK(facts.st_mode):
         return _hash("link\0", os.readlink(path))
     return _hash(head, str(facts.st_rdev) if not stat.S_ISDIR(facts.st_mode) else "")
 
 
-def of_bytes(path: str, facts: os.stat_result, known: MutableMapping[Stamp, str] | None = None) -> str:
+def of_bytes(path: str) -> str:
     """sha256 of a regular file's bytes, in hexadecimal."""
-    stamp = Stamp(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
-    if known is not None and stamp in known:
-        return known[stamp]
-    is_settled = time.time_ns() - facts.st_ctime_ns > _TICK_NS
     with open(path, "rb", buffering=0) as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if known is not None and is_settled:
-        known[stamp] = found
-    return found
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def of_tree(files: Iterable[tuple[str, str]]) -> str:
