@@ -39,7 +39,7 @@ def create(
             "-d",
             help="bridge (default), or macvlan: addresses of the wire; host and none are always there",
             choices=("bridge", "macvlan", "host", "none"),
-        ),  # fmt: skip
+        ),
     ] = "bridge",
     subnet: Annotated[Sequence[str], Option(help="its addresses; chosen without it", metavar="ADDRESS/BITS")] = (),
     gateway: Annotated[Sequence[str], Option(help="the host's address in it (the first)", metavar="ADDRESS")] = (),
