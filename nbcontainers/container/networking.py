@@ -52,7 +52,7 @@ def plan(engine: Engine, options: RunOptions, image: Mapping[str, Any], id: str)
     record: Record = {
         "network": ",".join(named), "networks": [], "ports": [one._asdict() for one in published],
         "add_host": values(options, "add_host", parse.host),
-        "dns": values(options, "dns", parse.address), "dns_option": values(options, "dns_option", str),
+        "dns": values(options, "dns", parse.address), "dns_option": values(options, "dns_option", parse.resolver_option),
         "dns_search": values(options, "dns_search", parse.search) or hosts.host_search(),
     }  # fmt: skip
     _check_mode(options, mode, published)
@@ -81,8 +81,13 @@ def _asked(engine: Engine, options: RunOptions, published: Sequence[ports.Port])
     texts = values(options, "network", parse.network_name) or [default(engine)]
     if engine.rootless and published and not options.get("network") and VARIABLE not in os.environ:
         texts = [networks.DEFAULT]  # a port needs a network of the container's own
-    asked = (wanted.parse(text) for text in texts)
-    return {_ALIASES.get(name, name): rest for name, rest in asked}
+    found: dict[str, Record] = {}
+    for name, rest in (wanted.parse(text) for text in texts):
+        name = _ALIASES.get(name, name)
+        if name in found:
+            raise bad("network", f"{name} is given twice; write it once, as {name}:alias=NAME,ip=ADDRESS")
+        found[name] = rest
+    return found
 
 
 def _mode(named: Sequence[str]) -> str:

@@ -371,6 +371,13 @@ def search(value: str) -> str:
     return value if value == "." else hostname(value)
 
 
+def resolver_option(value: str) -> str:
+    """One word of `options` in resolv.conf(5)."""
+    if not value.isprintable() or len(value.split()) != 1:
+        raise ValueError(f"{value!r} is no option of resolv.conf; write one word, as ndots:2")
+    return value
+
+
 def namespace(value: str) -> str:
     """`host`, or `private` as without the option."""
     if value not in ("host", "private", ""):

@@ -50,6 +50,8 @@ def test_a_network_with_its_address_alias_and_mac(ours: Any) -> None:
         ({"network": ["one", "two"], "ip": "10.77.0.5"}, InvalidArgument, "one network only", ":ip="),
         ({"network": "none", "mac_address": "02:42:0a:4d:00:05"}, InvalidArgument, "has no network", "--network"),
         ({"network": "oen"}, NotFound, "no network 'oen'", "did you mean one"),
+        ({"network": ["one:ip=10.77.0.5", "one"]}, InvalidArgument, "one is given twice", "one:alias=NAME"),
+        ({"network": "one", "dns_option": "a\nnameserver"}, InvalidArgument, "no option of resolv.conf", "ndots:2"),
         ({"network": "one:interface_name=lo"}, InvalidArgument, "no name of an interface", "eth5"),
     ],
 )
