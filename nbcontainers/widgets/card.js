@@ -105,11 +105,11 @@ export function mount(live) {
     if (!facts || !past) return;
     const { id, status } = facts;
     const points = await live.call("history").catch(() => null); // why is shown over the card
-    if (!points) return;
     const over = !["running", "paused", "stopping"].includes(status);
-    past.put(id, points, { all: over });
-    ended = over ? id : null;
+    if (points) past.put(id, points, { all: over });
+    ended = points && over ? id : null;
     draw();
+    live.drawn();
   }
 
   function draw() {

@@ -170,17 +170,20 @@ function chart(live, name, spec, moved) {
       s("title", {}, `OOM kill${lines.length > 1 ? ` in ${line.name}` : ""}`)));
   }
 
-  /** The figures at a time, or the last ones. */
+  /** The figures at a time, or the last ones; of a run that has ended the highest, for its last is one of its end. */
   function figures(line, time) {
     const known = line.points.filter((point) => point[0] <= (time ?? Infinity) + 0.01);
     const last = known.at(-1);
     if (!last || (time !== null && time - last[0] > GAP_S && !frame.ended)) return "";
+    const highest = time === null && frame.ended;
     const words = spec.fields.flatMap(([field, word]) => {
-      const value = known.findLast((point) => point[AT[field]] !== null)?.[AT[field]];
-      return value === undefined ? [] : [`${word ? `${word} ` : ""}${spec.form(value)}`];
+      const values = known.map((point) => point[AT[field]]).filter((value) => value !== null);
+      if (!values.length) return [];
+      return [`${word ? `${word} ` : ""}${spec.form(highest ? Math.max(...values) : values.at(-1))}`];
     });
     const limit = spec.limit?.(line);
-    if (limit && words.length) words[0] += ` of ${spec.form(limit)}`;
+    if (highest && words.length) words[0] = `max ${words[0]}`;
+    else if (limit && words.length) words[0] += ` of ${spec.form(limit)}`;
     if (spec.shaded && last[AT[spec.shaded]] > 0.001) words.push(`throttled ${part(Math.min(last[AT[spec.shaded]], 1))}`);
     if (spec.marked && last[AT.oom_kills]) words.push(`${last[AT.oom_kills]} OOM kill${last[AT.oom_kills] > 1 ? "s" : ""}`);
     return words.join(", ");
@@ -188,7 +191,7 @@ function chart(live, name, spec, moved) {
 
   function say() {
     const said = lines.map((line) => `${lines.length > 1 ? `${line.name} ` : ""}${figures(line, null)}`).filter((one) => one.trim());
-    now.textContent = lines.length === 1 ? figures(lines[0], null) || "not counted here" : "";
+    now.textContent = now.title = lines.length === 1 ? figures(lines[0], null) || "not counted here" : "";
     svg.setAttribute("aria-label", `${spec.title}: ${said.join("; ") || "nothing"}`);
   }
 

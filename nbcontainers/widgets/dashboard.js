@@ -65,6 +65,7 @@ export function mount(live) {
     more.textContent = facts.more ? `… ${facts.more} more that have ended; container ps --all has them` : "";
     if (opened && !there.has(opened.id)) close();
     arrange();
+    live.drawn();
   });
   live.on(({ figures }) => {
     for (const [id, one] of rows) {
@@ -78,7 +79,7 @@ export function mount(live) {
 
   function create(id) {
     const pick = h("input", { type: "checkbox", tabindex: "-1" });
-    const cells = Object.fromEntries(COLUMNS.map((column) => [column.key, h("td", { class: column.number ? "right" : null })]));
+    const cells = Object.fromEntries(COLUMNS.map((column) => [column.key, h("td", { class: column.number ? "right" : null, "data-column": column.key })]));
     const dot = h("span", { class: "dot", "aria-hidden": "true" });
     const name = h("span", { class: "name" });
     cells.name.append(dot, name);
@@ -316,10 +317,11 @@ function measure(cell, shown, part) {
   track.firstChild.dataset.full = part > 0.9;
 }
 
+/** The rules of container/shade.py. */
 function colour(row) {
-  if (row.state === "running") return row.health === "unhealthy" ? "bad" : row.health === "starting" ? "so-so" : "running";
+  if (row.state === "running") return row.health === "unhealthy" ? "bad" : row.health === "starting" ? "so-so" : "good";
   if (["paused", "restarting", "stopping"].includes(row.state)) return "so-so";
-  if (row.state === "exited") return row.exit_code ? "bad" : "good";
+  if (row.state === "exited") return row.exit_code === 0 ? "" : "bad";
   return row.state === "dead" ? "bad" : "";
 }
 

@@ -81,6 +81,7 @@ export function mount(live) {
       h("div", { class: "head" }, h("b", {}, got.name), h("code", {}, got.id), h("span", { class: "faint" }, got.about)),
       ...got.facts.map(([label, value]) => h("div", {}, h("span", { class: "label" }, label), h("code", {}, value))),
       lines.length ? h("table", {}, h("tbody", {}, lines)) : "", lines.length ? look : "");
+    live.drawn();
     if (state.looking) start();
   }
 
@@ -96,7 +97,7 @@ export function mount(live) {
     heading.replaceChildren(h("b", {}, name), h("span", {}, rest.join(" · ")), meter(facts.efficiency), verdict);
     verdict.textContent = facts.verdict;
     notes.textContent = facts.notes.join("; ");
-    if (!facts.layers.length) { panes.remove(); return; }
+    if (!facts.layers.length) { panes.remove(); live.drawn(); return; }
     state.layer = facts.layers.some((one) => one.number === state.layer) ? state.layer : widest().number;
     list.replaceChildren(...facts.layers.map(layer));
     waste.replaceChildren(...facts.waste.map(hidden));
@@ -183,6 +184,7 @@ export function mount(live) {
     const gone = got.gone ? `, ${bytes(got.gone)} removed` : "";
     sum.textContent = total ? `${number(got.files)} file${got.files === 1 ? "" : "s"}, ${bytes(got.held)}${gone}` : "nothing like that";
     draw();
+    live.drawn();
   }
 
   function draw() {

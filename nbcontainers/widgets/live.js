@@ -5,6 +5,8 @@
 // lets it draw over the static HTML. A module NAME.js exports mount(live), which may return a function that tidies up:
 //
 //   live.el               its element: empty, class "nbc nbc-KIND", styled by STYLE below and NAME.css; draw in it
+//   live.drawn()          what is in live.el can be looked at: it takes the place of the picture before it, until then it is
+//                         laid out but not seen. Again does nothing
 //   live.facts(f)         f(facts) at once with the last facts, if there are any, and whenever they change
 //   live.call(name, args) a Promise of what the @action of that name returns; a failure is shown and rejects. Where the
 //                         kernel goes first it stays open for ever: the next kernel's view is mounted anew
@@ -45,6 +47,8 @@ const STYLE = `
 .nbc button:disabled { opacity: .45; cursor: default; }
 .nbc :focus-visible { outline: 2px solid var(--nbc-blue); outline-offset: 1px; }
 .nbc-stale > .nbc { opacity: .55; }
+.nbcontainers-live { position: relative; }
+.nbcontainers-live > .nbc-coming { position: absolute; top: 0; left: 0; right: 0; max-height: 100%; overflow: hidden; visibility: hidden; }
 .nbc-says { display: flex; gap: 8px; align-items: baseline; font-size: 12px; padding: 2px 8px; margin: 2px 0;
   border-left: 3px solid var(--jp-warn-color1, var(--vscode-charts-yellow, #d68f00)); }
 .nbc-says[role=alert] { border-color: var(--jp-error-color1, var(--vscode-charts-red, #e5484d)); }
@@ -161,7 +165,8 @@ class Hub {
     }
   }
 
-  /** Whether that HTML is of this kernel, or of its notebook and a kernel before it. */
+  /** Whether that HTML is of this kernel, or of its notebook, which is trusted, and a kernel before it: what a stranger
+   *  wrote may name any container, and is shown as it is. */
   owns(element, spec) {
     if (spec.kernel === this.kernel) return true;
     if (!this.owned.has(element)) this.owned.set(element, this.written(spec.id));
@@ -170,8 +175,8 @@ class Hub {
 
   written(id) {
     const cells = this.manager?.context?.model?.cells;
-    if (!cells || !id) return !cells && PAGE.hubs.every((hub) => hub === this);
-    return Boolean(this.output(id));
+    if (!cells) return PAGE.hubs.every((hub) => hub === this);
+    return /^[0-9a-f]{32}$/.test(id) && Boolean(this.output(id)?.trusted); // a shorter one is in any HTML
   }
 
   /** The output of our notebook that holds that address: its area and its place there. */
@@ -181,7 +186,7 @@ class Hub {
       const outputs = cells.get(c).outputs;
       for (let o = 0; o < (outputs?.length ?? 0); o++) {
         const html = String(outputs.get(o).data?.["text/html"] ?? "");
-        if (html.includes(id)) return { outputs, place: o, html };
+        if (html.includes(id)) return { outputs, place: o, html, trusted: cells.get(c).trusted };
       }
     }
     return null;
@@ -228,10 +233,6 @@ class View {
     this.spec = spec;
     this.state = {};
     this.visible = false;
-    this.root = h("div", { class: `nbc nbc-${spec.kind}`, role: "group", "aria-label": spec.label ?? spec.kind,
-      "data-jp-suppress-context-menu": "true" });
-    // Keys are the view's. Lumino looks for this from what has the focus upwards, and takes what matches before it.
-    this.root.addEventListener("focusin", ({ target }) => target.setAttribute("data-lm-suppress-shortcuts", "true"));
     this.note = h("div", {});
     this.before = [...host.childNodes];
     this.intersecting = false;
@@ -269,7 +270,7 @@ class View {
       this.listeners = { facts: [], on: [], visible: [] };
       this.ending = new AbortController();
       hub.send({ open: id, kind: this.spec.kind, with: this.spec.with ?? {}, visible: this.visible });
-      this.show();
+      this.stage();
       this.tidy = module.mount(this.face());
     } catch (error) {
       this.say(error.message, error.hint);
@@ -277,28 +278,38 @@ class View {
     }
   }
 
-  /** The live picture in the place of the static one. */
-  show() {
-    if (this.root.isConnected || this.quiet) return;
-    this.host.style.minHeight = `${this.host.offsetHeight}px`; // what is below waits with us for the first facts
+  /** An element to draw in, behind the picture that is seen: the static one, or that of the kernel before. */
+  stage() {
+    this.root = h("div", { class: `nbc nbc-${this.spec.kind} nbc-coming`, role: "group", "aria-label": this.spec.label ?? this.spec.kind,
+      "data-jp-suppress-context-menu": "true" });
+    // Keys are the view's. Lumino looks for this from what has the focus upwards, and takes what matches before it.
+    this.root.addEventListener("focusin", ({ target }) => target.setAttribute("data-lm-suppress-shortcuts", "true"));
+    this.host.append(this.root);
+  }
+
+  /** The live picture in its place. */
+  drawn() {
+    if (!this.root.classList.contains("nbc-coming") || this.quiet) return;
+    this.host.style.minHeight = `${this.host.offsetHeight}px`; // what is below waits with us for what comes later
     setTimeout(() => (this.host.style.minHeight = ""), SETTLING_MS);
-    for (const node of this.before) node.remove();
-    this.host.append(this.note, this.root);
+    this.root.classList.remove("nbc-coming");
+    for (const node of [...this.host.childNodes]) if (node !== this.note && node !== this.root) node.remove();
   }
 
   /** The static picture again: it is the truth where there is nothing to look at any more. */
   still() {
     this.quiet = true;
-    this.root.remove();
     this.host.replaceChildren(this.note, ...this.before);
   }
 
   /** What mount() gets; described at the top. */
   face() {
     const view = this;
+    const { root } = this;
     return {
-      el: this.root, h, s, kind: this.spec.kind, args: this.spec.with ?? {}, state: this.state, signal: this.ending.signal,
+      el: root, h, s, kind: this.spec.kind, args: this.spec.with ?? {}, state: this.state, signal: this.ending.signal,
       get visible() { return view.visible; },
+      drawn: () => root === view.root && view.drawn(),
       facts: (listener) => { view.listeners.facts.push(listener); if (view.last !== undefined) listener(view.last); },
       on: (listener) => view.listeners.on.push(listener),
       onvisible: (listener) => view.listeners.visible.push(listener),
@@ -329,7 +340,6 @@ class View {
       this.last = content.facts;
       for (const listener of this.listeners.facts) listener(content.facts);
     } else if ("trouble" in content) {
-      this.show();
       this.stale(content.trouble.message, content.trouble.hint);
     } else if ("static" in content) this.settle(content.static);
     else if ("send" in content) for (const listener of this.listeners.on) listener(content.send, buffers);
@@ -353,8 +363,9 @@ class View {
   }
 
   sized(listener) {
-    const observer = new ResizeObserver(() => this.root.clientWidth && listener(this.root.clientWidth));
-    observer.observe(this.root);
+    const { root } = this;
+    const observer = new ResizeObserver(() => root.clientWidth && listener(root.clientWidth));
+    observer.observe(root);
     this.ending.signal.addEventListener("abort", () => observer.disconnect());
   }
 
@@ -393,7 +404,7 @@ class View {
     this.ending?.abort();
     if (typeof this.tidy === "function") this.tidy();
     this.tidy = undefined;
-    this.root.replaceChildren();
+    for (const coming of this.host.querySelectorAll(":scope > .nbc-coming")) coming.remove();
   }
 
   remove() {

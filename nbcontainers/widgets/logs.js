@@ -4,6 +4,7 @@
 // TALLEST pixels, and stands for proportions above: no browser knows elements of a million lines' height.
 
 const LINE = 18;
+const TALL = 320;
 const TALLEST = 6e6;
 const KEPT = 4000;
 const COPIED = 10000;
@@ -12,6 +13,8 @@ export function mount(live) {
   const { h, state } = live;
   state.follow ??= true;
   let facts = { first: 0, end: 0, bytes: 0, running: true, name: live.args.container };
+  let told = false; // whether those are the log's
+  let running = true;
   let at = state.at ?? 0; // the first line shown, as an index into what is shown
   let found = null; // numbers of the lines that match; null: all lines
   let search = 0; // counts searches: an older one stops
@@ -41,6 +44,7 @@ export function mount(live) {
   const count = h("span", { class: "nbc-logs-count", role: "status" });
   const lines = h("div", { class: "nbc-logs-lines" });
   const view = h("div", { class: "nbc-logs-view mathjax_ignore tex2jax_ignore", tabindex: "0", role: "log", "aria-live": "off", "aria-label": "log" }, lines);
+  const none = h("div", { class: "line time" }, "no lines");
   const tall = h("div", {});
   const bar = h("div", { class: "nbc-logs-scroll", tabindex: "-1", "aria-hidden": "true" }, tall);
   const box = h("div", { class: "nbc-logs-box" }, view, bar);
@@ -54,6 +58,9 @@ export function mount(live) {
   live.facts((now) => {
     const gone = now.first - facts.first;
     facts = now;
+    if (!told && !facts.running) box.style.height = `${Math.min(TALL, (facts.end - facts.first + 1) * LINE)}px`; // it grows no more
+    else if (facts.running && !running) box.style.height = "";
+    [told, running] = [true, facts.running];
     if (gone > 0) forget(gone);
     view.setAttribute("aria-label", `log of ${facts.name}`);
     if (found && searched < facts.end && !searching) seek(search);
@@ -86,11 +93,11 @@ export function mount(live) {
     for (let index = begin; index < end; index++) numbers.push(numberAt(index));
     lines.classList.toggle("wrap", Boolean(state.wrap));
     lines.classList.toggle("ending", ending);
-    const picture = `${state.times} ${numbers.map((number) => `${number}${cache.has(number) ? "" : "?"}`).join()}`;
+    const picture = `${told} ${state.times} ${numbers.map((number) => `${number}${cache.has(number) ? "" : "?"}`).join()}`;
     const missing = numbers.filter((number) => !cache.has(number));
     const early = state.follow && missing.length && drawn; // what is followed stays until the next lines are there
     if (picture !== drawn && !early) { // or a selection would be lost
-      lines.replaceChildren(...numbers.map(line));
+      lines.replaceChildren(...(told && !numbers.length ? [none] : numbers.map(line)));
       drawn = picture;
     }
     lines.style.transform = ending ? "" : `translateY(${-(at - begin) * (lines.firstChild?.offsetHeight || LINE)}px)`;
@@ -101,6 +108,7 @@ export function mount(live) {
     follow.setAttribute("aria-pressed", String(Boolean(state.follow)));
     tell();
     want(missing);
+    if (told && !missing.length) live.drawn();
   }
 
   function line(number) {
@@ -365,37 +373,44 @@ function changed(look, codes) {
     else if (code === 24) delete now.underline;
     else if (code === 27) delete now.inverse;
     else if (code === 39) delete now.colour;
-    else if (code === 49) delete now.back;
+    else if (code === 49) delete now.ground;
     else if (code === 38 || code === 48) {
-      const key = code === 38 ? "colour" : "back";
+      const key = code === 38 ? "colour" : "ground";
       if (numbers[at + 1] === 5) { now[key] = indexed(numbers[at + 2]); at += 2; }
-      else if (numbers[at + 1] === 2) { now[key] = `rgb(${numbers.slice(at + 2, at + 5).map((n) => n & 255).join(" ")})`; at += 4; }
-    } else if (code >= 30 && code <= 37) now.colour = indexed(code - 30);
-    else if (code >= 90 && code <= 97) now.colour = indexed(code - 82);
-    else if (code >= 40 && code <= 47) now.back = indexed(code - 40);
-    else if (code >= 100 && code <= 107) now.back = indexed(code - 92);
+      else if (numbers[at + 1] === 2) { now[key] = nearest(numbers.slice(at + 2, at + 5)); at += 4; }
+    } else if ([3, 9].includes(Math.floor(code / 10)) && code % 10 < 8) now.colour = code % 10;
+    else if ([4, 10].includes(Math.floor(code / 10)) && code % 10 < 8) now.ground = code % 10;
   }
   return now;
 }
 
+// The eight colours of container/ansi.py, which also says why there are no others: no text can be hidden. White is the theme's.
+const NAMED = ["#8b949e", "#d1434b", "#2a9d4a", "#b58900", "#4493f8", "#b55fcf", "#1b9aaa", ""];
+
 function indexed(number) {
-  if (!(number >= 0 && number <= 255)) return undefined;
-  if (number < 16) return `var(--nbc-ansi-${number})`;
-  if (number >= 232) return `rgb(${Array(3).fill(8 + 10 * (number - 232)).join(" ")})`;
+  if (number < 16) return number % 8;
+  if (!(number <= 231)) return undefined;
   const level = (n) => (n ? 55 + 40 * n : 0);
   number -= 16;
-  return `rgb(${[Math.floor(number / 36), Math.floor(number / 6) % 6, number % 6].map(level).join(" ")})`;
+  return nearest([Math.floor(number / 36), Math.floor(number / 6) % 6, number % 6].map(level));
 }
 
-function styled(look) {
-  const colour = look.inverse ? (look.back ?? "var(--nbc-back)") : look.colour;
-  const back = look.inverse ? (look.colour ?? "var(--jp-content-font-color1, #888)") : look.back;
+/** Which parts are strong; of a grey none. */
+function nearest(parts) {
+  const [low, high] = [Math.min(...parts), Math.max(...parts)];
+  if (!(high - low >= 48)) return undefined;
+  return parts.reduce((sum, part, bit) => sum + (part > (low + high) / 2 ? 1 << bit : 0), 0);
+}
+
+function styled({ colour, ground, inverse, bold, dim, italic, underline }) {
   const style = {};
-  if (colour) style.color = colour;
-  if (back) style.background = back;
-  if (look.bold) style.fontWeight = "bold";
-  if (look.dim) style.opacity = ".7";
-  if (look.italic) style.fontStyle = "italic";
-  if (look.underline) style.textDecoration = "underline";
+  const [ink, paper] = inverse ? [ground, NAMED[colour] || "color-mix(in srgb, currentColor 18%, transparent)"] : [colour, NAMED[ground]];
+  if (paper) style.background = paper;
+  if (paper?.startsWith("#")) style.color = "#000";
+  else if (NAMED[ink]) style.color = `color-mix(in srgb, ${NAMED[ink]} 60%, currentColor)`;
+  if (bold) style.fontWeight = "bold";
+  if (dim) style.opacity = ".7";
+  if (italic) style.fontStyle = "italic";
+  if (underline) style.textDecoration = "underline";
   return { style };
 }

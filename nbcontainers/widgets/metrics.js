@@ -37,7 +37,7 @@ export function mount(live) {
     rows.forEach((row, at) => fill(row, at, facts.columns));
     none.hidden = rows.length > 0;
     more.textContent = facts.more ? `… ${facts.more} more; container stats has all` : "";
-    choose();
+    choose().then(live.drawn);
     if (!past) return;
     past.keep(there);
     for (const row of rows) if (row.point) past.add(row.id, row.point);
@@ -46,7 +46,7 @@ export function mount(live) {
 
   function titles(columns) {
     if (head.children.length === columns.length + 1) return;
-    head.replaceChildren(h("th", { class: "pick" }), ...columns.map(([title, right]) => h("th", { scope: "col", class: right ? "right" : null }, title)));
+    head.replaceChildren(h("th", { class: "pick" }), ...columns.map(([title, right]) => h("th", { scope: "col", class: right ? "right" : null }, title.replace(/ (?=%)|(?<=\(OF) /g, "\u00a0"))));
   }
 
   function fill(row, at, columns) {
@@ -63,7 +63,7 @@ export function mount(live) {
     if (body.children[at] !== one.line) body.insertBefore(one.line, body.children[at] ?? null);
   }
 
-  /** Unless somebody chose, the first few are drawn. */
+  /** Unless somebody chose, the first few are drawn; done once their past is. */
   function choose() {
     if (!live.state.picked) {
       drawn.clear();
@@ -75,7 +75,7 @@ export function mount(live) {
       line.querySelector(".swatch").style.background = shown && chart ? colour(id) : "transparent";
     }
     const missing = [...drawn].filter((id) => !asked.has(id));
-    if (missing.length) ask(missing);
+    return missing.length ? ask(missing) : loaded;
   }
 
   /** The past of those that are drawn, once. */

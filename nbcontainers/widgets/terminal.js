@@ -195,6 +195,7 @@ class Screen {
     if (replay) this.term.write("", () => { this.silent = true; });
     this.term.write(data, () => {
       if (replay) this.silent = false;
+      this.live.drawn();
       if (drawn - this.said >= UNSAID || reset) {
         this.said = drawn;
         this.call("drawn", { at: drawn });
@@ -238,12 +239,13 @@ class Screen {
 /** The screen of an element that is no longer there is now this place's; at once, so that nothing jumps. */
 function adopted(live) {
   const kept = PAGE.screens.get(live.args.key);
-  if (!kept || kept.node.isConnected) return null;
+  if (!kept || (kept.node.isConnected && !kept.live.signal.aborted)) return null;
   clearTimeout(kept.leaving);
   if (!kept.live.signal.aborted) kept.call("drop");
   kept.live = live;
   kept.ready = false;
   live.el.append(kept.node);
+  live.drawn();
   return kept;
 }
 

@@ -65,6 +65,7 @@ export function mount(live) {
         title.textContent = value.title;
         way.replaceChildren(...value.way.map((step) => h("li", {}, step)));
         draw(new DOMParser().parseFromString(text, "image/svg+xml").documentElement);
+        live.drawn();
       }
     } finally {
       asking = false;

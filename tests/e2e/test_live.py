@@ -67,6 +67,41 @@ def test_a_view_lives_through_reload_restart_and_reopening(notebook: Opened, fro
     expect(nb.live(2, "dashboard").locator("tr", has_text="live-web")).to_have_count(0)
 
 
+FRAMES = """number => {
+  const cell = document.querySelector(`.jp-Notebook [data-number='${number}']`);
+  window.frames_ = [];
+  const look = () => {
+    const area = cell.querySelector('.jp-Cell-outputArea');
+    window.frames_.push(`${area?.innerText.includes('live-web') ? 'told' : 'empty'} ${area?.querySelector('.nbc') ? 'live' : 'static'}`);
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
+"""Writes down what each frame of a cell's output shows; a live view that is only being drawn is there, but not seen."""
+
+
+def test_a_live_view_takes_its_place_once_it_is_drawn(notebook: Opened) -> None:
+    """Never a frame without a picture: the static one stays so long, and that of the kernel before it as well."""
+    nb = notebook(CELLS)
+    nb.run(0)
+    nb.run(1)
+    nb.page.evaluate(FRAMES, 2)
+    nb.run(2)
+    nb.until("window.frames_.at(-1) === 'told live'")
+    assert list(dict.fromkeys(frames(nb))) == ["empty static", "told static", "told live"]
+    nb.restart()
+    nb.run(0)
+    expect(nb.output(2).locator(".nbc-stale")).to_have_count(0)
+    nb.page.wait_for_timeout(500)
+    assert set(frames(nb)) == {"told live"}
+    nb.run(3)
+
+
+def frames(nb: Notebook) -> list[str]:
+    """Those since the last time."""
+    return list(nb.page.evaluate("window.frames_.splice(0)"))
+
+
 def test_it_goes_on_while_the_kernel_works(notebook: Opened) -> None:
     """JupyterLab sends comms over subshells, so buttons work during a long cell, and so do figures."""
     nb = notebook([*CELLS[:3], "import time; time.sleep(15)", CELLS[3]])

@@ -19,7 +19,9 @@ LOST = ("model not found", "Loading widget", "Error displaying widget")
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
 def test_without_a_kernel_it_is_a_picture_also_without_trust(notebook, front_end):
-    """What is not trusted loses scripts, and some styles; the words stay, in their order. (Reload, restart: test_live.)"""
+    """What is not trusted loses scripts, and some styles; the words stay, in their order. Its views name what somebody
+    else wanted to be opened: also beside a kernel they stay static, until one's own cells make others. (Reload, restart:
+    test_live.)"""
     nb = notebook(CELLS, front_end)
     for number in (0, 1, 2):
         nb.run(number)
@@ -30,10 +32,18 @@ def test_without_a_kernel_it_is_a_picture_also_without_trust(notebook, front_end
     see_static(nb, f"saved-{front_end}")
     nb.close()
     path = nb.path.with_name(f"stranger-{front_end}.ipynb")
-    content.cells[0].source += "  # nobody signed this"
+    content.cells[1].source += "  # nobody signed this"
     nbformat.write(content, path)
     nb.open(path, kernel=False, trusted=False)
     see_static(nb, f"untrusted-{front_end}")
+    nb.close()
+    nbformat.write(content, path)
+    nb.open(path)
+    nb.run(0)
+    nb.run(3)  # what it asked for would have come before this
+    see_static(nb, f"untrusted-{front_end}-with-kernel")
+    nb.run(2)
+    nb.live(2, "dashboard")
 
 
 def see_live(nb):
