@@ -208,8 +208,13 @@ def svg(line: Timeline) -> str:
         f'<svg role="img" aria-label="events over time" width="{_LABEL + _WIDTH + 30}" height="{height}" '
         f'viewBox="0 0 {_LABEL + _WIDTH + 30} {height}" style="max-width: 100%; height: auto; overflow: visible; '
         f'font-family: {MONOSPACE}; font-size: 12px;">{cuts}{body}</svg>'
-        f'<div style="opacity: .85;">{legend} ━ runs &nbsp; ┅ paused</div><div style="opacity: .75;">{notes}</div></div>'
+        f'<div style="opacity: .85;">{legend} {_bar(GREEN)} runs &nbsp; {_bar(AMBER)} paused</div><div style="opacity: .75;">{notes}</div></div>'
     )
+
+
+def _bar(colour: str) -> str:
+    """A piece of a bar, for the legend."""
+    return f'<span style="display: inline-block; width: 14px; height: 4px; margin-bottom: 3px; background: {colour}; opacity: .8;"></span>'
 
 
 def _svg_lane(lane: Lane, y: int) -> str:
@@ -217,7 +222,7 @@ def _svg_lane(lane: Lane, y: int) -> str:
     rule = f'<line x1="{_x(0)}" x2="{_x(1)}" y1="{y + 6}" y2="{y + 6}" style="stroke: {GREY}; opacity: .35;"/>'
     bars = "".join(
         f'<rect x="{_x(begin):.1f}" y="{y + 4}" width="{max(1.5, _x(end) - _x(begin)):.1f}" height="4" rx="1" '
-        f'style="fill: {AMBER if paused else BLUE}; opacity: .8;"/>'
+        f'style="fill: {AMBER if paused else GREEN}; opacity: .8;"/>'
         for begin, end, paused in lane.bars
     )
     places = _apart([_x(place) for place, _ in lane.marks])

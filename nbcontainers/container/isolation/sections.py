@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, Column, Row, Table, ink, plain, safe, shortened
+from nbcontainers.table import AS_IT_IS, BORDER, BOX, HEAD, MONOSPACE, Column, Row, Table, plain, safe, shortened
 
 _ROWS = 60
 _LONGEST, _BRIEF = 160, 40
@@ -90,7 +90,7 @@ def html(heading: Sequence[str], verdict: Sequence[str], sections: Sequence[Sect
     lines = "".join(f"<div>{safe(line)}</div>" for line in verdict)
     return (
         f'<div {AS_IT_IS} style="{BOX} {_WIDE}"><div style="{HEAD}">'
-        f'<span style="color: {ink(colour)}; font-size: 15px;" aria-hidden="true">●</span> '
+        f'<span style="color: {colour}; font-size: 15px;" aria-hidden="true">●</span> '
         f'<b style="font-weight: 600;">{name}</b> <code style="{_CODE}">{id}</code> '
         f'<span style="opacity: .75;">{" · ".join(rest)}</span></div>'
         f'<div style="margin: 4px 0 6px;">{lines}</div>{"".join(section.html() for section in sections)}</div>'
