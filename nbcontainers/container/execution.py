@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from nbcontainers.container import defaults, parse, parts, security, store, users
+from nbcontainers.container import parse, parts, security, store, users
 from nbcontainers.container.container import Container
 from nbcontainers.container.failure import not_running
 from nbcontainers.container.host import this_host
@@ -106,8 +106,7 @@ def document(
         environment.setdefault("TERM", "xterm")
     if user := options.get("user"):
         identity = _identity(container, record, user)
-        process["user"] = {"uid": identity.uid, "gid": identity.gid, "umask": defaults.UMASK}
-        process["user"] |= {"additionalGids": list(identity.groups)} if identity.groups else {}
+        process["user"] = identity.user
         environment["HOME"] = identity.home
     for variables in values(options, "env_file", parse.environment_file):
         environment.update(variables)

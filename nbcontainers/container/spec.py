@@ -138,12 +138,9 @@ def _process(
 ) -> dict[str, Any]:
     words = arguments(options, command, basis.image)
     identity = basis.identity
-    user: dict[str, Any] = {"uid": identity.uid, "gid": identity.gid, "umask": defaults.UMASK}
-    if identity.groups:
-        user["additionalGids"] = list(identity.groups)
     return {
         "terminal": bool(options.get("tty")),
-        "user": user,
+        "user": identity.user,
         "args": [_INIT_TARGET, "--", *words] if options.get("init") else words,
         "env": environment(options, basis),
         "cwd": value(options, "workdir", parse.path) or basis.image.get("WorkingDir") or "/",

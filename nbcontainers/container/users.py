@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from nbcontainers.container import defaults
 from nbcontainers.errors import Error, ImageError, InvalidArgument, NotFound
 from nbcontainers.layer import lower
 from nbcontainers.linux import inroot
@@ -31,6 +32,15 @@ class Identity(NamedTuple):
     groups: tuple[int, ...] = ()
     home: str = "/"
     name: str = ""
+
+    @property
+    def user(self) -> dict[str, Any]:
+        """`process.user` of config.md. Its own group is also among the additional ones, or a set-group-id program would take it
+        away, and with it what is forbidden to that group (CVE-2022-36109). Root is forbidden nothing."""
+        groups = [self.gid, *self.groups] if self.uid or self.gid else list(self.groups)
+        return {"uid": self.uid, "gid": self.gid, "umask": defaults.UMASK} | (
+            {"additionalGids": groups} if groups else {}
+        )
 
 
 class _User(NamedTuple):

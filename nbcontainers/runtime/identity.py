@@ -152,18 +152,23 @@ def _set_user(user: Mapping[str, Any]) -> None:
     groups = list(user.get("additionalGids") or ())
     try:
         os.setgroups(groups)
-    except PermissionError:
-        if groups or _setgroups_allowed():
+    except OSError as error:
+        if error.errno == errno.EPERM and _setgroups_allowed():
             raise libc.failure(errno.EPERM, f"setgroups {groups}") from None
+        if groups:
+            raise _unmapped(f"user {uid}:{gid}" if groups == [gid] else f"one of the groups {groups}", error) from None
     try:
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
     except OSError as error:
-        raise CreateFailed(
-            f"user {uid}:{gid} is not mapped in this user namespace ({error.strerror})", stage="user", errno=error.errno,
-            hint="install uidmap and give yourself a range in /etc/subuid and /etc/subgid, or run as -u 0",
-            exit_code=125,
-        ) from None  # fmt: skip
+        raise _unmapped(f"user {uid}:{gid}", error) from None
+
+
+def _unmapped(what: str, error: OSError) -> CreateFailed:
+    return CreateFailed(
+        f"{what} is not mapped in this user namespace ({error.strerror})", stage="user", errno=error.errno,
+        hint="install uidmap and give yourself a range in /etc/subuid and /etc/subgid, or run as -u 0", exit_code=125,
+    )  # fmt: skip
 
 
 def _setgroups_allowed() -> bool:

@@ -153,6 +153,11 @@ def test_groups_are_added_and_the_hosts_never_are(users: str) -> None:
         done = inside.shell("id -G", users, user="app", group_add=["video", "777"])
         assert sorted(map(int, done.stdout.split())) == [27, 29, 44, 777, 1000]
         assert inside.shell("id -G", users).stdout.split() == ["0"]
+        listed = (
+            "grep Groups: /proc/self/status"  # also without a set-group-id program's help it stays (CVE-2022-36109)
+        )
+        assert inside.shell(listed, users, user="4000:50").stdout.split() == ["Groups:", "50"]
+        assert "1000" in inside.shell(listed, users, user="app", group_add=["777"]).stdout.split()
         assert inside.shell("id -G", users, user="4000").stdout.split() == ["0"]
     finally:
         os.setgroups(before)

@@ -182,7 +182,12 @@ def test_a_user_has_none_but_those_added_by_name():
     assert not any(sets[name] for name in ("effective", "permitted", "inheritable", "ambient"))
     sets = build(identity=alice, cap_add=["NET_RAW"])["process"]["capabilities"]
     assert sets["ambient"] == sets["effective"] == ["CAP_NET_RAW"]
-    assert build(identity=alice)["process"]["user"] == {"uid": 1000, "gid": 1000, "umask": 18, "additionalGids": [50]}
+    assert build(identity=alice)["process"]["user"] == {
+        "uid": 1000,
+        "gid": 1000,
+        "umask": 18,
+        "additionalGids": [1000, 50],
+    }
 
 
 @pytest.mark.parametrize(
