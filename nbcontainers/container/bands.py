@@ -119,7 +119,7 @@ def _band(what: str, where: str, said: str, colour: str) -> str:
     border = f"border-left: 5px {'dashed ' + GREY if what == 'work' else 'solid ' + colour};"
     return (
         f'<div style="{_BAND} {border}"><div><b style="{_WHAT}">{safe(what)}</b> '
-        f'<span>{safe(said)}</span></div><div style="{_WHERE}">{safe(where).replace("/", "/<wbr>")}</div></div>'
+        f'<span>{safe(said)}</span></div><div style="{_WHERE}">{safe(where).replace("/", "<wbr>/").removeprefix("<wbr>")}</div></div>'
     )
 
 
