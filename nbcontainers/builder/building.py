@@ -114,10 +114,7 @@ class Build:
         self.platform = _platform(request.platform or host)
         self.platforms = value.platform_arguments(host, self.platform)
         self.request = request = epoch.dated(request, self.file, self.platforms)
-        self.plan = stages.plan(
-            self.file, target=request.target, build_args=request.build_args, platforms=self.platforms,
-            contexts=request.contexts,
-        )  # fmt: skip
+        self.plan = self._plan({})
         self.uncached = {
             stages.find_target(self.file, name) for text in request.no_cache_filter for name in text.split(",") if name
         }
@@ -136,8 +133,7 @@ class Build:
         self._announce()
         for cache in self.request.cache_from:
             cache.load(self.engine)
-        for planned in self.plan.stages:
-            self._find_images(planned)
+        self._find_all_images()
         self._warn()
         try:
             self._build_stages()
@@ -152,6 +148,12 @@ class Build:
         image = result.put(self, squash.squashed(self, end) if self.request.squash else end, names)
         self.tell({"event": "built", "digest": image.digest, "id": image.id, "names": list(names)})
         return image
+
+    def _plan(self, triggers: stages.Triggers) -> stages.Plan:
+        return stages.plan(
+            self.file, target=self.request.target, build_args=self.request.build_args, platforms=self.platforms,
+            contexts=self.request.contexts, triggers=triggers,
+        )  # fmt: skip
 
     def _announce(self) -> None:
         needed = [planned.stage for planned in self.plan.stages]
@@ -266,15 +268,35 @@ class Build:
 
     # -- where files come from ---------------------------------------------------------------------------------------
 
-    def _find_images(self, planned: Planned) -> None:
-        """Every image the stage needs, pulled if it is not here. BuildError with the line that names it."""
+    def _find_all_images(self) -> None:
+        """Of every stage that is needed; what an ONBUILD of an image takes from elsewhere may need more."""
+        begun: set[int] = set()
+        triggers: dict[int, list[Instruction]] = {}
+        while True:
+            for planned in self.plan.stages:
+                if planned.stage.index not in begun:
+                    begun.add(planned.stage.index)
+                    self._find_base(planned)
+                for one, name in planned.takes:
+                    self._find(one, self.origin(planned.inputs[name]), name)
+            found = {one.stage.index: brought for one in self.plan.stages if (brought := self._brought(one))}
+            if found == triggers:
+                return
+            triggers, self.plan = found, self._plan(found)
+            self._announce()
+
+    def _find_base(self, planned: Planned) -> None:
+        """The image the stage begins with, pulled if it is not here. BuildError with the line that names it."""
         base = self.origin(planned.base)
         self._tell_base(planned, "running")
         self._find(planned.stage.from_, base, planned.stage.from_.image)
         self._tell_base(planned, "done", base)
-        for one, name in stages.references(planned.stage.instructions):
-            if name in planned.inputs:
-                self._find(one, self.origin(planned.inputs[name]), name)
+
+    def _brought(self, planned: Planned) -> list[Instruction]:
+        """What an ONBUILD of its image brings."""
+        image = self.images.get(self.origin(planned.base))
+        config = (image.config.get("config") or {}) if image else {}
+        return [one for one, _ in self._triggers(config, planned.base.name)]
 
     def _find(self, by: Instruction, origin: Input, written: str) -> None:
         if origin.kind != stages.IMAGE or origin in self.images:

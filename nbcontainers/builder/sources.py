@@ -69,12 +69,7 @@ class Sources:
         return order, lambda: inputs | {"from": self._of_layers(files, one.sources)}
 
     def _origin(self, name: str) -> Input:
-        """What `--from` or `from=` means. BuildError for what only an ONBUILD of the base names: it was not looked for."""
-        if name not in self.planned.inputs:
-            hint = f"write COPY --from={name} into this stage too, or take that ONBUILD out of the base"
-            raise BuildError(
-                f"an ONBUILD of the base takes files from {name}, which this stage does not name", hint=hint
-            )
+        """What `--from` or `from=` means."""
         return self.build.origin(self.planned.inputs[name])
 
     def _fetched(self, one: i.Add, order: Order) -> str:

@@ -1,17 +1,17 @@
 """How stages hang together: what each is built from, which the target needs and in which order.
 
-References are FROM, COPY --from and RUN --mount=from. A named context (`--build-context NAME=…`) goes before a stage of
+References are FROM, COPY --from and RUN --mount=from, those of the base's ONBUILD too. A named context (`--build-context NAME=…`) goes before a stage of
 that name, a stage before an image; in COPY --from, and only there, a number is a stage's index.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from nbcontainers.dockerfile import variables
 from nbcontainers.dockerfile.dockerfile import Dockerfile, Stage
-from nbcontainers.dockerfile.instructions import Copy, From, Instruction, Run
+from nbcontainers.dockerfile.instructions import Copy, From, Instruction, Onbuild, Run
 from nbcontainers.dockerfile.mount import fields
 from nbcontainers.dockerfile.source import near
 from nbcontainers.dockerfile.variables import Globals
@@ -19,6 +19,7 @@ from nbcontainers.errors import BuildError
 
 SCRATCH = "scratch"
 STAGE, IMAGE, CONTEXT, EMPTY = "stage", "image", "context", "scratch"
+Triggers = Mapping[int, Sequence[Instruction]]
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Input:
 class Planned:
     """A stage that is needed: FROM with its variables put in, what that means, and every other input by its name.
 
-    `stands_for_stage`: a context of the stage's name is all there is of it.
+    `stands_for_stage`: a context of the stage's name is all there is of it. `takes`: the names of COPY --from and RUN --mount=from,
+    also of what an ONBUILD of the base brings, with the instruction that an error shows.
     """
 
     stage: Stage
@@ -46,6 +48,7 @@ class Planned:
     base: Input
     inputs: Mapping[str, Input]
     stands_for_stage: bool = False
+    takes: tuple[tuple[Instruction, str], ...] = ()
 
     @property
     def needs(self) -> frozenset[int]:
@@ -65,15 +68,16 @@ class Plan:
 
 def plan(
     file: Dockerfile, *, target: str = "", build_args: Mapping[str, str] | None = None,
-    platforms: Mapping[str, str] | None = None, contexts: Collection[str] = (),
+    platforms: Mapping[str, str] | None = None, contexts: Collection[str] = (), triggers: Triggers | None = None,
 ) -> Plan:  # fmt: skip
-    """What to build for `target` (a stage's name or number; the last stage when empty).
+    """What to build for `target` (a stage's name or number; the last stage when empty). `triggers` are those of images, by the
+    index of the stage that begins with one.
 
     BuildError for a target, a stage's number or a variable that does not work, and for a loop of stages.
     """
     known = variables.globals_of(file.globals, build_args or {}, platforms or {}, file.source, file.escape)
     last = find_target(file, target)
-    planned = _needed(file, last, known, contexts)
+    planned = _needed(file, last, known, contexts, triggers or {})
     order = tuple(planned[index] for index in _sorted(file, last, planned))
     return Plan(last, order, known, tuple(stage for stage in file.stages if stage.index not in planned))
 
@@ -93,28 +97,36 @@ def find_target(file: Dockerfile, target: str) -> int:
     )
 
 
-def _needed(file: Dockerfile, target: int, known: Globals, contexts: Collection[str]) -> dict[int, Planned]:
+def _needed(
+    file: Dockerfile, target: int, known: Globals, contexts: Collection[str], triggers: Triggers
+) -> dict[int, Planned]:
     """Every stage the target needs, itself too, by index."""
     planned: dict[int, Planned] = {}
     waiting = [target]
     while waiting:
         index = waiting.pop()
         if index not in planned:
-            planned[index] = _planned(file, file.stages[index], known, contexts)
+            planned[index] = _planned(file, file.stages[index], known, contexts, triggers.get(index, ()))
             waiting += planned[index].needs
     return planned
 
 
-def _planned(file: Dockerfile, stage: Stage, known: Globals, contexts: Collection[str]) -> Planned:
+def _planned(
+    file: Dockerfile, stage: Stage, known: Globals, contexts: Collection[str], brought: Sequence[Instruction]
+) -> Planned:
     from_, _ = variables.of_from(stage.from_, known, file.source, file.escape)
     if stage.name and (context := _context(stage.name, contexts)):
         base = Input(CONTEXT, context)
         return Planned(stage, from_, base, {context: base}, True)
     base = _base(file, stage, from_, contexts)
     inputs = {base.name: base} if base.kind == CONTEXT else {}
-    for one, name in references(stage.instructions):
-        inputs[name] = _input(file, one, name, contexts)
-    return Planned(stage, from_, base, inputs)
+    if base.kind == STAGE:
+        brought = [one.trigger for one in file.stages[base.stage].instructions if isinstance(one, Onbuild)]
+    takes: list[tuple[Instruction, Instruction, str]] = [(stage.from_, one, name) for one, name in references(brought)]
+    takes += [(one, one, name) for one, name in references(stage.instructions)]
+    for shown, one, name in takes:
+        inputs[name] = _input(file, shown, name, contexts, is_copy=isinstance(one, Copy))
+    return Planned(stage, from_, base, inputs, takes=tuple((shown, name) for shown, _, name in takes))
 
 
 def _base(file: Dockerfile, stage: Stage, from_: From, contexts: Collection[str]) -> Input:
@@ -128,13 +140,13 @@ def _base(file: Dockerfile, stage: Stage, from_: From, contexts: Collection[str]
     return Input(EMPTY if image == SCRATCH else IMAGE, image, platform=platform)
 
 
-def _input(file: Dockerfile, one: Instruction, name: str, contexts: Collection[str]) -> Input:
+def _input(file: Dockerfile, one: Instruction, name: str, contexts: Collection[str], *, is_copy: bool) -> Input:
     if context := _context(name, contexts):
         return Input(CONTEXT, context)
     for other in reversed(file.stages):
         if other.name and other.name == name.lower():
             return Input(STAGE, other.name, other.index)
-    if isinstance(one, Copy) and name.isascii() and name.isdigit():
+    if is_copy and name.isascii() and name.isdigit():
         if int(name) < len(file.stages):
             return Input(STAGE, name, int(name))
         hint = f"stages are counted from 0 to {len(file.stages) - 1}"
@@ -153,7 +165,7 @@ def _short(name: str) -> str:
     return name.removeprefix("docker.io/").removeprefix("library/").removesuffix(":latest")
 
 
-def references(instructions: tuple[Instruction, ...]) -> Iterator[tuple[Instruction, str]]:
+def references(instructions: Sequence[Instruction]) -> Iterator[tuple[Instruction, str]]:
     """The names in COPY --from and RUN --mount=from, with their instructions."""
     for one in instructions:
         if isinstance(one, Copy) and one.from_:

@@ -309,11 +309,24 @@ def test_onbuild(context: Path) -> None:
         api.rm("nbc-onbuild", force=True)
 
 
-def test_an_onbuild_that_takes_files_from_elsewhere_is_told() -> None:
-    build("FROM mini\nONBUILD COPY --from=mini /bin /b\n", tag=["nbc-onbuild"])
+def test_an_onbuild_takes_files_from_elsewhere() -> None:
+    """Dockerfile reference, «ONBUILD»: a stage of the Dockerfile that has the base, an image, or a context of its build."""
+    lines = [
+        "COPY --from=made /x /y",
+        "COPY --from=mini /etc/passwd /p",
+        "RUN --mount=from=more,target=/m cat /m/z > /w",
+    ]
+    begin = "FROM mini\n" + "".join(f"ONBUILD {line}\n" for line in lines)
+    after = "FROM mini AS made\nRUN echo made > /x\n"
+    more = {"more": {"z": "more\n"}}
+    build(begin, tag=["nbc-onbuild"])
     try:
-        with pytest.raises(BuildError, match="takes files from mini, which this stage does not name"):
-            build("FROM nbc-onbuild\n")
+        image = build(f"{after}FROM nbc-onbuild\n", build_context=more)
+        assert said(image, "cat", "/y", "/w") == "made\nmore\n"
+        image = build(f"{after}{begin.replace('FROM mini', 'FROM mini AS base')}FROM base\n", build_context=more)
+        assert said(image, "cat", "/y", "/w") == "made\nmore\n"
+        with pytest.raises(BuildError, match=r"Dockerfile:1: FROM: .*made"):
+            build("FROM nbc-onbuild\n", build_context=more)
     finally:
         api.rm("nbc-onbuild", force=True)
 

@@ -91,11 +91,10 @@ def test_one_image_for_two_platforms(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     def image(self: Build, name: str, platform: str) -> Any:
         asked.append((name, platform))
-        return SimpleNamespace(layers=[], size=None, is_host=False)
+        return SimpleNamespace(layers=[], size=None, is_host=False, config={})
 
     monkeypatch.setattr(Build, "_image", image)
     text = b"FROM --platform=linux/arm64 a AS one\nFROM a AS two\nCOPY --from=one x y\nCOPY --from=a x y\n"
     build = Build(Engine(tmp_path / "root", tmp_path / "run", False).prepare(), Request(text), ExitStack(), lambda _: None)  # fmt: skip
-    for planned in build.plan.stages:
-        build._find_images(planned)
+    build._find_all_images()
     assert asked == [("a", "linux/arm64"), ("a", "")]
