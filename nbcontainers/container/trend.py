@@ -47,7 +47,8 @@ class Trend:
 
     @property
     def empty(self) -> bool:
-        return len(self.points) < 2
+        """Of two points there is one rate, which is no line."""
+        return len(self.points) < 3
 
     def sparks(self) -> list[Spark]:
         """Processors, memory, network; what was not measured is left out, and a network nobody used."""

@@ -62,7 +62,7 @@ export function mount(live) {
       if (!LIVING.includes(row.state)) one.figures = {};
       draw(one);
     });
-    more.textContent = facts.more ? `… ${facts.more} more that have ended; container ps --all has them` : "";
+    more.textContent = !facts.rows.length ? "no containers" : facts.more ? `… ${facts.more} more that have ended; container ps --all has them` : "";
     if (opened && !there.has(opened.id)) close();
     arrange();
     live.drawn();

@@ -63,11 +63,11 @@ export function mount(live) {
     if (body.children[at] !== one.line) body.insertBefore(one.line, body.children[at] ?? null);
   }
 
-  /** Unless somebody chose, the first few are drawn; done once their past is. */
+  /** Unless somebody chose, the first few are drawn, and stay when they end; done once their past is. */
   function choose() {
     if (!live.state.picked) {
       drawn.clear();
-      for (const row of rows.filter((row) => row.point).slice(0, 8)) drawn.add(row.id);
+      for (const row of rows.filter((row) => row.point || past?.of(row.id).length).slice(0, 8)) drawn.add(row.id);
     }
     for (const [id, { line }] of lines) {
       const shown = drawn.has(id);
