@@ -177,18 +177,24 @@ def _mounts(record: Mapping[str, Any], config: Mapping[str, Any]) -> list[Docume
 
 
 def _network(container: Container) -> Document:
-    made = endpoints.state(container)
-    networks = {
-        name: {
-            "IPAddress": next((address for address in one["addresses"] if ":" not in address), ""),
-            "GlobalIPv6Address": next((address for address in one["addresses"] if ":" in address), ""),
-            "Gateway": next((address for address in one.get("gateways") or () if ":" not in address), ""),
-            "MacAddress": one.get("mac", ""),
-        }
-        for name, one in (made.get("networks") or {}).items()
-    }
+    wishes = {wish["network"]: wish for wish in container.record.get("networks") or ()}
+    made = endpoints.state(container).get("networks") or {}
+    networks = {name: _endpoint(wishes.get(name, {}), made.get(name, {})) for name in {**wishes, **made}}
     ports: Document = {}
     for inner, where in endpoints.published(container):
         host, _, number = where.rpartition(":")
         ports.setdefault(inner, []).append({"HostIp": host.strip("[]"), "HostPort": number})
     return {"Networks": networks, "Ports": ports, "IPAddress": container.ip or ""}
+
+
+def _endpoint(wish: Mapping[str, Any], made: Mapping[str, Any]) -> Document:
+    """On one network; of a container that does not run, without addresses."""
+    addresses, gateways = made.get("addresses") or (), made.get("gateways") or ()
+    return {
+        "IPAddress": next((address for address in addresses if ":" not in address), ""),
+        "GlobalIPv6Address": next((address for address in addresses if ":" in address), ""),
+        "Gateway": next((address for address in gateways if ":" not in address), ""),
+        "IPv6Gateway": next((address for address in gateways if ":" in address), ""),
+        "MacAddress": made.get("mac", ""),
+        "Aliases": list(wish.get("aliases") or ()),
+    }

@@ -81,8 +81,14 @@ def test_connect_to_a_stopped_container(ours: Any) -> None:
     web = serve("web", network="nbcontainers")
     web.stop(0)
     assert network.connect("one", web, ip="10.77.0.9", alias="later", mac_address="02:42:0a:4d:00:07") == []
+    [before] = container.inspect("web")
+    assert before["NetworkSettings"]["Networks"]["one"]["Aliases"] == ["later"]
+    assert before["NetworkSettings"]["Networks"]["one"]["IPAddress"] == ""
     web.start()
     assert web.addresses["one"] == ["10.77.0.9"]
+    [after] = container.inspect("web")
+    assert after["NetworkSettings"]["Networks"].keys() == {"nbcontainers", "one"}
+    assert after["NetworkSettings"]["Networks"]["one"]["IPAddress"] == "10.77.0.9"
     assert network.inspect("one")[0]["Containers"][web.id]["MacAddress"] == "02:42:0a:4d:00:07"
     network.disconnect("one", web)
     with pytest.raises(InvalidArgument, match="not a host's address"):
