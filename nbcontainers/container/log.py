@@ -147,11 +147,12 @@ class Records(Sequence[bytes]):
 class Log(View, Sequence[Line]):
     """The records of a log; `str` is what the container wrote. Kept as they are on the disk: a million fit.
 
-    `names` says of several containers whose record each is; `whole` is the id of one whose log this is, but for its tail.
+    `names` says of several containers whose record each is; `whole` says by id and name whose log this is, but for its tail.
     """
 
     def __init__(
-        self, records: Sequence[bytes], names: Sequence[str] = (), *, timestamps: bool = False, whole: str = ""
+        self, records: Sequence[bytes], names: Sequence[str] = (), *, timestamps: bool = False,
+        whole: tuple[str, str] | None = None,
     ) -> None:  # fmt: skip
         self.records = records
         self.names = names
@@ -203,7 +204,8 @@ class Log(View, Sequence[Line]):
         return bundle(self, lambda: logview.look(self))
 
     def _live_(self) -> tuple[str, dict[str, Any]] | None:
-        return ("logs", {"container": self.whole}) if self.whole else None
+        """In a page it goes on by id, and by name once another has taken that one's place."""
+        return ("logs", dict(zip(("container", "name"), self.whole, strict=True))) if self.whole else None
 
     def __contains__(self, text: object) -> bool:
         return str(text) in str(self)
@@ -258,7 +260,7 @@ def read(container: Container, choice: Choice) -> Log:
 def read_all(containers: Sequence[Container], choice: Choice) -> Log:
     """What containers have written so far, in the order of time."""
     alone = containers[0] if len(containers) == 1 and not choice.names and not choice.filters else None
-    whole = alone.id if alone and not alone.kept else ""
+    whole = (alone.id, alone.name) if alone and not alone.kept else None
     if alone and choice.tail is None and (records := _on_disk(alone)) is not None:
         return Log(records, timestamps=choice.timestamps, whole=whole)
     found = list(_records(containers, choice))

@@ -2,7 +2,7 @@
 //
 //   const past = pasts(live.state);              // what was heard so far, by id; survives a restart of the kernel
 //   const board = charts(live, names?);          // several charts with one cursor; board.el
-//   board.draw({begin, end}, [{id, name, colour, points, memory, cpus}, …])
+//   board.draw({begin, end}, [{id, name, colour, points, memory, cpus}, …])   // ended: all of a run; over: end is not now
 //
 // A point is an array in the order of FIELDS (nbcontainers.container.points.FIELDS); null is what was not counted.
 
@@ -126,8 +126,8 @@ function chart(live, name, spec, moved) {
     shades.replaceChildren(...(spec.shaded ? lines.flatMap(held) : []));
     marks.replaceChildren(...(spec.marked ? lines.flatMap(kills) : []));
     const span = frame.end - frame.begin;
-    from.textContent = frame.ended ? "0 s" : `${Math.round(span)} s ago`;
-    to.textContent = frame.ended ? `${Number(span.toPrecision(3))} s` : "now";
+    from.textContent = frame.ended ? "0 s" : `${Math.round(span)} s ${frame.over ? "before" : "ago"}`;
+    to.textContent = frame.ended ? `${Number(span.toPrecision(3))} s` : frame.over ? "the end" : "now";
     say();
   }
 
@@ -206,7 +206,7 @@ function chart(live, name, spec, moved) {
     hair.setAttribute("x1", part * width);
     hair.setAttribute("x2", part * width);
     if (!told) return;
-    const when = frame.ended ? `after ${Number((time - frame.begin).toPrecision(3))} s` : `${Math.round(frame.end - time)} s ago`;
+    const when = frame.ended ? `after ${Number((time - frame.begin).toPrecision(3))} s` : `${Math.round(frame.end - time)} s ${frame.over ? "before" : "ago"}`;
     const rows = lines.map((line) => [line, figures(line, time)]).filter(([, words]) => words);
     tip.replaceChildren(h("div", { class: "when" }, when), ...(rows.length ? rows : [[null, "not known"]]).map(([line, words]) => h("div", {},
       lines.length > 1 && line ? h("span", { class: "swatch", style: { background: line.colour } }) : null,

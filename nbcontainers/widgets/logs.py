@@ -23,12 +23,13 @@ _SLICE_S = 0.15
 
 
 class Logs(Live):
-    """Facts: `name`, `first` and `end` (numbers of records, see `Index`), `bytes`, `running`. Lines come on demand."""
+    """By the id of a container, or else its name. Facts: `name`, `first` and `end` (numbers of records, see `Index`), `bytes`, `running`. Lines come on demand."""
 
     interval = 0.5
 
-    def __init__(self, container: str) -> None:
+    def __init__(self, container: str, name: str = "") -> None:
         self.wanted = container
+        self.instead = name
         self._lock = threading.Lock()
         self._index: Index | None = None
         self._container: Container | None = None
@@ -44,12 +45,21 @@ class Logs(Live):
     def _open(self) -> Index:
         if self._index is None:
             try:
-                self._container = find(default_engine(), self.wanted)
+                self._container = self._find()
                 self._name = self._container.name
                 self._index = Index.of(self._container)
             except NotFound as error:
                 raise Gone(error.message) from None
         return self._index
+
+    def _find(self) -> Container:
+        """The container, or the one that has its name now: a cell that is run again makes another."""
+        try:
+            return find(default_engine(), self.wanted)
+        except NotFound:
+            if not self.instead:
+                raise
+            return find(default_engine(), self.instead)
 
     def _runs(self) -> bool:
         try:

@@ -59,7 +59,10 @@ export function mount(live) {
     }
     one.row = row;
     one.line.dataset.state = row.state;
-    one.cells.forEach((cell, number) => { if (cell.textContent !== row.cells[number]) cell.textContent = row.cells[number]; });
+    one.cells.forEach((cell, number) => {
+      const shown = !row.point && columns[number][0] === "NAME" ? `${row.name} (${row.state})` : row.cells[number];
+      if (cell.textContent !== shown) cell.textContent = shown;
+    });
     if (body.children[at] !== one.line) body.insertBefore(one.line, body.children[at] ?? null);
   }
 
@@ -114,6 +117,6 @@ export function mount(live) {
     for (const { id } of chosen) lines.get(id).line.querySelector(".swatch").style.background = colour(id);
     const series = chosen.map((row) => ({ ...row, colour: colour(row.id), points: past.of(row.id) }));
     const end = Math.max(0, ...series.map((one) => one.points.at(-1)?.[0] ?? 0));
-    if (end) chart.board.draw({ begin: end - chart.SPAN_S, end }, series);
+    if (end) chart.board.draw({ begin: end - chart.SPAN_S, end, over: !chosen.some((row) => row.point) }, series);
   }
 }

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from nbcontainers.container import pattern
+from nbcontainers.container.log import Log
 from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.linux.process import start_time
@@ -133,6 +134,15 @@ def test_one_that_is_not_there_is_gone_and_one_that_was_removed_can_still_be_rea
     folder.rmdir()
     assert view.look()["running"] is False
     assert len(view.lines([0, 1, 2])) == 3
+
+
+def test_a_log_goes_on_by_name_when_another_has_taken_its_container_s_place(engine: Engine) -> None:
+    """After a restart of the kernel, say, when the cell above was run again."""
+    write(make(engine, 2), 3)
+    kind, address = Log([], whole=("f" * 64, "c2"))._live_() or ("", {})
+    assert (kind, Logs(**address).look()["name"], Logs(**address).look()["end"]) == ("logs", "c2", 3)
+    with pytest.raises(Gone, match="c3"):
+        Logs("f" * 64, "c3").look()
 
 
 def test_a_million_lines_are_found_quickly(engine: Engine) -> None:
