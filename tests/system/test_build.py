@@ -524,15 +524,26 @@ def test_outputs(context: Path, tmp_path: Path) -> None:
 
 def test_outputs_by_a_name(engine: Engine, tmp_path: Path) -> None:
     text = "FROM mini\nRUN true\n"
-    image = build(text, output=["type=image,name=nbc-named:1", f"type=docker,name=nbc-other,dest={tmp_path}/d.tar"])
     from nbcontainers.image import store
 
+    image = build(text, output=["type=image,name=nbc-named:1", f"type=docker,name=nbc-other,dest={tmp_path}/d.tar"])
     assert store.resolve(engine, "nbc-named:1").digest == image.digest
     api.rm("nbc-named:1", "nbc-other")
     assert [one.reference for one in api.load(str(tmp_path / "d.tar"))] == ["localhost/nbc-other:latest"]
     api.rm("nbc-other")
     build(text, output=[f"type=oci,dest={tmp_path}/layout,tar=false"])
     assert (tmp_path / "layout/index.json").is_file()
+
+
+def test_an_output_is_pushed(tmp_path: Path) -> None:
+    from tests.registries import docker_registry
+
+    with docker_registry(tmp_path / "registry") as registry:
+        name = f"{registry.host}/team/built:1"
+        image = build("FROM mini\nRUN true\n", output=[f"type=registry,name={name}"])
+        api.rm(name)
+        assert [one.digest for one in api.pull(name)] == [image.digest]
+        api.rm(name)
 
 
 def test_a_stage_is_built_anew_whatever_the_case_of_its_name() -> None:
