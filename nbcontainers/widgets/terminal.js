@@ -5,6 +5,7 @@
 
 const PAGE = (globalThis[Symbol.for("nbcontainers.terminal.xterm-6.0.0")] ??= { kit: null, screens: new Map() });
 const KEPT_MS = 60000;
+const BEGUN_MS = 1500;
 const LARGEST_PASTE = 1 << 20;
 const PIECE = 1 << 15;
 const UNSAID = 16000;
@@ -293,6 +294,9 @@ async function begin(live, head, kept, place) {
       shown.dispose();
     }, KEPT_MS);
   });
+  // Nobody may ever type: the notebook keeps how it began. Typing comes first, for the picture draws the output anew.
+  const began = setTimeout(() => live.el.classList.contains("nbc-terminal-focus") || shown.call("left"), BEGUN_MS);
+  live.signal.addEventListener("abort", () => clearTimeout(began));
   shown.fit.fit();
   tell(live, head, shown, known ? await shown.open() : { state: why || "it has ended", over: true });
 }

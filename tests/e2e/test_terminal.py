@@ -183,6 +183,10 @@ def test_a_full_screen_program_and_the_clipboard(notebook: Open, web: Container)
 def test_a_reload_and_a_saved_notebook(notebook: Open, web: Container) -> None:
     nb = notebook([LOAD, f"%container exec -it {web.name} sh", "1"])
     nb.run(0)
+    nb.run(1)
+    nb.live(1, "terminal")
+    nb.page.wait_for_timeout(2500)
+    assert "/ #" in nb.saved(1)[0].data["text/plain"], "how it began, where nobody types"
     shown = shell(nb, 1)
     shown.line("printf 'be''fore\\033[6n\\n'; echo \\<b\\>")
     shown.until("^before")
