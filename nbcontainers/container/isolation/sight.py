@@ -120,7 +120,7 @@ def _left(truth: Truth) -> int | None:
 
 def _compared(what: str, asked: Iterable[tuple[str, str]], seen: Mapping[str, Any], allowed: tuple[Any, str], words: Any) -> list[Row]:  # fmt: skip
     limit, file = allowed
-    really = "the machine's: no limit" if limit is None else words(limit)
+    really = "no limit" if limit is None else words(limit)
     return [
         _row(what, how, (seen[key], limit), (words(seen[key]), really), file)
         for how, key in asked if seen.get(key) is not None
