@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import time
@@ -22,11 +23,11 @@ from nbcontainers.container import failure
 from nbcontainers.container.options import texts
 from nbcontainers.dockerfile import instructions as i
 from nbcontainers.dockerfile import key as keys
-from nbcontainers.dockerfile import variables
+from nbcontainers.dockerfile import value, variables
 from nbcontainers.dockerfile.source import Source
 from nbcontainers.dockerfile.stages import Planned
 from nbcontainers.dockerfile.state import State
-from nbcontainers.errors import BuildError, Error
+from nbcontainers.errors import BuildError, CreateFailed, Error
 from nbcontainers.image import kept, scratch, work
 from nbcontainers.image.kept import Kept
 from nbcontainers.image.making import Added
@@ -188,6 +189,10 @@ class Stage:
             )
         except Failed as failed:
             raise self._failed(failed.ended, one, source, words.last(), now) from None
+        except CreateFailed as error:
+            if error.details.get("errno") == errno.ENOEXEC:
+                _explain_format(error, now)
+            raise
 
     def _check_allowed(self, one: i.Run) -> None:
         """What a Dockerfile may do to this machine only if whoever builds it says so."""
@@ -256,6 +261,18 @@ def described(one: Step, state: State) -> str:
     if isinstance(one, (i.Env, i.Label)):
         return f"{one.name} {' '.join(f'{name}={text}' for name, text in one.pairs)}"
     return one.node.text.strip()
+
+
+def _explain_format(error: CreateFailed, now: Result) -> None:
+    """What is no program for this machine may be one for another: that the stage is for one is said."""
+    platform = "/".join(str(now.machine[key]) for key in ("os", "architecture", "variant") if now.machine.get(key))
+    ours = f"linux/{value.host_architecture()}"
+    error.hint = "it must be a program for this machine; a script needs a first line such as #!/bin/sh"
+    if platform and platform != ours:
+        error.message += f": the stage is for {platform}, and this machine is {ours}"
+        error.hint = (
+            "build for this machine, or install an emulator (Debian: apt-get install qemu-user-static binfmt-support)"
+        )
 
 
 class _Words:

@@ -390,6 +390,16 @@ def images(engine: Engine) -> list[Image]:
     return store.images(engine)
 
 
+def test_a_program_for_another_machine_is_told() -> None:
+    text = 'FROM scratch\nCOPY --chmod=755 <<E /x\n\\0\nE\nRUN ["/x"]\n'
+    with pytest.raises(BuildError, match=r"Dockerfile:5: RUN: /x: exec format error\n") as caught:
+        build(text)
+    assert "a script needs a first line" in caught.value.hint
+    with pytest.raises(BuildError, match=r"the stage is for linux/s390x, and this machine is linux/") as caught:
+        build(text, platform="linux/s390x")
+    assert "qemu-user-static" in caught.value.hint
+
+
 def test_nothing_is_there_to_be_taken_from_an_empty_stage() -> None:
     """COPY --from=empty was an IndexError of its helper process; of BuildKit it is what it says."""
     begin = "FROM scratch AS empty\nFROM mini\n"
