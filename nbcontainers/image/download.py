@@ -6,6 +6,7 @@ from collections.abc import Callable
 from email.message import Message
 from http.client import HTTPException
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from nbcontainers.errors import ImageError
@@ -27,6 +28,8 @@ def fetch(url: str, write: Callable[[bytes], object]) -> Message:
         with urlopen(asked, timeout=_TIMEOUT_S) as answer:
             count = _read(answer, write)
             headers: Message = answer.headers
+    except HTTPError as error:
+        raise _failed(url, f"the server says {error.code} {error.reason}".rstrip()) from None
     except (OSError, HTTPException, ValueError) as error:
         raise _failed(url, getattr(error, "reason", None) or error) from None
     said = headers.get("Content-Length")

@@ -509,7 +509,7 @@ def test_add_from_a_url() -> None:
         assert said(image, "find", "/u", "/d", "-type", "f").split() == ["/u/inside", "/d/t.tgz"]
         with pytest.raises(BuildError, match=r"Dockerfile:2.*is sha256:"):
             build(f"FROM mini\nADD --checksum=sha256:{'0' * 64} {server}/t.tgz /x\n")
-        with pytest.raises(BuildError, match="Not Found"):
+        with pytest.raises(BuildError, match="cannot be fetched: the server says 404 Not Found"):
             build(f"FROM mini\nADD {server}/other /x\n")
 
 
