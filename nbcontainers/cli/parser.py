@@ -141,6 +141,9 @@ class Parser:
             where[parameter.name] = self._truth(flag, value) is not (flag in parameter.off)
             return
         if value is None:
+            if not left and flag == "-h":  # of run a host name, but alone nobody means one
+                call.help = True
+                return
             if not left:
                 self._refuse(f"{flag} needs a value", f"type {flag} {parameter.metavar}")
             value = left.pop(0)

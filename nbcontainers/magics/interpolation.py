@@ -1,4 +1,4 @@
-"""`{name}` and `{expression}` on a magic's line: Python's values, and nothing else.
+"""`{name}` and `{expression}` on a magic's line, and with --fill `{{ name }}` in its body: Python's values, nothing else.
 
 Only what is a Python expression naming something is a field. `${VAR}`, `$VAR`, `{{…}}`, `{8}`, `{}`, `{a..z}` and
 awk's `{print $1}` stay as they are. What is a field but has no value is an error, never left silently.
@@ -8,17 +8,35 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from nbcontainers.errors import InvalidArgument
 
+_HOLE = re.compile(r"\{\{(.+?)\}\}")
 
-def value(field: str, names: Mapping[str, Any]) -> Any:
+
+def fill(body: str, names: Mapping[str, Any]) -> str:
+    """The body of a cell with values in the place of each `{{ name }}` or `{{ expression }}`, a list's with blanks between."""
+
+    def filled(hole: re.Match[str]) -> str:
+        field = f"{{{hole[1].strip()}}}"
+        found = value(field, names, "in the body", "leave --fill out")
+        if found is field:
+            return hole[0]
+        return " ".join(map(str, found)) if isinstance(found, list) else str(found)
+
+    return _HOLE.sub(filled, body)
+
+
+def value(field: str, names: Mapping[str, Any], where: str = "on the line", otherwise: str = "") -> Any:
     """The value of `field` (braces included) among `names`; `field` itself if it is no expression of ours.
 
-    A format follows a colon and a conversion an exclamation mark, as in an f-string.
+    A format follows a colon and a conversion an exclamation mark, as in an f-string. An error says `where` that was, and
+    what to do `otherwise`.
     """
+    otherwise = otherwise or f"write \\{field} to pass the braces on"
     tree = _parsed(field)
     if tree is None or _bare_builtin(tree, names):
         return field
@@ -26,13 +44,13 @@ def value(field: str, names: Mapping[str, Any]) -> Any:
         return _word(_evaluate(tree, dict(names)))
     except NameError as error:
         raise InvalidArgument(
-            f"{field} on the line: no variable is named {error.name!r}",
-            hint=f"give {error.name} a value first, or write \\{field} to pass the braces on",
+            f"{field} {where}: no variable is named {error.name!r}",
+            hint=f"give {error.name} a value first, or {otherwise}",
         ) from None
     except Exception as error:  # noqa: BLE001 - whatever the expression raises is the line's fault
         raise InvalidArgument(
-            f"{field} on the line: {type(error).__name__}: {error}",
-            hint=f"try {field[1:-1]} in a cell of its own, or write \\{field} to pass the braces on",
+            f"{field} {where}: {type(error).__name__}: {error}",
+            hint=f"try {field[1:-1]} in a cell of its own, or {otherwise}",
         ) from None
 
 

@@ -17,11 +17,12 @@ from nbcontainers.cli import advice, verbs, words
 from nbcontainers.cli.parser import Call, Parser
 from nbcontainers.cli.signature import FLAG, VALUE, Parameter
 from nbcontainers.cli.verbs import Verb
-from nbcontainers.errors import CreateFailed, Error, of_the_host
-from nbcontainers.magics.interpolation import value
+from nbcontainers.errors import CreateFailed, Error, InvalidArgument, of_the_host
+from nbcontainers.magics.interpolation import fill, value
 
 QUIET = Parameter("quiet", FLAG, ("--quiet", "-q"), help="Show no card, no progress")
 RAISE = Parameter("raise_error", FLAG, off=("--no-raise-error",), help="Return the handle also when it failed")
+FILL = Parameter("fill", FLAG, ("--fill",), help="Put Python's values in the place of {{ name }} in the cell's body")
 
 
 @magics_class
@@ -130,6 +131,10 @@ class ObjectMagic:
         call = parser.parse(line[1:])
         if call.help:
             return Answer(help.of_verb(verb, parser.name, parser.face))
+        if call.face.get("fill"):
+            if cell is None:
+                raise InvalidArgument("--fill: a line has no body to fill", hint=f"write %{typed} above the body")
+            cell = fill(cell, self.settings.namespace)
         quiet = bool(call.face.get("quiet")) or (self.settings.quiet and QUIET in face_options(verb))
         try:
             with advice.told(lambda one: self.settings.warn_latest or not isinstance(one, MovingTag)):
@@ -214,13 +219,14 @@ OUT = Parameter(
 
 
 def face_options(verb: Verb) -> list[Parameter]:
-    """What a notebook adds to a verb: -o, -q where it shows more than its result, --no-raise-error for a program."""
+    """What a notebook adds to a verb: -o, -q where it shows more than its result, --no-raise-error for a program, --fill
+    where the body is not Python's."""
     if verb.accepts("raise_error"):
-        return [OUT, QUIET, RAISE]
+        return [OUT, QUIET, RAISE, *([FILL] if verb.name in ("run", "exec") else [])]
     if verb.accepts("dockerfile"):
         from nbcontainers.cli import build
 
-        return [OUT, QUIET, build.PROGRESS, build.DEBUG]
+        return [OUT, QUIET, FILL, build.PROGRESS, build.DEBUG]
     return [OUT, QUIET] if verb.accepts("progress") else [OUT]
 
 

@@ -65,6 +65,21 @@ def test_help_is_the_result_and_nothing_is_printed(shell: InteractiveShell, caps
     assert capsys.readouterr() == ("", "")
 
 
+def test_h_without_a_host_name_is_help(shell: InteractiveShell) -> None:
+    assert str(shell.run_line_magic("container", "run -d -h")) == str(shell.run_line_magic("container", "run --help"))
+
+
+def test_fill_reaches_the_body(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell.user_ns["word"] = "hello"
+    bodies: list[str | None] = []
+    monkeypatch.setattr(running, "program", lambda settings, verb, call, cell, typed: bodies.append(cell))
+    for options in ("", "--fill "):
+        shell.run_cell_magic("container", f"run {options}mini", "echo {{ word }}\n")
+    assert bodies == ["echo {{ word }}\n", "echo hello\n"]
+    with pytest.raises(InvalidArgument, match="--fill: a line has no body"):
+        shell.run_line_magic("container", "run --fill mini true")
+
+
 def test_the_docstring_begins_with_the_usage_and_has_an_example_a_verb(shell: InteractiveShell) -> None:
     found = shell.object_inspect("%container")
     text = found["docstring"]

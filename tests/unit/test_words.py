@@ -8,7 +8,7 @@ import pytest
 
 from nbcontainers.cli import words
 from nbcontainers.errors import InvalidArgument
-from nbcontainers.magics.interpolation import value
+from nbcontainers.magics.interpolation import fill, value
 from nbcontainers.magics.magics import join_continued
 
 NAMES: dict[str, Any] = {
@@ -83,6 +83,17 @@ def test_an_undefined_name_is_named() -> None:
     with pytest.raises(InvalidArgument, match=r"\{nobody\} on the line: no variable is named 'nobody'") as caught:
         split("run {name} {nobody}")
     assert caught.value.hint == r"give nobody a value first, or write \{nobody} to pass the braces on"
+
+
+def test_a_body_is_filled_where_that_is_asked_for() -> None:
+    names = {"tag": "1.2", "packages": ["curl", "vim"], "many": {"x": 3}}
+    body = (
+        "FROM base:{{ tag }}\nRUN apt-get install {{packages}} ${HOME} {tag} {{.Names}} {{}} {{8}} {{ many['x']:02d }}"
+    )
+    assert fill(body, names) == "FROM base:1.2\nRUN apt-get install curl vim ${HOME} {tag} {{.Names}} {{}} {{8}} 03"
+    with pytest.raises(InvalidArgument, match=r"\{nope\} in the body: no variable is named 'nope'") as caught:
+        fill("echo {{ nope }}", names)
+    assert caught.value.hint == "give nope a value first, or leave --fill out"
 
 
 def test_a_failing_expression_says_so() -> None:
