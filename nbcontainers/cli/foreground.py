@@ -29,7 +29,7 @@ def follow(verb: Verb, call: Call) -> Any:
     detached = bool(options.get("detach"))
     pulling = _pulling(call)
     if verb.accepts("on_pull"):
-        options["on_pull"] = pulling
+        options["on_pull"] = (lambda event: None) if call.face.get("quiet") else pulling
     tty, ours = _streams(verb, call, detached=detached)
     with _terminal(tty=tty, interactive=ours) as terminal, _hang_ups(), pulling:
         if ours:

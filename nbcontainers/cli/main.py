@@ -31,6 +31,7 @@ FORMAT = Parameter(
     help="How results are printed; a Go template as Docker's",
 )
 QUIET = Parameter("quiet", FLAG, ("--quiet", "-q"), help="Print only the ids")
+PULL_QUIETLY = replace(QUIET, help="Show nothing of a pull")
 _CLEAR = "\x1b[H\x1b[J"
 """The cursor goes home, and what is on the screen goes: ECMA-48, CUP and ED."""
 _NOT_RUN, _FAILED, _INTERRUPTED = 125, 1, 130
@@ -139,7 +140,7 @@ def _usual(verb: Verb, call: Call) -> str:
 
 def _face(verb: Verb) -> list[Parameter]:
     if verb.accepts("tick"):
-        return []
+        return [PULL_QUIETLY] if verb.accepts("on_pull") else []
     if verb.accepts("dockerfile"):
         from nbcontainers.cli import build
 

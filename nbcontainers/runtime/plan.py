@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -159,18 +159,25 @@ def split_namespaces(entries: Any) -> tuple[int, dict[str, int]]:
 
 
 def host_path(device: Mapping[str, Any]) -> str:
-    """The host's node of the same number: by its path, else by /dev/{char,block} (udev's links)."""
+    """The host's node of the same kind and number: by its path, by /dev/{char,block} (udev's links), else any in /dev."""
     wanted = os.makedev(device.get("major", 0), device.get("minor", 0))
-    kind = "block" if device["type"] == "b" else "char"
-    for path in (device["path"], f"/dev/{kind}/{device.get('major')}:{device.get('minor')}"):
+    kind, right = ("block", stat.S_ISBLK) if device["type"] == "b" else ("char", stat.S_ISCHR)
+    for path in (device["path"], f"/dev/{kind}/{device.get('major')}:{device.get('minor')}", *_nodes("/dev")):
         try:
-            if os.stat(path).st_rdev == wanted:
-                return str(path)
-        except FileNotFoundError:
+            status = os.stat(path)
+        except OSError:
             continue
+        if right(status.st_mode) and status.st_rdev == wanted:
+            return str(path)
     raise invalid(
         f"device {device['path']} {device.get('major')}:{device.get('minor')}: the host has no such node to bind"
     )
+
+
+def _nodes(folder: str) -> Iterator[str]:
+    for top, below, names in os.walk(folder):
+        below[:] = [name for name in below if name not in ("pts", "shm", "mqueue")]  # of other file systems
+        yield from (os.path.join(top, name) for name in names)
 
 
 def hierarchies(*, shared: bool) -> list[tuple[str, str, str]]:

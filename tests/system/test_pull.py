@@ -542,6 +542,18 @@ def test_a_run_pulls_what_is_missing(fresh_engine: Engine, docker_registry: Dock
     assert states(events) == {"exists"}
 
 
+def test_the_command_line_s_run_pulls_quietly(fresh_engine: Engine, docker_registry: DockerRegistry, cli: Any) -> None:
+    """docker run -q."""
+    from tests.crafted import base
+
+    name = f"{docker_registry.host}/pull/quiet:1"
+    registries.fill(docker_registry, "pull/quiet:1", [base()])
+    for words, said in ((["-q"], False), (["--quiet", "--pull", "always"], False), (["--pull", "always"], True)):
+        done = cli("run", "--rm", "--network", "none", *words, name, "echo", "hi")
+        assert (done.returncode, done.stdout) == (0, "hi\n"), done.stderr
+        assert (name in done.stderr) is said
+
+
 def test_an_image_for_another_machine_is_run_with_a_word_from_the_first_time(
     fresh_engine: Engine, docker_registry: DockerRegistry, settings: Any
 ) -> None:
