@@ -18,6 +18,7 @@ _RLIMITS = {name: getattr(resource, name) for name in dir(resource) if name.star
 _UNLIMITED = 2**64 - 1
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_LONGEST_LINE = 256  # of what execve(2) reads of a script's first
 
 
 def set_rlimits(pid: int, document: Mapping[str, Any]) -> None:
@@ -99,20 +100,40 @@ def _check_path(path: str) -> str:
     return path
 
 
-def _not_executable(path: str, number: int) -> CreateFailed:
+def _not_executable(path: str, number: int, why: str = "", hint: str = "") -> CreateFailed:
     words = {
         errno.ENOENT: "no such file or directory",
         errno.EACCES: "permission denied",
         errno.ENOEXEC: "exec format error",
     }
     return CreateFailed(
-        f"{path}: {words.get(number) or os.strerror(number).lower()}",
+        f"{path}: {words.get(number) or os.strerror(number).lower()}{why}",
+        hint=hint,
         stage="exec",
         syscall="execve",
         errno=number,
         path=path,
         exit_code=127 if number == errno.ENOENT else 126,
     )
+
+
+def _without_interpreter(path: str) -> tuple[str, str]:
+    """(why, hint) where execve(2) says ENOENT of a program that is there, but not what is to run it."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        line = os.read(file, _LONGEST_LINE).partition(b"\n")[0]
+    except OSError:
+        return "", ""
+    if line[:4] == b"\x7fELF":
+        advice = "it was built for another C library (glibc or musl): take an image that has it, or link it statically"
+        return ": the loader it names is missing", advice
+    if line[:2] != b"#!":
+        return "", ""
+    if line.endswith(b"\r"):
+        return ": its lines end as on Windows, in \\r\\n", "take the \\r out: sed -i 's/\\r$//' FILE"
+    name = line[2:].split()[:1]
+    shown = "".join(c if c.isprintable() else "?" for c in name[0].decode("utf-8", "replace")) if name else ""
+    return f": its first line names {shown!r}, which is missing", "put that into the image, or change the first line"
 
 
 def new_keyring() -> None:
@@ -205,4 +226,5 @@ def execute(path: str, arguments: list[str], environment: list[str], preserve: i
     try:
         os.execve(path, arguments, pairs)
     except OSError as error:
-        raise _not_executable(path, error.errno or 0) from None
+        why, hint = _without_interpreter(path) if error.errno == errno.ENOENT else ("", "")
+        raise _not_executable(path, error.errno or 0, why, hint) from None

@@ -150,6 +150,37 @@ def test_a_program_that_cannot_run_has_dockers_exit_status(
     assert runtime("list", "-q").stdout.strip() == ""
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            b"#! /no/such\x1b[31m -x\n",
+            "no such file or directory: its first line names '/no/such?[31m', which is missing",
+        ),
+        (b"#!/bin/sh\r\necho x\r\n", r"its lines end as on Windows, in \r\n"),
+        (b"#!\n", "exec format error"),
+    ],
+)
+def test_a_script_whose_interpreter_is_missing_is_not_missing_itself(
+    runtime: Runtime, bundle: Bundle, content: bytes, words: str
+) -> None:
+    folder = bundle(configuration("/script"))
+    (folder / "rootfs/script").write_bytes(content)
+    (folder / "rootfs/script").chmod(0o755)
+    done = runtime("run", "-b", str(folder), "one")
+    assert done.returncode == (126 if "format" in words else 127)
+    assert words in done.stderr
+
+
+def test_a_program_whose_loader_is_missing_is_not_missing_itself(runtime: Runtime, bundle: Bundle) -> None:
+    folder = bundle(configuration("/program"))
+    shutil.copy("/usr/bin/env", folder / "rootfs/program")
+    done = runtime("run", "-b", str(folder), "one")
+    assert done.returncode == 127
+    assert "/program: no such file or directory: the loader it names is missing" in done.stderr
+    assert "hint: it was built for another C library" in done.stderr
+
+
 def test_the_namespaces_are_its_own(runtime: Runtime, bundle: Bundle) -> None:
     folder = bundle(
         configuration("sh", "-c", "for n in mnt pid net uts ipc cgroup time; do readlink /proc/self/ns/$n; done")
