@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nbcontainers.errors import CreateFailed
-from nbcontainers.linux import capabilities, libc, process, seccomp
+from nbcontainers.linux import capabilities, inroot, libc, mounts, process, seccomp
 from nbcontainers.runtime.plan import Security
 
 _RLIMITS = {name: getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
@@ -120,7 +120,7 @@ def _not_executable(path: str, number: int, why: str = "", hint: str = "") -> Cr
 def _without_interpreter(path: str) -> tuple[str, str]:
     """(why, hint) where execve(2) says ENOENT of a program that is there, but not what is to run it."""
     try:
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = inroot.openat2(mounts.AT_FDCWD, path, os.O_RDONLY | os.O_NONBLOCK, 0)  # through no /proc/PID/exe
         line = os.read(file, _LONGEST_LINE).partition(b"\n")[0]
     except OSError:
         return "", ""
