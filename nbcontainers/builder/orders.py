@@ -17,7 +17,8 @@ from nbcontainers.builder import output as outputting
 from nbcontainers.builder.building import Request
 from nbcontainers.builder.credentials import agents, secrets
 from nbcontainers.builder.opening import Opened, Opener, dockerfile_in
-from nbcontainers.container.options import RunOptions, check_names
+from nbcontainers.container import parse
+from nbcontainers.container.options import RunOptions, check_names, value, values
 from nbcontainers.engine import Engine
 from nbcontainers.errors import BuildError, InvalidArgument
 from nbcontainers.image.image import Image
@@ -196,4 +197,7 @@ def _given(secret: Pairs | str) -> Pairs:
 def _options(run: Mapping[str, Any]) -> RunOptions:
     options: Any = {name: run[name] for name in _OF_RUN if run.get(name)}
     check_names(options)
+    for name, parser in (("memory", parse.memory), ("cpus", parse.cpus), ("shm_size", parse.positive_size)):
+        value(options, name, parser)  # bad text is an error also where every step is kept
+    values(options, "add_host", parse.host)
     return options  # type: ignore[no-any-return]

@@ -18,10 +18,10 @@ from nbcontainers.cli.verbs import Verb
 from nbcontainers.errors import BuildError, ContainerFailed
 from nbcontainers.table import plain
 
-FORMS = ("auto", "plain", "quiet", "none")
+FORMS = ("auto", "plain", "tty", "quiet", "none")
 PROGRESS = Parameter(
     "progress", VALUE, ("--progress",), metavar="FORM", choices=FORMS,
-    help="auto; plain: lines, also in a cell; quiet: the id alone; none: nothing but the result",
+    help="auto, or Docker's word tty for it; plain: lines, also in a cell; quiet: the id alone; none: nothing but the result",
 )  # fmt: skip
 _LONGEST = 1 << 16
 """Characters that a line without an end may have, until they are written as one."""

@@ -150,3 +150,15 @@ def test_a_pipe_in_the_place_of_the_dockerfile_is_not_waited_for(tmp_path: Path)
     for is_foreign in (False, True):
         with pytest.raises(BuildError, match=r"cannot read the Dockerfile .* a pipe or a device"):
             orders._dockerfile(Opened(str(tmp_path), is_foreign=is_foreign), "", None)
+
+
+@pytest.mark.parametrize(
+    "option, text, words",
+    [
+        ("memory", "x", "--memory: 'x' is no size"), ("cpus", "x", "--cpus: 'x' is no number"),
+        ("shm_size", "0", "--shm-size: "), ("add_host", ["foo"], "--add-host: 'foo' is no host"),
+    ],
+)  # fmt: skip
+def test_what_a_run_cannot_have_is_told_where_none_is_done(option: str, text: object, words: str) -> None:
+    with pytest.raises(InvalidArgument, match=words):
+        orders._options({option: text})
