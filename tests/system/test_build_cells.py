@@ -85,7 +85,8 @@ def test_other_forms_of_progress(kernel: Kernel) -> None:
     for form in ("quiet", "none"):
         cell = kernel.run(f"%%image build --progress {form} -t nbc-cell -\n{source}")
         assert (cell.error, cell.text(), cell.shown()) == ("", "", [])
-    assert "one of auto, plain, quiet, none" in kernel.run(f"%%image build --progress tty -\n{source}").traceback
+    assert "one of auto, plain, tty, quiet, none" in kernel.run(f"%%image build --progress fancy -\n{source}").traceback
+    assert "built in" in kernel.run(f"%%image build --progress tty -\n{source}").shown()[-1]
 
 
 def test_an_image_shows_itself(kernel: Kernel) -> None:
