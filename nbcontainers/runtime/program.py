@@ -82,8 +82,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _default_root() -> Path:
-    folder = "/run" if os.geteuid() == 0 else os.environ.get("XDG_RUNTIME_DIR")
-    return Path(folder, "nbcontainers-runtime") if folder else Path(f"/tmp/nbcontainers-runtime-{os.geteuid()}")
+    """/run, and for an ordinary user, who is root in a user namespace where podman starts us, the folder of his session."""
+    if (os.geteuid() != 0 or namespaces.in_user_namespace()) and (folder := os.environ.get("XDG_RUNTIME_DIR")):
+        return Path(folder, "nbcontainers-runtime")
+    return Path("/run/nbcontainers-runtime" if os.geteuid() == 0 else f"/tmp/nbcontainers-runtime-{os.geteuid()}")
 
 
 def _refuse_foreign(root: Path) -> None:

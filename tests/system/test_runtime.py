@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -524,3 +525,34 @@ def test_podman_runs_containers_with_it(tmp_path: Path) -> None:
         results[name] = (done.returncode, done.stdout.splitlines()[1:], done.stderr)
     assert results["runc"][:2] == (5, ["out", "0"]), results
     assert results[str(program)][:2] == results["runc"][:2], results
+
+
+@pytest.mark.as_user
+def test_podman_of_an_ordinary_user_runs_containers_with_it(tmp_path: Path) -> None:
+    """Podman is root in a user namespace of its own then, and /run is not its."""
+    archive = peers.busybox_archive(tmp_path / "busybox.tar")
+    program = tmp_path / "nbcontainers-runtime"
+    program.write_text(
+        f'#!/bin/sh\nexec env PYTHONPATH={Path(__file__).parents[2]} {sys.executable} -m nbcontainers.runtime.program "$@"\n'
+    )
+    program.chmod(0o755)
+    storage = Path(tempfile.mkdtemp(prefix="nbp-", dir="/tmp"))  # its paths may not be long
+    session = storage / "session"
+    session.mkdir(mode=0o700)
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(session)}
+
+    def podman(*words: str) -> subprocess.CompletedProcess[str]:
+        command = peers.podman(storage, str(program), ["--storage-driver", "vfs", *words])
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+
+    try:
+        assert podman("import", "-q", str(archive), "localhost/busybox").returncode == 0
+        done = podman("run", "--rm", *peers.PODMAN_RUN, "localhost/busybox", "/bin/sh", "-c", "id -u; exit 5")
+        assert (done.stdout, done.returncode) == ("0\n", 5), done.stderr
+        assert (session / "nbcontainers-runtime").is_dir()
+    finally:
+        pauses = [int(file.read_text()) for file in storage.glob("**/pause.pid")]  # which hold podman's namespace
+        podman("unshare", "rm", "-rf", str(storage))
+        for pause in pauses:
+            os.kill(pause, signal.SIGKILL)
+        shutil.rmtree(storage, ignore_errors=True)  # what podman made once more for that
