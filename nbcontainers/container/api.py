@@ -181,7 +181,7 @@ def inspect(
 
 def rm(
     *containers: Many,
-    force: Annotated[bool, Option("-f", help="kill it first if it runs")] = False,
+    force: Annotated[bool, Option("-f", help="kill it first if it runs; one that is not there is no error")] = False,
     volumes: Annotated[bool, Option("-v", help="its anonymous volumes too")] = False,
     engine: Engine | None = None,
     **which: Unpack[Which],
@@ -189,7 +189,7 @@ def rm(
     """Remove containers; returns their names."""
     from nbcontainers.container import lifecycle, selection
 
-    handles = selection.chosen(engine or default_engine(), containers, which)
+    handles = selection.chosen(engine or default_engine(), containers, which, passing=force)
     return selection.each(handles, lambda one: lifecycle.remove(one, force=force, volumes=volumes))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from nbcontainers.container import store
-from nbcontainers.container.container import Container, find_all
+from nbcontainers.container.container import Container, find, find_all
 from nbcontainers.container.filtering import Filters, Record
 from nbcontainers.container.options import Found, Which
 from nbcontainers.engine import Engine
@@ -30,12 +31,13 @@ def known(engine: Engine) -> list[tuple[Container, Record]]:
 
 
 def chosen(
-    engine: Engine, named: Sequence[str | Container], which: Which | Found, among: Collection[str] = ()
-) -> list[Container]:
+    engine: Engine, named: Sequence[str | Container], which: Which | Found, among: Collection[str] = (),
+    *, passing: bool = False,
+) -> list[Container]:  # fmt: skip
     """The containers that are meant. `among` are the states --all and --filter look among; all states without it.
 
-    Raises NotFound where one that was named is not there (nothing was done to the others), InvalidArgument where
-    none was named, or both ways were used.
+    Raises NotFound where one that was named is not there (nothing was done to the others; `passing` passes it over),
+    InvalidArgument where none was named, or both ways were used.
     """
     asked = [name for name in ("all", "latest", "filter") if which.get(name)]
     if named and asked:
@@ -46,7 +48,13 @@ def chosen(
         return _found(engine, which, among)
     if not named:
         raise InvalidArgument("no container was named", hint="type its name or id; container ps -a shows them")
-    return list(dict.fromkeys(find_all(engine, named)))
+    return list(dict.fromkeys(_there(engine, named) if passing else find_all(engine, named)))
+
+
+def _there(engine: Engine, named: Sequence[str | Container]) -> Iterator[Container]:
+    for one in named:
+        with suppress(NotFound):
+            yield find(engine, one)
 
 
 def _found(engine: Engine, which: Which | Found, among: Collection[str]) -> list[Container]:

@@ -348,7 +348,7 @@ def tag(image: options.Name, reference: options.NewName, *, engine: Engine | Non
 
 def rm(
     *references: options.Name,
-    force: Annotated[bool, Option("-f", help="also with several names, or while containers use it")] = False,
+    force: Annotated[bool, Option("-f", help="also with several names, in use, or not there at all")] = False,
     engine: Engine | None = None,
 ) -> list[str]:
     """Remove names, and with the last one the image and every layer that nothing else needs.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nbcontainers.engine import Engine
-from nbcontainers.errors import Error, InvalidState
+from nbcontainers.errors import Error, InvalidState, NotFound
 from nbcontainers.image import kept, layout, lease, work
 from nbcontainers.image.image import Image, of_descriptor
 from nbcontainers.image.store import alike, resolve, short
@@ -27,9 +27,14 @@ def remove(engine: Engine, text: str, *, force: bool) -> list[str]:
     """Take the name away, and with its last name the image: what was untagged and deleted, as Docker reports it.
 
     Given by id, an image with several names needs `force`. Raises InvalidState while a container needs the image:
-    with `force` it goes, but the container keeps its unpacked layers.
+    with `force` it goes, but the container keeps its unpacked layers. Raises NotFound, but with `force`.
     """
-    image = resolve(engine, text)
+    try:
+        image = resolve(engine, text)
+    except NotFound:
+        if force:
+            return []
+        raise
     if image.is_host:
         raise InvalidState(
             "host is this machine's own root file system: there is nothing to remove",

@@ -8,10 +8,11 @@ networks are kept; by default this user's own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 from nbcontainers.engine import Engine, default_engine
-from nbcontainers.errors import InvalidArgument
+from nbcontainers.errors import InvalidArgument, NotFound
 from nbcontainers.network.network import Network, name_of
 from nbcontainers.option import Argument, Option, Unasked
 
@@ -83,10 +84,18 @@ def inspect(*networks: One, engine: Engine | None = None) -> list[dict[str, Any]
     return [listing.inspect(engine or default_engine(), network) for network in _needed(networks)]
 
 
-def rm(*networks: One, engine: Engine | None = None) -> list[str]:
+def rm(
+    *networks: One,
+    force: Annotated[bool, Option("-f", help="one that is not there is no error")] = False,
+    engine: Engine | None = None,
+) -> list[str]:
     """Remove networks no container was made for; returns their names."""
-    here = engine or default_engine()
-    return [_call("remove", here, network=name_of(network)) or name_of(network) for network in _needed(networks)]
+    here, gone = engine or default_engine(), []
+    for name in map(name_of, _needed(networks)):
+        with suppress(NotFound) if force else nullcontext():
+            _call("remove", here, network=name)
+            gone.append(name)
+    return gone
 
 
 def prune(

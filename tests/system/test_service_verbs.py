@@ -97,6 +97,20 @@ def test_one_that_fails_does_not_keep_an_order_from_the_others(name: str) -> Non
             api.rm(*wrong, all=bool(wrong))
 
 
+def test_removing_by_force_passes_over_what_is_not_there(name: str) -> None:
+    """As `rm -f`, Docker since 20.10 and Podman; without it nothing is done where one is missing."""
+    container = nbcontainers.run("mini", "sleep", "100", name=name, detach=True)
+    with pytest.raises(NotFound, match=f"no container '{name}-not'"):
+        api.rm(name, f"{name}-not")
+    assert container.status == "running"
+    assert api.rm(f"{name}-not", name, force=True) == [name]
+    assert api.rm(name, force=True) == []
+    for verb, words in ((network.rm, "no network 'nowhere'"), (nbcontainers.image.rm, "no image 'nowhere")):
+        with pytest.raises(NotFound, match=words):
+            verb("nowhere")
+        assert verb("nowhere", force=True) == []
+
+
 def test_restart(name: str) -> None:
     container = serve(name, f"echo run >> /root/log; cat /root/log; {TICKING}")
     wait_for(lambda: "run\n" in str(container.logs()))
