@@ -40,7 +40,7 @@ SETTLING_S = 90
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 NOISE = re.compile(
     r"Failed to load resource.*|.*favicon.*|.*(workspaces|custom\.css|translations).*|.*ResizeObserver loop.*"
-    r"|Could not restore the debugger state.*|.*\(reading 'schema'\)|Command 'filebrowser:open-path' not registered\."
+    r"|Could not restore the debugger state.*|.*\(reading 'schema'\)|(Error: )?Command 'filebrowser:open-path' not registered\."
 )
 """What the front ends say in the console of themselves."""
 _OPEN = """async ([path, factory]) => {

@@ -17,7 +17,7 @@ CELLS = [
     "%load_ext nbcontainers",
     f"%container run -d -q --replace --name xray-web -e 'NOTE={HOSTILE}' mini sh -c 'sleep 1000 & exec sleep 1001'",
     "%container xray xray-web",
-    "%system events --since 2m",
+    "%system events --since 2m --filter container=xray-web",
     "%system df",
     "%container rm -f xray-web",
 ]
