@@ -206,10 +206,10 @@ def test_login_and_logout_on_the_command_line(logged_out: DockerRegistry, nobody
 
 
 def skopeo_with(home: Path, host: str) -> Any:
-    """skopeo finds what our login kept."""
+    """skopeo finds what our login kept; it looks in the session's folder first, which without one is the host's /run."""
     done = subprocess.run(
         [peers.program("skopeo"), "inspect", "--tls-verify=false", f"docker://{host}/private/one:1"],
-        env={**os.environ, "HOME": str(home)}, capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "HOME": str(home), "XDG_RUNTIME_DIR": str(home)}, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
