@@ -36,6 +36,7 @@ class Tests:
         self.packages = packages
         self.outcome = outcome.Outcome()
         self.user: ordinary_user.User | None = None
+        self.briefly = False
 
     def pytest(self, part: str, *folders: str, run: Callable[[list[str]], int] | None = None) -> None:
         """One pytest process, and another for what failed in it: an unsteady test is told from a broken one."""
@@ -75,7 +76,8 @@ class Tests:
         self.pytest("notebooks and README", "tests/notebooks")
 
     def e2e(self) -> None:
-        self.pytest("JupyterLab in a browser", "tests/e2e")
+        """All of it takes a quarter of an hour; beside the other parts what is slow is left to `python3 tests e2e`."""
+        self.pytest("JupyterLab in a browser", "tests/e2e", *(["-m", "not slow"] if self.briefly else []))
 
     def rootless(self) -> None:
         """The system tests again as an ordinary user with a cgroup of its own."""
@@ -125,6 +127,7 @@ def main(words: list[str]) -> int:
             ordinary_user.remove()
             return 0
         tests = Tests(environment.virtual_environment("test"), options, environment.debian_packages())
+        tests.briefly = not parts
         for part in parts or DEFAULT:
             getattr(tests, part)()
     except environment.Failed as error:

@@ -117,6 +117,7 @@ nbc.container.dashboard()
 """
 
 
+@pytest.mark.slow
 def test_two_hundred_containers_stay_usable(notebook: Opened) -> None:
     nb = notebook(["%load_ext nbcontainers", MANY, "%container prune -f"])
     nb.run(0)

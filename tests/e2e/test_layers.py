@@ -81,6 +81,7 @@ def test_the_explorer(notebook: Opened) -> None:
     nb.in_both_themes(1, "layers-together", found)
 
 
+@pytest.mark.slow
 def test_five_thousand_files_are_scrolled_through(notebook: Opened) -> None:
     nb = notebook(CELLS)
     found = explorer(nb)
@@ -96,6 +97,7 @@ def test_five_thousand_files_are_scrolled_through(notebook: Opened) -> None:
     assert found.locator(".row").count() < 60
 
 
+@pytest.mark.slow
 def test_by_keys(notebook: Opened) -> None:
     nb = notebook(CELLS)
     found = explorer(nb)
@@ -131,6 +133,7 @@ def test_by_keys(notebook: Opened) -> None:
     nb.photograph(1, "layers-filtered")
 
 
+@pytest.mark.slow
 def test_it_is_there_again_and_leaves_a_picture(notebook: Opened) -> None:
     nb = notebook(CELLS, "notebook", "dark")
     found = explorer(nb)
@@ -150,6 +153,7 @@ def test_it_is_there_again_and_leaves_a_picture(notebook: Opened) -> None:
     assert faint(shown.locator(".jp-RenderedHTML")) == []
 
 
+@pytest.mark.slow
 def test_the_overlay_of_a_container(notebook: Opened) -> None:
     nb = notebook(
         [
@@ -175,6 +179,7 @@ def test_the_overlay_of_a_container(notebook: Opened) -> None:
     nb.in_both_themes(2, "overlay", shown.locator(".jp-RenderedHTML"))
 
 
+@pytest.mark.slow
 def test_the_card_of_an_image_opens_the_explorer(notebook: Opened) -> None:
     nb = notebook(["%load_ext nbcontainers", f"import nbcontainers\nnbcontainers.image.tag('{NAME}', '{NAME}')"])
     nb.run(0)

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from nbcontainers import container
-from tests.e2e.harness import FRONT_ENDS, Notebook
+from tests.e2e.harness import Notebook
 from tests.e2e.server import Server, choose
 
 Opened = Callable[..., Notebook]
@@ -31,7 +31,7 @@ CELLS = [
 ]
 
 
-@pytest.mark.parametrize("front_end", FRONT_ENDS)
+@pytest.mark.parametrize("front_end", [pytest.param("lab", marks=pytest.mark.slow), "notebook"])
 def test_a_view_lives_through_reload_restart_and_reopening(notebook: Opened, front_end: str) -> None:
     nb = notebook(CELLS, front_end)
     for number in range(3):
@@ -145,6 +145,7 @@ print(f"{len(ours)} channel, {len(threads)} thread, {max(events)} each of {sum(e
 """
 
 
+@pytest.mark.slow
 def test_beside_ipywidgets_and_as_a_widget_view(notebook: Opened) -> None:
     """A reloaded page asks ipywidgets for all models, ours too; and where `widgets` is `on` an output is a widget."""
     slider = "import ipywidgets; ipywidgets.IntSlider(description='theirs')"
@@ -161,6 +162,7 @@ def test_beside_ipywidgets_and_as_a_widget_view(notebook: Opened) -> None:
     nb.run(6)
 
 
+@pytest.mark.slow
 def test_how_it_ended_is_put_into_the_notebook(notebook: Opened) -> None:
     run = "%container run -d --name live-short mini sh -c 'sleep 4; exit 7'"
     nb = notebook([CELLS[0], run, "%container rm -f live-short"])
@@ -179,6 +181,7 @@ def saved_text(nb: Notebook, number: int) -> str:
     return "".join(one.data["text/plain"] for one in nb.saved(number) if "data" in one)
 
 
+@pytest.mark.slow
 def test_a_model_that_was_saved_is_no_kernel(notebook: Opened, server: Server) -> None:
     """JupyterLab saves widgets' state if told to, and makes models of it when the notebook is opened again."""
     settings = "@jupyter-widgets/jupyterlab-manager/plugin"

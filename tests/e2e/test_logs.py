@@ -98,6 +98,7 @@ with open(f"{c.engine.containers}/{c.id}/log", "w") as file:
 SHOW = "t = time.perf_counter(); shown = nbc.logs('l-long'); seconds = time.perf_counter() - t; shown"
 
 
+@pytest.mark.slow
 def test_a_million_lines(notebook: Opened) -> None:
     nb = notebook(["%load_ext nbcontainers", MILLION, SHOW, "print(round(seconds, 2))", "%container rm -f l-long"])
     nb.run(0)

@@ -53,6 +53,7 @@ def test_a_card_goes_on_and_its_buttons_work(notebook: Opened) -> None:
     nb.run(0)
 
 
+@pytest.mark.slow
 def test_an_oom_kill_is_marked(notebook: Opened) -> None:
     nb = notebook([RUN[0], f"%container run -d --replace --name hog -m 32m mini sh -c '{HOG}'", "%container rm -f hog"])
     for number in range(2):
@@ -66,6 +67,7 @@ def test_an_oom_kill_is_marked(notebook: Opened) -> None:
     expect(nb.output(1)).to_contain_text("container hog was removed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
 def test_charts_of_several_scroll_and_say_what_is_under_the_mouse(notebook: Opened, front_end: str) -> None:
     sources = [
@@ -109,6 +111,7 @@ def test_charts_of_several_scroll_and_say_what_is_under_the_mouse(notebook: Open
     expect(nb.output(2)).to_contain_text("removed: burner, sleeper")
 
 
+@pytest.mark.slow
 def test_a_finished_picture(notebook: Opened) -> None:
     sources = [
         "%load_ext nbcontainers",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import nbformat
 import pytest
 
-from tests.e2e.harness import FRONT_ENDS, code_cells
+from tests.e2e.harness import code_cells
 from tests.e2e.server import choose
 from tests.e2e.test_views import exported
 from tests.e2e.test_views import offline as offline
@@ -17,7 +17,7 @@ SETTINGS = "@jupyter-widgets/jupyterlab-manager/plugin"
 LOST = ("model not found", "Loading widget", "Error displaying widget")
 
 
-@pytest.mark.parametrize("front_end", FRONT_ENDS)
+@pytest.mark.parametrize("front_end", ["lab", pytest.param("notebook", marks=pytest.mark.slow)])
 def test_without_a_kernel_it_is_a_picture_also_without_trust(notebook, front_end):
     """What is not trusted loses scripts, and some styles; the words stay, in their order. Its views name what somebody
     else wanted to be opened: also beside a kernel they stay static, until one's own cells make others. (Reload, restart:
@@ -60,6 +60,7 @@ def see_static(nb, name):
         nb.photograph(number, f"{name}-{kind}")
 
 
+@pytest.mark.slow
 def test_what_is_exported_from_a_live_page_needs_no_network(notebook, server, offline, tmp_path):
     """JupyterLab saves widgets' state if told to, and nbconvert then prefers a widget's view, which needs the network."""
     choose(server.home, SETTINGS, {"saveState": True})

@@ -147,6 +147,7 @@ def test_a_shell(notebook: Open, web: Container) -> None:
     nb.photograph(1, "terminal-ended")
 
 
+@pytest.mark.slow
 def test_a_full_screen_program_and_the_clipboard(notebook: Open, web: Container) -> None:
     nb = notebook([LOAD, f"%container exec -it {web.name} sh"])
     nb.run(0)
@@ -180,6 +181,7 @@ def test_a_full_screen_program_and_the_clipboard(notebook: Open, web: Container)
     shown.state("exited with 0")
 
 
+@pytest.mark.slow
 def test_a_reload_and_a_saved_notebook(notebook: Open, web: Container) -> None:
     nb = notebook([LOAD, f"%container exec -it {web.name} sh", "1"])
     nb.run(0)
@@ -216,6 +218,7 @@ def test_a_reload_and_a_saved_notebook(notebook: Open, web: Container) -> None:
     nb.photograph(1, "terminal-saved")
 
 
+@pytest.mark.slow
 def test_a_flood_freezes_neither_page_nor_kernel(notebook: Open, web: Container) -> None:
     nb = notebook([LOAD, f"%container exec -it {web.name} sh", "print(6 * 7)"])
     nb.run(0)
@@ -246,6 +249,7 @@ def test_a_flood_freezes_neither_page_nor_kernel(notebook: Open, web: Container)
     shown.until("^goes on")
 
 
+@pytest.mark.slow
 def test_keys_while_a_cell_runs(notebook: Open, web: Container) -> None:
     nb = notebook([LOAD, f"%container exec -it {web.name} sh", "import time; time.sleep(8)"])
     nb.run(0)
@@ -259,6 +263,7 @@ def test_keys_while_a_cell_runs(notebook: Open, web: Container) -> None:
     assert "*" in nb.prompt(2).inner_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("front_end", ["lab", "notebook"])
 def test_a_restart(notebook: Open, web: Container, front_end: str) -> None:
     """What is a container's own lives on and is shown again; an exec ended with its kernel."""

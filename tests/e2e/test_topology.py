@@ -141,6 +141,7 @@ def followed(nb: Notebook, live: Locator) -> None:
     expect(live.locator("[data-rate]", has_text="↓").first).to_be_attached()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
 def test_it_is_there_again(notebook: Opened, front_end: str) -> None:
     """After a reload, after a restart of the kernel, and as a picture without any kernel."""
