@@ -504,14 +504,20 @@ def test_sysctls_of_the_host_are_refused(runtime: Runtime, bundle: Bundle) -> No
     assert "sysctl kernel.pid_max: not owned by any namespace" in done.stderr
 
 
-@pytest.mark.as_root
-def test_podman_runs_containers_with_it(tmp_path: Path) -> None:
-    archive = peers.busybox_archive(tmp_path / "busybox.tar")
-    program = tmp_path / "nbcontainers-runtime"
+def as_program(folder: Path) -> Path:
+    """One file that podman can call."""
+    program = folder / "nbcontainers-runtime"
     program.write_text(
         f'#!/bin/sh\nexec env PYTHONPATH={Path(__file__).parents[2]} {sys.executable} -m nbcontainers.runtime.program "$@"\n'
     )
     program.chmod(0o755)
+    return program
+
+
+@pytest.mark.as_root
+def test_podman_runs_containers_with_it(tmp_path: Path) -> None:
+    archive = peers.busybox_archive(tmp_path / "busybox.tar")
+    program = as_program(tmp_path)
     results = {}
     for name in ("runc", str(program)):
         storage = Path(tempfile.mkdtemp(prefix="nbp-", dir="/tmp"))
@@ -531,11 +537,7 @@ def test_podman_runs_containers_with_it(tmp_path: Path) -> None:
 def test_podman_of_an_ordinary_user_runs_containers_with_it(tmp_path: Path) -> None:
     """Podman is root in a user namespace of its own then, and /run is not its."""
     archive = peers.busybox_archive(tmp_path / "busybox.tar")
-    program = tmp_path / "nbcontainers-runtime"
-    program.write_text(
-        f'#!/bin/sh\nexec env PYTHONPATH={Path(__file__).parents[2]} {sys.executable} -m nbcontainers.runtime.program "$@"\n'
-    )
-    program.chmod(0o755)
+    program = as_program(tmp_path)
     storage = Path(tempfile.mkdtemp(prefix="nbp-", dir="/tmp"))  # its paths may not be long
     session = storage / "session"
     session.mkdir(mode=0o700)
