@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 FEWEST = 5
@@ -109,7 +109,7 @@ def _ends(values: Sequence[float], seed: int) -> tuple[float, float]:
     return float(medians[int(RESAMPLES * left_out)]), float(medians[int(RESAMPLES * (1 - left_out))])
 
 
-@cache
+@lru_cache(64)
 def _middles(count: int, seed: int) -> Any:
     """Of each resample of `count` sorted values the ranks of the two middle ones, which are all that its median needs."""
     import numpy
