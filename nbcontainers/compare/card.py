@@ -26,7 +26,9 @@ def text(seen: Comparison) -> str:
     columns = [Column("axis"), Column("target"), Column("median"), Column("interval", "95 % INTERVAL"),
                Column("ratio", f"× {seen.label(seen.base).upper()}"), Column("verdict")]  # fmt: skip
     lines.append(Table(rows, columns).text())
-    return plain("\n".join([*lines, "", *(f"{key}: {value}" for key, value in facts(seen))]))
+    return "\n".join(
+        [*map(plain, lines[:-1]), lines[-1], "", *(plain(f"{key}: {value}") for key, value in facts(seen))]
+    )
 
 
 def html(seen: Comparison) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nbcontainers.compare import statistics
 from nbcontainers.compare.rounds import AGAIN, Measured, Row
 from nbcontainers.compare.statistics import Interval
+from nbcontainers.compare.workload import SYNCED
 from nbcontainers.table import Column, Table
 from nbcontainers.view import View
 
@@ -103,7 +104,7 @@ class Comparison(View):
             "unit": values[0]["unit"],
             "ratio": ratio and ratio.middle, "ratio_low": ratio and ratio.low, "ratio_high": ratio and ratio.high,
             "band": self.bands(axis), "differs": verdict and verdict.differs, "up_to": verdict and verdict.up_to,
-            "verdict": verdict.words if verdict else self._instead(axis, lane, ratio),
+            "verdict": (verdict.words if verdict else self._instead(axis, lane, ratio)) + self._but(axis, lane),
             "outliers": sum(statistics.outliers([row["cost"] for row in values])),
         }  # fmt: skip
 
@@ -113,6 +114,12 @@ class Comparison(View):
         if not ratio:
             return f"too few rounds for a verdict (at least {statistics.FEWEST})"
         return f"the same again: differences within {statistics.part(self.bands(axis) - 1)} are noise"
+
+    def _but(self, axis: str, lane: str) -> str:
+        """What the figure does not mean."""
+        scratch = self.measured.facts.get(lane.removesuffix(AGAIN), {}).get("scratch", "")
+        unsynced = axis in SYNCED and scratch.endswith("volatile")
+        return "; nothing is synced there: a container's own root is a volatile overlay" if unsynced else ""
 
     def _ratio(self, axis: str, lane: str) -> Interval | None:
         ratios = self.ratios(axis, lane)

@@ -88,9 +88,9 @@ def outliers(values: Sequence[float]) -> list[bool]:
 
 
 def part(value: float) -> str:
-    """A part as a percentage of two digits: `4.2 %`, `35 %`; from 10 times on as a factor."""
-    if value >= 10:
-        return f"{value + 1:.0f} times"
+    """A part as a percentage of two digits: `4.2 %`, `35 %`; from 2 on as a factor: `3.4 times`."""
+    if value >= 2:
+        return times(value + 1)
     return f"{value * 100:.0f} %" if value >= 0.095 else f"{value * 100:.1f} %"
 
 

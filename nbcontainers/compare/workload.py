@@ -16,6 +16,8 @@ _INSIDE = Path(__file__).parent / "inside"
 CELL, START = "cell", "start-up"
 """Axes that every workload has: the time by its own clock, and what the target itself takes before and after."""
 ALL = "all"
+SYNCED = ("write_sync", "sqlite")
+"""Axes that wait for the disk in the target's own root file system."""
 _EITHER = 'if command -v python3 >/dev/null; then exec python3 -c "$@"; fi; shift; exec /bin/sh -c "$0" sh "$@"'
 """Of a shell whose $0 is the form for a shell and $1 the one for Python."""
 

@@ -242,6 +242,7 @@ def about() -> None:
     found = {"python": sys.version.split()[0], "kernel": os.uname().release, "processors": str(os.cpu_count())}
     if hasattr(os, "sched_getaffinity"):
         found["allowed processors"] = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+    found["scratch"] = _file_system(_scratch())
     try:
         numpy = _numpy()
         a = numpy.ones((2, 2))
@@ -251,6 +252,14 @@ def about() -> None:
         found["numpy"] = str(absent)
     for key, value in found.items():
         print(f"{TOKEN} fact {key} = {value}", flush=True)
+
+
+def _file_system(folder: Path) -> str:
+    """Its type, and whether it keeps the promise of fsync (overlayfs.rst, Volatile mount)."""
+    mounts = [line.split()[1:4] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    above = [mount for mount in mounts if folder.is_relative_to(mount[0])]
+    _, kind, options = max(above, key=lambda mount: len(mount[0]), default=("", "unknown", ""))
+    return f"{kind}, volatile" if {"volatile", "fsync=volatile"} & {*options.split(",")} else kind
 
 
 def _blas(numpy: Any) -> str:
