@@ -86,6 +86,11 @@ EXAMPLES = {
     "system df": "df",
     "system prune": "prune",
     "system doctor": "doctor",
+    "compare run": "run --on host,container sha256,write_sync",
+    "compare targets": "targets",
+    "compare workloads": "workloads",
+    "compare layers": "layers",
+    "compare interference": "interference",
 }
 _LEFT, _WIDTH = 34, 88
 """What an output of JupyterLab shows without breaking words on a screen of 1200 pixels."""

@@ -16,12 +16,19 @@ if TYPE_CHECKING:
 __all__ = ["run", "targets", "workloads"]
 
 On = Annotated[
-    str, Option(help="targets, the one to compare with first: host,container,container:podman,vm", metavar="TARGETS")
+    str,
+    Option(
+        help="targets, the one to compare with first: host,container,container:podman,vm",
+        metavar="TARGETS",
+        complete="target",
+    ),
 ]
 
 
 def run(
-    workload: Annotated[str, Argument("WORKLOAD", "of `compare workloads`, several with commas; all without it")] = "",
+    workload: Annotated[
+        str, Argument("WORKLOAD", "of `compare workloads`, several with commas; all without it", complete="workload")
+    ] = "",
     *,
     on: On = "host,container",
     rounds: Annotated[int | None, Option("-n", help="how often each target runs (10)", metavar="N")] = None,
@@ -40,7 +47,7 @@ def run(
     python: Annotated[bool, Option(help="the cell is Python, not a shell script")] = False,
     strict: Annotated[bool, Option(help="refuse to measure while the host is busy")] = False,
     seed: Annotated[int | None, Option(help="of the order of the rounds; a new one without it", metavar="N")] = None,
-    script: str = "",
+    script: Annotated[str, Option(help="run this instead: a shell script, or Python", metavar="TEXT")] = "",
     tell: Callable[[str], object] | None = None,
     engine: Engine | None = None,
 ) -> Comparison:
