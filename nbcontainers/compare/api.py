@@ -11,9 +11,11 @@ from nbcontainers.option import Argument, Option
 
 if TYPE_CHECKING:
     from nbcontainers.compare.comparison import Comparison
+    from nbcontainers.compare.drawings import Layers
+    from nbcontainers.compare.scenes import Interference
     from nbcontainers.table import Table
 
-__all__ = ["run", "targets", "workloads"]
+__all__ = ["interference", "layers", "run", "targets", "workloads"]
 
 On = Annotated[
     str,
@@ -71,6 +73,47 @@ def run(
         limits=running.pinned(here, limits, pin=pin), strict=strict, seed=seed,
     )  # fmt: skip
     return running.compare(here, asked, tell or (lambda words: None))
+
+
+def interference(
+    *,
+    on: Annotated[
+        str, Option(help="where it is played", metavar="TARGETS", complete="target")
+    ] = "host:unlimited,container",
+    cpus: Annotated[float, Option(help="App1's limit in the last scene (0.25)", metavar="NUMBER", parse=float)] = 0.25,
+    image: Annotated[str, Option(help="an image with Python", metavar="IMAGE", complete="image")] = "host",
+    tell: Callable[[str], object] | None = None,
+    engine: Engine | None = None,
+) -> Interference:
+    """Show what a program with a bug does to its neighbours: on the host, in containers, and under a limit.
+
+    App1 takes all the processors it can get; App2 and App3 answer requests. `rows` says how many before and after,
+    `to_pandas()` has each tenth of a second.
+    """
+    from nbcontainers.compare import running, scenes
+
+    here = engine or default_engine()
+    return scenes.play(here, image, cpus, running.names(on), tell or (lambda words: None))
+
+
+def layers(
+    *,
+    on: Annotated[
+        str, Option(help="what is drawn, where it can run", metavar="TARGETS", complete="target")
+    ] = "host:unlimited,vm,container",
+    image: Annotated[
+        str, Option(help="of the virtual machines and containers", metavar="IMAGE", complete="image")
+    ] = "mini",
+    tell: Callable[[str], object] | None = None,
+    engine: Engine | None = None,
+) -> Layers:
+    """Draw what runs on what on this host: programs, libraries, kernels, hypervisor, containers, each with what it costs.
+
+    The three drawings of every course, with start times, memory and sizes that were measured now.
+    """
+    from nbcontainers.compare import drawings, running
+
+    return drawings.measure(engine or default_engine(), image, running.names(on), tell or (lambda words: None))
 
 
 def targets(*, engine: Engine | None = None) -> Table:

@@ -23,7 +23,7 @@ def run(
     try:
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd,
-            env=None if environment is None else dict(environment), start_new_session=True,
+            env=None if environment is None else dict(environment), process_group=0,
         )  # fmt: skip
     except OSError as error:
         raise HostNotCapable.from_oserror(error, f"cannot run {words[0]}") from error

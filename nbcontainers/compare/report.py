@@ -93,6 +93,6 @@ class Report:
     def _lapped(self, rest: str, now: float) -> None:
         if rest:
             name, amount, unit = rest.split(" ", 2)
-            took = (now - self._lap) / _SECONDS.get(unit, 1)
+            took = max(now - self._lap, 1e-6) / _SECONDS.get(unit, 1)
             self.figures[name] = Figure(took / float(amount) if unit in _SECONDS else float(amount) / took, unit)
         self._lap = now

@@ -24,6 +24,10 @@ _PAUSE_S = 0.02
 """Before each execution, so that nobody's clean-up is measured in another's time."""
 
 
+_SHORTEST_S = 1e-3
+"""Between two marks, each of which may come late by a tenth of it."""
+
+
 class Failed(Exception):
     """An execution that did not end well: why."""
 
@@ -84,7 +88,7 @@ def _ready(stack: ExitStack, plan: Plan, target: Target, workload: Workload, fou
     facts = dict(target.facts())
     asked = once(execute, Workload.about, on_host=plan.on_host)
     facts |= asked.report.facts
-    first = once(execute, workload.command, on_host=plan.on_host)
+    first = once(execute, workload.command, on_host=plan.on_host, timed=workload.name == CELL)
     facts["first start"] = f"{asked.start_s * 1e3:.0f} ms (not counted; later ones find warm caches)"
     found.facts[target.name] = facts
     found.without |= {(target.name, axis): why for axis, why in first.report.absent.items()}
@@ -105,7 +109,7 @@ def _rounds(
             tell(_progress(number, rounds, lane, time.monotonic() - begun))
             time.sleep(_PAUSE_S)
             try:
-                done = once(lanes[lane], workload.command, on_host=plan.on_host)
+                done = once(lanes[lane], workload.command, on_host=plan.on_host, timed=workload.name == CELL)
             except Failed as error:
                 found.lost.setdefault(lane, []).append(f"round {number}: {error}")
                 continue
@@ -120,7 +124,7 @@ def _progress(number: int, rounds: int, lane: str, passed: float) -> str:
 def _rows(done: Execution, workload: Workload, where: Row) -> list[Row]:
     figures = done.figures
     if workload.name == CELL:
-        figures[CELL] = Figure(max(done.inside_s, 1e-9), "s")
+        figures[CELL] = Figure(done.inside_s * 1e3, "ms")
     times = {"start_s": done.start_s, "inside_s": done.inside_s, "outside_s": done.outside_s}
     return [
         {**where, "axis": axis, "value": figure.value, "unit": figure.unit, "cost": figure.cost, **times}
@@ -128,8 +132,8 @@ def _rows(done: Execution, workload: Workload, where: Row) -> list[Row]:
     ]
 
 
-def once(execute: Execute, command: Callable[..., list[str]], *, on_host: bool) -> Execution:
-    """One execution between two looks at the clock. Raises Failed, and what the target raises."""
+def once(execute: Execute, command: Callable[..., list[str]], *, on_host: bool, timed: bool = False) -> Execution:
+    """One execution between two looks at the clock; `timed` asks for the time inside. Raises Failed."""
     report, complaints = Report(secrets.token_hex(8)), Tail()
     words = command(report.token, on_host=on_host)
     begun = time.perf_counter()
@@ -143,6 +147,8 @@ def once(execute: Execute, command: Callable[..., list[str]], *, on_host: bool) 
         said = complaints.line or report.output.strip().rpartition("\n")[2]
         how = f"it ended with status {status}" if status else "it ended without its last word"
         raise Failed(f"{how}{': ' if said else ''}{said}")
+    if report.own_s is None and inside < _SHORTEST_S and timed:
+        raise Failed("it is too short to be timed from outside, and the image's date has no %N: let it do more")
     return Execution(outside, report.begun - begun, inside, report)
 
 

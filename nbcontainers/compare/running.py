@@ -47,7 +47,7 @@ def compare(engine: Engine, asked: Asked, tell: Tell) -> Comparison:
     image = wanted.ensure(engine, asked.image, "missing", "", None)
     seed = secrets.randbelow(2**31) if asked.seed is None else asked.seed
     at = rfc3339(time.time_ns())
-    with _planned(engine, image, asked.limits) as plan:
+    with planned(engine, image, asked.limits) as plan:
         rest = conditions.at_rest()
         if asked.strict and (noise := conditions.noise(rest, {})):
             raise HostNotCapable(f"the host is too noisy to compare: {'; '.join(noise)}", hint="end other programs")
@@ -62,7 +62,7 @@ def compare(engine: Engine, asked: Asked, tell: Tell) -> Comparison:
 
 
 @contextmanager
-def _planned(engine: Engine, image: str, limits: Limits) -> Iterator[Plan]:
+def planned(engine: Engine, image: str, limits: Limits) -> Iterator[Plan]:
     """The plan, with a folder on the disk of the containers that is gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="compare-", dir=engine.cache))
     try:
@@ -106,10 +106,15 @@ def ask(
 
 
 def _targets(on: str) -> list[Target]:
-    names = list(dict.fromkeys(filter(None, map(str.strip, on.split(",")))))
-    if not names:
+    return [target(name) for name in names(on)]
+
+
+def names(on: str) -> list[str]:
+    """Each once. Raises InvalidArgument where there is none."""
+    found = list(dict.fromkeys(filter(None, map(str.strip, on.split(",")))))
+    if not found:
         raise InvalidArgument("--on names no target", hint="write --on host,container")
-    return [target(name) for name in names]
+    return found
 
 
 def limits(memory: int | str | None, cpus: float | str | None, cpuset: str) -> Limits:

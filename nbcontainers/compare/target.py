@@ -103,6 +103,10 @@ class Target(Protocol):
     def opened(self, plan: Plan) -> AbstractContextManager[Execute]:
         """Prepare all that no execution should pay for, and take it away again. Raises Error."""
 
+    def idle(self, plan: Plan) -> AbstractContextManager[list[int]] | None:
+        """An instance that does nothing: the processes of the host that are there because of it (its program, a monitor,
+        a VMM), whose memory is its footprint. None where they cannot be told."""
+
 
 @cache
 def names() -> dict[str, Callable[[], Target]]:

@@ -83,6 +83,11 @@ def _ours(token: str, axes: Sequence[str], on_host: bool) -> list[str]:
     return ["/bin/sh", "-c", _EITHER, _source("axes.sh"), _source("axes.py"), token, *axes]
 
 
+def service(token: str, role: str, numbers: Sequence[str], *, on_host: bool) -> list[str]:
+    """A program of the demonstration of interference."""
+    return [interpreter() if on_host else "python3", "-c", _source("service.py"), token, role, *numbers]
+
+
 @cache
 def _source(name: str) -> str:
     return (_INSIDE / name).read_text()

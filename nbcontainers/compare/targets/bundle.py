@@ -60,6 +60,9 @@ class Bundle:
 
         yield execute
 
+    def idle(self, plan: Plan) -> None:
+        return None
+
 
 def configured(plan: Plan) -> dict[str, Any]:
     """Of our own container: the same seccomp rules, capabilities and limits; its file system is prepared here."""

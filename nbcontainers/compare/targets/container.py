@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from nbcontainers.cgroups import detect
 from nbcontainers.compare.target import Execute, Missing, Plan, Sink, Target
@@ -37,6 +38,21 @@ class Container:
             return done.exit_code if done.exit_code is not None else 125
 
         yield execute
+
+    def idle(self, plan: Plan) -> AbstractContextManager[list[int]] | None:
+        return _sleeping(plan)
+
+
+@contextmanager
+def _sleeping(plan: Plan) -> Iterator[list[int]]:
+    """The program, and its monitor."""
+    options: RunOptions = {**options_of(plan), "detach": True}
+    made = api.run(plan.image, "sleep", "600", engine=plan.engine, **options)
+    try:
+        monitor = json.loads((plan.engine.run / made.id / "monitor.json").read_bytes())["pid"]
+        yield [pid for pid in (made.pid, monitor) if pid]
+    finally:
+        made.rm(force=True)
 
 
 def options_of(plan: Plan) -> RunOptions:

@@ -51,6 +51,9 @@ class Podman:
                 for folder in (store, Path(run)):
                     _unmount(folder)
 
+    def idle(self, plan: Plan) -> None:
+        return None
+
 
 class Docker:
     """By the daemon that `docker` finds (DOCKER_HOST)."""
@@ -77,6 +80,9 @@ class Docker:
         finally:
             with suppress(HostNotCapable):
                 programs.output(_docker(), "rmi", "--force", name)
+
+    def idle(self, plan: Plan) -> None:
+        return None
 
 
 def _runner(engine: Sequence[str], plan: Plan, binds: Sequence[str], image: str, more: Sequence[str]) -> Execute:

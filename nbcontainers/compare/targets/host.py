@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from nbcontainers.cgroups import detect
@@ -52,6 +53,19 @@ class Host:
                 return programs.run(words, stdout, stderr, environment=variables, cwd=str(scratch))
 
             yield execute
+
+    def idle(self, plan: Plan) -> AbstractContextManager[list[int]] | None:
+        return _sleeping() if plan.on_host else None
+
+
+@contextmanager
+def _sleeping() -> Iterator[list[int]]:
+    process = subprocess.Popen(["sleep", "600"], stdin=subprocess.DEVNULL)
+    try:
+        yield [process.pid]
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _needed(limits: Limits) -> set[str]:
