@@ -44,7 +44,7 @@ _SETTLES_S = 6.0
 """Until a monitor that has nothing to do has given back what it does not need (monitor/idle.py)."""
 _KINDS = {"host": "the host", "vm": "virtual machines", "container": "containers"}
 _APPS = 3
-_WIDTH, _GAP, _HIGH = 300, 20, 40
+_WIDTH, _GAP, _HIGH = 310, 20, 40
 _SMALL = "opacity: .75; font-size: 12px;"
 
 
@@ -204,7 +204,7 @@ def _drawing(row: Row, seen: Layers) -> str:
     layers = stack(row, seen)
     own = {"host": 1, "container": 2, "vm": 3}[row["kind"]]
     colours = (BLUE, GREEN, AMBER, GREY, GREY, GREY)
-    height = 24 + _HIGH * len(layers) + 38
+    height = 24 + _HIGH * len(layers) + 52
     parts = [f'<text x="0" y="13" font-weight="600">{safe(_KINDS[row["kind"]])}: {safe(row["label"])}</text>']
     for number, words in enumerate(layers):
         count = _APPS if number < own else 1
@@ -212,7 +212,7 @@ def _drawing(row: Row, seen: Layers) -> str:
             said = words if number else f"App{column + 1}"
             parts += _box(column, count, 24 + _HIGH * number, said, colours[number])
     parts += [
-        f'<text x="0" y="{height - 22 + 14 * number}" opacity=".85">{safe(words)}</text>'
+        f'<text x="0" y="{height - 36 + 14 * number}" opacity=".85">{safe(words)}</text>'
         for number, words in enumerate(_costs(row))
     ]
     return (
@@ -246,6 +246,6 @@ def _broken(words: str, room: int) -> list[str]:
 
 def _costs(row: Row) -> list[str]:
     memory = "memory not measured" if row["memory_bytes"] is None else f"{amount(row['memory_bytes'])} of memory idle"
-    size = "" if row["size_bytes"] is None else f", image {amount(row['size_bytes'], on_disk)}, shared"
-    holds = "" if row["holds"] is None else f"; free memory holds about {row['holds']}"
-    return [f"starts in {duration(row['start_s'])}{size}", f"{memory}{holds}"]
+    size = f", image {amount(row['size_bytes'], on_disk)}, shared" if row["size_bytes"] else ""
+    holds = "" if row["holds"] is None else f"free memory holds about {row['holds']}"
+    return [f"starts in {duration(row['start_s'])}{size}", memory, holds]

@@ -1,5 +1,5 @@
-"""A comparison as a picture: for each axis the ratios to the first target on a logarithmic line, a dot for the median, a
-line for its interval, a small ring for each round; grey is the band within which two runs of the same target differ, and
+"""A comparison as a picture: for each axis the ratios to the first target, a dot for the median, a
+line for its interval, a faint dot for each round; grey is the band within which two runs of the same target differ, and
 what cannot be told apart from it."""
 
 from __future__ import annotations
@@ -16,18 +16,21 @@ if TYPE_CHECKING:
 
 _LEFT, _WIDTH, _RIGHT, _LINE, _GAP, _TOP = 270, 520, 90, 17, 8, 26
 _MOST = 5000.0
+_NEAR = 0.1
+"""Up to about this far from 1 the scale is that of the logarithm."""
 _STEPS = (1.01, 1.02, 1.05, 1.1, 1.2, 1.5, 2, 3, 5, 10, 30, 100, 300, 1000)
 
 
 class Scale(NamedTuple):
-    """From a ratio to a place; what is beyond lies on the edge."""
+    """From a ratio to a place: about as its logarithm near 1, and ever more closely together far from it, so that 2 % can
+    be seen beside 1000 times. What is beyond the ends lies on them."""
 
     low: float
     high: float
 
     def at(self, ratio: float) -> float:
-        place = (math.log(ratio) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
-        return _LEFT + _WIDTH * min(1.0, max(0.0, place))
+        low, here, high = (math.asinh(math.log(one) / _NEAR) for one in (self.low, ratio, self.high))
+        return _LEFT + _WIDTH * min(1.0, max(0.0, (here - low) / (high - low)))
 
 
 def svg(seen: Comparison) -> str:
@@ -104,10 +107,8 @@ def _row(seen: Comparison, row: Row, scale: Scale, y: float, *, first: bool) -> 
     if first:
         yield f'<text x="0" y="{y + 4:.1f}" font-weight="600">{safe(row["axis"])}</text>'
     yield f'<text x="{_LEFT - 10}" y="{y + 4:.1f}" text-anchor="end">{safe(seen.label(row["target"]))}</text>'
-    for ratio in seen.ratios(row["axis"], row["target"]):
-        yield (
-            f'<circle cx="{scale.at(ratio):.1f}" cy="{y:.1f}" r="2.2" fill="none" stroke="{BLUE}" stroke-opacity=".45"/>'
-        )
+    places = "".join(f"M{scale.at(ratio):.1f} {y:.1f}h0" for ratio in seen.ratios(row["axis"], row["target"]))
+    yield f'<path d="{places}" stroke="{BLUE}" stroke-opacity=".4" stroke-width="5" stroke-linecap="round"/>'
     low, high = scale.at(row["ratio_low"]), scale.at(row["ratio_high"])
     yield f'<line x1="{low:.1f}" y1="{y:.1f}" x2="{high:.1f}" y2="{y:.1f}" stroke="{colour}" stroke-width="2"/>'
     yield (
