@@ -158,7 +158,7 @@ def _row(plan: Plan, target: Target) -> Row:
         "kind": target.kind, "target": target.name, "label": target.label, "kernel": target.facts().get("kernel"),
         "start_s": statistics.median(starts[1:]), "memory_bytes": memory, "processes": processes,
         "size_bytes": _size(plan) if target.kind != "host" else None,
-        "holds": free // memory if memory and free else None,
+        "holds": free // memory if memory and free and target.kind != "host" else None,
     }  # fmt: skip
 
 

@@ -87,12 +87,19 @@ class Missing(NamedTuple):
 
 
 class Target(Protocol):
-    """`name` is what one writes after --on, `label` what stands in tables (a virtual machine says its accelerator there)."""
+    """One of the things that are compared."""
 
-    name: str
-    label: str
-    kind: str
-    """Of its layers: host, container or vm."""
+    @property
+    def name(self) -> str:
+        """What one writes after --on."""
+
+    @property
+    def label(self) -> str:
+        """What stands in tables: a virtual machine says its accelerator there."""
+
+    @property
+    def kind(self) -> str:
+        """Of its layers: host, container or vm."""
 
     def missing(self, plan: Plan) -> Missing | None:
         """Quick; None where it can be tried."""
