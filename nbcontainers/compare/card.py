@@ -8,12 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 from nbcontainers.compare import figure
 from nbcontainers.compare.rounds import Row
-from nbcontainers.table import AMBER, AS_IT_IS, BORDER, MONOSPACE, Column, Table, bytes_, ink, plain, safe
+from nbcontainers.table import (
+    AMBER,
+    AS_IT_IS,
+    BORDER,
+    MONOSPACE,
+    SHOWN_ROWS,
+    Column,
+    Table,
+    bytes_,
+    ink,
+    plain,
+    safe,
+)
 
 if TYPE_CHECKING:
     from nbcontainers.compare.comparison import Comparison
 
-_CELL = "padding: 2px 14px 2px 0; border: 0; white-space: nowrap; vertical-align: top; text-align: "
+_CELL = "padding:2px 14px 2px 0;border:0;white-space:nowrap;text-align:"
+"""Short, for there is one a cell."""
 _SMALL = "opacity: .75; font-size: 12px;"
 _NOISY = 1.10
 """A band wider than this is said to be one."""
@@ -108,6 +121,11 @@ def _said(key: str, value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+def _left(seen: Comparison) -> str:
+    left = len(seen.rows) - SHOWN_ROWS
+    return f'<div style="{_SMALL}">… {left} more; .table() has all</div>' if left > 0 else ""
+
+
 def _table(seen: Comparison) -> str:
     titles = ("axis", "target", "median", "95 % interval", f"× {seen.label(seen.base)}", "")
     sides = ("left", "left", "right", "right", "right", "left")
@@ -116,7 +134,7 @@ def _table(seen: Comparison) -> str:
         for title, side in zip(titles, sides, strict=True)
     )
     body, before = [], ""
-    for row in seen.rows:
+    for row in seen.rows[:SHOWN_ROWS]:
         grey = "" if row["differs"] or row["target"] == seen.base else "opacity: .7;"
         line = f"border-top: 1px solid {BORDER};" if row["axis"] != before else ""
         told = "".join(
@@ -128,5 +146,5 @@ def _table(seen: Comparison) -> str:
     return (
         f'<table style="border-collapse: collapse; border: 0; margin: 6px 0; font-size: 12.5px; '
         f'font-variant-numeric: tabular-nums;"><thead><tr style="background: none;">{head}</tr></thead>'
-        f'<tbody style="font-family: {MONOSPACE};">{"".join(body)}</tbody></table>'
+        f'<tbody style="font-family: {MONOSPACE};">{"".join(body)}</tbody></table>{_left(seen)}'
     )

@@ -52,6 +52,10 @@ AXES = (
     Axis("sqlite", "real", "SQLite: a transaction of one row, on the disk before the next"),
     Axis("importing", "real", "another Python that imports a good deal of the standard library"),
     Axis("fit", "real", "scikit-learn: a random forest on its digits"),
+    Axis("iperf3", "tools", "a second of TCP on the loopback interface, by iperf3"),
+    Axis("sysbench", "tools", "prime numbers, by sysbench"),
+    Axis("stress_ng", "tools", "64-bit integers, by stress-ng"),
+    Axis("fio", "tools", "random reads from a small file, by fio"),
 )
 
 
@@ -96,7 +100,8 @@ def _source(name: str) -> str:
 def named(words: str) -> Workload:
     """The workload of names of axes and groups, separated by commas. Raises InvalidArgument."""
     groups = dict.fromkeys(axis.group for axis in AXES)
-    known = {axis.name: [axis.name] for axis in AXES} | {ALL: [axis.name for axis in AXES], START: [], "start": []}
+    own = [axis.name for axis in AXES if axis.group != "tools"]
+    known = {axis.name: [axis.name] for axis in AXES} | {ALL: own, START: [], "start": []}
     known |= {group: [axis.name for axis in AXES if axis.group == group] for group in groups}
     chosen: list[str] = []
     for word in filter(None, map(str.strip, words.split(","))):

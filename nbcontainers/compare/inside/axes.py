@@ -6,9 +6,13 @@ Each returns a figure and its unit, by its own clock; what it needs and does not
 from __future__ import annotations
 
 import hashlib
+import json
 import mmap
 import os
+import re
+import shutil
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -215,8 +219,6 @@ def sqlite() -> tuple[float, str]:
 
 def importing() -> tuple[float, str]:
     """Another interpreter that imports a good deal of the standard library."""
-    import subprocess
-
     words = [sys.executable, "-c", "import asyncio, email.message, http.client, json, xml.dom"]
     begun = clock()
     subprocess.run(words, check=True)
@@ -235,6 +237,60 @@ def fit() -> tuple[float, str]:
     begun = clock()
     model.fit(data.data, data.target)
     return (clock() - begun) * 1e3, "ms"
+
+
+def iperf3() -> tuple[float, str]:
+    """A second of TCP on the loopback interface."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    program = _program("iperf3")
+    server = subprocess.Popen([program, "-s", "-1", "-p", port], stdout=subprocess.PIPE)
+    try:
+        assert server.stdout is not None
+        while b"listening" not in (line := server.stdout.readline()) and line:
+            pass
+        said = json.loads(_told(program, "-c", "127.0.0.1", "-p", port, "-t", "1", "-J"))
+        return said["end"]["sum_received"]["bits_per_second"] / 8 / MIB, "MiB/s"
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def sysbench() -> tuple[float, str]:
+    """Prime numbers for a second."""
+    said = _told(_program("sysbench"), "cpu", "--time=1", "run")
+    return _number(r"events per second:\s+([\d.]+)", said), "1/s"
+
+
+def stress_ng() -> tuple[float, str]:
+    """A second of its 64-bit integers; it tells its figures on stderr."""
+    words = [_program("stress-ng"), "--cpu", "1", "--cpu-method", "int64", "--timeout", "1s", "--metrics-brief"]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stderr
+    return _number(r"cpu\s+(\d+)\s+[\d.]+\s", said), "1/s"
+
+
+def fio() -> tuple[float, str]:
+    """Random reads of 4 KiB from 8 MiB for a second."""
+    words = ("--name=compare", "--rw=randread", "--bs=4k", "--size=8M", "--runtime=1", "--time_based")
+    said = json.loads(_told(_program("fio"), *words, f"--directory={_scratch()}", "--output-format=json"))
+    (_scratch() / "compare.0.0").unlink()
+    return said["jobs"][0]["read"]["iops"], "1/s"
+
+
+def _program(name: str) -> str:
+    if path := shutil.which(name):
+        return path
+    raise Absent(f"the image has no {name} (Debian: apt-get install {name})")
+
+
+def _told(*words: str) -> str:
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+def _number(pattern: str, said: str) -> float:
+    if found := re.search(pattern, said):
+        return float(found[1])
+    raise Absent("it told no figure that is known here")
 
 
 def about() -> None:
@@ -340,7 +396,7 @@ def measure(name: str) -> None:
         print(f"{TOKEN} figure {name} {value!r} {unit}", flush=True)
     except Absent as absent:
         print(f"{TOKEN} absent {name} {absent}", flush=True)
-    except OSError as error:
+    except (OSError, subprocess.CalledProcessError) as error:
         print(f"{TOKEN} absent {name} {error}", flush=True)
 
 

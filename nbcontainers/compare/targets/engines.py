@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import secrets
 import shutil
@@ -17,6 +16,8 @@ from nbcontainers.compare.target import Execute, Missing, Plan, Sink, Target
 from nbcontainers.errors import HostNotCapable
 
 _MOST = 1024
+_CONFIGURATION = '[engine]\nlock_type = "file"\n'
+"""Its usual locks are a file in /dev/shm that stays."""
 _LEFT = ("libpod_parent/conmon", "libpod_parent", "docker/buildkit", "docker")
 """cgroups these programs make above their containers' own and never remove."""
 
@@ -40,16 +41,16 @@ class Podman:
         archive, binds = rootfs.archive(plan)
         with _tidied(), tempfile.TemporaryDirectory(prefix="nbc-", dir="/tmp", ignore_cleanup_errors=True) as run:
             places = ("--root", f"{store}/root", "--runroot", f"{run}/run", "--tmpdir", f"{run}/tmp")
-            podman = ["podman", *places, "--cgroup-manager", "cgroupfs"]
+            (Path(run) / "containers.conf").write_text(_CONFIGURATION)
+            settings = ("env", f"CONTAINERS_CONF={run}/containers.conf")
+            podman = [*programs.PRIVATE, *settings, "podman", *places, "--cgroup-manager", "cgroupfs"]
             podman += ["--runtime", runtime] if (runtime := _runtime()) else []
             programs.output(*podman, "import", "-q", str(archive), "compare", doing="podman import")
             try:
-                yield _runner([*programs.PRIVATE, *podman], plan, binds, "compare", _rlimits())
+                yield _runner(podman, plan, binds, "compare", _rlimits())
             finally:
                 with suppress(HostNotCapable):
                     programs.output(*podman, "rm", "--all", "--force")
-                for folder in (store, Path(run)):
-                    _unmount(folder)
 
     def idle(self, plan: Plan) -> None:
         return None
@@ -132,15 +133,6 @@ def _parents() -> Iterator[Path]:
     top = Path("/sys/fs/cgroup")
     for name in _LEFT:
         yield from (folder / name for folder in (*(one for one in top.iterdir() if one.is_dir()), top))
-
-
-def _unmount(folder: Path) -> None:
-    """podman's folder of layers, which it mounts on itself, and what it left below another."""
-    with open("/proc/self/mounts") as mounts:
-        places = [line.split()[1] for line in mounts]
-    for place in reversed([place for place in places if place.startswith(f"{os.path.realpath(folder)}/")]):
-        with suppress(HostNotCapable):
-            programs.output("umount", "--lazy", place)
 
 
 NAMES: dict[str, Callable[[], Target]] = {"container:podman": Podman, "container:docker": Docker}
