@@ -50,6 +50,7 @@ AXES = (
     Axis("round_trip", "network", "a byte over TCP on the loopback interface and back"),
     Axis("loopback", "network", "a MiB over TCP on the loopback interface"),
     Axis("sqlite", "real", "SQLite: a transaction of one row, on the disk before the next"),
+    Axis("http", "real", "HTTP requests over one connection, answered by Python's own server"),
     Axis("importing", "real", "another Python that imports a good deal of the standard library"),
     Axis("fit", "real", "scikit-learn: a random forest on its digits"),
     Axis("iperf3", "tools", "a second of TCP on the loopback interface, by iperf3"),

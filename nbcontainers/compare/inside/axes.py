@@ -217,6 +217,36 @@ def sqlite() -> tuple[float, str]:
     return 1 / took, "1/s"
 
 
+def http() -> tuple[float, str]:
+    """Requests a second over one connection, answered by Python's own server in a thread."""
+    from http.client import HTTPConnection
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    class Hello(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "5")
+            self.end_headers()
+            self.wfile.write(b"hello")
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    def step() -> None:
+        connection.request("GET", "/")
+        connection.getresponse().read()
+
+    with HTTPServer(("127.0.0.1", 0), Hello) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        with closing(HTTPConnection("127.0.0.1", server.server_port)) as connection:
+            took = per(step, 20)
+        server.shutdown()
+    return 1 / took, "1/s"
+
+
 def importing() -> tuple[float, str]:
     """Another interpreter that imports a good deal of the standard library."""
     words = [sys.executable, "-c", "import asyncio, email.message, http.client, json, xml.dom"]
