@@ -1,6 +1,6 @@
 """What can be compared: a target runs one command to its end, with given limits, on given files.
 
-A new one is a file in `targets/` (or a module that another package names as entry point of the group GROUP) with `NAMES`:
+A new one is a file in `kinds/` (or a module that another package names as entry point of the group GROUP) with `NAMES`:
 by name a function that makes the `Target`.
 """
 
@@ -118,8 +118,8 @@ class Target(Protocol):
 @cache
 def names() -> dict[str, Callable[[], Target]]:
     """All targets that are known, those of this package first."""
-    folder = Path(__file__).parent / "targets"
-    modules = [f"{__package__}.targets.{path.stem}" for path in sorted(folder.glob("[a-z]*.py"))]
+    folder = Path(__file__).parent / "kinds"
+    modules = [f"{__package__}.kinds.{path.stem}" for path in sorted(folder.glob("[a-z]*.py"))]
     modules += [entry.value for entry in metadata.entry_points(group=GROUP)]
     found = {name: make for module in modules for name, make in import_module(module).NAMES.items()}
     return dict(sorted(found.items(), key=lambda one: (not one[0].startswith("host"), one[0].startswith("vm"), one[0])))

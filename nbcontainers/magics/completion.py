@@ -87,7 +87,9 @@ class Matcher:
         """What can stand at the cursor. `typed` is the word so far, its quotes removed."""
         if not line.words:
             yield from _starting(typed, ((name, "verb") for name in magic.verbs()))
-            yield from _starting(typed, [("--help", "option")] if typed.startswith("-") else [])
+            usual = verbs.with_usual(magic.object, [])
+            options = _options(magic.parser(usual[0])) if usual else [("--help", "option")]
+            yield from _starting(typed, options if typed.startswith("-") else [])
             return
         verb, *words = verbs.with_usual(magic.object, line.words)
         parser = magic.parser(verb, cell=line.cell)
@@ -116,6 +118,9 @@ class Matcher:
             yield from _starting(typed, _named("image"))
         elif parameter.complete == "variable":
             yield from self._variables(typed)
+        elif parameter.complete in ("target", "workload"):
+            before, comma, last = typed.rpartition(",")
+            yield from ((f"{before}{comma}{name}", kind) for name, kind in _starting(last, _named(parameter.complete)))
         else:
             yield from _starting(typed, _named(parameter.complete))
 

@@ -11,7 +11,7 @@ import pytest
 from nbcontainers import compare, container
 from nbcontainers.compare import running
 from nbcontainers.compare.target import target
-from nbcontainers.compare.targets.host import Host
+from nbcontainers.compare.kinds.host import Host
 from nbcontainers.errors import HostNotCapable
 from tests import peers
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from nbcontainers.compare import programs, rootfs
 from nbcontainers.compare.target import Execute, Missing, Plan, Sink, Target
-from nbcontainers.compare.targets.container import options_of
+from nbcontainers.compare.kinds.container import options_of
 from nbcontainers.container import api
 from nbcontainers.errors import HostNotCapable
 
