@@ -88,8 +88,8 @@ class Matcher:
         if not line.words:
             yield from _starting(typed, ((name, "verb") for name in magic.verbs()))
             usual = verbs.with_usual(magic.object, [])
-            options = _options(magic.parser(usual[0])) if usual else [("--help", "option")]
-            yield from _starting(typed, options if typed.startswith("-") else [])
+            found = _options(magic.parser(usual[0])) if usual else [("--help", "option")]
+            yield from _starting(typed, found if typed.startswith("-") else [])
             return
         verb, *words = verbs.with_usual(magic.object, line.words)
         parser = magic.parser(verb, cell=line.cell)

@@ -10,8 +10,8 @@ import pytest
 
 from nbcontainers import compare, container
 from nbcontainers.compare import running
-from nbcontainers.compare.target import target
 from nbcontainers.compare.kinds.host import Host
+from nbcontainers.compare.target import target
 from nbcontainers.errors import HostNotCapable
 from tests import peers
 

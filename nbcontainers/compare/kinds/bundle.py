@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from nbcontainers.compare import programs, rootfs
-from nbcontainers.compare.target import Execute, Missing, Plan, Sink, Target
 from nbcontainers.compare.kinds.container import options_of
+from nbcontainers.compare.target import Execute, Missing, Plan, Sink, Target
 from nbcontainers.container import api
 from nbcontainers.errors import HostNotCapable
 
