@@ -1,0 +1,57 @@
+"""The command lines of what runs a guest: QEMU, and user-mode-linux."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+UML, TCG, KVM = "uml", "tcg", "kvm"
+KINDS = (KVM, UML, TCG)
+LABELS = {
+    KVM: "virtual machine (QEMU, KVM)",
+    UML: "guest kernel at native speed (user-mode-linux)",
+    TCG: "emulation (QEMU TCG)",
+}
+PORTS = ("control", "output", "errors", "input")
+_QUIET = "quiet panic=-1 printk.time=1 printk.devkmsg=on random.trust_cpu=on mitigations=auto"
+#: TCG's TSC is the host's: calibrated on a busy host it makes the guest's seconds too short.
+_CLOCK = "no_timer_check clocksource=hpet tsc=unstable"
+_MIB = 1 << 20
+
+
+def command(plan: Mapping[str, Any], initrd: int, ports: Sequence[int], console: int) -> list[str]:
+    """The program and its arguments. Of the plan: kind, program, kernel, memory (bytes), cpus, disk (a path or ""),
+    network. The descriptors are inherited: the initramfs, one a port, and where the kernel's own words go."""
+    make = user_mode if plan["kind"] == UML else qemu
+    return make(plan, initrd, ports, console)
+
+
+def user_mode(plan: Mapping[str, Any], initrd: int, ports: Sequence[int], console: int) -> list[str]:
+    """um(7): the kernel is the program. Its root disk is a copy-on-write file of this run over the image's."""
+    lines = [f"ssl{number}=fd:{port}" for number, port in enumerate(ports)]
+    disk = [f"ubd0={plan['folder']}/cow,{plan['disk']}"] if plan["disk"] else []
+    return [
+        plan["kernel"], f"mem={plan['memory'] // _MIB}M", f"initrd=/proc/self/fd/{initrd}", "rdinit=/init",
+        f"uml_dir={plan['folder']}/", "umid=vm", "con=null", f"con0=null,fd:{console}", "ssl=null", *lines, *disk,
+        *plan.get("devices", ()), *_QUIET.split(),
+    ]  # fmt: skip
+
+
+def qemu(plan: Mapping[str, Any], initrd: int, ports: Sequence[int], console: int) -> list[str]:
+    """qemu(1): machine q35, since microvm needs KVM; virtio for disk and ports. Writes to the disk are forgotten."""
+    kvm = plan["kind"] == KVM
+    clock = "tsc=reliable" if kvm else _CLOCK
+    found = [
+        plan["program"], "-M", f"q35,accel={plan['kind']}", "-cpu", "host" if kvm else "max",
+        "-smp", str(plan["cpus"]), "-m", str(plan["memory"] // _MIB), "-nodefaults", "-no-user-config", "-display", "none",
+        "-no-reboot", "-kernel", plan["kernel"], "-initrd", f"/proc/self/fd/{initrd}",
+        "-append", f"console=ttyS0 rdinit=/init {_QUIET} {clock}",
+        "-add-fd", f"fd={console},set=1", "-chardev", "file,id=console,path=/dev/fdset/1", "-serial", "chardev:console",
+        "-device", "virtio-serial-pci",
+    ]  # fmt: skip
+    for name, port in zip(PORTS, ports, strict=True):
+        found += ["-chardev", f"socket,id={name},fd={port}", "-device", f"virtserialport,chardev={name},name={name}"]
+    if plan["disk"]:
+        drive = f"file={plan['disk']},if=none,id=root,format=raw,snapshot=on"
+        found += ["-drive", drive, "-device", "virtio-blk-pci,drive=root"]
+    return [*found, *plan.get("devices", ())]

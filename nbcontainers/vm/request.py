@@ -1,0 +1,72 @@
+"""What the guest's init is told: a shell script it reads in, beside it in the initramfs."""
+
+from __future__ import annotations
+
+import shlex
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from nbcontainers.vm.initramfs import Entry, archive
+
+
+@dataclass(frozen=True)
+class Root:
+    """What is mounted as the image's root: mount(8)'s words, and the modules it takes."""
+
+    type: str
+    source: str
+    options: str
+    modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Process:
+    """The command: words, variables, folder, ids; all as in an OCI process."""
+
+    args: Sequence[str]
+    env: Sequence[str]
+    cwd: str = "/"
+    uid: int = 0
+    gid: int = 0
+    groups: Sequence[int] = ()
+    hostname: str = "vm"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One run. `ports` is `virtio` or `uml`, `modules` the files' names in their order, `prepare` lines of sh(1)."""
+
+    process: Process
+    root: Root
+    ports: str
+    modules: Sequence[str] = ()
+    reads: bool = False
+    prepare: Sequence[str] = field(default=())
+
+    def script(self) -> str:
+        settings: Mapping[str, str] = {
+            "PORTS": self.ports, "TYPE": self.root.type, "SOURCE": self.root.source, "OPTIONS": self.root.options,
+            "MODULES": " ".join(self.modules), "HOSTNAME": self.process.hostname, "INPUT": str(int(self.reads)),
+        }  # fmt: skip
+        lines = [f"{name}={shlex.quote(text)}" for name, text in settings.items()]
+        lines += ["prepare() {", *self._prepare(), "}", f"program() {{ exec {shlex.join(self._command())}; }}"]
+        return "\n".join(lines) + "\n"
+
+    def _prepare(self) -> list[str]:
+        """Make the working folder, as a container does, and what else is wanted; a failing line says why."""
+        cwd = shlex.quote(f"/root{self.process.cwd}")
+        return [f"    PROBLEM={shlex.quote(f'no working folder {self.process.cwd}')}; mkdir -p {cwd} || return 1"] + [
+            f"    {line}" for line in self.prepare
+        ]
+
+    def _command(self) -> list[str]:
+        one = self.process
+        inside = ["nsenter", "-F", "-r/root", f"-w/root{one.cwd}"]
+        ids = ["-G", str(one.gid), "-S", str(one.uid)] if (one.uid, one.gid) != (0, 0) else []
+        return ["setsid", "env", "-i", *one.env, *inside, *ids, *one.args]
+
+    def archive(self) -> bytes:
+        """To be appended to `initramfs.base`."""
+        content = self.script().encode("utf-8", "surrogateescape")
+        return archive([Entry("request", stat.S_IFREG | 0o600, content)])
