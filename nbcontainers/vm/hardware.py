@@ -19,25 +19,25 @@ _CLOCK = "no_timer_check clocksource=hpet tsc=unstable"
 _MIB = 1 << 20
 
 
-def command(plan: Mapping[str, Any], initrd: int, ports: Sequence[int], console: int) -> list[str]:
+def command(plan: Mapping[str, Any], initrd: int, ports: Sequence[int]) -> list[str]:
     """The program and its arguments. Of the plan: kind, program, kernel, memory (bytes), cpus, disk (a path or ""),
-    network. The descriptors are inherited: the initramfs, one a port, and where the kernel's own words go."""
+    folder, devices. The descriptors are inherited: the initramfs, and one a port; the kernel's own words go to stdout."""
     make = user_mode if plan["kind"] == UML else qemu
-    return make(plan, initrd, ports, console)
+    return make(plan, initrd, ports)
 
 
-def user_mode(plan: Mapping[str, Any], initrd: int, ports: Sequence[int], console: int) -> list[str]:
+def user_mode(plan: Mapping[str, Any], initrd: int, ports: Sequence[int]) -> list[str]:
     """um(7): the kernel is the program. Its root disk is a copy-on-write file of this run over the image's."""
     lines = [f"ssl{number}=fd:{port}" for number, port in enumerate(ports)]
     disk = [f"ubd0={plan['folder']}/cow,{plan['disk']}"] if plan["disk"] else []
     return [
         plan["kernel"], f"mem={plan['memory'] // _MIB}M", f"initrd=/proc/self/fd/{initrd}", "rdinit=/init",
-        f"uml_dir={plan['folder']}/", "umid=vm", "con=null", f"con0=null,fd:{console}", "ssl=null", *lines, *disk,
+        f"uml_dir={plan['folder']}/", "umid=vm", "con=null", "con0=null,fd:1", "ssl=null", *lines, *disk,
         *plan.get("devices", ()), *_QUIET.split(),
     ]  # fmt: skip
 
 
-def qemu(plan: Mapping[str, Any], initrd: int, ports: Sequence[int], console: int) -> list[str]:
+def qemu(plan: Mapping[str, Any], initrd: int, ports: Sequence[int]) -> list[str]:
     """qemu(1): machine q35, since microvm needs KVM; virtio for disk and ports. Writes to the disk are forgotten."""
     kvm = plan["kind"] == KVM
     clock = "tsc=reliable" if kvm else _CLOCK
@@ -46,7 +46,7 @@ def qemu(plan: Mapping[str, Any], initrd: int, ports: Sequence[int], console: in
         "-smp", str(plan["cpus"]), "-m", str(plan["memory"] // _MIB), "-nodefaults", "-no-user-config", "-display", "none",
         "-no-reboot", "-kernel", plan["kernel"], "-initrd", f"/proc/self/fd/{initrd}",
         "-append", f"console=ttyS0 rdinit=/init {_QUIET} {clock}",
-        "-add-fd", f"fd={console},set=1", "-chardev", "file,id=console,path=/dev/fdset/1", "-serial", "chardev:console",
+        "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
         "-device", "virtio-serial-pci",
     ]  # fmt: skip
     for name, port in zip(PORTS, ports, strict=True):

@@ -97,10 +97,10 @@ class Keeper:
         console, theirs = os.pipe2(os.O_CLOEXEC)
         initrd = _initrd(self.plan)
         others = [other.fileno() for _, other in pairs]
-        command = hardware.command(self.plan, initrd, others, theirs)
+        command = hardware.command(self.plan, initrd, others)
         pid = os.fork()
         if pid == 0:
-            _become(command, [initrd, theirs, *others], theirs, self.plan["preload"])
+            _become(command, [initrd, *others], theirs, self.plan["preload"])
         self.process = process.pidfd_open(pid)
         self.pid = pid
         for descriptor in (initrd, theirs):

@@ -131,7 +131,7 @@ def _plan(
     memory: int,
     cpus: int,
 ) -> dict[str, Any]:
-    root = Root("ext4", _EXT4[chosen.kind], "rw")
+    root = Root("ext4", _EXT4[chosen.kind], "rw,noinit_itable")
     names = [*plans.PORTS, "virtio_blk", "ext4"]
     files = plans.modules_of(chosen.kernel, names)
     loaded = [initramfs.name_of(path) for path in files]
