@@ -3,7 +3,7 @@
 It speaks the monitor's protocol (monitor/protocol.py), so that a client follows a guest's command as it follows a
 container's. The guest's init (guest/init.sh) says words on the port `control`, a line each:
 
-  ready, started                the ports are open; the command runs
+  ready, started, reading       the ports are open; the command runs; its input may come
   exit N                        how it ended; all its output was sent before
   mark [   1.234567] WHAT       lines of the kernel's log with the guest's own times
   failed WHY                    no command was started
@@ -31,8 +31,8 @@ from nbcontainers.monitor.peers import HIGH, Peer
 from nbcontainers.vm import boot, disk, hardware
 
 _CHUNK = 1 << 16
-_PIECE = 2048
-"""Bytes of input in a frame for the guest: what a terminal of user-mode-linux holds."""
+_PIECE = 1 << 14
+"""Bytes of input in a frame for the guest, which starts a dd(1) for each."""
 _PATIENCE_S = 5.0
 _CONSOLE_KEPT = 1 << 15
 _MEMORY = "/dev/shm"
@@ -138,7 +138,7 @@ class Keeper:
             if len(self.peer.outgoing) < HIGH:
                 poll.register(descriptor, select.POLLIN)
         for queue, name in ((self.input, "input"), (self.orders, "control")):
-            if queue:
+            if queue and (name == "control" or "reading" in self.times):
                 poll.register(self.ports[name].fileno(), select.POLLOUT | select.POLLIN * (name == "control"))
         ready = dict(poll.poll(max(0.0, self.kill_at - time.monotonic()) * 1000 if self.kill_at else None))
         for descriptor, events in ready.items():
@@ -152,8 +152,9 @@ class Keeper:
             self.serve(events)
         elif descriptor in self.readers and events & ~select.POLLOUT:
             self.read(descriptor)
-        if events & select.POLLOUT:
+        elif events & select.POLLOUT and descriptor == self.ports["input"].fileno():
             self.write("input", self.input)
+        if events & select.POLLOUT and descriptor == self.ports["control"].fileno():
             self.write("control", self.orders)
 
     def serve(self, events: int) -> None:
@@ -220,11 +221,11 @@ class Keeper:
             self.obey(word, text)
 
     def obey(self, word: str, text: str) -> None:
-        if word in ("ready", "started"):
+        if word in ("ready", "started", "reading"):
             self.times[word] = time.monotonic()
         if word == "started":
             self.kill_at = self.times["begin"] + self.plan["run_s"] if self.plan["run_s"] else 0.0
-            self.peer.send(protocol.frame(protocol.STARTED, json.dumps({"pid": self.pid}).encode()))
+            self.peer.send(protocol.frame(protocol.STARTED, json.dumps({"pid": 0, "what": "virtual machine"}).encode()))
         elif word == "exit" and text.isdecimal():
             self.times["exit"] = time.monotonic()
             self.exit_code = int(text)

@@ -50,15 +50,21 @@ class Request:
             "MODULES": " ".join(self.modules), "HOSTNAME": self.process.hostname, "INPUT": str(int(self.reads)),
         }  # fmt: skip
         lines = [f"{name}={shlex.quote(text)}" for name, text in settings.items()]
-        lines += ["prepare() {", *self._prepare(), "}", f"program() {{ exec {shlex.join(self._command())}; }}"]
+        lines += ["prepare() {", *self._prepare(), "}", f"program() {{ exec {shlex.join(self._command())} 9>&-; }}"]
         return "\n".join(lines) + "\n"
 
     def _prepare(self) -> list[str]:
         """Make the working folder, as a container does, and what else is wanted; a failing line says why."""
         cwd = shlex.quote(f"/root{self.process.cwd}")
-        return [f"    PROBLEM={shlex.quote(f'no working folder {self.process.cwd}')}; mkdir -p {cwd} || return 1"] + [
-            f"    {line}" for line in self.prepare
+        name = shlex.quote(self.process.hostname)
+        lines = [
+            f"echo {name} >/root/etc/hostname",
+            f"printf '127.0.0.1\\tlocalhost\\n::1\\tlocalhost\\n127.0.1.1\\t%s\\n' {name} >/root/etc/hosts",
+            *self.prepare,
+            f"PROBLEM={shlex.quote(f'no working folder {self.process.cwd}')}",
+            f"mkdir -p {cwd} || return 1",
         ]
+        return [f"    {line}" for line in lines]
 
     def _command(self) -> list[str]:
         one = self.process

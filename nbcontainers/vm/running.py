@@ -25,7 +25,7 @@ from nbcontainers.vm.options import MachineOptions
 from nbcontainers.vm.request import Process, Request, Root
 
 MEMORY = 512 << 20
-LEAST = {UML: 32 << 20, TCG: 128 << 20, KVM: 128 << 20}
+LEAST = {UML: 48 << 20, TCG: 128 << 20, KVM: 128 << 20}
 """Bytes with which a kernel was seen to come up."""
 BOOT_S = {UML: 60.0, TCG: 120.0, KVM: 60.0}
 _EXT4 = {UML: "/dev/ubda", TCG: "/dev/vda", KVM: "/dev/vda"}

@@ -46,15 +46,17 @@ mount_kernels() {
     [ -d /root/sys/fs/cgroup ] && mount -t cgroup2 cgroup2 /root/sys/fs/cgroup
 }
 
-feed() { # a length of 0 is the end
+feed() { # a length of 0 is the end; a terminal would lose what comes before it is open
+    exec <$input >/run/input
+    echo reading >&9
     while read -r length && [ "$length" -gt 0 ]; do
         dd bs="$length" count=1 iflag=fullblock 2>/dev/null
-    done <$input >/run/input
+    done
 }
 
 obey() { # what the host says meanwhile
     while read -r word signal; do
-        [ "$word" = signal ] && kill "-$signal" "-$1"
+        [ "$word" = signal ] && read -r pid </run/pid && { kill "-$signal" "-$pid" || kill "-$signal" "$pid"; }
     done <&9
 }
 
@@ -83,12 +85,14 @@ copiers=$!
 cat /run/errors >$errors &
 copiers="$copiers $!"
 if [ "$INPUT" = 1 ]; then mkfifo /run/input; feed & else ln -s /dev/null /run/input; fi
+obey 2>/dev/null &
 mark command
-program </run/input >/run/output 2>/run/errors &
-pid=$!
-echo started >&9
-obey $pid &
-wait $pid
+( # not in the background: a shell has such programs ignore SIGINT
+    read -r pid rest </proc/self/stat
+    echo "$pid" >/run/pid
+    echo started >&9
+    program
+) </run/input >/run/output 2>/run/errors
 status=$?
 mark end
 end_all 2>/dev/null
