@@ -43,7 +43,7 @@ def ensure(engine: Engine, image: Image) -> Path:
 
 def make(mke2fs: str, steps: Sequence[Step], folder: str) -> None:
     """In the launcher's child: mount the layers where nobody else sees it, and have their files written."""
-    mount(steps, f"{folder}/root")
+    mount(steps, [f"{folder}/root"])
     bytes_, files = size(f"{folder}/root")
     inodes = str(files * 5 // 4 + (1 << 16))
     command = [mke2fs, "-q", "-F", "-t", "ext4", "-m", "0", "-N", inodes, "-E", "lazy_itable_init=1,lazy_journal_init=1"]
@@ -59,11 +59,12 @@ def make(mke2fs: str, steps: Sequence[Step], folder: str) -> None:
         )
 
 
-def mount(steps: Sequence[Step], target: str) -> None:
-    """Carry out a root file system's steps in a mount namespace of this process: it ends with it."""
+def mount(steps: Sequence[Step], places: Sequence[str]) -> None:
+    """Make the folders `places` and carry out steps on them in a mount namespace of this process: it ends with it."""
     namespaces.unshare(namespaces.CLONE_NEWNS)
     mounts.make_slave()
-    os.makedirs(target, exist_ok=True)
+    for place in places:
+        os.makedirs(place, exist_ok=True)
     recipe.perform(steps)
 
 

@@ -23,10 +23,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from nbcontainers.errors import Error, TimedOut
+from nbcontainers.errors import Error, HostNotCapable, TimedOut
 from nbcontainers.linux import process
 from nbcontainers.linux.flock import folder_free
-from nbcontainers.monitor import protocol
+from nbcontainers.monitor import protocol, recipe
 from nbcontainers.monitor.peers import HIGH, Peer
 from nbcontainers.vm import boot, disk, hardware
 
@@ -42,7 +42,8 @@ def run(channel: int, plan: dict[str, Any]) -> None:
     """Boot what the plan says and stay to its end; a target of `launcher.client.spawn`.
 
     Besides what `hardware.command` reads the plan has `folder` (its own, made and removed here), `base` (the path of an
-    initramfs) and `request` (what is appended to it), `steps` (of a shared root file system), `boot_s` and `run_s` (how
+    initramfs) and `request` (what is appended to it), `steps` (which mount what is shared, on `places`), `servers` (of it,
+    for QEMU), `preload` (a library), `boot_s` and `run_s` (how
     long booting and all of it may take; None for as long as it likes). The client's death ends it.
     """
     os.setsid()
@@ -50,10 +51,16 @@ def run(channel: int, plan: dict[str, Any]) -> None:
     lock = _folder(plan["folder"])
     try:
         if plan["steps"]:
-            disk.mount(plan["steps"], f"{plan['folder']}/rootfs")
-        Keeper(channel, plan).follow()
+            disk.mount(plan["steps"], plan["places"])
+        servers = [_serve(one["command"], one["socket"]) for one in plan["servers"]]
+        try:
+            Keeper(channel, plan).follow()
+        finally:
+            for server in servers:
+                os.kill(server, signal.SIGKILL)
+                os.waitpid(server, 0)
     finally:
-        shutil.rmtree(plan["folder"], ignore_errors=True)
+        _remove(plan)
         os.close(lock)
 
 
@@ -70,6 +77,19 @@ def _folder(path: str) -> int:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     return descriptor
+
+
+def _remove(plan: Mapping[str, Any]) -> None:
+    """The folder, once nothing is mounted in it: rmdir(2) refuses a mount point, whose files are the host's. What is left
+    then goes with a later sweep, from where the mounts cannot be seen."""
+    try:
+        recipe.undo(plan["steps"])
+        for place in plan["places"]:
+            if os.path.isdir(place):
+                os.rmdir(place)
+    except OSError:
+        return
+    shutil.rmtree(plan["folder"], ignore_errors=True)
 
 
 class Keeper:
@@ -288,6 +308,19 @@ class Keeper:
         return boot.failed(self.plan, self.problem, self.text(), overdue=bool(self.overdue))
 
 
+def _serve(command: list[str], listens: str) -> int:
+    """Start a virtiofsd; its pid once it listens. Raises HostNotCapable."""
+    pid = os.fork()
+    if pid == 0:
+        _execute(command, [], 2, {})
+    deadline = time.monotonic() + _PATIENCE_S
+    while not os.path.exists(listens):
+        if os.waitpid(pid, os.WNOHANG)[0] or time.monotonic() > deadline:
+            raise HostNotCapable(f"{command[0]} does not start", hint="take --kind uml, or leave -v and --root shared out")
+        time.sleep(0.005)
+    return pid
+
+
 def _initrd(plan: Mapping[str, Any]) -> int:
     """base and request as one file in memory."""
     descriptor = os.memfd_create("initrd", os.MFD_CLOEXEC)
@@ -299,20 +332,23 @@ def _initrd(plan: Mapping[str, Any]) -> int:
 
 
 def _become(command: list[str], inherited: list[int], console: int, preload: str) -> NoReturn:
-    """In the child: a group of its own that dies with us, its words on the console's pipe, and the program."""
+    """In the child: a group of its own, and the program."""
+    memory = {"TMPDIR": _MEMORY} if os.access(_MEMORY, os.W_OK) else {}
+    os.setpgid(0, 0)
+    _execute(command, inherited, console, {**memory, **({"LD_PRELOAD": preload} if preload else {})})
+
+
+def _execute(command: list[str], inherited: list[int], output: int, environment: dict[str, str]) -> NoReturn:
+    """In a child that is to die with us: become the program."""
     try:
-        os.setpgid(0, 0)
         process.set_pdeathsig()
         process.reset_signals()
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
-        os.dup2(console, 1)
-        os.dup2(console, 2)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
         for descriptor in inherited:
             os.set_inheritable(descriptor, True)
-        memory = {"TMPDIR": _MEMORY} if os.access(_MEMORY, os.W_OK) else {}
-        loaded = {"LD_PRELOAD": preload} if preload else {}
-        os.execvpe(command[0], command, {**os.environ, **memory, **loaded, "HOME": "/"})
+        os.execvpe(command[0], command, {**os.environ, **environment, "HOME": "/"})
     except OSError as error:
         os.write(2, f"{command[0]}: {error}\n".encode())
     finally:

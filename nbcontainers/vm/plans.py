@@ -38,13 +38,15 @@ def plan(
     cpus: int = 1,
     disk: str = "",
     steps: Sequence[Any] = (),
+    places: Sequence[str] = (),
+    servers: Sequence[dict[str, Any]] = (),
     devices: Sequence[str] = (),
     preload: str = "",
 ) -> dict[str, Any]:
     """What `keeper.run` is given. The folder `vm/ID` of the engine's root is the keeper's to make."""
     return {
         "folder": folder(engine, id), "kind": kind, "program": program, "kernel": str(kernel.path), "memory": memory,
-        "cpus": cpus, "disk": disk, "devices": list(devices), "steps": list(steps), "base": str(_base(engine, files)),
+        "cpus": cpus, "disk": disk, "devices": list(devices), "steps": list(steps), "places": list(places), "servers": list(servers), "base": str(_base(engine, files)),
         "request": request.archive().hex(), "boot_s": boot_s, "run_s": run_s,
         "preload": preload,
     }  # fmt: skip

@@ -17,7 +17,8 @@ from nbcontainers.image import store as images
 from nbcontainers.image.image import Image
 from nbcontainers.launcher import client
 from nbcontainers.option import duration
-from nbcontainers.vm import choice, disk, initramfs, options as words, plans
+from nbcontainers.vm import choice, disk, initramfs, plans, shares
+from nbcontainers.vm import options as words
 from nbcontainers.vm.choice import Choice
 from nbcontainers.vm.hardware import KVM, TCG, UML
 from nbcontainers.vm.machine import Machine
@@ -131,17 +132,31 @@ def _plan(
     memory: int,
     cpus: int,
 ) -> dict[str, Any]:
-    root = Root("ext4", _EXT4[chosen.kind], "rw,noinit_itable")
-    names = [*plans.PORTS, "virtio_blk", "ext4"]
-    files = plans.modules_of(chosen.kernel, names)
-    loaded = [initramfs.name_of(path) for path in files]
-    ports = "uml" if chosen.kind == UML else "virtio"
+    kind, folder = chosen.kind, plans.folder(engine, id)
+    shared = shares.of(engine, options, id)
+    on_disk = options.get("root", "shared" if image.base or image.is_host else "image") == "image"
+    if on_disk and (image.base or image.is_host):
+        raise InvalidArgument(f"{image} shows this host's folders, which no disk can hold", hint="write --root shared")
+    root = Root("ext4", _EXT4[kind], "rw,noinit_itable") if on_disk else shares.root(kind, folder)
+    steps = [] if on_disk else rootfs.steps(
+        rootfs.layers(engine, image), f"{folder}/rootfs", rootless=engine.rootless, place=folder
+    )  # fmt: skip
+    tags = [*([] if on_disk else [shares.ROOT]), *(one["tag"] for one in shared)]
+    servers = shares.served(folder, tags) if kind != UML else []
+    files = plans.modules_of(
+        chosen.kernel, [*plans.PORTS, *(["virtio_blk", "ext4"] if on_disk else []), *(shares.MODULES if tags else [])]
+    )
+    request = Request(
+        process, root, "uml" if kind == UML else "virtio", [initramfs.name_of(path) for path in files], reads,
+        shares.lines(kind, folder, shared),
+    )  # fmt: skip
     limit = value(cast(RunOptions, options), "timeout", duration)
     return plans.plan(
-        engine, id, kind=chosen.kind, program=chosen.program, kernel=chosen.kernel, files=files,
-        request=Request(process, root, ports, loaded, reads), memory=memory, cpus=cpus,
-        boot_s=min(BOOT_S[chosen.kind], limit or BOOT_S[chosen.kind]), run_s=limit, disk=str(disk.ensure(engine, image)),
-        preload=chosen.preload,
+        engine, id, kind=kind, program=chosen.program, kernel=chosen.kernel, files=files, request=request, memory=memory,
+        cpus=cpus, boot_s=min(BOOT_S[kind], limit or BOOT_S[kind]), run_s=limit,
+        disk=str(disk.ensure(engine, image)) if on_disk else "", steps=[*steps, *shares.steps(folder, shared)],
+        places=[*([] if on_disk else [f"{folder}/rootfs"]), *(shares.place(folder, one) for one in shared)],
+        servers=servers, devices=shares.devices(servers, memory), preload=chosen.preload,
     )  # fmt: skip
 
 
