@@ -196,6 +196,8 @@ _BODIES = {
 %%container run IMAGE        the cell is a script for the image's shell; with a COMMAND it is that command's input
 %%container exec CONTAINER   the same in a running container
 %%container python           the cell is Python, run under limits with this notebook's packages""",
+    "vm": """\
+%%vm run IMAGE               the cell is a script for the image's shell; with a COMMAND it is that command's input""",
     "image": """\
 %%image build -t NAME [CONTEXT]   the cell is the Dockerfile; CONTEXT is what COPY takes from, - for nothing""",
 }

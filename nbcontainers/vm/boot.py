@@ -50,12 +50,17 @@ def failed(plan: Mapping[str, Any], problem: str, console: str, *, overdue: bool
     said = f"; it said last: {last}" if last else "; it said nothing"
     if _MEMORY.search(console):
         return InvalidArgument(
-            f"{megabytes} MiB are too little memory for this virtual machine{said}", hint=f"give it more, as -m {megabytes * 2}m"
+            f"{megabytes} MiB are too little memory for this virtual machine{said}",
+            hint=f"give it more, as -m {megabytes * 2}m",
         )
     if problem:
         return HostNotCapable(f"the virtual machine ({kind}) started no command: {problem}{said}", console=console)
     if not overdue:
-        return HostNotCapable(f"the virtual machine ({kind}) ended before the command did{said}", hint=_HINTS.get(kind, ""), console=console)
+        return HostNotCapable(
+            f"the virtual machine ({kind}) ended before the command did{said}",
+            hint=_HINTS.get(kind, ""),
+            console=console,
+        )
     how = f"the virtual machine ({kind}) did not boot within {plan['boot_s']:g} s{said}"
     return HostNotCapable(how, hint=_HINTS.get(kind, ""), console=console)
 

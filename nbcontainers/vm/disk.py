@@ -46,7 +46,19 @@ def make(mke2fs: str, steps: Sequence[Step], folder: str) -> None:
     mount(steps, [f"{folder}/root"])
     bytes_, files = size(f"{folder}/root")
     inodes = str(files * 5 // 4 + (1 << 16))
-    command = [mke2fs, "-q", "-F", "-t", "ext4", "-m", "0", "-N", inodes, "-E", "lazy_itable_init=1,lazy_journal_init=1"]
+    command = [
+        mke2fs,
+        "-q",
+        "-F",
+        "-t",
+        "ext4",
+        "-m",
+        "0",
+        "-N",
+        inodes,
+        "-E",
+        "lazy_itable_init=1,lazy_journal_init=1",
+    ]
     blocks = (bytes_ * 5 // 4 + ROOM) // _BLOCK
     done = subprocess.run(
         [*command, "-b", str(_BLOCK), "-d", f"{folder}/root", f"{folder}/image", str(blocks)],

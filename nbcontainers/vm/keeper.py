@@ -24,8 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from nbcontainers.errors import Error, HostNotCapable, TimedOut
-from nbcontainers.linux import process
-from nbcontainers.linux.flock import folder_free
+from nbcontainers.linux import flock, process
 from nbcontainers.monitor import protocol, recipe
 from nbcontainers.monitor.peers import HIGH, Peer
 from nbcontainers.vm import boot, disk, hardware
@@ -47,8 +46,11 @@ def run(channel: int, plan: dict[str, Any]) -> None:
     long booting and all of it may take; None for as long as it likes). The client's death ends it.
     """
     os.setsid()
-    sweep(os.path.dirname(plan["folder"]))
-    lock = _folder(plan["folder"])
+    place = os.path.dirname(plan["folder"])
+    os.makedirs(place, mode=0o700, exist_ok=True)
+    with flock.folder_held(place):
+        sweep(place)
+        lock = _folder(plan["folder"])
     try:
         if plan["steps"]:
             disk.mount(plan["steps"], plan["places"])
@@ -66,14 +68,14 @@ def run(channel: int, plan: dict[str, Any]) -> None:
 
 def sweep(place: str) -> None:
     """Remove what keepers left that were killed."""
-    for folder in Path(place).glob("*") if os.path.isdir(place) else ():
-        if folder_free(folder):
+    for folder in Path(place).iterdir():
+        if flock.folder_free(folder):
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _folder(path: str) -> int:
     """Make it, and hold its lock as long as we live."""
-    os.makedirs(path, mode=0o700)
+    os.mkdir(path, 0o700)
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     return descriptor
@@ -291,7 +293,13 @@ class Keeper:
         else:
             wall = time.monotonic() - self.times["begin"]
             found = boot.breakdown(self.times, self.marks)
-            record = {"exit_code": self.exit_code, "signal": None, "wall_s": wall, "boot": found, "console": self.text()}
+            record = {
+                "exit_code": self.exit_code,
+                "signal": None,
+                "wall_s": wall,
+                "boot": found,
+                "console": self.text(),
+            }
             self.peer.send(protocol.frame(protocol.EXIT, json.dumps(record).encode()))
         os.set_blocking(self.peer.descriptor, True)
         self.peer.flush()
@@ -303,7 +311,8 @@ class Keeper:
         """Why no command came to an end."""
         if self.overdue == "run":
             return TimedOut(
-                f"the virtual machine was ended after {self.plan['run_s']:g} s, as --timeout asks", hint="give it more time"
+                f"the virtual machine was ended after {self.plan['run_s']:g} s, as --timeout asks",
+                hint="give it more time",
             )
         return boot.failed(self.plan, self.problem, self.text(), overdue=bool(self.overdue))
 
@@ -316,7 +325,9 @@ def _serve(command: list[str], listens: str) -> int:
     deadline = time.monotonic() + _PATIENCE_S
     while not os.path.exists(listens):
         if os.waitpid(pid, os.WNOHANG)[0] or time.monotonic() > deadline:
-            raise HostNotCapable(f"{command[0]} does not start", hint="take --kind uml, or leave -v and --root shared out")
+            raise HostNotCapable(
+                f"{command[0]} does not start", hint="take --kind uml, or leave -v and --root shared out"
+            )
         time.sleep(0.005)
     return pid
 

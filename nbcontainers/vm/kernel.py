@@ -74,7 +74,9 @@ def _release_of_program(path: str) -> str:
 def _of_the_host() -> Iterator[Kernel]:
     """In /boot, the running one first; those we may read."""
     running = platform.release()
-    for path in sorted(Path("/boot").glob("vmlinuz-*"), key=lambda path: (path.name != f"vmlinuz-{running}", path.name)):
+    for path in sorted(
+        Path("/boot").glob("vmlinuz-*"), key=lambda path: (path.name != f"vmlinuz-{running}", path.name)
+    ):
         name = path.name.partition("-")[2]
         modules = Path("/lib/modules", name)
         if os.access(path, os.R_OK) and modules.is_dir():

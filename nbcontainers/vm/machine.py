@@ -43,7 +43,9 @@ class Machine(View):
         """(label, value)."""
         parts = " + ".join(f"{name} {duration(self.boot[name])}" for name in _PARTS if name in self.boot)
         boot = f"{duration(self.boot['boot'])}{f' = {parts}' if parts else ''}" if "boot" in self.boot else ""
-        others = ", ".join(f"{name} {duration(self.boot[name])}" for name in ("command", "shutdown") if name in self.boot)
+        others = ", ".join(
+            f"{name} {duration(self.boot[name])}" for name in ("command", "shutdown") if name in self.boot
+        )
         why = f" ({self.reason})" if self.reason else ""
         found = [
             ("machine", f"{self.label}{why}"), ("kernel", f"{self.release}, its own"),

@@ -18,13 +18,17 @@ class MachineOptions(TypedDict, total=False):
     """What a virtual machine is given."""
 
     kind: Annotated[
-        str, Option(help="kvm, uml (user-mode-linux), tcg (QEMU's emulation), or auto: the first that works", choices=KINDS)
+        str,
+        Option(help="kvm, uml (user-mode-linux), tcg (QEMU's emulation), or auto: the first that works", choices=KINDS),
     ]
     memory: Annotated[int | str, Option("-m", help="its memory (512m)", metavar="SIZE", parse=parse.memory)]
     cpus: Annotated[float | str, Option(help="its processors (1)", metavar="NUMBER", parse=parse.cpus)]
-    kernel: Annotated[str, Option(help="a kernel (bzImage, or linux.uml) in place of the one found", metavar="FILE", complete="path")]
+    kernel: Annotated[
+        str, Option(help="a kernel (bzImage, or linux.uml) in place of the one found", metavar="FILE", complete="path")
+    ]
     root: Annotated[
-        str, Option(help="image: an ext4 disk of the image's files (the usual); shared: the host shows them", choices=ROOTS)
+        str,
+        Option(help="image: an ext4 disk of the image's files (the usual); shared: the host shows them", choices=ROOTS),
     ]
     timeout: Annotated[
         float | str, Option(help="end it after this time, booting included", metavar="TIME", parse=duration)
@@ -41,7 +45,10 @@ class MachineOptions(TypedDict, total=False):
     interactive: Annotated[bool, Option("-i", help="give the command our input")]
     pull: Annotated[
         str,
-        Option(help="pull the image before: missing, always, newer or never", choices=("missing", "always", "newer", "never")),
+        Option(
+            help="pull the image before: missing, always, newer or never",
+            choices=("missing", "always", "newer", "never"),
+        ),
     ]
 
 

@@ -53,7 +53,9 @@ def run(
     with layout.adding(engine):
         found = images.resolve(engine, image)
         process = _process(engine, found, command, options, id)
-        plan = _plan(engine, id, found, chosen, process, options, reads=streams.stdin is not None, memory=memory, cpus=cpus)
+        plan = _plan(
+            engine, id, found, chosen, process, options, reads=streams.stdin is not None, memory=memory, cpus=cpus
+        )
     machine = Machine(
         id, image, tuple(process.args), chosen.kind, chosen.reason, chosen.kernel.release, memory, cpus
     )  # fmt: skip
@@ -85,7 +87,8 @@ def check_size(chosen: Choice, memory: int, cpus: int) -> None:
     kind, least = chosen.kind, LEAST[chosen.kind]
     if memory < least:
         raise InvalidArgument(
-            f"{memory >> 20} MiB are too little memory for a virtual machine ({kind})", hint=f"write -m {least >> 20}m or more"
+            f"{memory >> 20} MiB are too little memory for a virtual machine ({kind})",
+            hint=f"write -m {least >> 20}m or more",
         )
     if kind == UML and cpus > 1:
         raise InvalidArgument(

@@ -41,9 +41,15 @@ def _share(engine: Engine, one: mounts.Mounted, number: int) -> Share:
         source = _of_volume(engine, one.volume)
     if one.kind not in ("bind", "volume") or one.anonymous or not os.path.isdir(source):
         raise InvalidArgument(
-            f"--volume: a virtual machine can be shown folders, not {source or one.target}", hint="write -v /FOLDER:/TARGET"
+            f"--volume: a virtual machine can be shown folders, not {source or one.target}",
+            hint="write -v /FOLDER:/TARGET",
         )
-    return {"tag": f"share{number}", "source": source, "target": one.target, "read_only": "ro" in one.document["options"]}
+    return {
+        "tag": f"share{number}",
+        "source": source,
+        "target": one.target,
+        "read_only": "ro" in one.document["options"],
+    }
 
 
 def _of_volume(engine: Engine, name: str) -> str:
