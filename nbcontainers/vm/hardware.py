@@ -19,11 +19,13 @@ _CLOCK = "no_timer_check clocksource=hpet tsc=unstable"
 _MIB = 1 << 20
 
 
-def command(plan: Mapping[str, Any], initrd: int, ports: Sequence[int]) -> list[str]:
+def command(plan: Mapping[str, Any], initrd: int, ports: Sequence[int], servers: Sequence[int]) -> list[str]:
     """The program and its arguments. Of the plan: kind, program, kernel, memory (bytes), cpus, disk (a path or ""),
-    folder, devices. The descriptors are inherited: the initramfs, and one a port; the kernel's own words go to stdout."""
-    make = user_mode if plan["kind"] == UML else qemu
-    return make(plan, initrd, ports)
+    folder, devices. The descriptors are inherited: the initramfs, one a port, one a server of `servers`; the kernel's own
+    words go to stdout."""
+    if plan["kind"] == UML:
+        return user_mode(plan, initrd, ports)
+    return [*qemu(plan, initrd, ports), *_shared(plan, servers)]
 
 
 def user_mode(plan: Mapping[str, Any], initrd: int, ports: Sequence[int]) -> list[str]:
@@ -55,3 +57,19 @@ def qemu(plan: Mapping[str, Any], initrd: int, ports: Sequence[int]) -> list[str
         drive = f"file={plan['disk']},if=none,id=root,format=raw,snapshot=on"
         found += ["-drive", drive, "-device", "virtio-blk-pci,drive=root"]
     return [*found, *plan.get("devices", ())]
+
+
+def _shared(plan: Mapping[str, Any], servers: Sequence[int]) -> list[str]:
+    """Devices of the folders that virtiofsd(1) shows; the guest's memory is shared with it."""
+    if not servers:
+        return []
+    found = ["-object", f"memory-backend-memfd,id=ram,size={plan['memory']},share=on", "-numa", "node,memdev=ram"]
+    for server, descriptor in zip(plan["servers"], servers, strict=True):
+        tag = server["tag"]
+        found += [
+            "-chardev",
+            f"socket,id={tag},fd={descriptor}",
+            "-device",
+            f"vhost-user-fs-pci,chardev={tag},tag={tag}",
+        ]
+    return found

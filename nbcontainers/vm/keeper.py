@@ -19,11 +19,12 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from nbcontainers.errors import Error, HostNotCapable, TimedOut
+from nbcontainers.errors import Error, TimedOut
 from nbcontainers.linux import flock, process
 from nbcontainers.monitor import protocol, recipe
 from nbcontainers.monitor.peers import HIGH, Peer
@@ -54,13 +55,8 @@ def run(channel: int, plan: dict[str, Any]) -> None:
     try:
         if plan["steps"]:
             disk.mount(plan["steps"], plan["places"])
-        servers = [_serve(one["command"], one["socket"]) for one in plan["servers"]]
-        try:
-            Keeper(channel, plan).follow()
-        finally:
-            for server in servers:
-                os.kill(server, signal.SIGKILL)
-                os.waitpid(server, 0)
+        with _served(plan) as servers:
+            Keeper(channel, plan, servers).follow()
     finally:
         _remove(plan)
         os.close(lock)
@@ -97,8 +93,9 @@ def _remove(plan: Mapping[str, Any]) -> None:
 class Keeper:
     """One guest. `times` are our clock's: when it was started, was ready, had started the command, and had ended it."""
 
-    def __init__(self, channel: int, plan: Mapping[str, Any]) -> None:
+    def __init__(self, channel: int, plan: Mapping[str, Any], servers: Sequence[int]) -> None:
         self.plan = plan
+        self.servers = servers
         self.peer = Peer(channel, owner=True)
         self.times = {"begin": time.monotonic()}
         self.marks: list[str] = []
@@ -119,13 +116,13 @@ class Keeper:
         console, theirs = os.pipe2(os.O_CLOEXEC)
         initrd = _initrd(self.plan)
         others = [other.fileno() for _, other in pairs]
-        command = hardware.command(self.plan, initrd, others)
+        command = hardware.command(self.plan, initrd, others, self.servers)
         pid = os.fork()
         if pid == 0:
-            _become(command, [initrd, *others], theirs, self.plan["preload"])
+            _become(command, [initrd, *others, *self.servers], theirs, self.plan["preload"])
         self.process = process.pidfd_open(pid)
         self.pid = pid
-        for descriptor in (initrd, theirs):
+        for descriptor in (initrd, theirs, *self.servers):
             os.close(descriptor)
         for _, other in pairs:
             other.close()
@@ -317,19 +314,33 @@ class Keeper:
         return boot.failed(self.plan, self.problem, self.text(), overdue=bool(self.overdue))
 
 
-def _serve(command: list[str], listens: str) -> int:
-    """Start a virtiofsd; its pid once it listens. Raises HostNotCapable."""
-    pid = os.fork()
-    if pid == 0:
-        _execute(command, [], 2, {})
-    deadline = time.monotonic() + _PATIENCE_S
-    while not os.path.exists(listens):
-        if os.waitpid(pid, os.WNOHANG)[0] or time.monotonic() > deadline:
-            raise HostNotCapable(
-                f"{command[0]} does not start", hint="take --kind uml, or leave -v and --root shared out"
-            )
-        time.sleep(0.005)
-    return pid
+@contextmanager
+def _served(plan: Mapping[str, Any]) -> Iterator[list[int]]:
+    """Start a virtiofsd for each folder QEMU is to be shown; a socket to each."""
+    started = [_serve(one["command"], plan["folder"]) for one in plan["servers"]]
+    try:
+        yield [descriptor for _, descriptor in started]
+    finally:
+        for pid, _ in started:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def _serve(command: list[str], folder: str) -> tuple[int, int]:
+    """(pid of the server, a socket that is connected to it)."""
+    place = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    path = f"/proc/self/fd/{place}/socket"  # of any length
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(1)
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(path)
+        os.unlink(path)
+        os.close(place)
+        pid = os.fork()
+        if pid == 0:
+            _execute([*command, f"--fd={listener.fileno()}"], [listener.fileno()], 2, {})
+    return pid, connection.detach()
 
 
 def _initrd(plan: Mapping[str, Any]) -> int:

@@ -159,7 +159,7 @@ def _plan(
         cpus=cpus, boot_s=min(BOOT_S[kind], limit or BOOT_S[kind]), run_s=limit,
         disk=str(disk.ensure(engine, image)) if on_disk else "", steps=[*steps, *shares.steps(folder, shared)],
         places=[*([] if on_disk else [f"{folder}/rootfs"]), *(shares.place(folder, one) for one in shared)],
-        servers=servers, devices=shares.devices(servers, memory), preload=chosen.preload,
+        servers=servers,  preload=chosen.preload,
     )  # fmt: skip
 
 

@@ -102,7 +102,8 @@ def steps(folder: str, shared: Sequence[Share]) -> list[Any]:
 
 
 def served(folder: str, tags: Sequence[str]) -> list[dict[str, Any]]:
-    """For QEMU: of each tag the command of its server and where it listens. Raises HostNotCapable."""
+    """For QEMU: of each tag the command of its server, which is also told of a socket that listens. Raises
+    HostNotCapable."""
     if not tags:
         return []
     program = next((path for path in _PLACES if os.access(path, os.X_OK)), None)
@@ -111,25 +112,13 @@ def served(folder: str, tags: Sequence[str]) -> list[dict[str, Any]]:
             "virtiofsd is not installed here, which shows folders to a virtual machine",
             hint="apt-get install virtiofsd (or qemu-system-common), take --kind uml, or leave out -v and --root shared",
         )
-    return [_server(program, folder, tag) for tag in tags]
+    return [{"tag": tag, "command": _server(program, f"{folder}/{'rootfs' if tag == ROOT else tag}")} for tag in tags]
 
 
-def _server(program: str, folder: str, tag: str) -> dict[str, Any]:
-    source, socket = f"{folder}/{'rootfs' if tag == ROOT else tag}", f"{folder}/{tag}.sock"
-    old = Path(program).parent.name == "qemu"
-    words = ["-f", "-o", f"source={source},sandbox=chroot,xattr,flock,posix_lock,cache=auto,log_level=err"]
-    if not old:
-        words = ["--shared-dir", source, "--sandbox", "chroot", "--xattr", "--cache", "auto", "--log-level", "error"]
-    command = [program, f"--socket-path={socket}", "--rlimit-nofile=0", *words]
-    return {"tag": tag, "socket": socket, "command": command}
-
-
-def devices(servers: Sequence[dict[str, Any]], memory: int) -> list[str]:
-    """QEMU's words for them: the memory is shared with the servers."""
-    if not servers:
-        return []
-    found = ["-object", f"memory-backend-memfd,id=ram,size={memory},share=on", "-numa", "node,memdev=ram"]
-    for one in servers:
-        found += ["-chardev", f"socket,id={one['tag']},path={one['socket']}"]
-        found += ["-device", f"vhost-user-fs-pci,chardev={one['tag']},tag={one['tag']}"]
-    return found
+def _server(program: str, source: str) -> list[str]:
+    """Of QEMU's own, up to 7.2, or of the one written in Rust."""
+    if Path(program).parent.name == "qemu":
+        options = f"source={source},sandbox=chroot,xattr,flock,posix_lock,cache=auto,log_level=err"
+        return [program, "-f", "--rlimit-nofile=0", "-o", options]
+    words = ["--shared-dir", source, "--sandbox", "chroot", "--xattr", "--cache", "auto", "--log-level", "error"]
+    return [program, "--rlimit-nofile=0", *words]

@@ -207,7 +207,7 @@ def test_kvm_is_believed_only_where_a_kernel_was_seen_to_boot(engine: Any, kerne
         assert choice.choose(engine, "kvm", kernel).kind == "kvm"
         return
     began = time.monotonic()
-    with pytest.raises(HostNotCapable, match="no KVM here|no kernel boots in it") as caught:
+    with pytest.raises(HostNotCapable, match=r"no KVM here|no kernel boots in it") as caught:
         choice.choose(engine, "kvm", kernel)
     assert "--kind tcg" in caught.value.hint
     assert time.monotonic() - began < 12
