@@ -31,15 +31,23 @@ class Choice:
     preload: str = ""
 
 
-def choose(engine: Engine, wanted: str, given: str = "") -> Choice:
-    """The kind asked for, or of `auto` the first that works. Raises HostNotCapable, which says what each one lacks."""
+def choose(engine: Engine, wanted: str, given: str = "", *, network: bool = False) -> Choice:
+    """The kind asked for, or of `auto` the first that works; with a network only QEMU's. Raises HostNotCapable, which says
+    what each one lacks."""
+    if network and wanted == UML:
+        raise HostNotCapable(
+            "user-mode-linux has no network here", hint="take --kind tcg or kvm, or leave -p and --network out"
+        )
     if wanted != "auto":
         return _MAKE[wanted](engine, given, "as asked")
     lacking: list[str] = []
     reasons: list[str] = []
-    for kind in (KVM, UML, TCG):
+    for kind in kernel.kinds_of(Path(given)) if given else (KVM, UML, TCG):
         if kind == KVM and (why := no_kvm()):
             reasons.append(f"no KVM: {why}")
+            continue
+        if kind == UML and network:
+            reasons.append("no uml: it has no network here")
             continue
         try:
             return _MAKE[kind](engine, given, "; ".join(reasons))
@@ -93,11 +101,10 @@ def _qemu() -> str:
 
 
 def _proved(engine: Engine, choice: Choice) -> str:
-    """What went wrong in the trial boot, "" for nothing; remembered for this kernel of the host, QEMU and processor."""
-    import platform
-
+    """What went wrong in the trial boot, "" for nothing; remembered until the host starts anew, for this kernel, QEMU and processor."""
+    started = Path("/proc/sys/kernel/random/boot_id").read_text().strip()  # a busy host may boot better next time
     stamps = [f"{path}:{os.stat(path).st_mtime_ns}" for path in (choice.program, choice.kernel.path)]
-    key = " ".join([platform.release(), _processor(), *stamps])
+    key = " ".join([started, _processor(), *stamps])
     path = engine.cache / "vm" / "kvm.json"
     try:
         known = json.loads(path.read_text())

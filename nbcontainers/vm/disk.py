@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import HostNotCapable
-from nbcontainers.image import rootfs
+from nbcontainers.image import rootfs, store
 from nbcontainers.image.image import Image
 from nbcontainers.launcher import client
 from nbcontainers.linux import mounts, namespaces
@@ -38,7 +38,17 @@ def ensure(engine: Engine, image: Image) -> Path:
             mke2fs = program("mke2fs", "e2fsprogs")
             client.call("nbcontainers.vm.disk:make", mke2fs=mke2fs, steps=list(steps), folder=folder)
             os.rename(f"{folder}/image", path)
+        sweep(engine)
     return path
+
+
+def sweep(engine: Engine) -> list[str]:
+    """Remove the disks of images that are gone; their names."""
+    kept = {place(engine, image) for image in store.images(engine)}
+    gone = [path for path in (engine.cache / "vm").glob("*.ext4") if path not in kept]
+    for path in gone:
+        path.unlink(missing_ok=True)
+    return [path.stem for path in gone]
 
 
 def make(mke2fs: str, steps: Sequence[Step], folder: str) -> None:

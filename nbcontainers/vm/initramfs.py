@@ -17,7 +17,7 @@ from nbcontainers.vm import modules
 
 INIT = Path(__file__).parent / "guest" / "init.sh"
 _APPLETS = (
-    "sh cat dd dmesg env grep hostname ifconfig insmod kill ln mkdir mkfifo mount nsenter poweroff readlink route sed "
+    "sh cat dd dmesg env grep hostname insmod ip kill ln mkdir mkfifo mount nsenter poweroff readlink sed "
     "setsid sleep stty sync touch umount usleep"
 ).split()
 _FOLDERS = ("bin", "dev", "etc", "modules", "proc", "root", "run", "sys")
@@ -34,10 +34,8 @@ class Entry(NamedTuple):
 def base(files: Sequence[Path]) -> bytes:
     """What is the same for every run with these modules. Raises HostNotCapable where there is no busybox."""
     entries = [Entry(name, stat.S_IFDIR | 0o755) for name in _FOLDERS]
-    busybox = program("busybox", "busybox-static")
-    entries.append(Entry("bin/busybox", stat.S_IFREG | 0o755, Path(busybox).read_bytes()))
+    entries += tool("busybox", "busybox-static")
     entries += [Entry(f"bin/{name}", stat.S_IFLNK | 0o777, b"busybox") for name in _APPLETS]
-    entries += _libraries(busybox)
     entries.append(Entry("init", stat.S_IFREG | 0o755, INIT.read_bytes()))
     entries += [Entry(f"modules/{name_of(path)}", stat.S_IFREG | 0o644, modules.content(path)) for path in files]
     return archive(entries)
@@ -55,8 +53,14 @@ def program(name: str, package: str) -> str:
     raise HostNotCapable(f"{name} is not installed here", hint=f"apt-get install {package}", program=name)
 
 
+def tool(name: str, package: str) -> list[Entry]:
+    """A program of the host in bin, with its libraries. Raises HostNotCapable that names Debian's package."""
+    path = program(name, package)
+    return [Entry(f"bin/{name}", stat.S_IFREG | 0o755, Path(path).read_bytes()), *_libraries(path)]
+
+
 def _libraries(program: str) -> list[Entry]:
-    """For a busybox that is not static: its libraries at their places, with the folders on the way."""
+    """Of one that is not static: its libraries at their places, with the folders on the way."""
     found: dict[str, Entry] = {}
     for path in sorted(elf.libraries([program])):
         place = Path(path.lstrip("/"))

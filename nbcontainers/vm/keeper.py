@@ -33,6 +33,8 @@ from nbcontainers.vm import boot, disk, hardware
 _CHUNK = 1 << 16
 _PIECE = 1 << 14
 """Bytes of input in a frame for the guest, which starts a dd(1) for each."""
+_INPUT_HELD = 1 << 20
+"""Bytes of input that wait for a guest which does not read; no more is taken from the client."""
 _PATIENCE_S = 5.0
 _CONSOLE_KEPT = 1 << 15
 _MEMORY = "/dev/shm"
@@ -62,11 +64,20 @@ def run(channel: int, plan: dict[str, Any]) -> None:
         os.close(lock)
 
 
-def sweep(place: str) -> None:
-    """Remove what keepers left that were killed."""
-    for folder in Path(place).iterdir():
-        if flock.folder_free(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+def sweep(place: str) -> list[str]:
+    """Remove what keepers left that were killed; names of the folders."""
+    left = [folder for folder in Path(place).iterdir() if flock.folder_free(folder)]
+    for folder in left:
+        shutil.rmtree(folder, ignore_errors=True)
+    return [folder.name for folder in left]
+
+
+def tidy(place: str) -> list[str]:
+    """The same in a process of the launcher, while nobody makes such a folder."""
+    if not os.path.isdir(place):
+        return []
+    with flock.folder_held(place):
+        return sweep(place)
 
 
 def _folder(path: str) -> int:
@@ -152,7 +163,10 @@ class Keeper:
         """One turn: wait, carry bytes; whether the machine has ended."""
         poll = select.poll()
         poll.register(self.process, select.POLLIN)
-        poll.register(self.peer.descriptor, select.POLLIN | (select.POLLOUT if self.peer.outgoing else 0))
+        hears = len(self.input) < _INPUT_HELD  # its end is heard in any case
+        poll.register(
+            self.peer.descriptor, (select.POLLIN if hears else 0) | (select.POLLOUT if self.peer.outgoing else 0)
+        )
         for descriptor in self.readers:
             if len(self.peer.outgoing) < HIGH:
                 poll.register(descriptor, select.POLLIN)
@@ -179,7 +193,9 @@ class Keeper:
     def serve(self, events: int) -> None:
         """What the client says. Its end is the end of all."""
         self.peer.flush()
-        for kind, payload in self.peer.receive() if events & ~select.POLLOUT else ():
+        if events & (select.POLLHUP | select.POLLERR) and not events & select.POLLIN:
+            self.peer.gone = True
+        for kind, payload in self.peer.receive() if events & select.POLLIN else ():
             if kind == protocol.STDIN:
                 for start in range(0, len(payload), _PIECE):
                     piece = payload[start : start + _PIECE]

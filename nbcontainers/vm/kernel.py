@@ -13,6 +13,8 @@ from pathlib import Path
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import HostNotCapable, InvalidArgument
+from nbcontainers.vm.hardware import KVM, TCG
+from nbcontainers.vm.hardware import UML as UML_KIND
 
 UML = "linux.uml"
 UML_MODULES = Path("/usr/lib/uml/modules")
@@ -83,11 +85,20 @@ def _of_the_host() -> Iterator[Kernel]:
             yield Kernel(path, release(path), modules, "the host's")
 
 
-def _given(path: Path, *, uml: bool) -> Kernel:
+def kinds_of(path: Path) -> tuple[str, ...]:
+    """What can boot the file: a program is user-mode-linux. Raises InvalidArgument where there is none."""
     if not path.is_file():
         raise InvalidArgument(f"--kernel {path}: there is no such file", hint="name a bzImage (vmlinuz-…)")
+    with path.open("rb") as file:
+        return (UML_KIND,) if file.read(4) == b"\x7fELF" else (KVM, TCG)
+
+
+def _given(path: Path, *, uml: bool) -> Kernel:
+    if uml and kinds_of(path) != (UML_KIND,):
+        raise InvalidArgument(f"--kernel {path} is no program, as user-mode-linux is one", hint="take --kind tcg")
     if uml:
         return Kernel(path, _release_of_program(str(path.absolute())), None, "given", uml=True)
+    kinds_of(path)
     name = release(path)
     beside = [path.parent / "modules", path.parent.parent / "lib/modules" / name, Path("/lib/modules") / name]
     return Kernel(path.absolute(), name, next((one for one in beside if one.is_dir()), None), "given")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from typing import Any
 
+from nbcontainers.network.ports import published
 from nbcontainers.table import AMBER, AS_IT_IS, BOX, GREEN, HEAD, MONOSPACE, RED, bytes_, duration, plain
 from nbcontainers.view import View
 from nbcontainers.vm.hardware import LABELS, TCG
@@ -19,7 +21,7 @@ _PARTS = ("firmware", "kernel", "init")
 @dataclass(frozen=True, repr=False)
 class Machine(View):
     """`kind` is kvm, uml or tcg, `release` its kernel's, `boot` seconds by part (see vm/boot.py), `memory` bytes,
-    `console` the end of what its kernel said."""
+    `console` the end of what its kernel said, `ports` those of the host that led to it (see vm/network.py)."""
 
     id: str
     image: str
@@ -33,6 +35,7 @@ class Machine(View):
     wall_s: float = 0.0
     boot: Mapping[str, float] = field(default_factory=dict)
     console: str = ""
+    ports: Sequence[Mapping[str, Any]] = ()
 
     @property
     def label(self) -> str:
@@ -50,7 +53,7 @@ class Machine(View):
         found = [
             ("machine", f"{self.label}{why}"), ("kernel", f"{self.release}, its own"),
             ("has", f"{bytes_(self.memory)}, {self.cpus} processor{'s' * (self.cpus > 1)}"),
-            ("boot", boot), ("then", others), ("command", shlex.join(self.command)),
+            ("ports", ", ".join(map(published, self.ports))), ("boot", boot), ("then", others), ("command", shlex.join(self.command)),
             ("ended", f"exit {self.exit_code} after {duration(self.wall_s)}"),
         ]  # fmt: skip
         return [(label, plain(value)) for label, value in found if value]
@@ -58,7 +61,7 @@ class Machine(View):
     def document(self) -> dict[str, object]:
         return {
             "id": self.id, "image": self.image, "command": list(self.command), "kind": self.kind, "label": self.label,
-            "reason": self.reason, "kernel": self.release, "memory": self.memory, "cpus": self.cpus,
+            "reason": self.reason, "kernel": self.release, "memory": self.memory, "cpus": self.cpus, "ports": [dict(port) for port in self.ports],
             "exit_code": self.exit_code, "wall_s": self.wall_s, "boot": dict(self.boot),
         }  # fmt: skip
 

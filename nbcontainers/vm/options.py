@@ -11,6 +11,7 @@ from nbcontainers.option import Option, duration
 
 KINDS = ("auto", "kvm", "uml", "tcg")
 ROOTS = ("image", "shared")
+NETWORKS = ("none", "user")
 Pairs = list[str] | Mapping[str, str]
 
 
@@ -42,6 +43,13 @@ class MachineOptions(TypedDict, total=False):
     volume: Annotated[
         Pairs, Option("-v", help="show a folder of the host in it", metavar="SOURCE:TARGET[:ro]", complete="path")
     ]
+    network: Annotated[
+        str,
+        Option(help="none (the usual), or user: an address of its own behind the host's; QEMU only", choices=NETWORKS),
+    ]
+    publish: Annotated[
+        list[str] | str, Option("-p", help="lead a port of the host to one of it", metavar="[IP:][HOST:]PORT[/udp]")
+    ]
     interactive: Annotated[bool, Option("-i", help="give the command our input")]
     pull: Annotated[
         str,
@@ -64,7 +72,7 @@ def check(options: Mapping[str, Any]) -> None:
         close = get_close_matches(name, _KNOWN, 3)
         hint = f"did you mean {' or '.join(close)}?" if close else "vm run --help lists them"
         raise InvalidArgument(f"vm run has no option {name!r}", hint=hint, option=name)
-    for name, known in (("kind", KINDS), ("root", ROOTS)):
+    for name, known in (("kind", KINDS), ("root", ROOTS), ("network", NETWORKS)):
         if options.get(name, known[0]) not in known:
             raise InvalidArgument(
                 f"--{name} knows no {options[name]!r}", hint=f"write one of {', '.join(known)}", option=name

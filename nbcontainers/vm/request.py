@@ -7,7 +7,7 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nbcontainers.vm.initramfs import Entry, archive
+from nbcontainers.vm.initramfs import Entry, archive, tool
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class Request:
         cwd = shlex.quote(f"/root{self.process.cwd}")
         name = shlex.quote(self.process.hostname)
         lines = [
+            "ip link set lo up",
             f"echo {name} >/root/etc/hostname",
             f"printf '127.0.0.1\\tlocalhost\\n::1\\tlocalhost\\n127.0.1.1\\t%s\\n' {name} >/root/etc/hosts",
             *self.prepare,
@@ -68,11 +69,16 @@ class Request:
 
     def _command(self) -> list[str]:
         one = self.process
-        inside = ["nsenter", "-F", "-r/root", f"-w/root{one.cwd}"]
+        inside = ["/bin/nsenter", "-F", "-r/root", f"-w/root{one.cwd}"]
         ids = ["-G", str(one.gid), "-S", str(one.uid)] if (one.uid, one.gid) != (0, 0) else []
-        return ["setsid", "env", "-i", *one.env, *inside, *ids, *one.args]
+        groups: list[str] = []
+        if one.groups:  # nsenter knows none, and drops all with -G
+            groups = ["/bin/setpriv", "--regid", str(one.gid), "--groups", ",".join(map(str, one.groups))]
+            ids = ["-S", str(one.uid)]
+        return ["setsid", "env", "-i", *one.env, *groups, *inside, *ids, "--", *one.args]
 
     def archive(self) -> bytes:
         """To be appended to `initramfs.base`."""
         content = self.script().encode("utf-8", "surrogateescape")
-        return archive([Entry("request", stat.S_IFREG | 0o600, content)])
+        more = tool("setpriv", "util-linux") if self.process.groups else []
+        return archive([Entry("request", stat.S_IFREG | 0o600, content), *more])

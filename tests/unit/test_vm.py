@@ -6,6 +6,7 @@ import gzip
 import lzma
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,18 @@ import pytest
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import HostNotCapable, InvalidArgument
+from nbcontainers.linux import flock
 from nbcontainers.vm import (
     boot,
     choice,
+    disk,
     fetching,
     hardware,
     initramfs,
+    keeper,
     kernel,
     modules,
+    network,
     options,
     registers,
     running,
@@ -88,6 +93,11 @@ def test_what_is_no_kernel_is_refused(tmp_path: Path, engine_of: Engine) -> None
     (tmp_path / "x").write_bytes(b"\x7fELF" + b"\0" * 4096)
     with pytest.raises(InvalidArgument, match="no kernel that boots"):
         kernel.find(engine_of, uml=False, given=str(tmp_path / "x"))
+    assert kernel.kinds_of(tmp_path / "x") == ("uml",)
+    (tmp_path / "z").write_bytes(bzimage())
+    assert kernel.kinds_of(tmp_path / "z") == ("kvm", "tcg")
+    with pytest.raises(InvalidArgument, match="is no program, as user-mode-linux is one"):
+        kernel.find(engine_of, uml=True, given=str(tmp_path / "z"))
     with pytest.raises(InvalidArgument, match="there is no such file"):
         kernel.find(engine_of, uml=False, given=str(tmp_path / "y"))
 
@@ -152,7 +162,7 @@ def request(**changes: Any) -> Request:
 def test_the_request_is_read_by_a_shell_as_it_was_meant(tmp_path: Path) -> None:
     (tmp_path / "request").write_text(request(reads=True).script())
     script = """
-        nsenter() { shift 7; "$@"; }; env() { shift 2; "$@"; }; setsid() { "$@"; }; exec() { "$@"; }
+        setsid() { shift 12; "$@"; }; exec() { "$@"; }
         . ./request; echo "$TYPE $SOURCE $MODULES $HOSTNAME $INPUT"; program 9>/dev/null
     """
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -162,9 +172,12 @@ def test_the_request_is_read_by_a_shell_as_it_was_meant(tmp_path: Path) -> None:
 def test_the_request_enters_the_image_as_the_user() -> None:
     words = request()._command()
     assert words[:4] == ["setsid", "env", "-i", f"X={HARD}"]
-    assert words[4:12] == ["nsenter", "-F", "-r/root", "-w/root/made here", "-G", "6", "-S", "5"]
+    assert words[4:12] == ["/bin/nsenter", "-F", "-r/root", "-w/root/made here", "-G", "6", "-S", "5"]
     root = Request(Process(["true"], []), Root("ext4", "x", "rw"), "uml")
     assert "-S" not in root._command()
+    more = Request(Process(["true"], [], "/", 5, 6, (7, 8)), Root("ext4", "x", "rw"), "uml")._command()
+    assert more[3:8] == ["/bin/setpriv", "--regid", "6", "--groups", "7,8"]
+    assert "-G" not in more
 
 
 @pytest.mark.skipif(not shutil.which("busybox"), reason="busybox is not here")
@@ -297,6 +310,46 @@ def test_folders_are_mounted_by_the_guest_and_closed_by_the_host() -> None:
     )
     assert "mount -t virtiofs -o ro share0 '/root/in it'" in shares.lines("tcg", "/f", [one])[1]
     assert shares.steps("/f", [one])[0]["args"]["read_only"] is True
+
+
+def test_ports_of_the_host_lead_to_the_guest() -> None:
+    (one,) = network.forwards({"publish": ["127.0.0.1::80"]})
+    assert one["host_port"] > 0
+    words = network.devices([{**one, "host_port": 8080}])
+    assert words[1] == "user,id=net,hostfwd=tcp:127.0.0.1:8080-10.0.2.15:80"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(InvalidArgument, match=f"port {port} of 127.0.0.1 cannot be had"):
+            network.forwards({"publish": [f"127.0.0.1:{port}:80"]})
+    assert network.wanted({"publish": ["80"]})
+    assert not network.wanted({})
+    with pytest.raises(InvalidArgument, match="has no network"):
+        network.wanted({"publish": ["80"], "network": "none"})
+
+
+def test_user_mode_linux_is_not_taken_where_a_network_is_wanted(engine_of: Engine) -> None:
+    with pytest.raises(HostNotCapable, match="user-mode-linux has no network here"):
+        choice.choose(engine_of, "uml", network=True)
+
+
+def test_what_a_killed_keeper_left_is_swept_and_what_lives_stays(tmp_path: Path) -> None:
+    for name in ("dead", "alive"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "cow").touch()
+    with flock.folder_held(str(tmp_path / "alive")):
+        assert keeper.tidy(str(tmp_path)) == ["dead"]
+    assert [path.name for path in tmp_path.iterdir()] == ["alive"]
+    assert keeper.tidy(str(tmp_path / "nowhere")) == []
+
+
+def test_disks_of_images_that_are_gone_are_swept(engine_of: Engine) -> None:
+    (engine_of.cache / "vm").mkdir()
+    (engine_of.cache / "vm/0123.ext4").touch()
+    (engine_of.cache / "vm/0123.cpio").touch()
+    assert disk.sweep(engine_of) == ["0123"]
+    assert [path.name for path in (engine_of.cache / "vm").iterdir()] == ["0123.cpio"]
 
 
 def test_a_handle_shows_what_it_was_in_text_and_html() -> None:
