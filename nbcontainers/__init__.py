@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __version__ = VERSION
 
-OBJECTS = ("container", "image", "builder", "volume", "network", "system", "compare")
+OBJECTS = ("container", "image", "builder", "volume", "network", "vm", "system", "compare")
 SHORTCUTS = {
     **{verb: ("container", verb) for verb in (
         "run", "ps", "exec", "logs", "rm", "stop", "kill", "start", "create", "wait", "top", "stats", "attach",

@@ -70,6 +70,8 @@ EXAMPLES = {
     "volume inspect": "inspect data",
     "volume rm": "rm data",
     "volume prune": "prune",
+    "vm run": "run mini uname -r",
+    "vm fetch-kernel": "fetch-kernel",
     "container port": "port web",
     "network create": "create --subnet 10.77.0.0/24 backend",
     "network ls": "ls",

@@ -28,6 +28,7 @@ SUMMARIES = {
     "builder": "What builds of images keep for the next ones",
     "volume": "Folders that outlive the containers using them",
     "network": "Networks between containers",
+    "vm": "Virtual machines: an image with a kernel of its own",
     "system": "The engine itself: what it is, what it takes, what to tidy",
     "compare": "The same workload on the host, in containers, in virtual machines",
 }

@@ -203,6 +203,8 @@ _BODIES = {
 %%container python           the cell is Python, run under limits with this notebook's packages""",
     "compare": """\
 %%compare --on host,container   the cell is a shell script (--python: Python) that each target runs in turn""",
+    "vm": """\
+%%vm run IMAGE               the cell is a script for the image's shell; with a COMMAND it is that command's input""",
     "image": """\
 %%image build -t NAME [CONTEXT]   the cell is the Dockerfile; CONTEXT is what COPY takes from, - for nothing""",
 }

@@ -37,6 +37,7 @@ def test_the_verbs_of_the_issue_are_there() -> None:
     assert set(runs.split()) <= set(verbs.verbs("container"))
     assert set(images.split()) <= set(verbs.verbs("image"))
     assert {"prune", "info", "df", "events", "doctor"} <= set(verbs.verbs("system"))
+    assert {"run", "fetch-kernel"} <= set(verbs.verbs("vm"))
 
 
 @pytest.mark.parametrize(("object", "name"), PAIRS, ids=lambda value: value)
