@@ -10,8 +10,11 @@ from nbcontainers.compare.target import Execute, Missing, Plan, Sink, Target
 from nbcontainers.engine import default_engine
 from nbcontainers.errors import HostNotCapable
 from nbcontainers.vm import api, choice
-from nbcontainers.vm.hardware import LABELS
+from nbcontainers.vm.hardware import KVM, TCG, UML
 from nbcontainers.vm.options import MachineOptions
+
+
+_KINDS = {KVM: "QEMU, KVM", UML: "user-mode-linux", TCG: "emulation, QEMU TCG"}
 
 
 class Machine:
@@ -26,7 +29,7 @@ class Machine:
     @property
     def label(self) -> str:
         found = self._chosen()
-        return self.name if isinstance(found, Missing) else f"vm ({LABELS[found.kind]})"
+        return self.name if isinstance(found, Missing) else f"vm ({_KINDS[found.kind]})"
 
     def missing(self, plan: Plan) -> Missing | None:
         if isinstance(found := self._chosen(), Missing):
