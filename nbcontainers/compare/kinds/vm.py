@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
+from pathlib import Path
+from threading import Event, Thread
 
 from nbcontainers.compare.target import Execute, Missing, Plan, Sink, Target
 from nbcontainers.engine import default_engine
-from nbcontainers.errors import HostNotCapable
+from nbcontainers.errors import Error, HostNotCapable
 from nbcontainers.vm import api, choice
 from nbcontainers.vm.hardware import KVM, TCG, UML
 from nbcontainers.vm.options import MachineOptions
 
-
+_BOOTS_S = 120.0
 _KINDS = {KVM: "QEMU, KVM", UML: "user-mode-linux", TCG: "emulation, QEMU TCG"}
 
 
@@ -72,7 +76,54 @@ class Machine:
         return options
 
     def idle(self, plan: Plan) -> AbstractContextManager[list[int]] | None:
-        return None
+        return self._sleeping(plan)
+
+    @contextmanager
+    def _sleeping(self, plan: Plan) -> Iterator[list[int]]:
+        """Its keeper, the program that is the machine, and those that serve it."""
+        before, booted = _machines(plan), Event()
+
+        def stay() -> None:
+            with suppress(Error):  # it is killed
+                api.run(plan.image, "sh", "-c", "echo; sleep 600", stdout=lambda data: booted.set(), raise_error=False,
+                        stderr=lambda data: None, engine=plan.engine, **self._options(plan))  # fmt: skip
+
+        thread = Thread(target=stay, daemon=True)
+        thread.start()
+        try:
+            if not booted.wait(_BOOTS_S):
+                raise HostNotCapable(f"{self.name} did not boot within {_BOOTS_S:.0f} s")
+            keepers = [pid for folder in _machines(plan) - before for pid in _holders(folder)]
+            yield [pid for keeper in keepers for pid in (keeper, *_descendants(keeper))]
+        finally:
+            for folder in _machines(plan) - before:
+                for pid in [child for keeper in _holders(folder) for child in _descendants(keeper)]:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            thread.join(_BOOTS_S)
+
+
+def _machines(plan: Plan) -> set[str]:
+    """The folders of those that run: vm/plans.py."""
+    return {str(path) for path in (plan.engine.root / "vm").glob("*")}
+
+
+def _holders(folder: str) -> list[int]:
+    """Processes that have the folder open, as a keeper has its own."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if os.readlink(place) == folder:
+                found.append(int(place.parts[2]))
+    return found
+
+
+def _descendants(pid: int) -> list[int]:
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [one for child in map(int, children) for one in (child, *_descendants(child))]
 
 
 NAMES: dict[str, Callable[[], Target]] = {name: partial(Machine, name) for name in ("vm", "vm:kvm", "vm:tcg", "vm:uml")}
