@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -19,7 +20,8 @@ PRIVATE = ("unshare", "--mount", "--propagation", "private")
 def run(
     words: Sequence[str], stdout: Sink, stderr: Sink, *, environment: Mapping[str, str] | None = None, cwd: str = "/"
 ) -> int:
-    """Its exit status; 128 and the signal's number where one ended it. It gets no input. An interrupt ends it."""
+    """Its exit status; 128 and the signal's number where one ended it. It gets no input. An interrupt ends it, and what it
+    leaves in its process group goes with it."""
     try:
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd,
@@ -30,25 +32,30 @@ def run(
     with process:
         try:
             _pump(process, {process.stdout: stdout, process.stderr: stderr})
-            status = process.wait()
-        except BaseException:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, 9)
-            raise
+        finally:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+        status = process.wait()
     return status if status >= 0 else 128 - status
 
 
 def _pump(process: subprocess.Popen[bytes], sinks: Mapping[object, Sink]) -> None:
-    with selectors.DefaultSelector() as selector:
-        for pipe in (process.stdout, process.stderr):
-            assert pipe is not None
-            selector.register(pipe, selectors.EVENT_READ, sinks[pipe])
-        while selector.get_map():
-            for key, _ in selector.select():
-                if data := os.read(key.fd, _CHUNK):
-                    key.data(data)
-                else:
-                    selector.unregister(key.fileobj)
+    """Until it has ended and all it wrote was read: another that holds its pipes is not waited for."""
+    end = os.pidfd_open(process.pid)
+    try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(end, selectors.EVENT_READ)
+            for pipe in (process.stdout, process.stderr):
+                assert pipe is not None
+                selector.register(pipe, selectors.EVENT_READ, sinks[pipe])
+            while ready := selector.select(None if end in selector.get_map() else 0):
+                for key, _ in ready:
+                    if key.fd != end and (data := os.read(key.fd, _CHUNK)):
+                        key.data(data)
+                    else:
+                        selector.unregister(key.fileobj)
+    finally:
+        os.close(end)
 
 
 def output(*words: str, environment: Mapping[str, str] | None = None, doing: str = "") -> str:

@@ -11,7 +11,7 @@ import pytest
 from nbcontainers import compare, container
 from nbcontainers.compare import running
 from nbcontainers.compare.kinds.host import Host
-from nbcontainers.compare.target import target
+from nbcontainers.compare.target import Limits, target
 from nbcontainers.errors import HostNotCapable
 from tests import peers
 
@@ -34,7 +34,7 @@ def clean(engine: Any) -> Any:
 
 
 @pytest.mark.limits
-def test_host_and_container_under_the_same_limits(clean: None) -> None:
+def test_host_and_container_under_the_same_limits(clean: None, engine: Any) -> None:
     """The workload itself says what it may use: on both the one processor they are pinned to."""
     script = "import os; print(sorted(os.sched_getaffinity(0)), open('/proc/self/cgroup').read())"
     found = compare.run(script=script, python=True, on="host,host:unlimited,container", rounds=5, memory="256m", seed=1)
@@ -42,11 +42,12 @@ def test_host_and_container_under_the_same_limits(clean: None) -> None:
     assert set(rows(found, "cell")) == {"host", "host again", "host:unlimited", "container"}
     assert all(row["rounds"] == 5 for row in found.rows)
     facts = found.measured.facts
-    last = str(max(os.sched_getaffinity(0)))
-    assert facts["host"]["allowed processors"] == facts["container"]["allowed processors"] == last
-    assert facts["host:unlimited"]["allowed processors"] == ",".join(map(str, sorted(os.sched_getaffinity(0))))
+    every = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+    pinned = running.pinned(engine, Limits(), pin=True).cpuset
+    assert facts["host"]["allowed processors"] == facts["container"]["allowed processors"] == (pinned or every)
+    assert facts["host:unlimited"]["allowed processors"] == every
     assert facts["host"]["blas"] == facts["container"]["blas"]
-    assert found.limits == f"memory 256MiB, on CPU {last}"
+    assert found.limits == Limits(256 << 20, None, pinned).words
     assert found.conditions["kernel"] == os.uname().release
     start = rows(found, "start-up")
     assert all(0 < row["median"] < 60_000 for row in start.values())

@@ -95,7 +95,13 @@ def _runner(engine: Sequence[str], plan: Plan, binds: Sequence[str], image: str,
     options += ["--cpuset-cpus", plan.limits.cpuset] if plan.limits.cpuset else []
 
     def execute(command: Sequence[str], stdout: Sink, stderr: Sink) -> int:
-        return programs.run([*engine, "run", *options, image, *command], stdout, stderr)
+        name = f"compare-{secrets.token_hex(6)}"
+        try:
+            return programs.run([*engine, "run", "--name", name, *options, image, *command], stdout, stderr)
+        except BaseException:  # the client is killed, and not what it started
+            with suppress(HostNotCapable):
+                programs.output(*engine, "rm", "--force", name)
+            raise
 
     return execute
 

@@ -12,7 +12,10 @@ from typing import Any
 from nbcontainers.cgroups import detect
 from nbcontainers.compare import programs, rootfs
 from nbcontainers.compare.conditions import bare_metal
+from nbcontainers.compare.kinds.container import options_of
 from nbcontainers.compare.target import Execute, Limits, Missing, Plan, Sink, Target
+from nbcontainers.container import resources
+from nbcontainers.container.host import this_host
 from nbcontainers.launcher import client
 
 _JOIN = 'for f in $JOIN; do echo 0 > "$f" || exit 125; done; unset JOIN; exec "$@"'
@@ -85,7 +88,9 @@ def _limited(plan: Plan, wanted: bool) -> Iterator[list[str]]:
         return
     id = f"compare-{secrets.token_hex(6)}"
     there = f"{__name__}:"
-    record = client.call(f"{there}make", id=id, rootless=plan.engine.rootless, resources=resources(plan.limits))
+    rootless = plan.engine.rootless
+    wished = resources.asked(options_of(plan), this_host(rootless))
+    record = client.call(f"{there}make", id=id, rootless=rootless, resources=wished)
     try:
         yield ["env", f"JOIN={' '.join(_files(record))}", "/bin/sh", "-c", _JOIN, "sh"]
     finally:
@@ -97,18 +102,6 @@ def _files(record: dict[str, Any]) -> list[str]:
     joined = record.get("joined", [])
     folders = [path for name, path in record.get("v1", {}).items() if name in joined]
     return [f"{folder}/cgroup.procs" for folder in dict.fromkeys([*folders, *filter(None, [record.get("v2")])])]
-
-
-def resources(limits: Limits) -> dict[str, Any]:
-    """`linux.resources` of the runtime-spec."""
-    found: dict[str, Any] = {}
-    if limits.memory is not None:
-        found["memory"] = {"limit": limits.memory}
-    if limits.cpus is not None:
-        found["cpu"] = {"period": 100_000, "quota": round(limits.cpus * 100_000)}
-    if limits.cpuset:
-        found.setdefault("cpu", {})["cpus"] = limits.cpuset
-    return found
 
 
 def make(id: str, rootless: bool, resources: dict[str, Any]) -> dict[str, Any]:
