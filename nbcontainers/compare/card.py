@@ -65,6 +65,11 @@ def notes(seen: Comparison) -> Iterator[str]:
     """What a reader has to know before the figures."""
     for name, why in seen.absent.items():
         yield f"{name} is absent: {why}"
+    for why in dict.fromkeys(seen.measured.without.values()):
+        pairs = [pair for pair, reason in seen.measured.without.items() if reason == why]
+        axes, targets = (", ".join(dict.fromkeys(names)) for names in
+                         ((axis for _, axis in pairs), (seen.label(target) for target, _ in pairs)))  # fmt: skip
+        yield f"{axes} on {targets} is absent: {why}"
     for lane, failures in seen.measured.lost.items():
         yield f"{seen.label(lane)}: {len(failures)} of {seen.rounds} executions failed; {failures[-1]}"
     for reason in seen.noise:
@@ -99,8 +104,6 @@ def facts(seen: Comparison) -> Iterator[tuple[str, str]]:
             "above 1 is slower; a difference is said where the interval excludes 1 and the ratio is outside the band of A/A"
         ),
     )
-    for (target, axis), why in seen.measured.without.items():
-        yield f"{axis} on {seen.label(target)}", f"absent: {why}"
     for target, told in seen.measured.facts.items():
         yield seen.label(target), ", ".join(f"{key} {value}" for key, value in told.items())
     yield "host", ", ".join(f"{key} {_said(key, value)}" for key, value in seen.conditions.items())

@@ -142,6 +142,13 @@ def test_without_the_first_target_there_is_no_comparison() -> None:
         measured(Made("host", missing="it is not there"), Made("box", around(1)))
 
 
+def test_an_axis_that_is_absent_says_why_once() -> None:
+    seen = compared(Made("host", around(1)), Made("box", around(1)))
+    seen.measured.without.update({("host", "fit"): "no numpy", ("box", "fit"): "no numpy", ("box", "fork"): "no fork"})
+    assert "fit on host, box is absent: no numpy" in seen.text()
+    assert "fork on box is absent: no fork" in seen.html()
+
+
 def test_too_few_rounds_have_values_and_no_verdict() -> None:
     seen = compared(Made("host", around(1)), Made("box", around(2)), count=4)
     row = next(row for row in seen.rows if row["target"] == "box" and row["axis"] == "syscall")
