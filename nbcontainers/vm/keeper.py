@@ -43,8 +43,8 @@ def run(channel: int, plan: dict[str, Any]) -> None:
 
     Besides what `hardware.command` reads the plan has `folder` (its own, made and removed here), `base` (the path of an
     initramfs) and `request` (what is appended to it), `steps` (which mount what is shared, on `places`), `servers` (of it,
-    for QEMU), `preload` (a library), `boot_s` and `run_s` (how
-    long booting and all of it may take; None for as long as it likes). The client's death ends it.
+    for QEMU), `preload` (a library), `boot_s` and `run_s` (how long booting and all of it may take; None for as long as it
+    likes). The client's death ends it.
     """
     os.setsid()
     place = os.path.dirname(plan["folder"])
@@ -203,7 +203,7 @@ class Keeper:
     def signal(self, number: int) -> None:
         """To the command; before it runs, and for a guest that does not listen, to the machine."""
         if "started" not in self.times:
-            self.problem = "it was interrupted while it booted"
+            self.exit_code = 128 + number
             self.kill()
             return
         self.orders += b"signal %d\n" % number

@@ -185,7 +185,7 @@ def test_one_that_is_interrupted_while_it_boots_is_gone_at_once(uml: Uml) -> Non
     uml("true")  # its files are there
     began = time.monotonic()
     pressed = interrupt_after(lambda: time.monotonic() - began > 0.5)
-    with pytest.raises((KeyboardInterrupt, HostNotCapable)):
+    with pytest.raises(KeyboardInterrupt):
         uml("sleep", "60")
     pressed.join()
     assert time.monotonic() - began < 4
