@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nbcontainers.vm.jail import DISK, INITRD, OWN
+
 UML, TCG, KVM = "uml", "tcg", "kvm"
 KINDS = (KVM, UML, TCG)
 LABELS = {
@@ -24,18 +26,18 @@ def command(plan: Mapping[str, Any], initrd: int, ports: Sequence[int], servers:
     folder, devices. The descriptors are inherited: the initramfs, one a port, one a server of `servers`; the kernel's own
     words go to stdout."""
     if plan["kind"] == UML:
-        return user_mode(plan, initrd, ports)
+        return user_mode(plan, ports)
     return [*qemu(plan, initrd, ports), *_shared(plan, servers)]
 
 
-def user_mode(plan: Mapping[str, Any], initrd: int, ports: Sequence[int]) -> list[str]:
-    """um(7): the kernel is the program. Its root disk is a copy-on-write file of this run over the image's."""
+def user_mode(plan: Mapping[str, Any], ports: Sequence[int]) -> list[str]:
+    """um(7): the kernel is the program. Its root disk is a copy-on-write file of this run over the image's. Paths are
+    those of vm/jail.py."""
     lines = [f"ssl{number}=fd:{port}" for number, port in enumerate(ports)]
-    disk = [f"ubd0={plan['folder']}/cow,{plan['disk']}"] if plan["disk"] else []
+    disk = [f"ubd0={OWN}/cow,{DISK}"] if plan["disk"] else []
     return [
-        plan["kernel"], f"mem={plan['memory'] // _MIB}M", f"initrd=/proc/self/fd/{initrd}", "rdinit=/init",
-        f"uml_dir={plan['folder']}/", "umid=vm", "con=null", "con0=null,fd:1", "ssl=null", *lines, *disk,
-        *plan.get("devices", ()), *_QUIET.split(),
+        plan["kernel"], f"mem={plan['memory'] // _MIB}M", f"initrd={INITRD}", "rdinit=/init", f"uml_dir={OWN}/", "umid=vm",
+        "con=null", "con0=null,fd:1", "ssl=null", *lines, *disk, *_QUIET.split(),
     ]  # fmt: skip
 
 

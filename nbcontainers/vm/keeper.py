@@ -19,16 +19,15 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from nbcontainers.errors import Error, TimedOut
 from nbcontainers.linux import flock, process
 from nbcontainers.monitor import protocol, recipe
 from nbcontainers.monitor.peers import HIGH, Peer
-from nbcontainers.vm import boot, disk, hardware
+from nbcontainers.vm import boot, children, disk, hardware
 
 _CHUNK = 1 << 16
 _PIECE = 1 << 14
@@ -37,7 +36,6 @@ _INPUT_HELD = 1 << 20
 """Bytes of input that wait for a guest which does not read; no more is taken from the client."""
 _PATIENCE_S = 5.0
 _CONSOLE_KEPT = 1 << 15
-_MEMORY = "/dev/shm"
 
 
 def run(channel: int, plan: dict[str, Any]) -> None:
@@ -45,8 +43,8 @@ def run(channel: int, plan: dict[str, Any]) -> None:
 
     Besides what `hardware.command` reads the plan has `folder` (its own, made and removed here), `base` (the path of an
     initramfs) and `request` (what is appended to it), `steps` (which mount what is shared, on `places`), `servers` (of it,
-    for QEMU), `preload` (a library), `boot_s` and `run_s` (how
-    long booting and all of it may take; None for as long as it likes). The client's death ends it.
+    for QEMU), `preload` (a library), `boot_s` and `run_s` (how long booting and all of it may take; None for as long as it
+    likes). The client's death ends it.
     """
     os.setsid()
     place = os.path.dirname(plan["folder"])
@@ -55,9 +53,9 @@ def run(channel: int, plan: dict[str, Any]) -> None:
         sweep(place)
         lock = _folder(plan["folder"])
     try:
-        if plan["steps"]:
+        if plan["steps"] and plan["kind"] != hardware.UML:  # which sees them in its jail alone
             disk.mount(plan["steps"], plan["places"])
-        with _served(plan) as servers:
+        with children.served(plan) as servers:
             Keeper(channel, plan, servers).follow()
     finally:
         _remove(plan)
@@ -92,7 +90,8 @@ def _remove(plan: Mapping[str, Any]) -> None:
     """The folder, once nothing is mounted in it: rmdir(2) refuses a mount point, whose files are the host's. What is left
     then goes with a later sweep, from where the mounts cannot be seen."""
     try:
-        recipe.undo(plan["steps"])
+        if plan["kind"] != hardware.UML:
+            recipe.undo(plan["steps"])
         for place in plan["places"]:
             if os.path.isdir(place):
                 os.rmdir(place)
@@ -125,15 +124,9 @@ class Keeper:
         pairs = [socket.socketpair() for _ in hardware.PORTS]
         self.ports = dict(zip(hardware.PORTS, (ours for ours, _ in pairs), strict=True))
         console, theirs = os.pipe2(os.O_CLOEXEC)
-        initrd = _initrd(self.plan)
-        others = [other.fileno() for _, other in pairs]
-        command = hardware.command(self.plan, initrd, others, self.servers)
-        pid = os.fork()
-        if pid == 0:
-            _become(command, [initrd, *others, *self.servers], theirs, self.plan["preload"])
-        self.process = process.pidfd_open(pid)
-        self.pid = pid
-        for descriptor in (initrd, theirs, *self.servers):
+        self.pid = children.machine(self.plan, [other.fileno() for _, other in pairs], self.servers, theirs)
+        self.process = process.pidfd_open(self.pid)
+        for descriptor in (theirs, *self.servers):
             os.close(descriptor)
         for _, other in pairs:
             other.close()
@@ -210,7 +203,7 @@ class Keeper:
     def signal(self, number: int) -> None:
         """To the command; before it runs, and for a guest that does not listen, to the machine."""
         if "started" not in self.times:
-            self.problem = "it was interrupted while it booted"
+            self.exit_code = 128 + number
             self.kill()
             return
         self.orders += b"signal %d\n" % number
@@ -328,66 +321,3 @@ class Keeper:
                 hint="give it more time",
             )
         return boot.failed(self.plan, self.problem, self.text(), overdue=bool(self.overdue))
-
-
-@contextmanager
-def _served(plan: Mapping[str, Any]) -> Iterator[list[int]]:
-    """Start a virtiofsd for each folder QEMU is to be shown; a socket to each."""
-    started = [_serve(one["command"], plan["folder"]) for one in plan["servers"]]
-    try:
-        yield [descriptor for _, descriptor in started]
-    finally:
-        for pid, _ in started:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-
-
-def _serve(command: list[str], folder: str) -> tuple[int, int]:
-    """(pid of the server, a socket that is connected to it)."""
-    place = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    path = f"/proc/self/fd/{place}/socket"  # of any length
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen(1)
-        connection = socket.socket(socket.AF_UNIX)
-        connection.connect(path)
-        os.unlink(path)
-        os.close(place)
-        pid = os.fork()
-        if pid == 0:
-            _execute([*command, f"--fd={listener.fileno()}"], [listener.fileno()], 2, {})
-    return pid, connection.detach()
-
-
-def _initrd(plan: Mapping[str, Any]) -> int:
-    """base and request as one file in memory."""
-    descriptor = os.memfd_create("initrd", os.MFD_CLOEXEC)
-    with open(plan["base"], "rb") as base:
-        while os.sendfile(descriptor, base.fileno(), None, 1 << 24):
-            pass
-    os.write(descriptor, bytes.fromhex(plan["request"]))
-    return descriptor
-
-
-def _become(command: list[str], inherited: list[int], console: int, preload: str) -> NoReturn:
-    """In the child: a group of its own, and the program."""
-    memory = {"TMPDIR": _MEMORY} if os.access(_MEMORY, os.W_OK) else {}
-    os.setpgid(0, 0)
-    _execute(command, inherited, console, {**memory, **({"LD_PRELOAD": preload} if preload else {})})
-
-
-def _execute(command: list[str], inherited: list[int], output: int, environment: dict[str, str]) -> NoReturn:
-    """In a child that is to die with us: become the program."""
-    try:
-        process.set_pdeathsig()
-        process.reset_signals()
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        for descriptor in inherited:
-            os.set_inheritable(descriptor, True)
-        os.execvpe(command[0], command, {**os.environ, **environment, "HOME": "/"})
-    except OSError as error:
-        os.write(2, f"{command[0]}: {error}\n".encode())
-    finally:
-        os._exit(127)

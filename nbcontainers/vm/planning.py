@@ -86,7 +86,7 @@ def plan(asked: Asked, process: Process) -> dict[str, Any]:
     root, steps, places = _root(asked)
     tags = [*([] if asked.on_disk else [shares.ROOT]), *(one["tag"] for one in shared)]
     files = plans.modules_of(asked.chosen.kernel, _modules(asked, tags, online=online))
-    lines = [*shares.lines(kind, folder, shared), *(network.lines() if online else [])]
+    lines = [*shares.lines(kind, shared), *(network.lines() if online else [])]
     names = [initramfs.name_of(path) for path in files]
     request = Request(process, root, "uml" if kind == UML else "virtio", names, asked.reads, lines)
     limit = value(asked.run_options, "timeout", duration)
@@ -94,7 +94,8 @@ def plan(asked: Asked, process: Process) -> dict[str, Any]:
         asked.engine, asked.id, kind=kind, program=asked.chosen.program, kernel=asked.chosen.kernel, files=files,
         request=request, memory=asked.memory, cpus=asked.cpus, boot_s=min(BOOT_S[kind], limit or BOOT_S[kind]), run_s=limit,
         disk=str(disk.ensure(asked.engine, asked.image)) if asked.on_disk else "",
-        steps=[*steps, *shares.steps(folder, shared)], places=[*places, *(shares.place(folder, one) for one in shared)],
+        steps=[*steps, *shares.steps(kind, folder, shared)],
+        places=[*places, *(shares.place(kind, folder, one["tag"]) for one in shared)],
         servers=shares.served(folder, tags) if kind != UML else [],
         devices=network.devices(asked.forwards) if online else [], preload=asked.chosen.preload,
     )  # fmt: skip
@@ -104,9 +105,9 @@ def _root(asked: Asked) -> tuple[Root, list[Any], list[str]]:
     """What the guest mounts, the steps that show it there, and the folder they need."""
     if asked.on_disk:  # nothing is to be initialised behind the command's back
         return Root("ext4", _EXT4[asked.kind], "rw,noinit_itable"), [], []
-    target, layers = f"{asked.folder}/rootfs", rootfs.layers(asked.engine, asked.image)
+    target, layers = shares.place(asked.kind, asked.folder, shares.ROOT), rootfs.layers(asked.engine, asked.image)
     steps = rootfs.steps(layers, target, rootless=asked.engine.rootless, place=asked.folder)
-    return shares.root(asked.kind, asked.folder), list(steps), [target]
+    return shares.root(asked.kind), list(steps), [target]
 
 
 def _modules(asked: Asked, tags: Sequence[str], *, online: bool) -> list[str]:

@@ -16,12 +16,13 @@ from nbcontainers.container.host import this_host
 from nbcontainers.container.options import RunOptions
 from nbcontainers.engine import Engine
 from nbcontainers.errors import HostNotCapable, InvalidArgument
+from nbcontainers.vm import jail
 from nbcontainers.vm.hardware import UML
 from nbcontainers.vm.options import MachineOptions
 from nbcontainers.vm.request import Root
 
 MODULES = ("fuse", "virtiofs")
-ROOT = "root"
+ROOT = "rootfs"
 _PLACES = ("/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd", "/usr/libexec/qemu/virtiofsd", "/usr/bin/virtiofsd")
 Share = dict[str, Any]
 """`tag`, `source` (a folder of the host), `target` in the guest, `read_only`."""
@@ -64,17 +65,17 @@ def _of_volume(engine: Engine, name: str) -> str:
     return str(store.data(str(engine.root), name))
 
 
-def root(kind: str, folder: str) -> Root:
-    """The root file system that the keeper mounts at FOLDER/rootfs."""
-    return Root("hostfs", "none", f"{folder}/rootfs") if kind == UML else Root("virtiofs", ROOT, "rw")
+def root(kind: str) -> Root:
+    """The root file system that is mounted at `place` of `ROOT`."""
+    return Root("hostfs", "none", f"/{ROOT}") if kind == UML else Root("virtiofs", ROOT, "rw")
 
 
-def lines(kind: str, folder: str, shared: Sequence[Share]) -> list[str]:
+def lines(kind: str, shared: Sequence[Share]) -> list[str]:
     """What the guest's init mounts, in sh(1)."""
     found = []
     for one in shared:
         mode, target = "ro" if one["read_only"] else "rw", f"/root{one['target']}"
-        how = ["-t", "hostfs", "-o", f"{place(folder, one)},{mode}", "none"]
+        how = ["-t", "hostfs", "-o", f"/{one['tag']},{mode}", "none"]
         if kind != UML:
             how = ["-t", "virtiofs", "-o", mode, one["tag"]]
         problem = shlex.quote(f"{one['source']} could not be mounted on {one['target']}")
@@ -83,18 +84,19 @@ def lines(kind: str, folder: str, shared: Sequence[Share]) -> list[str]:
     return found
 
 
-def place(folder: str, one: Share) -> str:
-    """Where the keeper has it mounted."""
-    return f"{folder}/{one['tag']}"
+def place(kind: str, folder: str, tag: str) -> str:
+    """Where it is mounted on the host, seen by the keeper or by user-mode-linux alone."""
+    return f"{jail.place(folder) if kind == UML else folder}/{tag}"
 
 
-def steps(folder: str, shared: Sequence[Share]) -> list[Any]:
-    """What the keeper mounts: a guest's root could undo a `ro` of its own."""
+def steps(kind: str, folder: str, shared: Sequence[Share]) -> list[Any]:
+    """What mounts them: a guest's root could undo a `ro` of its own."""
     return [
         {
             "step": "nbcontainers.monitor.steps:Bind",
             "args": {
-                "source": one["source"], "target": place(folder, one), "recursive": True, "read_only": one["read_only"],
+                "source": one["source"], "target": place(kind, folder, one["tag"]), "recursive": True,
+                "read_only": one["read_only"],
             },
         }
         for one in shared
@@ -112,7 +114,7 @@ def served(folder: str, tags: Sequence[str]) -> list[dict[str, Any]]:
             "virtiofsd is not installed here, which shows folders to a virtual machine",
             hint="apt-get install virtiofsd (or qemu-system-common), take --kind uml, or leave out -v and --root shared",
         )
-    return [{"tag": tag, "command": _server(program, f"{folder}/{'rootfs' if tag == ROOT else tag}")} for tag in tags]
+    return [{"tag": tag, "command": _server(program, f"{folder}/{tag}")} for tag in tags]
 
 
 def _server(program: str, source: str) -> list[str]:

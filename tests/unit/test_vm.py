@@ -227,9 +227,9 @@ def plan(**changes: Any) -> dict[str, Any]:
 
 def test_the_command_line_of_user_mode_linux() -> None:
     words = hardware.command(plan(), 3, [4, 5, 6, 7], [])
-    assert words[:3] == ["/k", "mem=64M", "initrd=/proc/self/fd/3"]
-    assert {"ssl0=fd:4", "ssl3=fd:7", "ubd0=/f/cow,/d"} <= set(words)
-    assert "ubd0=/f/cow," not in hardware.command(plan(disk=""), 3, [4, 5, 6, 7], [])
+    assert words[:3] == ["/k", "mem=64M", "initrd=/initrd"]
+    assert {"ssl0=fd:4", "ssl3=fd:7", "ubd0=/own/cow,/disk"} <= set(words)
+    assert "ubd0=/own/cow,/disk" not in hardware.command(plan(disk=""), 3, [4, 5, 6, 7], [])
 
 
 def test_the_command_line_of_qemu() -> None:
@@ -305,11 +305,12 @@ def test_a_processor_without_amx_needs_no_shim(engine_of: Engine, monkeypatch: p
 
 def test_folders_are_mounted_by_the_guest_and_closed_by_the_host() -> None:
     one = {"tag": "share0", "source": "/x y", "target": "/in it", "read_only": True}
-    assert shares.lines("uml", "/f", [one])[1] == (
-        "mkdir -p '/root/in it' && mount -t hostfs -o /f/share0,ro none '/root/in it' || return 1"
+    assert shares.lines("uml", [one])[1] == (
+        "mkdir -p '/root/in it' && mount -t hostfs -o /share0,ro none '/root/in it' || return 1"
     )
-    assert "mount -t virtiofs -o ro share0 '/root/in it'" in shares.lines("tcg", "/f", [one])[1]
-    assert shares.steps("/f", [one])[0]["args"]["read_only"] is True
+    assert "mount -t virtiofs -o ro share0 '/root/in it'" in shares.lines("tcg", [one])[1]
+    assert shares.steps("uml", "/f", [one])[0]["args"]["target"] == "/f/jail/share0"
+    assert shares.steps("tcg", "/f", [one])[0]["args"]["target"] == "/f/share0"
 
 
 def test_ports_of_the_host_lead_to_the_guest() -> None:

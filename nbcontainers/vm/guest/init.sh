@@ -33,6 +33,7 @@ find_ports() { # those of virtio come by and by; user-mode-linux has them as ter
 }
 
 mount_kernels() {
+    mkdir -p /root/proc /root/sys /root/dev /root/etc
     mount -t proc proc /root/proc
     mount -t sysfs sysfs /root/sys
     mount --bind /dev /root/dev
