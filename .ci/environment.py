@@ -41,6 +41,8 @@ PACKAGES = {
     "zstd": "zstd",
     "gcc": "gcc",
     "qemu-system-x86_64": "qemu-system-x86",
+    "linux.uml": "user-mode-linux",
+    "mke2fs": "e2fsprogs",
     "chromium": "chromium",
 }
 """Debian's package of each program that the tests compare with or use."""

@@ -12,6 +12,7 @@ The words:
   cgroup      what a process gets: memory, CPU, processes, disk; also where it is measured
   network     a bridge with addresses of its own; its containers find each other by name
   volume      a folder that outlives the containers using it
+  vm          a virtual machine: an image with a kernel of its own below it
   bundle      a container on disk: config.json (OCI runtime-spec) beside what its monitor wrote
   monitor     the small process beside each container: output, log, exit status, clean-up
   launcher    the one helper process of this notebook; it forks the monitors
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 __version__ = VERSION
 
-OBJECTS = ("container", "image", "builder", "volume", "network", "system")
+OBJECTS = ("container", "image", "builder", "volume", "network", "vm", "system", "compare")
 SHORTCUTS = {
     **{verb: ("container", verb) for verb in (
         "run", "ps", "exec", "logs", "rm", "stop", "kill", "start", "create", "wait", "top", "stats", "attach",

@@ -70,6 +70,8 @@ EXAMPLES = {
     "volume inspect": "inspect data",
     "volume rm": "rm data",
     "volume prune": "prune",
+    "vm run": "run mini uname -r",
+    "vm fetch-kernel": "fetch-kernel",
     "container port": "port web",
     "network create": "create --subnet 10.77.0.0/24 backend",
     "network ls": "ls",
@@ -86,6 +88,11 @@ EXAMPLES = {
     "system df": "df",
     "system prune": "prune",
     "system doctor": "doctor",
+    "compare run": "run --on host,container sha256,write_sync",
+    "compare targets": "targets",
+    "compare workloads": "workloads",
+    "compare layers": "layers",
+    "compare interference": "interference",
 }
 _LEFT, _WIDTH = 34, 88
 """What an output of JupyterLab shows without breaking words on a screen of 1200 pixels."""

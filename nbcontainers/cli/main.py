@@ -78,6 +78,7 @@ def _command(words: list[str]) -> tuple[Verb | None, str, list[str]]:
     if not words or words[0] in ("-h", "--help", "-v", "--version", "version"):
         return None, "", []
     if words[0] in verbs.objects():
+        words = [words[0], *(verbs.with_usual(words[0], words[1:]) if len(words) > 1 else [])]
         if len(words) == 1 or words[1] in ("-h", "--help", "help"):
             return None, "", []
         typed = f"{PROGRAM} {words[0]}"
@@ -122,6 +123,10 @@ def _carry_out(verb: Verb, typed: str, words: list[str]) -> int:
         from nbcontainers.cli import transfer
 
         result = transfer.reading(verb, call)
+    elif verb.accepts("tell"):
+        from nbcontainers.cli import compare
+
+        result = compare.run(verb, call)
     else:
         result = verb.function(*call.arguments, **call.options)
     form = call.face.get("format") or _usual(verb, call)

@@ -28,9 +28,13 @@ SUMMARIES = {
     "builder": "What builds of images keep for the next ones",
     "volume": "Folders that outlive the containers using them",
     "network": "Networks between containers",
+    "vm": "Virtual machines: an image with a kernel of its own",
     "system": "The engine itself: what it is, what it takes, what to tidy",
+    "compare": "The same workload on the host, in containers, in virtual machines",
 }
 
+_USUAL = {"compare": "run"}
+"""The verb that need not be typed."""
 _LISTED = frozenset("Table list Container Image ImageHandle Volume Network".split())
 
 
@@ -92,6 +96,14 @@ def verbs(object: str) -> dict[str, Verb]:
             word = name.rstrip("_").replace("_", "-")
             found[word] = Verb(object, word, function)
     return found
+
+
+def with_usual(object: str, words: list[str]) -> list[str]:
+    """Words after an object, its usual verb before them where they begin with none: `compare --on …` is `compare run --on …`."""
+    usual = _USUAL.get(object)
+    if not usual or (words and (words[0] in verbs(object) or words[0] in ("-h", "--help", "help"))):
+        return words
+    return [usual, *words]
 
 
 def verb(object: str, name: str, typed: str) -> Verb:

@@ -41,7 +41,7 @@ def container_failed(
     what, why, advice = cause(ended)
     where = f"all it wrote: container logs {name}" if kept else ""
     return ContainerFailed(
-        f"container {name} {what}{_after(ended)}{why}{_evidence(last_words)}",
+        f"container {name} {what}{_after(ended)}{why}{evidence(last_words)}",
         hint="; ".join(part for part in (advice, where) if part),
         exit_code=code,
         signal=ended.get("signal"),
@@ -98,7 +98,7 @@ def _after(ended: Mapping[str, Any]) -> str:
     return f" after {wall:.3g} s" if isinstance(wall, (int, float)) else ""
 
 
-def _evidence(last_words: bytes) -> str:
+def evidence(last_words: bytes) -> str:
     """The last line of stderr."""
     lines = [line for line in last_words.decode("utf-8", "replace").splitlines() if line.strip()]
     shown = "".join(c for c in lines[-1].strip() if c.isprintable())[:200] if lines else ""

@@ -182,10 +182,10 @@ class Session:
 
     def _heard(self, number: int) -> str:
         """What becomes of a signal of ours."""
-        name = signal.Signals(number).name
+        name, what = signal.Signals(number).name, self.started.get("what", "container")
         if self._drops(number):
             return f"pid 1 of the container does not handle {name} (--init passes it on)"
-        return f"sent {name} to the container"
+        return f"sent {name} to the {what}"
 
     def _drops(self, number: int) -> bool:
         from nbcontainers.monitor.stop import drops

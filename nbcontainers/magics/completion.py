@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from IPython.core.completer import SimpleCompletion, context_matcher
 
+from nbcontainers.cli import verbs
 from nbcontainers.cli.parser import Parser
 from nbcontainers.cli.signature import Parameter
 from nbcontainers.errors import Error
@@ -86,10 +87,13 @@ class Matcher:
         """What can stand at the cursor. `typed` is the word so far, its quotes removed."""
         if not line.words:
             yield from _starting(typed, ((name, "verb") for name in magic.verbs()))
-            yield from _starting(typed, [("--help", "option")] if typed.startswith("-") else [])
+            usual = verbs.with_usual(magic.object, [])
+            found = _options(magic.parser(usual[0])) if usual else [("--help", "option")]
+            yield from _starting(typed, found if typed.startswith("-") else [])
             return
-        parser = magic.parser(line.words[0], cell=line.cell)
-        slot, options = parser.slot(line.words[1:])
+        verb, *words = verbs.with_usual(magic.object, line.words)
+        parser = magic.parser(verb, cell=line.cell)
+        slot, options = parser.slot(words)
         flag, equals, value = typed.partition("=")
         if options and typed.startswith("-") and equals:
             known = parser.flags.get(flag)
@@ -114,6 +118,9 @@ class Matcher:
             yield from _starting(typed, _named("image"))
         elif parameter.complete == "variable":
             yield from self._variables(typed)
+        elif parameter.complete in ("target", "workload"):
+            before, comma, last = typed.rpartition(",")
+            yield from ((f"{before}{comma}{name}", kind) for name, kind in _starting(last, _named(parameter.complete)))
         else:
             yield from _starting(typed, _named(parameter.complete))
 
@@ -227,6 +234,19 @@ def _registries() -> Found:
     return [(name, "registry") for name in dict.fromkeys(name.partition("/")[0] for name, _ in _repositories())]
 
 
+def _targets() -> Found:
+    """Of comparisons."""
+    from nbcontainers.compare.target import names
+
+    return [(name, "target") for name in names()]
+
+
+def _workloads() -> Found:
+    from nbcontainers.compare.workload import AXES
+
+    return [(axis.name, "workload") for axis in AXES]
+
+
 def _of_transports(typed: str) -> Iterator[tuple[str, str]]:
     """`oci:` and the others, and the paths behind them."""
     transport, colon, path = typed.partition(":")
@@ -264,4 +284,6 @@ _KINDS: dict[str, Callable[[], Found]] = {
     "signal": _signals,
     "capability": _capabilities,
     "security-opt": _security_options,
+    "target": _targets,
+    "workload": _workloads,
 }

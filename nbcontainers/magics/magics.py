@@ -124,6 +124,7 @@ class ObjectMagic:
         from nbcontainers.cli import help
 
         typed = f"{'%' if cell is None else '%%'}{self.object}"
+        line = verbs.with_usual(self.object, list(line)) if line or cell is not None else line
         if not line or line[0] in ("-h", "--help", "help"):
             return Answer(help.of_object(self.object, typed, _BODIES.get(self.object, "")))
         verb = self.verb(line[0], typed)
@@ -167,6 +168,10 @@ class ObjectMagic:
             from nbcontainers.magics import build
 
             return build.run(verb, call, cell, self.settings, quiet=quiet)
+        if verb.accepts("tell") and (cell is None or verb.accepts("script")):
+            from nbcontainers.magics import compare
+
+            return compare.run(verb, call, cell)
         if cell is not None:
             raise running.no_body(typed)
         if verb.accepts("progress"):
@@ -201,6 +206,10 @@ _BODIES = {
 %%container run IMAGE        the cell is a script for the image's shell; with a COMMAND it is that command's input
 %%container exec CONTAINER   the same in a running container
 %%container python           the cell is Python, run under limits with this notebook's packages""",
+    "compare": """\
+%%compare --on host,container   the cell is a shell script (--python: Python) that each target runs in turn""",
+    "vm": """\
+%%vm run IMAGE               the cell is a script for the image's shell; with a COMMAND it is that command's input""",
     "image": """\
 %%image build -t NAME [CONTEXT]   the cell is the Dockerfile; CONTEXT is what COPY takes from, - for nothing""",
 }

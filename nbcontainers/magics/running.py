@@ -23,7 +23,8 @@ def program(settings: NBContainers, verb: Verb, call: Call, cell: str | None, ty
     """Run what shows output as it comes; returns the verb's result, or None where nothing is to be shown."""
     options = defaults(settings, verb) | call.options
     arguments = list(call.arguments)
-    if verb.name == "run" and not settings.keep and not options.get("detach") and not options.get("name"):
+    alone = not options.get("detach") and not options.get("name")
+    if verb.name == "run" and verb.parameter("rm") and not settings.keep and alone:
         options["rm"] = True  # a notebook is run again and again; the handle keeps log, samples and figures
     if verb.accepts("raise_error"):
         options["raise_error"] = call.face.get("raise_error", settings.raise_error)

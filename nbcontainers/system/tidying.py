@@ -47,6 +47,7 @@ def prune(engine: Engine, *, containers: bool = False, volumes: bool = False) ->
     rows += _sweep_builds(engine)
     rows += _sweep_images(engine)
     rows += _sweep_exchanges(engine)
+    rows += _sweep_machines(engine)
     if engine.rootless and not needed:
         client.close()
         if pause.end_if_unused(str(engine.run)):
@@ -80,6 +81,16 @@ def _sweep_exchanges(engine: Engine) -> list[Row]:
     from nbcontainers.experiment import exchange
 
     return [_row("exchange", folder.name) for folder in exchange.prune(engine)]
+
+
+def _sweep_machines(engine: Engine) -> list[Row]:
+    """What virtual machines left whose keeper was killed, and the disks of images that are gone."""
+    from nbcontainers.vm import disk
+
+    left = client.call("nbcontainers.vm.keeper:tidy", place=str(engine.root / "vm"))
+    return [_row("virtual machine", name) for name in left] + [
+        _row("disk of an image", name) for name in disk.sweep(engine)
+    ]
 
 
 def tidy(root: str, run: str) -> list[Row]:

@@ -1,4 +1,4 @@
-"""`python3 tests bench [run] [exec] [heap] [pss] [images] [builds] [views] [floor] [--rounds N] [--against crun,…]`: ratios
+"""`python3 tests bench [run] [exec] [heap] [pss] [images] [builds] [views] [boots] [floor] [--rounds N] [--against crun,…]`: ratios
 to the field's programs, and what the kernel alone takes on this host.
 
 Needs root. Everything runs in one private mount namespace, so that no foreign runtime can damage the host.
@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from tests import peers
-from tests.bench import builds, floor, images, programs, views
+from tests.bench import boots, builds, floor, images, programs, views
 from tests.bench.kernel import Kernel
 from tests.bench.monitor_memory import idle_monitor
 from tests.bench.sampling import Samples, alternate, ratio, table
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("run", "exec", "heap", "pss", "images", "builds", "views", "floor")
+PARTS = ("run", "exec", "heap", "pss", "images", "builds", "views", "boots", "floor")
 RUNTIMES = {"crun", "runc", "podman", "docker"}
 OURS = "nbcontainers run (notebook)"
 GOALS = {  # of our median to theirs
@@ -175,6 +175,7 @@ MEASURES: dict[str, Callable[[Path, int], dict[str, Any]]] = {
     "images": images.measure,
     "builds": builds.measure,
     "views": views.measure,
+    "boots": boots.measure,
     "floor": floor.measure,
 }
 

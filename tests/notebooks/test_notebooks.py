@@ -15,6 +15,10 @@ from tests.headless import executed, in_a_network
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PROMISES = {
+    "comparison": (
+        "nbcontainers 0.", "what runs on what", "the same again: differences within", "volume_write_sync", "App1's bug starts",
+        "container, App1 with --cpus 0.25",
+    ),
     "services": (
         "→ 80/tcp", "the way to *:", "web: sh · exited with 0", "no answer: timed out", "memory 128 MiB  cpus 0.5  pids 20",
         "--pids-limit: 2 is less than the 3", "(unhealthy)", "started again 3 times", "monday: soup\ntuesday: pasta",

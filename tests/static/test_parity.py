@@ -37,6 +37,7 @@ def test_the_verbs_of_the_issue_are_there() -> None:
     assert set(runs.split()) <= set(verbs.verbs("container"))
     assert set(images.split()) <= set(verbs.verbs("image"))
     assert {"prune", "info", "df", "events", "doctor"} <= set(verbs.verbs("system"))
+    assert {"run", "fetch-kernel"} <= set(verbs.verbs("vm"))
 
 
 @pytest.mark.parametrize(("object", "name"), PAIRS, ids=lambda value: value)
@@ -49,9 +50,10 @@ def test_python_has_the_verb(object: str, name: str) -> None:
 
 
 def test_no_module_takes_the_place_of_a_verb() -> None:
-    """Importing nbcontainers/image/pull.py would make a module of `nbcontainers.image.pull`."""
+    """Importing nbcontainers/image/pull.py, or a folder pull, would make a module of `nbcontainers.image.pull`."""
     folder = Path(nbcontainers.__file__).parent
-    assert [f"{o}/{n}.py" for o, n in PAIRS if (folder / o / f"{n.replace('-', '_')}.py").exists()] == []
+    places = [folder / o / f"{n.replace('-', '_')}{end}" for o, n in PAIRS for end in (".py", "")]
+    assert [str(place) for place in places if place.exists()] == []
 
 
 @pytest.mark.parametrize(("object", "name"), PAIRS, ids=lambda value: value)

@@ -1,0 +1,30 @@
+"""A comparison on the command line: how far it is stands on a terminal's last line, and is gone at the end."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from nbcontainers.cli.parser import Call
+from nbcontainers.cli.verbs import Verb
+
+_CLEAR = "\r\x1b[K"
+"""To the first column, and nothing from there on: ECMA-48, EL."""
+
+
+def run(verb: Verb, call: Call) -> Any:
+    if not sys.stderr.isatty():
+        return verb.function(*call.arguments, **call.options)
+    try:
+        return verb.function(*call.arguments, **call.options, tell=_tell)
+    finally:
+        _write("")
+
+
+def _tell(words: str) -> None:
+    _write(words)
+
+
+def _write(words: str) -> None:
+    sys.stderr.write(f"{_CLEAR}{words}")
+    sys.stderr.flush()

@@ -1,0 +1,172 @@
+"""What came of a comparison: rows with a verdict each, every sample, and the conditions they were measured under."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from nbcontainers.compare import statistics
+from nbcontainers.compare.rounds import AGAIN, Measured, Row
+from nbcontainers.compare.statistics import Interval
+from nbcontainers.compare.workload import SYNCED
+from nbcontainers.table import Column, Table
+from nbcontainers.view import View
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(View):
+    """`samples` are all values of all rounds, outliers too; `noise` says what makes them doubtful.
+
+    `targets` has for each that ran its label and facts; `absent` why the others did not; `without` (target, axis) why that
+    axis is not there. The first target is what all are compared with.
+    """
+
+    workload: str
+    measured: Measured
+    targets: Mapping[str, str]
+    """Name and label."""
+    rounds: int
+    seed: int
+    image: str
+    limits: str
+    at: str
+    """When it began: RFC 3339, UTC."""
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    noise: Sequence[str] = ()
+
+    @property
+    def base(self) -> str:
+        """The target that all are compared with."""
+        return next(iter(self.targets))
+
+    @property
+    def absent(self) -> Mapping[str, str]:
+        return self.measured.absent
+
+    @cached_property
+    def samples(self) -> list[Row]:
+        """Rows: round, position, target, axis, value, unit, cost (more is slower), start_s, inside_s, outside_s, outlier."""
+        found = []
+        for axis in self.axes:
+            for lane in self.lanes:
+                rows = self._of(axis, lane)
+                marks = statistics.outliers([row["cost"] for row in rows]) if rows else []
+                found += [{**row, "outlier": mark} for row, mark in zip(rows, marks, strict=True)]
+        return sorted(found, key=lambda row: (row["round"], row["position"]))
+
+    @cached_property
+    def axes(self) -> list[str]:
+        return list(dict.fromkeys(row["axis"] for row in self.measured.samples))
+
+    @cached_property
+    def lanes(self) -> list[str]:
+        """What was measured: the first target, the same again, and the others."""
+        return [self.base, self.base + AGAIN, *(name for name in self.targets if name != self.base)]
+
+    def label(self, lane: str) -> str:
+        """How it is called in tables: a virtual machine by its accelerator too."""
+        name = lane.removesuffix(AGAIN)
+        return self.targets.get(name, name) + (AGAIN if lane.endswith(AGAIN) else "")
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """One for each axis and target: axis, target, rounds, median, low, high, unit, ratio, ratio_low, ratio_high, band,
+        differs, up_to, verdict, outliers. A ratio above 1 is slower than the first target, whatever the unit; None where
+        there is none."""
+        return [row for axis in self.axes for lane in self.lanes if (row := self._row(axis, lane))]
+
+    def bands(self, axis: str) -> float:
+        """How far apart two runs of the same target were, as a factor."""
+        again = self._ratio(axis, self.base + AGAIN)
+        return statistics.band(again) if again else float("inf")
+
+    def ratios(self, axis: str, lane: str) -> list[float]:
+        """Of each round that has both: what the target cost by what the first cost."""
+        here, base = self._costs(axis, lane), self._costs(axis, self.base)
+        return [here[number] / base[number] for number in here if number in base]
+
+    def _row(self, axis: str, lane: str) -> Row | None:
+        values = self._of(axis, lane)
+        if not values:
+            return None
+        numbers = [row["value"] for row in values]
+        middle = statistics.interval(numbers, self.seed)
+        ratio = None if lane == self.base else self._ratio(axis, lane)
+        verdict = statistics.verdict(ratio, self.bands(axis)) if ratio and not lane.endswith(AGAIN) else None
+        low, median, high = middle or (None, sorted(numbers)[len(numbers) // 2], None)
+        return {
+            "axis": axis, "target": lane, "rounds": len(numbers), "median": median, "low": low, "high": high,
+            "unit": values[0]["unit"],
+            "ratio": ratio and ratio.middle, "ratio_low": ratio and ratio.low, "ratio_high": ratio and ratio.high,
+            "band": self.bands(axis), "differs": verdict and verdict.differs, "up_to": verdict and verdict.up_to,
+            "verdict": (verdict.words if verdict else self._instead(axis, lane, ratio)) + self._but(axis, lane),
+            "outliers": sum(statistics.outliers([row["cost"] for row in values])),
+        }  # fmt: skip
+
+    def _instead(self, axis: str, lane: str, ratio: Interval | None) -> str:
+        if lane == self.base:
+            return "what the others are compared with"
+        if not ratio:
+            return f"too few rounds for a verdict (at least {statistics.FEWEST})"
+        return f"the same again: differences within {statistics.part(self.bands(axis) - 1)} are noise"
+
+    def _but(self, axis: str, lane: str) -> str:
+        """What the figure does not mean."""
+        scratch = self.measured.facts.get(lane.removesuffix(AGAIN), {}).get("scratch", "")
+        unsynced = axis in SYNCED and scratch.endswith("volatile")
+        return "; nothing is synced there: a container's own root is a volatile overlay" if unsynced else ""
+
+    def _ratio(self, axis: str, lane: str) -> Interval | None:
+        ratios = self.ratios(axis, lane)
+        return statistics.ratio(ratios, [1.0] * len(ratios), self.seed)
+
+    def _costs(self, axis: str, lane: str) -> dict[int, float]:
+        return {row["round"]: row["cost"] for row in self._of(axis, lane)}
+
+    def _of(self, axis: str, lane: str) -> list[Row]:
+        return self._sorted.get((axis, lane), [])
+
+    @cached_property
+    def _sorted(self) -> dict[tuple[str, str], list[Row]]:
+        found: dict[tuple[str, str], list[Row]] = {}
+        for row in self.measured.samples:
+            found.setdefault((row["axis"], row["target"]), []).append(row)
+        return found
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Tidy: one row a round, target and axis, as `samples`; the conditions are its `attrs`."""
+        import pandas
+
+        frame = pandas.DataFrame(self.samples)
+        frame.attrs.update(self.document() | {"rows": len(self.rows)})
+        return frame
+
+    def table(self) -> Table:
+        """The rows, to look at; `.to_pandas()` of it has a row a verdict."""
+        columns = [Column("axis"), Column("target"), Column("median"), Column("low"), Column("high"), Column("unit"),
+                   Column("ratio"), Column("ratio_low"), Column("ratio_high"), Column("verdict")]  # fmt: skip
+        return Table(self.rows, columns)
+
+    def document(self) -> dict[str, Any]:
+        without = {f"{target}: {axis}": why for (target, axis), why in self.measured.without.items()}
+        return {
+            "workload": self.workload, "image": self.image, "limits": self.limits, "rounds": self.rounds,
+            "seed": self.seed, "at": self.at, "base": self.base, "targets": dict(self.targets),
+            "facts": self.measured.facts, "absent": dict(self.absent), "without": without, "lost": self.measured.lost,
+            "noise": list(self.noise), "conditions": dict(self.conditions), "rows": self.rows,
+        }  # fmt: skip
+
+    def text(self) -> str:
+        from nbcontainers.compare import card
+
+        return card.text(self)
+
+    def html(self) -> str:
+        from nbcontainers.compare import card
+
+        return card.html(self)

@@ -1,0 +1,1 @@
+"""The targets of comparisons, a file a kind; see nbcontainers.compare.target."""

@@ -1,0 +1,95 @@
+"""crun and runc on a bundle: the configuration that our own run writes, on a root file system that was unpacked before."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from nbcontainers.compare import programs, rootfs
+from nbcontainers.compare.kinds.container import options_of
+from nbcontainers.compare.target import Execute, Missing, Plan, Sink, Target
+from nbcontainers.container import api
+from nbcontainers.errors import HostNotCapable
+
+_NAMESPACES = ("pid", "mount", "network", "uts", "ipc", "cgroup")  # crun 1.8 and runc 1.1 know no more
+_VERSION = "1.0.2"
+"""Of the runtime-spec: crun 1.8 takes no later one."""
+
+
+class Bundle:
+    """No overlay, no image store, no logging: a root file system of its own in a plain folder."""
+
+    kind = "container"
+
+    def __init__(self, program: str) -> None:
+        self.program = program
+        self.name = f"container:{program}"
+        self.label = f"container ({program})"
+
+    def missing(self, plan: Plan) -> Missing | None:
+        if not shutil.which(self.program):
+            return Missing(f"{self.program} is not installed", f"apt-get install {self.program}")
+        return Missing(f"{self.program} needs root here") if plan.engine.rootless else None
+
+    def facts(self) -> dict[str, str]:
+        return {"version": programs.version(self.program, "--version"), "root": "a plain folder, no overlay"}
+
+    @contextmanager
+    def opened(self, plan: Plan) -> Iterator[Execute]:
+        folder = plan.folder / self.program
+        folder.mkdir()
+        config = configured(plan)
+        (folder / "rootfs").symlink_to(rootfs.made(plan).folder)
+
+        def execute(command: Sequence[str], stdout: Sink, stderr: Sink) -> int:
+            config["process"]["args"] = list(command)
+            (folder / "config.json").write_text(json.dumps(config))
+            id = f"compare-{secrets.token_hex(6)}"
+            state = [self.program, "--root", str(folder / "state")]
+            words = [*programs.PRIVATE, *state, "run", "--bundle", str(folder), id]
+            try:
+                return programs.run(words, stdout, stderr)
+            except BaseException:
+                with suppress(HostNotCapable):
+                    programs.output(*state, "delete", "--force", id)
+                raise
+
+        yield execute
+
+    def idle(self, plan: Plan) -> None:
+        return None
+
+
+def configured(plan: Plan) -> dict[str, Any]:
+    """Of our own container: the same seccomp rules, capabilities and limits; its file system is prepared here."""
+    made = api.create(plan.image, "/bin/true", engine=plan.engine, **options_of(plan))
+    try:
+        config: dict[str, Any] = json.loads((plan.engine.containers / made.id / "config.json").read_text())
+    finally:
+        made.rm(force=True)
+    root = rootfs.made(plan)
+    config["ociVersion"] = _VERSION
+    config["root"] = {"path": str(root.folder), "readonly": False}
+    config["process"] |= {"cwd": "/", "terminal": False}
+    config.pop("annotations", None)
+    config.pop("hooks", None)
+    config["linux"]["namespaces"] = [{"type": kind} for kind in _NAMESPACES]
+    for key in ("timeOffsets", "cgroupsPath"):
+        config["linux"].pop(key, None)
+    binds = [_bind(path, path, "ro") for path in root.binds] + [_bind(str(plan.volume), "/nbc-volume", "rw")]
+    config["mounts"] = [mount for mount in config["mounts"] if mount.get("type") != "bind"] + binds
+    return config
+
+
+def _bind(source: str, target: str, mode: str) -> dict[str, Any]:
+    return {"destination": target, "source": source, "type": "bind", "options": ["rbind", mode]}
+
+
+NAMES: dict[str, Callable[[], Target]] = {
+    f"container:{program}": lambda program=program: Bundle(program)  # type: ignore[misc]
+    for program in ("crun", "runc")
+}

@@ -1,0 +1,73 @@
+"""Our own containers: each execution makes one, runs it to its end, and removes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+from nbcontainers.cgroups import detect
+from nbcontainers.compare.target import Execute, Missing, Plan, Sink, Target
+from nbcontainers.container import api
+from nbcontainers.container.options import RunOptions
+from nbcontainers.version import VERSION
+
+
+class Container:
+    """Docker's defaults: seccomp filter, capabilities, namespaces; no network but the loopback."""
+
+    name = label = kind = "container"
+
+    def missing(self, plan: Plan) -> Missing | None:
+        asked = {"memory": plan.limits.memory, "cpu": plan.limits.cpus, "cpuset": plan.limits.cpuset}
+        has = detect.controllers(rootless=plan.engine.rootless)
+        if lacking := sorted(name for name, value in asked.items() if value and name not in has):
+            return Missing(f"no cgroup of ours has {', '.join(lacking)}", "system doctor says how to get it")
+        return None
+
+    def facts(self) -> dict[str, str]:
+        return {"version": f"nbcontainers {VERSION}"}
+
+    @contextmanager
+    def opened(self, plan: Plan) -> Iterator[Execute]:
+        options = options_of(plan)
+
+        def execute(command: Sequence[str], stdout: Sink, stderr: Sink) -> int:
+            done = api.run(plan.image, *command, stdout=stdout, stderr=stderr, engine=plan.engine, raise_error=False,
+                           **options)  # fmt: skip
+            return done.exit_code if done.exit_code is not None else 125
+
+        yield execute
+
+    def idle(self, plan: Plan) -> AbstractContextManager[list[int]] | None:
+        return _sleeping(plan)
+
+
+@contextmanager
+def _sleeping(plan: Plan) -> Iterator[list[int]]:
+    """The program, and its monitor."""
+    options: RunOptions = {**options_of(plan), "detach": True}
+    made = api.run(plan.image, "sleep", "600", engine=plan.engine, **options)
+    try:
+        monitor = json.loads((plan.engine.run / made.id / "monitor.json").read_bytes())["pid"]
+        yield [pid for pid in (made.pid, monitor) if pid]
+    finally:
+        made.rm(force=True)
+
+
+def options_of(plan: Plan) -> RunOptions:
+    """Of `run`."""
+    options: RunOptions = {
+        "rm": True, "network": ["none"], "entrypoint": "", "volume": [f"{plan.volume}:/nbc-volume"],
+        "env": plan.variables(), "pull": "never", "log_driver": "none",
+    }  # fmt: skip
+    if plan.limits.memory is not None:
+        options["memory"] = plan.limits.memory
+    if plan.limits.cpus is not None:
+        options["cpus"] = plan.limits.cpus
+    if plan.limits.cpuset:
+        options["cpuset_cpus"] = plan.limits.cpuset
+    return options
+
+
+NAMES: dict[str, Callable[[], Target]] = {"container": Container}

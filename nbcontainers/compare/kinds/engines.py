@@ -1,0 +1,144 @@
+"""podman and docker: `run --rm` of the same files, imported as an image of theirs that goes again."""
+
+from __future__ import annotations
+
+import resource
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from nbcontainers.cgroups.layout import layout
+from nbcontainers.compare import programs, rootfs
+from nbcontainers.compare.target import Execute, Missing, Plan, Sink, Target
+from nbcontainers.errors import HostNotCapable
+
+_MOST = 1024
+_CONFIGURATION = '[engine]\nlock_type = "file"\n'
+"""Its usual locks are a file in /dev/shm that stays."""
+_LEFT = ("libpod_parent/conmon", "libpod_parent", "docker/buildkit", "docker")
+"""cgroups these programs make above their containers' own and never remove."""
+
+
+class Podman:
+    """With a store of its own in the plan's folder; its sockets are in /tmp, as a runroot has 50 characters at most."""
+
+    name, label, kind = "container:podman", "container (podman)", "container"
+
+    def missing(self, plan: Plan) -> Missing | None:
+        if not shutil.which("podman"):
+            return Missing("podman is not installed", "apt-get install podman")
+        return Missing("podman needs root here, for a store of its own") if plan.engine.rootless else None
+
+    def facts(self) -> dict[str, str]:
+        return {"version": programs.version("podman", "--version"), "runtime": _runtime() or "its own choice"}
+
+    @contextmanager
+    def opened(self, plan: Plan) -> Iterator[Execute]:
+        store = plan.folder / "podman"
+        archive, binds = rootfs.archive(plan)
+        with _tidied(), tempfile.TemporaryDirectory(prefix="nbc-", dir="/tmp", ignore_cleanup_errors=True) as run:
+            places = ("--root", f"{store}/root", "--runroot", f"{run}/run", "--tmpdir", f"{run}/tmp")
+            (Path(run) / "containers.conf").write_text(_CONFIGURATION)
+            settings = ("env", f"CONTAINERS_CONF={run}/containers.conf")
+            podman = [*programs.PRIVATE, *settings, "podman", *places, "--cgroup-manager", "cgroupfs"]
+            podman += ["--runtime", runtime] if (runtime := _runtime()) else []
+            programs.output(*podman, "import", "-q", str(archive), "compare", doing="podman import")
+            try:
+                yield _runner(podman, plan, binds, "compare", _rlimits())
+            finally:
+                with suppress(HostNotCapable):
+                    programs.output(*podman, "rm", "--all", "--force")
+
+    def idle(self, plan: Plan) -> None:
+        return None
+
+
+class Docker:
+    """By the daemon that `docker` finds (DOCKER_HOST)."""
+
+    name, label, kind = "container:docker", "container (docker)", "container"
+
+    def missing(self, plan: Plan) -> Missing | None:
+        if not _docker():
+            return Missing("docker is not installed", "apt-get install docker.io")
+        if not programs.version(_docker(), "version", "--format", "{{.Server.Version}}"):
+            return Missing("no docker daemon answers", "start dockerd, or set DOCKER_HOST")
+        return None
+
+    def facts(self) -> dict[str, str]:
+        return {"version": programs.version(_docker(), "version", "--format", "docker {{.Server.Version}}")}
+
+    @contextmanager
+    def opened(self, plan: Plan) -> Iterator[Execute]:
+        name = f"compare-{secrets.token_hex(6)}"
+        archive, binds = rootfs.archive(plan)
+        programs.output(_docker(), "import", str(archive), name, doing="docker import")
+        try:
+            yield _runner([_docker()], plan, binds, name, ("--log-driver", "none"))
+        finally:
+            with suppress(HostNotCapable):
+                programs.output(_docker(), "rmi", "--force", name)
+
+    def idle(self, plan: Plan) -> None:
+        return None
+
+
+def _runner(engine: Sequence[str], plan: Plan, binds: Sequence[str], image: str, more: Sequence[str]) -> Execute:
+    options = ["--rm", "--pull", "never", "--network", "none", "-v", f"{plan.volume}:/nbc-volume", *more]
+    options += [word for path in binds for word in ("-v", f"{path}:{path}:ro")]
+    options += [word for key, value in plan.variables().items() for word in ("-e", f"{key}={value}")]
+    options += ["-m", str(plan.limits.memory)] if plan.limits.memory is not None else []
+    options += ["--cpus", f"{plan.limits.cpus:g}"] if plan.limits.cpus is not None else []
+    options += ["--cpuset-cpus", plan.limits.cpuset] if plan.limits.cpuset else []
+
+    def execute(command: Sequence[str], stdout: Sink, stderr: Sink) -> int:
+        name = f"compare-{secrets.token_hex(6)}"
+        try:
+            return programs.run([*engine, "run", "--name", name, *options, image, *command], stdout, stderr)
+        except BaseException:  # the client is killed, and not what it started
+            with suppress(HostNotCapable):
+                programs.output(*engine, "rm", "--force", name)
+            raise
+
+    return execute
+
+
+def _rlimits() -> list[str]:
+    """podman's own are higher than what may be set without CAP_SYS_RESOURCE; these are no more than anybody has."""
+    found = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
+    now = {name: min(_MOST, *(one for one in resource.getrlimit(number) if one >= 0)) for name, number in found.items()}
+    return [word for name, most in now.items() for word in ("--ulimit", f"{name}={most}:{most}")]
+
+
+def _runtime() -> str:
+    """crun 1.8 refuses a host with cgroups of both kinds, so there podman is told to take runc, where that is installed."""
+    return "runc" if layout().v1 and shutil.which("runc") else ""
+
+
+def _docker() -> str:
+    return shutil.which("docker") or ""
+
+
+@contextmanager
+def _tidied() -> Iterator[None]:
+    """Remove the empty cgroups that were not there before."""
+    before = {path for path in _parents() if path.exists()}
+    try:
+        yield
+    finally:
+        for path in _parents():
+            if path not in before:
+                with suppress(OSError):
+                    path.rmdir()
+
+
+def _parents() -> Iterator[Path]:
+    top = Path("/sys/fs/cgroup")
+    for name in _LEFT:
+        yield from (folder / name for folder in (*(one for one in top.iterdir() if one.is_dir()), top))
+
+
+NAMES: dict[str, Callable[[], Target]] = {"container:podman": Podman, "container:docker": Docker}

@@ -1,0 +1,129 @@
+"""Virtual machines: each execution boots one with the same image, runs the command in it, and powers off."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from threading import Event, Thread
+
+from nbcontainers.compare.target import Execute, Missing, Plan, Sink, Target
+from nbcontainers.engine import default_engine
+from nbcontainers.errors import Error, HostNotCapable
+from nbcontainers.vm import api, choice
+from nbcontainers.vm.hardware import KVM, TCG, UML
+from nbcontainers.vm.options import MachineOptions
+
+_BOOTS_S = 120.0
+_KINDS = {KVM: "QEMU, KVM", UML: "user-mode-linux", TCG: "emulation, QEMU TCG"}
+
+
+class Machine:
+    """Its kernel, and how its processor is made, stand in its label wherever a number of it stands."""
+
+    kind = "vm"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.wanted = name.partition(":")[2] or "auto"
+
+    @property
+    def label(self) -> str:
+        found = self._chosen()
+        return self.name if isinstance(found, Missing) else f"vm ({_KINDS[found.kind]})"
+
+    def missing(self, plan: Plan) -> Missing | None:
+        if isinstance(found := self._chosen(), Missing):
+            return found
+        if plan.limits.cpus and plan.limits.cpus != int(plan.limits.cpus):
+            return Missing(f"a virtual machine has whole processors, not {plan.limits.cpus:g}", "write --cpus 1")
+        return None
+
+    def facts(self) -> dict[str, str]:
+        found = self._chosen()
+        if isinstance(found, Missing):
+            return {}
+        return {"accelerator": found.kind, "kernel": found.kernel.release, "why": found.reason,
+                "limits": "memory and processors of the machine; no cgroup, not pinned"}  # fmt: skip
+
+    def _chosen(self) -> choice.Choice | Missing:
+        try:
+            return choice.choose(default_engine(), self.wanted)
+        except HostNotCapable as error:
+            return Missing(error.message, error.hint)
+
+    @contextmanager
+    def opened(self, plan: Plan) -> Iterator[Execute]:
+        def execute(command: Sequence[str], stdout: Sink, stderr: Sink) -> int:
+            done = api.run(plan.image, *command, stdout=stdout, stderr=stderr, raise_error=False, engine=plan.engine,
+                           **self._options(plan))  # fmt: skip
+            return done.exit_code if done.exit_code is not None else 125
+
+        yield execute
+
+    def _options(self, plan: Plan) -> MachineOptions:
+        options: MachineOptions = {
+            "kind": self.wanted, "entrypoint": "", "pull": "never", "env": plan.variables(),
+            "volume": [f"{plan.volume}:/nbc-volume"],
+        }  # fmt: skip
+        if plan.limits.memory is not None:
+            options["memory"] = plan.limits.memory
+        if plan.limits.cpus is not None:
+            options["cpus"] = plan.limits.cpus
+        return options
+
+    def idle(self, plan: Plan) -> AbstractContextManager[list[int]] | None:
+        return self._sleeping(plan)
+
+    @contextmanager
+    def _sleeping(self, plan: Plan) -> Iterator[list[int]]:
+        """Its keeper, the program that is the machine, and those that serve it."""
+        before, booted = _machines(plan), Event()
+
+        def stay() -> None:
+            with suppress(Error):  # it is killed
+                api.run(plan.image, "sh", "-c", "echo; sleep 600", stdout=lambda data: booted.set(), raise_error=False,
+                        stderr=lambda data: None, engine=plan.engine, **self._options(plan))  # fmt: skip
+
+        thread = Thread(target=stay, daemon=True)
+        thread.start()
+        try:
+            if not booted.wait(_BOOTS_S):
+                raise HostNotCapable(f"{self.name} did not boot within {_BOOTS_S:.0f} s")
+            keepers = [pid for folder in _machines(plan) - before for pid in _holders(folder)]
+            yield [pid for keeper in keepers for pid in (keeper, *_descendants(keeper))]
+        finally:
+            for folder in _machines(plan) - before:
+                for pid in [child for keeper in _holders(folder) for child in _descendants(keeper)]:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            thread.join(_BOOTS_S)
+
+
+def _machines(plan: Plan) -> set[str]:
+    """The folders of those that run: vm/plans.py."""
+    return {str(path) for path in (plan.engine.root / "vm").glob("*")}
+
+
+def _holders(folder: str) -> list[int]:
+    """Processes that have the folder open, as a keeper has its own."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if os.readlink(place) == folder:
+                found.append(int(place.parts[2]))
+    return found
+
+
+def _descendants(pid: int) -> list[int]:
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [one for child in map(int, children) for one in (child, *_descendants(child))]
+
+
+NAMES: dict[str, Callable[[], Target]] = {name: partial(Machine, name) for name in ("vm", "vm:kvm", "vm:tcg", "vm:uml")}

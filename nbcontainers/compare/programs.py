@@ -1,0 +1,78 @@
+"""Running a program of the host to its end, its output handed on as it comes."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from nbcontainers.compare.target import Sink
+from nbcontainers.errors import Error, HostNotCapable
+
+_CHUNK = 1 << 16
+PRIVATE = ("unshare", "--mount", "--propagation", "private")
+"""Other programs mount what they need in a namespace of their own: nothing stays, whatever becomes of them."""
+
+
+def run(
+    words: Sequence[str], stdout: Sink, stderr: Sink, *, environment: Mapping[str, str] | None = None, cwd: str = "/"
+) -> int:
+    """Its exit status; 128 and the signal's number where one ended it. It gets no input. An interrupt ends it, and what it
+    leaves in its process group goes with it."""
+    try:
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd,
+            env=None if environment is None else dict(environment), process_group=0,
+        )  # fmt: skip
+    except OSError as error:
+        raise HostNotCapable.from_oserror(error, f"cannot run {words[0]}") from error
+    with process:
+        try:
+            _pump(process, {process.stdout: stdout, process.stderr: stderr})
+        finally:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+        status = process.wait()
+    return status if status >= 0 else 128 - status
+
+
+def _pump(process: subprocess.Popen[bytes], sinks: Mapping[object, Sink]) -> None:
+    """Until it has ended and all it wrote was read: another that holds its pipes is not waited for."""
+    end = os.pidfd_open(process.pid)
+    try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(end, selectors.EVENT_READ)
+            for pipe in (process.stdout, process.stderr):
+                assert pipe is not None
+                selector.register(pipe, selectors.EVENT_READ, sinks[pipe])
+            while ready := selector.select(None if end in selector.get_map() else 0):
+                for key, _ in ready:
+                    if key.fd != end and (data := os.read(key.fd, _CHUNK)):
+                        key.data(data)
+                    else:
+                        selector.unregister(key.fileobj)
+    finally:
+        os.close(end)
+
+
+def output(*words: str, environment: Mapping[str, str] | None = None, doing: str = "") -> str:
+    """What a short program says on stdout. Raises HostNotCapable with what it said on stderr."""
+    told: list[bytes] = []
+    complaints: list[bytes] = []
+    if status := run(words, told.append, complaints.append, environment=environment):
+        said = b"".join(complaints).decode("utf-8", "replace").strip().splitlines()
+        raise HostNotCapable(
+            f"{doing or words[0]} failed with status {status}: {said[-1] if said else 'it said nothing'}"
+        )
+    return b"".join(told).decode("utf-8", "replace")
+
+
+def version(*words: str) -> str:
+    """The first line of what it says of itself; "" where it cannot."""
+    try:
+        return output(*words).partition("\n")[0].strip()
+    except Error:
+        return ""

@@ -1,0 +1,98 @@
+"""What a workload tells on stdout, in lines that hold a token nobody else can know, and when it came.
+
+TOKEN begin                     its first instruction
+TOKEN figure NAME VALUE UNIT    measured by its own clock
+TOKEN lap [NAME AMOUNT UNIT]    for those without a clock: what was done since the lap before
+TOKEN absent NAME WHY
+TOKEN fact KEY = VALUE
+TOKEN end [TIME ns]             the time between begin and end, by its own clock where it has one
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+_KEPT = 2000
+_SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
+
+
+class Figure(NamedTuple):
+    """One figure of one axis."""
+
+    value: float
+    unit: str
+
+    @property
+    def cost(self) -> float:
+        """More is slower: of a rate the time each takes."""
+        return self.value if self.unit in _SECONDS else 1 / self.value
+
+
+@dataclass
+class Report:
+    """Takes a program's stdout as it comes; `begun`, `ended` are moments of our clock, None where they were not told."""
+
+    token: str
+    clock: Callable[[], float] = time.perf_counter
+    begun: float | None = None
+    ended: float | None = None
+    own_s: float | None = None
+    figures: dict[str, Figure] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
+    output: str = ""
+    """The end of what it printed besides."""
+    _rest: bytes = b""
+    _lap: float = 0.0
+
+    def take(self, data: bytes) -> None:
+        now = self.clock()
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._line(line.decode("utf-8", "replace"), now)
+
+    @property
+    def inside_s(self) -> float | None:
+        """By its own clock, else between its marks."""
+        if self.own_s is not None or self.begun is None or self.ended is None:
+            return self.own_s
+        return self.ended - self.begun
+
+    def _line(self, line: str, now: float) -> None:
+        before, mark, told = line.partition(f"{self.token} ")
+        if not mark:
+            self.output = f"{self.output}{line}\n"[-_KEPT:]
+            return
+        if before:
+            self.output = f"{self.output}{before}\n"[-_KEPT:]
+        word, _, rest = told.strip().partition(" ")
+        if word == "begin":
+            self.begun = now
+        elif word == "end":
+            self.ended = now
+            self.own_s = float(rest.split()[0]) / 1e9 if rest else None
+        elif word == "lap":
+            self._lapped(rest, now)
+        else:
+            self._told(word, rest)
+
+    def _told(self, word: str, rest: str) -> None:
+        if word == "figure":
+            name, value, unit = rest.split(" ", 2)
+            self.figures[name] = Figure(float(value), unit)
+        elif word == "absent":
+            name, _, why = rest.partition(" ")
+            self.absent[name] = why
+        elif word == "fact":
+            key, _, value = rest.partition(" = ")
+            self.facts[key] = value
+
+    def _lapped(self, rest: str, now: float) -> None:
+        if rest:
+            name, amount, unit = rest.split(" ", 2)
+            took = max(now - self._lap, 1e-6) / _SECONDS.get(unit, 1)
+            self.figures[name] = Figure(took / float(amount) if unit in _SECONDS else float(amount) / took, unit)
+        self._lap = now

@@ -1,0 +1,167 @@
+"""The protocol: every round runs each target once, in a new random order; the first target runs twice (A/A); one execution
+a target comes before and is not counted."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from nbcontainers.compare.report import Figure, Report
+from nbcontainers.compare.target import Execute, Plan, Target
+from nbcontainers.compare.workload import CELL, START, Workload
+from nbcontainers.errors import Error, HostNotCapable
+
+AGAIN = " again"
+"""After the name of the first target, where it runs the second time in a round."""
+Tell = Callable[[str], object]
+Row = dict[str, Any]
+_PAUSE_S = 0.02
+"""Before each execution, so that nobody's clean-up is measured in another's time."""
+
+
+_SHORTEST_S = 1e-3
+"""Between two marks, each of which may come late by a tenth of it."""
+
+
+class Failed(Exception):
+    """An execution that did not end well: why."""
+
+
+class Execution(NamedTuple):
+    """`start_s` is until the workload's first instruction, `outside_s` from before the start to after the end."""
+
+    outside_s: float
+    start_s: float
+    inside_s: float
+    report: Report
+
+    @property
+    def figures(self) -> dict[str, Figure]:
+        around = Figure(max(self.outside_s - self.inside_s, 1e-6) * 1e3, "ms")
+        return {START: around, **self.report.figures}
+
+
+@dataclass
+class Measured:
+    """`samples` has a row an execution and axis; `absent` says why a target is not there; `without` why an axis is not
+    on a target; `lost` counts executions that failed."""
+
+    samples: list[Row] = field(default_factory=list)
+    absent: dict[str, str] = field(default_factory=dict)
+    without: dict[tuple[str, str], str] = field(default_factory=dict)
+    facts: dict[str, dict[str, str]] = field(default_factory=dict)
+    lost: dict[str, list[str]] = field(default_factory=dict)
+
+
+def measure(
+    plan: Plan, targets: Sequence[Target], workload: Workload, rounds: int, seed: int, tell: Tell = lambda words: None
+) -> Measured:
+    """Raises HostNotCapable where not even the first target, which all are compared with, can run."""
+    found = Measured()
+    with ExitStack() as stack:
+        ready = {}
+        for target in targets:
+            tell(f"prepares {target.name}")
+            try:
+                ready[target.name] = _ready(stack, plan, target, workload, found)
+            except (Error, Failed, OSError) as error:
+                found.absent[target.name] = " ".join(str(error).split("\nhint: "))
+        if targets[0].name not in ready:
+            raise HostNotCapable(
+                f"{targets[0].name}, which the others are compared with, cannot run: {found.absent[targets[0].name]}",
+                hint="name another target first after --on, or make the workload run there",
+            )
+        _rounds(plan, ready, workload, rounds, random.Random(seed), found, tell)
+    return found
+
+
+def _ready(stack: ExitStack, plan: Plan, target: Target, workload: Workload, found: Measured) -> Execute:
+    """Open it, ask what it is, and run the workload once, which warms caches and is not counted."""
+    if missing := target.missing(plan):
+        raise HostNotCapable(str(missing))
+    execute = stack.enter_context(target.opened(plan))
+    facts = dict(target.facts())
+    asked = once(execute, Workload.about, on_host=plan.on_host)
+    facts |= asked.report.facts
+    first = once(execute, workload.command, on_host=plan.on_host, timed=workload.name == CELL)
+    facts["first start"] = f"{asked.start_s * 1e3:.0f} ms (not counted; later ones find warm caches)"
+    found.facts[target.name] = facts
+    found.without |= {(target.name, axis): why for axis, why in first.report.absent.items()}
+    return execute
+
+
+def _rounds(
+    plan: Plan, ready: Mapping[str, Execute], workload: Workload, rounds: int, dice: random.Random, found: Measured,
+    tell: Tell,
+) -> None:  # fmt: skip
+    names = list(ready)
+    lanes = {names[0] + AGAIN: ready[names[0]], **ready}
+    begun = time.monotonic()
+    for number in range(1, rounds + 1):
+        order = sorted(lanes)
+        dice.shuffle(order)
+        for position, lane in enumerate(order):
+            tell(_progress(number, rounds, lane, time.monotonic() - begun))
+            time.sleep(_PAUSE_S)
+            try:
+                done = once(lanes[lane], workload.command, on_host=plan.on_host, timed=workload.name == CELL)
+            except Failed as error:
+                found.lost.setdefault(lane, []).append(f"round {number}: {error}")
+                continue
+            found.samples += _rows(done, workload, {"round": number, "position": position, "target": lane})
+
+
+def _progress(number: int, rounds: int, lane: str, passed: float) -> str:
+    left = f", about {passed / (number - 1) * (rounds - number + 1):.0f} s left" if number > 1 else ""
+    return f"round {number} of {rounds}: {lane}{left}"
+
+
+def _rows(done: Execution, workload: Workload, where: Row) -> list[Row]:
+    figures = done.figures
+    if workload.name == CELL:
+        figures[CELL] = Figure(done.inside_s * 1e3, "ms")
+    times = {"start_s": done.start_s, "inside_s": done.inside_s, "outside_s": done.outside_s}
+    return [
+        {**where, "axis": axis, "value": figure.value, "unit": figure.unit, "cost": figure.cost, **times}
+        for axis, figure in figures.items()
+    ]
+
+
+def once(execute: Execute, command: Callable[..., list[str]], *, on_host: bool, timed: bool = False) -> Execution:
+    """One execution between two looks at the clock; `timed` asks for the time inside. Raises Failed."""
+    report, complaints = Report(secrets.token_hex(8)), Tail()
+    words = command(report.token, on_host=on_host)
+    begun = time.perf_counter()
+    try:
+        status = execute(words, report.take, complaints.take)
+    except Error as error:
+        raise Failed(error.message) from error
+    outside = time.perf_counter() - begun
+    inside = report.inside_s
+    if status or report.begun is None or inside is None:
+        said = complaints.line or report.output.strip().rpartition("\n")[2]
+        how = f"it ended with status {status}" if status else "it ended without its last word"
+        raise Failed(f"{how}{': ' if said else ''}{said}")
+    if report.own_s is None and inside < _SHORTEST_S and timed:
+        raise Failed("it is too short to be timed from outside, and the image's date has no %N: let it do more")
+    return Execution(outside, report.begun - begun, inside, report)
+
+
+class Tail:
+    """The end of what is written to it."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def take(self, data: bytes) -> None:
+        self.data = (self.data + data)[-2000:]
+
+    @property
+    def line(self) -> str:
+        """The last one that says something."""
+        return self.data.decode("utf-8", "replace").strip().rpartition("\n")[2].strip()

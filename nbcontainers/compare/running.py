@@ -1,0 +1,144 @@
+"""A whole comparison: what is asked for, the plan all targets share, the rounds, and what they were measured under."""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from nbcontainers.compare import conditions, rootfs, rounds, workload
+from nbcontainers.compare.comparison import Comparison
+from nbcontainers.compare.rounds import Tell
+from nbcontainers.compare.statistics import FEWEST
+from nbcontainers.compare.target import Limits, Plan, Target, target
+from nbcontainers.compare.workload import Workload
+from nbcontainers.container import parse
+from nbcontainers.container.options import RunOptions, value
+from nbcontainers.engine import Engine
+from nbcontainers.errors import HostNotCapable, InvalidArgument
+from nbcontainers.experiment.settings import THREADS
+from nbcontainers.image import wanted
+from nbcontainers.monitor.files import rfc3339
+
+ROUNDS, QUICK = 10, FEWEST
+
+
+class Asked(NamedTuple):
+    """Of one comparison."""
+
+    workload: Workload
+    targets: Sequence[Target]
+    image: str
+    rounds: int
+    limits: Limits
+    strict: bool = False
+    seed: int | None = None
+
+
+def compare(engine: Engine, asked: Asked, tell: Tell) -> Comparison:
+    """Raises HostNotCapable where the first target cannot run, or where it is noisy and that was to be refused."""
+    image = wanted.ensure(engine, asked.image, "missing", "", None)
+    seed = secrets.randbelow(2**31) if asked.seed is None else asked.seed
+    at = rfc3339(time.time_ns())
+    with planned(engine, image, asked.limits) as plan:
+        rest = conditions.at_rest()
+        if asked.strict and (noise := conditions.noise(rest, {})):
+            raise HostNotCapable(f"the host is too noisy to compare: {'; '.join(noise)}", hint="end other programs")
+        before = conditions.counters()
+        found = rounds.measure(plan, asked.targets, asked.workload, asked.rounds, seed, tell)
+        run = conditions.during(before, conditions.counters())
+    ran = {one.name: one.label for one in asked.targets if one.name in found.facts and one.name not in found.absent}
+    return Comparison(
+        asked.workload.name, found, ran, asked.rounds, seed, image, asked.limits.words, at,
+        {**conditions.recorded(), "before": rest, "during": run}, conditions.noise(rest, run),
+    )  # fmt: skip
+
+
+@contextmanager
+def planned(engine: Engine, image: str, limits: Limits) -> Iterator[Plan]:
+    """The plan, with a folder on the disk of the containers that is gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="compare-", dir=engine.cache))
+    try:
+        (folder / "volume").mkdir()
+        threads = {name: str(_processors(limits)) for name in THREADS}
+        plan = Plan(engine, image, limits, folder, threads)
+        plan = Plan(engine, image, limits, folder, {"LANG": "C.UTF-8", **rootfs.config(plan), **threads})
+        yield plan
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _processors(limits: Limits) -> int:
+    """For as many threads libraries of numbers should start: the same number on each target."""
+    counts = [os.cpu_count() or 1]
+    if limits.cpus:
+        counts.append(math.ceil(limits.cpus))
+    if limits.cpuset:
+        counts.append(len(limits.cpuset.split(",")) if "-" not in limits.cpuset else counts[0])
+    return min(counts)
+
+
+def ask(
+    words: str, code: str, *, on: str, n: int | None, quick: bool, python: bool, image: str, limits: Limits, strict: bool,
+    seed: int | None,
+) -> Asked:  # fmt: skip
+    """Raises InvalidArgument for what can never work."""
+    if code.strip() and words:
+        raise InvalidArgument(
+            f"a cell and the workload {words!r} are two comparisons", hint="leave the name away, or the cell empty"
+        )
+    if python and not code.strip():
+        raise InvalidArgument(
+            "--python needs a cell of Python below its line", hint="write %%compare --python … above it"
+        )
+    chosen = workload.cell(code, python=python) if code.strip() else workload.named(words or workload.ALL)
+    count = n if n is not None else QUICK if quick else ROUNDS
+    if count < FEWEST:
+        raise InvalidArgument(f"{count} rounds give no interval", hint=f"write -n {FEWEST} or more")
+    return Asked(chosen, _targets(on), image, count, limits, strict, seed)
+
+
+def _targets(on: str) -> list[Target]:
+    return [target(name) for name in names(on)]
+
+
+def names(on: str) -> list[str]:
+    """Each once. Raises InvalidArgument where there is none."""
+    found = list(dict.fromkeys(filter(None, map(str.strip, on.split(",")))))
+    if not found:
+        raise InvalidArgument("--on names no target", hint="write --on host,container")
+    return found
+
+
+def limits(memory: int | str | None, cpus: float | str | None, cpuset: str) -> Limits:
+    """From options as `container run` has them. Raises InvalidArgument."""
+    given: RunOptions = {}
+    if memory is not None:
+        given["memory"] = memory
+    if cpus is not None:
+        given["cpus"] = cpus
+    if cpuset:
+        given["cpuset_cpus"] = cpuset
+    return Limits(
+        value(given, "memory", parse.memory), value(given, "cpus", parse.cpus),
+        value(given, "cpuset_cpus", parse.cpu_list) or "",
+    )  # fmt: skip
+
+
+def pinned(engine: Engine, limits: Limits, *, pin: bool) -> Limits:
+    """On the last processor alone, where there are several and nothing else was said: this process has the others."""
+    from nbcontainers.cgroups import detect
+
+    several = (os.cpu_count() or 1) > 1
+    if limits.cpuset or not pin or not several or (limits.cpus or 1) > 1:
+        return limits
+    if "cpuset" not in detect.controllers(rootless=engine.rootless):
+        return limits
+    return limits._replace(cpuset=str(max(os.sched_getaffinity(0))))

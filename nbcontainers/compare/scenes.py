@@ -1,0 +1,215 @@
+"""App1 has a bug and takes all the processors it can get; how many requests do App2 and App3 still answer? On the host, in
+containers, and in containers of which App1 has a limit: the same programs, at the same moments of one clock."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nbcontainers.compare import conditions, running, workload
+from nbcontainers.compare.rounds import Row, Tail, Tell
+from nbcontainers.compare.target import Execute, Limits, Missing, Plan, target
+from nbcontainers.engine import Engine
+from nbcontainers.errors import Error, HostNotCapable
+from nbcontainers.monitor.files import rfc3339
+from nbcontainers.table import AMBER, AS_IT_IS, BLUE, GREEN, GREY, MONOSPACE, RED, Column, Table, ink, plain, safe
+from nbcontainers.view import View
+
+if TYPE_CHECKING:
+    import pandas
+
+BIN_S = 0.1
+_SETS_IN, _ENDS, _READY_S = 2.0, 5.0, 1.5
+"""Seconds on the common clock; and how long before its 0 the programs are started."""
+_LOOPS = 4
+"""The bug's, a processor."""
+_SERVICES = ("App2", "App3")
+_COLOURS = {"App2": BLUE, "App3": GREEN}
+_SMALL = "opacity: .75; font-size: 12px;"
+
+
+class Scene(NamedTuple):
+    """`answered` has by app the requests in each tenth of a second."""
+
+    name: str
+    answered: Mapping[str, Sequence[int]]
+
+    def rate(self, app: str, begin: float, end: float) -> float:
+        """Requests a second between two moments: the median of its tenths."""
+        found = self.answered[app][round(begin / BIN_S) : round(end / BIN_S)]
+        return statistics.median(found) / BIN_S if found else 0.0
+
+    def kept(self, app: str) -> float:
+        """What part of its requests an app still answers with the bug next to it."""
+        before = self.rate(app, 0.3, _SETS_IN - 0.1)
+        return self.rate(app, _SETS_IN + 0.5, _ENDS - 0.2) / before if before else 0.0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Interference(View):
+    """`rows`: scene, app, before and after (requests a second), kept (a part). `absent`: why a scene was not played."""
+
+    scenes: Sequence[Scene]
+    absent: Mapping[str, str]
+    limit: float
+    """Of App1, in processors, in the last scene."""
+    processors: int
+    at: str
+    noise: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def rows(self) -> list[Row]:
+        return [
+            {"scene": scene.name, "app": app, "before": scene.rate(app, 0.3, _SETS_IN - 0.1),
+             "after": scene.rate(app, _SETS_IN + 0.5, _ENDS - 0.2), "kept": scene.kept(app)}
+            for scene in self.scenes for app in scene.answered
+        ]  # fmt: skip
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row a scene, app and tenth of a second: scene, app, seconds, answered."""
+        import pandas
+
+        return pandas.DataFrame([
+            {"scene": scene.name, "app": app, "seconds": number * BIN_S, "answered": count}
+            for scene in self.scenes for app, counts in scene.answered.items() for number, count in enumerate(counts)
+        ])  # fmt: skip
+
+    def document(self) -> dict[str, Any]:
+        return {"rows": self.rows, "absent": dict(self.absent), "limit": self.limit, "processors": self.processors,
+                "at": self.at, "noise": list(self.noise)}  # fmt: skip
+
+    @property
+    def heading(self) -> str:
+        return (
+            f"App1's bug starts {_LOOPS * self.processors} endless loops on {self.processors} processors after "
+            f"{_SETS_IN:g} s; requests a second that App2 and App3 answer, {self.at[:19].replace('T', ' ')} UTC"
+        )
+
+    def text(self) -> str:
+        columns = [Column("scene"), Column("app"), Column("before", format=_rate), Column("after", format=_rate),
+                   Column("kept", format=lambda part: f"{part:.0%}")]  # fmt: skip
+        lines = [self.heading, "", Table(self.rows, columns).text(), *self._notes()]
+        return "\n".join([plain(lines[0]), *lines[1:3], *map(plain, lines[3:])])
+
+    def html(self) -> str:
+        panels = "".join(map(_panel, self.scenes, [self._most()] * len(self.scenes)))
+        notes = "".join(f'<div style="color: {ink(AMBER)};">{safe(note)}</div>' for note in self._notes())
+        return (
+            f'<div {AS_IT_IS} style="font-size: 13px; max-width: 980px;"><b style="font-weight: 600;">{safe(self.heading)}</b>'
+            f'<div style="display: flex; flex-wrap: wrap; gap: 10px;">{panels}</div>{notes}</div>'
+        )
+
+    def _most(self) -> float:
+        return (
+            max((count for scene in self.scenes for counts in scene.answered.values() for count in counts), default=1)
+            or 1
+        )
+
+    def _notes(self) -> Iterator[str]:
+        for name, why in self.absent.items():
+            yield f"{name} is absent: {why}"
+        for reason in self.noise:
+            yield f"noisy: {reason}"
+
+
+def _rate(value: object) -> str:
+    return f"{value:.0f}/s" if isinstance(value, float) else ""
+
+
+def _panel(scene: Scene, most: float) -> str:
+    """One scene: a line an app, a red line where the bug sets in."""
+    width, height, left, top = 300, 150, 34, 18
+    x: Callable[[float], float] = lambda seconds: left + (width - left - 8) * seconds / _ENDS  # noqa: E731
+    y: Callable[[float], float] = lambda count: top + (height - top - 22) * (1 - count / most / 1.05)  # noqa: E731
+    parts = [
+        f'<text x="0" y="11" font-weight="600">{safe(scene.name)}</text>',
+        f'<rect x="{x(_SETS_IN):.1f}" y="{top}" width="{x(_ENDS) - x(_SETS_IN):.1f}" height="{height - top - 22}" '
+        f'fill="{RED}" fill-opacity=".08"/>',
+        f'<text x="{x(_SETS_IN) + 4:.1f}" y="{top + 11}" opacity=".75">App1\'s bug</text>',
+        f'<line x1="{left}" y1="{height - 22}" x2="{width - 8}" y2="{height - 22}" stroke="{GREY}"/>',
+        f'<text x="{left - 4}" y="{top + 10}" text-anchor="end">{most / BIN_S:.0f}</text>',
+        f'<text x="{left - 4}" y="{height - 22}" text-anchor="end">0</text>',
+        f'<text x="{width - 8}" y="{height - 8}" text-anchor="end" opacity=".75">{_ENDS:g} s</text>',
+    ]
+    for number, (app, counts) in enumerate(scene.answered.items()):
+        points = " ".join(f"{x((at + 0.5) * BIN_S):.1f},{y(count):.1f}" for at, count in enumerate(counts))
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{_COLOURS[app]}" stroke-width="1.6"/>')
+        words = (
+            f"{app}: {scene.rate(app, 0.3, _SETS_IN - 0.1):.0f} → {scene.rate(app, _SETS_IN + 0.5, _ENDS - 0.2):.0f}/s"
+        )
+        parts.append(
+            f'<text x="{left + number * 130}" y="{height - 8}" style="fill: {ink(_COLOURS[app])};">{safe(words)}</text>'
+        )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
+        f'aria-label="{safe(scene.name)}" fill="currentColor" style="font: 10.5px {MONOSPACE};">{"".join(parts)}</svg>'
+    )
+
+
+def play(engine: Engine, image: str, limit: float, on: Sequence[str], tell: Tell) -> Interference:
+    """Raises HostNotCapable where not one scene can be played."""
+    scenes: list[Scene] = []
+    absent: dict[str, str] = {}
+    at, rest = rfc3339(time.time_ns()), conditions.at_rest()
+    for name, kind, bug in _scenes(on, limit):
+        tell(f"plays {name}")
+        try:
+            scenes.append(_play(engine, image, name, kind, bug))
+        except Error as error:
+            absent[name] = " ".join(str(error).split("\nhint: "))
+    if not scenes:
+        raise HostNotCapable(
+            f"nothing could be played: {'; '.join(absent.values())}", hint="system doctor says what is missing"
+        )
+    return Interference(scenes, absent, limit, os.cpu_count() or 1, at, conditions.noise(rest, {}))
+
+
+def _scenes(on: Sequence[str], limit: float) -> Iterator[tuple[str, str, Limits]]:
+    """Its name, the target all three programs run on, and App1's limits."""
+    for kind in on:
+        if kind.startswith("host"):
+            yield target(kind).label, kind, Limits()
+        else:
+            yield f"{kind}, no limits", kind, Limits()
+            yield f"{kind}, App1 with --cpus {limit:g}", kind, Limits(cpus=limit)
+
+
+def _play(engine: Engine, image: str, name: str, kind: str, bug: Limits) -> Scene:
+    with ExitStack() as stack:
+        executes = []
+        for limits in (bug, Limits(), Limits()):
+            plan = stack.enter_context(running.planned(engine, image, limits))
+            one = target(kind)
+            if missing := one.missing(plan):
+                raise _refused(missing)
+            executes.append((plan, stack.enter_context(one.opened(plan))))
+        zero = time.time() + _READY_S
+        with ThreadPoolExecutor(len(executes)) as pool:
+            works = [
+                pool.submit(_run, *one, zero, role) for one, role in zip(executes, ("bug", *_SERVICES), strict=True)
+            ]
+            _, *counts = [work.result() for work in works]
+    return Scene(name, dict(zip(_SERVICES, counts, strict=True)))
+
+
+def _refused(missing: Missing) -> HostNotCapable:
+    return HostNotCapable(missing.why, hint=missing.mends)
+
+
+def _run(plan: Plan, execute: Execute, zero: float, role: str) -> list[int]:
+    """One program to its end; the requests it answered in each tenth of a second."""
+    token, said, complaints = secrets.token_hex(8), bytearray(), Tail()
+    numbers = [str(zero), str(_SETS_IN), str(_ENDS), str(_LOOPS * (os.cpu_count() or 1))]
+    command = workload.service(token, "bug" if role == "bug" else "service", numbers, on_host=plan.on_host)
+    if status := execute(command, said.extend, complaints.take):
+        raise HostNotCapable(f"{role} ended with status {status}: {complaints.line}")
+    lines = (line.split() for line in said.decode().splitlines() if line.startswith(f"{token} bin "))
+    found = {int(number): int(count) for _, _, number, count in lines}
+    return [found.get(number, 0) for number in range(round(_ENDS / BIN_S) - 1)]

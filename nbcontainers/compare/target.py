@@ -1,0 +1,136 @@
+"""What can be compared: a target runs one command to its end, with given limits, on given files.
+
+A new one is a file in `kinds/` (or a module that another package names as entry point of the group GROUP) with `NAMES`:
+by name a function that makes the `Target`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from nbcontainers.engine import Engine
+from nbcontainers.errors import InvalidArgument
+
+GROUP = "nbcontainers.targets"
+Sink = Callable[[bytes], object]
+"""Takes output as it comes: when it comes is measured."""
+Execute = Callable[[Sequence[str], Sink, Sink], int]
+"""Runs one command with stdout and stderr to the sinks, from its start to the end of all that was made for it; returns
+the exit status."""
+
+
+class Limits(NamedTuple):
+    """The same for each target. None and "" are no limit."""
+
+    memory: int | None = None
+    """Bytes."""
+    cpus: float | None = None
+    cpuset: str = ""
+    """Processors it may run on, as `1` or `0-1`."""
+
+    @property
+    def words(self) -> str:
+        from nbcontainers.table import bytes_
+
+        parts = [f"memory {bytes_(self.memory)}"] if self.memory is not None else []
+        parts += [f"{self.cpus:g} CPUs"] if self.cpus is not None else []
+        parts += [f"on CPU {self.cpuset}"] if self.cpuset else []
+        return ", ".join(parts) or "no limits"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all targets of a comparison share.
+
+    `folder` is on the disk of the containers, empty, and removed afterwards. A command finds two variables:
+    SCRATCH, a folder of its own root file system, and VOLUME, one that outlives it (`folder/volume`, mounted at
+    `VOLUME` where there is a root file system of its own); without the latter it is not set.
+    """
+
+    engine: Engine
+    image: str
+    limits: Limits
+    folder: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def on_host(self) -> bool:
+        """Whether the image is `host`: this machine's own files."""
+        return self.image == "host"
+
+    @property
+    def volume(self) -> Path:
+        return self.folder / "volume"
+
+    def variables(self, scratch: str = "/tmp", volume: str = "/nbc-volume") -> dict[str, str]:
+        return {**self.environment, SCRATCH: scratch, **({VOLUME: volume} if volume else {})}
+
+
+SCRATCH, VOLUME = "NBC_SCRATCH", "NBC_VOLUME"
+
+
+class Missing(NamedTuple):
+    """Why a target is absent here, and what to type so that it is there."""
+
+    why: str
+    mends: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.why}; {self.mends}" if self.mends else self.why
+
+
+class Target(Protocol):
+    """One of the things that are compared."""
+
+    @property
+    def name(self) -> str:
+        """What one writes after --on."""
+
+    @property
+    def label(self) -> str:
+        """What stands in tables: a virtual machine says its accelerator there."""
+
+    @property
+    def kind(self) -> str:
+        """Of its layers: host, container or vm."""
+
+    def missing(self, plan: Plan) -> Missing | None:
+        """Quick; None where it can be tried."""
+
+    def facts(self) -> dict[str, str]:
+        """Version, kernel, accelerator, what limits cannot be had, …"""
+
+    def opened(self, plan: Plan) -> AbstractContextManager[Execute]:
+        """Prepare all that no execution should pay for, and take it away again. Raises Error."""
+
+    def idle(self, plan: Plan) -> AbstractContextManager[list[int]] | None:
+        """An instance that does nothing: the processes of the host that are there because of it (its program, a monitor,
+        a VMM), whose memory is its footprint. None where they cannot be told."""
+
+
+@cache
+def names() -> dict[str, Callable[[], Target]]:
+    """All targets that are known, those of this package first."""
+    folder = Path(__file__).parent / "kinds"
+    modules = [f"{__package__}.kinds.{path.stem}" for path in sorted(folder.glob("[a-z]*.py"))]
+    modules += [entry.value for entry in metadata.entry_points(group=GROUP)]
+    found = {name: make for module in modules for name, make in import_module(module).NAMES.items()}
+    return dict(sorted(found.items(), key=lambda one: (not one[0].startswith("host"), one[0].startswith("vm"), one[0])))
+
+
+def target(name: str) -> Target:
+    """The target of that name. Raises InvalidArgument."""
+    if make := names().get(name):
+        return make()
+    close = get_close_matches(name, names(), 1, 0.5)
+    guess = f"did you mean {close[0]}? " if close else ""
+    raise InvalidArgument(
+        f"--on: {name!r} is no target", hint=f"{guess}write some of {', '.join(names())}; compare targets shows them"
+    )

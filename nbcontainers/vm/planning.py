@@ -1,0 +1,118 @@
+"""From an image and options to the plan of a machine: its root file system, its devices, its command."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from nbcontainers.container import parse, spec, users
+from nbcontainers.container.host import this_host
+from nbcontainers.container.options import RunOptions, value
+from nbcontainers.engine import Engine
+from nbcontainers.errors import InvalidArgument
+from nbcontainers.image import rootfs
+from nbcontainers.image.image import Image
+from nbcontainers.option import duration
+from nbcontainers.vm import disk, initramfs, network, plans, shares
+from nbcontainers.vm.choice import Choice
+from nbcontainers.vm.hardware import KVM, TCG, UML
+from nbcontainers.vm.network import Forward
+from nbcontainers.vm.options import MachineOptions
+from nbcontainers.vm.request import Process, Request, Root
+
+BOOT_S = {UML: 60.0, TCG: 120.0, KVM: 60.0}
+"""How long a boot may take before it is given up."""
+_EXT4 = {UML: "/dev/ubda", TCG: "/dev/vda", KVM: "/dev/vda"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One run. `reads` is whether the command has input; `forwards` the ports that lead to it, chosen once."""
+
+    engine: Engine
+    id: str
+    image: Image
+    chosen: Choice
+    options: MachineOptions
+    memory: int
+    cpus: int
+    reads: bool = False
+    forwards: Sequence[Forward] = field(default=())
+
+    @property
+    def kind(self) -> str:
+        return self.chosen.kind
+
+    @property
+    def folder(self) -> str:
+        return plans.folder(self.engine, self.id)
+
+    @property
+    def run_options(self) -> RunOptions:
+        """What is read as a container's options are."""
+        return cast(RunOptions, self.options)
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether the root is a disk of its own. Raises InvalidArgument where it cannot be one."""
+        of_the_host = bool(self.image.base) or self.image.is_host
+        wanted = self.options.get("root", "shared" if of_the_host else "image")
+        if wanted == "image" and of_the_host:
+            message = f"{self.image} shows this host's folders, which no disk can hold"
+            raise InvalidArgument(message, hint="write --root shared", option="root")
+        return wanted == "image"
+
+
+def process(asked: Asked, command: Sequence[str]) -> Process:
+    """What a container of this image would be given, for a machine."""
+    config, options = asked.image.config.get("config") or {}, asked.run_options
+    user = str(asked.options.get("user") or config.get("User") or "")
+    layers = rootfs.layers(asked.engine, asked.image)
+    identity = users.resolve(user, layers, (), f"the image {asked.image}")
+    basis = spec.Basis(asked.id, config, identity, this_host(asked.engine.rootless))
+    folder = value(options, "workdir", parse.path) or config.get("WorkingDir") or "/"
+    return Process(
+        spec.arguments(options, command, config), spec.environment(options, basis), folder, identity.uid, identity.gid,
+        identity.groups, spec.hostname(options, asked.id),
+    )  # fmt: skip
+
+
+def plan(asked: Asked, process: Process) -> dict[str, Any]:
+    """What the keeper is given."""
+    kind, folder = asked.kind, asked.folder
+    shared = shares.of(asked.engine, asked.options, asked.id)
+    online = network.wanted(asked.options)
+    root, steps, places = _root(asked)
+    tags = [*([] if asked.on_disk else [shares.ROOT]), *(one["tag"] for one in shared)]
+    files = plans.modules_of(asked.chosen.kernel, _modules(asked, tags, online=online))
+    lines = [*shares.lines(kind, shared), *(network.lines() if online else [])]
+    names = [initramfs.name_of(path) for path in files]
+    request = Request(process, root, "uml" if kind == UML else "virtio", names, asked.reads, lines)
+    limit = value(asked.run_options, "timeout", duration)
+    return plans.plan(
+        asked.engine, asked.id, kind=kind, program=asked.chosen.program, kernel=asked.chosen.kernel, files=files,
+        request=request, memory=asked.memory, cpus=asked.cpus, boot_s=min(BOOT_S[kind], limit or BOOT_S[kind]), run_s=limit,
+        disk=str(disk.ensure(asked.engine, asked.image)) if asked.on_disk else "",
+        steps=[*steps, *shares.steps(kind, folder, shared)],
+        places=[*places, *(shares.place(kind, folder, one["tag"]) for one in shared)],
+        servers=shares.served(folder, tags) if kind != UML else [],
+        devices=network.devices(asked.forwards) if online else [], preload=asked.chosen.preload,
+    )  # fmt: skip
+
+
+def _root(asked: Asked) -> tuple[Root, list[Any], list[str]]:
+    """What the guest mounts, the steps that show it there, and the folder they need."""
+    if asked.on_disk:  # nothing is to be initialised behind the command's back
+        return Root("ext4", _EXT4[asked.kind], "rw,noinit_itable"), [], []
+    target, layers = shares.place(asked.kind, asked.folder, shares.ROOT), rootfs.layers(asked.engine, asked.image)
+    steps = rootfs.steps(layers, target, rootless=asked.engine.rootless, place=asked.folder)
+    return shares.root(asked.kind), list(steps), [target]
+
+
+def _modules(asked: Asked, tags: Sequence[str], *, online: bool) -> list[str]:
+    """Of a kernel for QEMU; that of user-mode-linux needs none."""
+    return [
+        *plans.PORTS, *(("virtio_blk", "ext4") if asked.on_disk else ()), *(shares.MODULES if tags else ()),
+        *(network.MODULES if online else ()),
+    ]  # fmt: skip

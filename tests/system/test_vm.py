@@ -1,0 +1,265 @@
+"""Virtual machines that really boot: user-mode-linux in a second or two, QEMU's emulation in some five."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbcontainers import vm as machines
+from nbcontainers.errors import ContainerFailed, HostNotCapable, InvalidArgument, TimedOut
+from nbcontainers.vm import choice
+from nbcontainers.vm.machine import Machine
+from tests import peers, vm
+from tests.crafted import entry
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
+
+
+class Output:
+    """What a run wrote."""
+
+    def __init__(self) -> None:
+        self.stdout: list[bytes] = []
+        self.stderr: list[bytes] = []
+
+    @property
+    def text(self) -> str:
+        return b"".join(self.stdout).decode()
+
+    @property
+    def errors(self) -> str:
+        return b"".join(self.stderr).decode()
+
+
+Uml = Callable[..., tuple[Machine, Output]]
+
+
+@pytest.fixture
+def uml(engine: Any) -> Uml:
+    """`uml("uname", "-r", memory="64m")`: the handle and what was written, of a run of `mini`."""
+    peers.program("linux.uml")
+    peers.program("mke2fs")
+    peers.program("busybox")
+
+    def run(*command: str, image: str = "mini", **options: Any) -> tuple[Machine, Output]:
+        output = Output()
+        options = {"kind": "uml", "memory": "128m", **options}
+        machine = machines.run(image, *command, stdout=output.stdout.append, stderr=output.stderr.append, **options)
+        return machine, output
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def kernel() -> str:
+    """A Debian kernel for QEMU."""
+    peers.program("qemu-system-x86_64")
+    return str(vm._kernel()[0])
+
+
+def interrupt_after(event: Callable[[], bool], limit: float = 20) -> threading.Thread:
+    """Press the stop button once that is so."""
+
+    def wait() -> None:
+        deadline = time.monotonic() + limit
+        while not event() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def test_it_has_a_kernel_of_its_own_and_the_very_same_files(uml: Uml) -> None:
+    """One boot, many looks: each costs a second or two."""
+    script = """
+        uname -r; hostname; pwd; id -u; id -g; echo "$ANSWER"; cat /etc/hostname; grep ID= /etc/os-release | head -1
+        nproc; awk '/MemTotal/ {print int($2 / 1024)}' /proc/meminfo; awk '$2 == "/" {print $3}' /proc/mounts
+        cat; echo oops >&2; sleep 1000 & exit 3
+    """
+    variables = ["ANSWER=é 'x' $HOME"]
+    machine, output = uml(
+        "sh", "-c", script, env=variables, workdir="/made/here", hostname="box", user="5:6", stdin=b"from\0us\n" * 2000,
+        raise_error=False,
+    )  # fmt: skip
+    lines = output.text.partition("from")[0].splitlines()
+    assert lines[0] == machine.release
+    assert lines[0] != platform.release()
+    assert lines[1:9] == ["box", "/made/here", "5", "6", "é 'x' $HOME", "box", "ID=mini", "1"]
+    assert 64 < int(lines[9]) <= 128
+    assert lines[10] == "ext4"
+    assert output.text.endswith("from\0us\n" * 2000)
+    assert output.errors == "oops\n"
+    assert machine.exit_code == 3
+    assert machine.kind == "uml"
+    assert "user-mode-linux" in machine.label
+    assert machine.boot["boot"] > machine.boot["kernel"] > 0
+    assert {"firmware", "init", "command", "shutdown"} <= machine.boot.keys()
+    assert machine.boot["firmware"] + machine.boot["kernel"] + machine.boot["init"] == pytest.approx(
+        machine.boot["boot"], abs=0.05
+    )
+
+
+def test_what_is_written_is_gone_but_in_a_folder_of_ours(uml: Uml, tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("hello\n")
+    (tmp_path / "closed").mkdir()
+    script = "cat /ours/in; echo there >/ours/out; echo x >/etc/x; mount -o remount,rw /closed; echo no >/closed/x"
+    _, output = uml(
+        "sh", "-c", f"{script}; true", root="shared", volume=[f"{tmp_path}:/ours", f"{tmp_path}/closed:/closed:ro"]
+    )
+    assert output.text == "hello\n"
+    assert "Read-only" in output.errors
+    assert (tmp_path / "out").read_text() == "there\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["closed", "in", "out"]
+    assert list((tmp_path / "closed").iterdir()) == []
+    _, output = uml("ls", "/etc", root="shared")
+    assert "x" not in output.text.split()
+
+
+def test_output_comes_while_it_runs_and_an_interrupt_reaches_the_command(uml: Uml) -> None:
+    output = Output()
+    pressed = interrupt_after(lambda: b"ready" in b"".join(output.stdout))
+    script = "trap 'echo caught; exit 0' INT; echo ready; while :; do sleep 0.1; done"
+    with pytest.raises(KeyboardInterrupt):
+        machines.run(
+            "mini",
+            "sh",
+            "-c",
+            script,
+            kind="uml",
+            memory="128m",
+            stdout=output.stdout.append,
+            stderr=output.stderr.append,
+        )
+    pressed.join()
+    assert output.text == "ready\ncaught\n"
+    assert "sent SIGINT to the virtual machine" in output.errors
+
+
+def test_its_root_sees_nothing_of_the_host(uml: Uml) -> None:
+    """hostfs shows what user-mode-linux itself can see."""
+    script = (
+        "mkdir /h; mount -t hostfs -o / none /h; ls -A /h; mount -t hostfs -o /../../.. none /h; ls -A /h; ls /h/proc"
+    )
+    _, output = uml("sh", "-c", script)
+    jail = {"disk", "initrd", "lib", "lib64", "own", "proc", "tmp", "usr", "work", "var", "root", "dev", "home"}
+    assert {"disk", "initrd", "own"} <= set(output.text.split()) <= {*jail, "cpuinfo"}
+
+
+def test_a_command_that_fails_says_so(uml: Uml) -> None:
+    with pytest.raises(ContainerFailed) as caught:
+        uml("nosuch")
+    assert caught.value.exit_code == 127
+    assert "(uml) failed with exit status 127" in caught.value.message
+    assert "nosuch" in caught.value.message
+    assert caught.value.container.kind == "uml"
+
+
+def test_a_machine_that_takes_too_long_is_ended(uml: Uml) -> None:
+    began = time.monotonic()
+    with pytest.raises(TimedOut, match="ended after 4 s"):
+        uml("sleep", "60", timeout="4s")
+    assert time.monotonic() - began < 8
+
+
+def test_supplementary_groups_are_set(uml: Uml, crafted: Any) -> None:
+    image = crafted(
+        entry("etc/passwd", b"ann:x:7:8::/:/bin/sh\n"), entry("etc/group", b"a:x:8:\nb:x:9:ann\nc:x:10:ann\n")
+    )
+    _, output = uml("id", image=image, user="ann")
+    assert "uid=7(ann) gid=8(a) groups=" in output.text
+    assert "9(b),10(c)" in output.text
+
+
+def test_one_that_is_interrupted_while_it_boots_is_gone_at_once(uml: Uml) -> None:
+    uml("true")  # its files are there
+    began = time.monotonic()
+    pressed = interrupt_after(lambda: time.monotonic() - began > 0.5)
+    with pytest.raises(KeyboardInterrupt):
+        uml("sleep", "60")
+    pressed.join()
+    assert time.monotonic() - began < 4
+
+
+def test_too_little_memory_is_said(uml: Uml) -> None:
+    with pytest.raises(InvalidArgument, match="8 MiB are too little memory for a virtual machine"):
+        uml("true", memory="8m")
+
+
+def test_a_guest_that_goes_by_itself_is_no_success(uml: Uml) -> None:
+    with pytest.raises(HostNotCapable, match="ended before the command did"):
+        uml("poweroff", "-f")
+
+
+def test_the_command_line_has_its_output_and_status(uml: Uml, cli: Any) -> None:
+    done = cli("vm", "run", "--kind", "uml", "-m", "128m", "-i", "mini", "sh", "-c", "cat; exit 7", input="over\n")
+    assert (done.stdout, done.returncode) == ("over\n", 7), done.stderr
+
+
+def test_qemu_boots_the_same_image_by_emulation(engine: Any, kernel: str, tmp_path: Path) -> None:
+    """One boot: command, input, a folder, and a port of the host that leads to the guest's own address."""
+    output, answers = Output(), []
+    (tmp_path / "in").write_text("shown\n")
+    port = free_port()
+    asking = threading.Thread(target=lambda: answers.append(asked(port)))
+    asking.start()
+    machine = machines.run(
+        "mini", "sh", "-c", "uname -r; nproc; cat; cat /ours/in; echo oops >&2; ip -4 -o addr show eth0; echo hello | "
+        "nc -l -p 8000; exit 3", kind="tcg", kernel=kernel, memory="256m", cpus=2, stdin=b"given\n",
+        volume=[f"{tmp_path}:/ours"], publish=[f"127.0.0.1:{port}:8000"], raise_error=False, timeout="60s",
+        stdout=output.stdout.append, stderr=output.stderr.append,
+    )  # fmt: skip
+    asking.join()
+    lines = output.text.splitlines()
+    assert lines[:4] == [machine.release, "2", "given", "shown"]
+    assert "inet 10.0.2.15/24" in lines[4]
+    assert answers == [b"hello\n"]
+    assert output.errors == "oops\n"
+    assert machine.exit_code == 3
+    assert machine.label == "emulation (QEMU TCG)"
+    assert machine.boot["kernel"] > 0
+    assert "emulation" in machine.text()
+    assert f"127.0.0.1:{port}→8000/tcp" in machine.text()
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def asked(port: int, limit: float = 45) -> bytes:
+    """What the server behind that port says, once there is one."""
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        try:
+            with socket.create_connection(("127.0.0.1", port), 5) as connection:
+                connection.settimeout(10)
+                if said := connection.recv(100):
+                    return said
+        except OSError:
+            pass
+        time.sleep(0.2)
+    return b""
+
+
+def test_kvm_is_believed_only_where_a_kernel_was_seen_to_boot(engine: Any, kernel: str) -> None:
+    """On a machine whose KVM works it must say so; on others why not, within the seconds of the trial."""
+    if not choice.no_kvm():
+        assert choice.choose(engine, "kvm", kernel).kind == "kvm"
+        return
+    began = time.monotonic()
+    with pytest.raises(HostNotCapable, match=r"no KVM here|no kernel boots in it") as caught:
+        choice.choose(engine, "kvm", kernel)
+    assert "--kind tcg" in caught.value.hint
+    assert time.monotonic() - began < 12

@@ -1,0 +1,447 @@
+"""Comparisons without a container: made-up targets, a made-up clock, and what is said of what they measured."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbcontainers import table
+from nbcontainers.compare import card, conditions, figure, rounds, running, scenes, workload
+from nbcontainers.compare.comparison import Comparison
+from nbcontainers.compare.report import Figure, Report
+from nbcontainers.compare.rounds import AGAIN, Failed, Measured
+from nbcontainers.compare.target import Execute, Limits, Missing, Plan, Sink, names, target
+from nbcontainers.compare.workload import Workload
+from nbcontainers.engine import Engine
+from nbcontainers.errors import HostNotCapable, InvalidArgument
+
+PLAN = Plan(Engine(Path("/nowhere"), Path("/nowhere"), True), "host", Limits(), Path("/nowhere"))
+
+
+class Made:
+    """A target that answers `values` one after the other, or fails."""
+
+    kind = "container"
+
+    def __init__(self, name: str, values: Iterator[float] | None = None, *, missing: str = "", status: int = 0) -> None:
+        self.name = self.label = name
+        self.values, self.why, self.status = values, missing, status
+        self.order: list[str] = []
+
+    def missing(self, plan: Plan) -> Missing | None:
+        return Missing(self.why, "install it") if self.why else None
+
+    def facts(self) -> dict[str, str]:
+        return {"version": "1"}
+
+    @contextmanager
+    def opened(self, plan: Plan) -> Iterator[Execute]:
+        def execute(command: Sequence[str], stdout: Sink, stderr: Sink) -> int:
+            token, axes = command[3], command[4:]
+            stdout(f"{token} begin\n".encode())
+            if axes == ["about"]:
+                stdout(f"{token} fact scratch = overlay, volatile\n".encode())
+            for axis in axes if self.values and axes != ["about"] else ():
+                stdout(f"{token} figure {axis} {next(self.values)} ms\n".encode())
+            stderr(b"it says why\n")
+            stdout(f"{token} end 1000 ns\n".encode())
+            return self.status
+
+        yield execute
+
+    def idle(self, plan: Plan) -> None:
+        return None
+
+
+def around(value: float, spread: float = 0.01) -> Iterator[float]:
+    """Values close to each other, the same every time."""
+    number = 0
+    while True:
+        number += 1
+        yield value * (1 + spread * ((number * 7919) % 11 - 5) / 5)
+
+
+def measured(*targets: Made, axes: str = "syscall", count: int = 10, seed: int = 1) -> Measured:
+    return rounds.measure(PLAN, targets, workload.named(axes), count, seed)
+
+
+def compared(*targets: Made, axes: str = "syscall", count: int = 10, **more: Any) -> Comparison:
+    found = measured(*targets, axes=axes, count=count)
+    ran = {one.name: one.label for one in targets if one.name in found.facts and one.name not in found.absent}
+    return Comparison(axes, found, ran, count, 1, "host", "no limits", "2026-11-23T12:00:00Z", **more)
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds, "_PAUSE_S", 0)
+
+
+def test_every_round_runs_each_target_once_and_the_first_twice() -> None:
+    found = measured(Made("host", around(1)), Made("box", around(2)))
+    for number in range(1, 11):
+        lanes = [row["target"] for row in found.samples if row["round"] == number and row["axis"] == "syscall"]
+        assert sorted(lanes) == ["box", "host", "host" + AGAIN]
+    orders = {tuple(row["target"] for row in found.samples if row["round"] == number) for number in range(1, 11)}
+    assert len(orders) > 2, "the order is random"
+
+
+def test_the_same_seed_gives_the_same_order() -> None:
+    first, second = (measured(Made("host", around(1)), Made("box", around(2)), seed=7).samples for _ in range(2))
+    assert [row["target"] for row in first] == [row["target"] for row in second]
+
+
+def test_one_execution_a_target_is_not_counted() -> None:
+    """The first value is far off, and is nowhere."""
+    found = measured(Made("host", iter([1000.0] + [1.0] * 30)), count=5)
+    assert max(row["value"] for row in found.samples if row["axis"] == "syscall") == 1.0
+
+
+def test_a_difference_is_found_and_an_equal_is_not() -> None:
+    seen = compared(Made("host", around(1)), Made("slow", around(1.5)), Made("same", around(1)))
+    verdicts = {row["target"]: row["verdict"] for row in seen.rows if row["axis"] == "syscall"}
+    assert re.fullmatch(r"(49|50|51) % slower", verdicts["slow"])
+    assert verdicts["same"].startswith("no difference found (could be up to ")
+    assert verdicts["host"] == "what the others are compared with"
+    assert verdicts["host" + AGAIN].startswith("the same again: differences within ")
+
+
+def test_rates_count_the_other_way_round() -> None:
+    """Twice the MiB a second is half the cost."""
+    assert Figure(200, "MiB/s").cost == 0.005
+    assert Figure(200, "ms").cost == 200
+
+
+def test_start_up_is_an_axis_of_its_own() -> None:
+    seen = compared(Made("host", around(1)), axes="syscall,start")
+    assert seen.axes == ["start-up", "syscall"]
+    row = next(row for row in seen.samples if row["axis"] == "start-up")
+    assert row["value"] == pytest.approx((row["outside_s"] - row["inside_s"]) * 1e3)
+
+
+def test_a_target_that_is_missing_or_fails_is_absent_with_its_reason_and_no_number() -> None:
+    seen = compared(
+        Made("host", around(1)), Made("gone", missing="it is not installed"), Made("broken", around(1), status=3)
+    )
+    assert seen.absent["gone"] == "it is not installed; install it"
+    assert seen.absent["broken"] == "it ended with status 3: it says why"
+    assert {row["target"] for row in seen.rows} == {"host", "host" + AGAIN}
+    assert "gone is absent: it is not installed; install it" in seen.text()
+    assert "broken is absent" in seen.html()
+
+
+def test_without_the_first_target_there_is_no_comparison() -> None:
+    with pytest.raises(HostNotCapable, match="host, which the others are compared with, cannot run: it is no"):
+        measured(Made("host", missing="it is not there"), Made("box", around(1)))
+
+
+def test_an_axis_that_is_absent_says_why_once() -> None:
+    seen = compared(Made("host", around(1)), Made("box", around(1)))
+    seen.measured.without.update({("host", "fit"): "no numpy", ("box", "fit"): "no numpy", ("box", "fork"): "no fork"})
+    assert "fit on host, box is absent: no numpy" in seen.text()
+    assert "fork on box is absent: no fork" in seen.html()
+
+
+def test_too_few_rounds_have_values_and_no_verdict() -> None:
+    seen = compared(Made("host", around(1)), Made("box", around(2)), count=4)
+    row = next(row for row in seen.rows if row["target"] == "box" and row["axis"] == "syscall")
+    assert row["low"] is None
+    assert row["ratio"] is None
+    assert row["verdict"] == "too few rounds for a verdict (at least 5)"
+    assert figure.svg(seen) == ""
+
+
+def test_a_disk_that_is_not_synced_is_said_to_be_none() -> None:
+    seen = compared(Made("host", around(1)), Made("box", around(0.01)), axes="write_sync,syscall")
+    said = {row["axis"]: row["verdict"] for row in seen.rows if row["target"] == "box"}
+    assert said["write_sync"].endswith("; nothing is synced there: a container's own root is a volatile overlay")
+    assert "synced" not in said["syscall"]
+
+
+def test_outliers_are_marked_and_kept() -> None:
+    values = [1.0, 1.01, 0.99, 1.0, 1.02, 0.98, 1.0, 1.01, 50.0, 0.99, 1.0]
+    seen = compared(Made("host", iter([one for one in values for _ in range(2)])))
+    marked = [row for row in seen.samples if row["axis"] == "syscall" and row["outlier"]]
+    assert {row["value"] for row in marked} == {50.0}
+    assert "kept" in seen.text()
+
+
+def test_the_samples_are_a_tidy_frame() -> None:
+    seen = compared(Made("host", around(1)), Made("box", around(2)), count=5, conditions={"kernel": "6.1"})
+    frame = seen.to_pandas()
+    assert len(frame) == 5 * 3 * 2
+    assert list(frame.columns) == [
+        "round", "position", "target", "axis", "value", "unit", "cost", "start_s", "inside_s", "outside_s", "outlier",
+    ]  # fmt: skip
+    assert frame["value"].dtype == float
+    assert frame.attrs["conditions"] == {"kernel": "6.1"}
+    assert json.loads(json.dumps(seen.document()))["seed"] == 1
+
+
+def test_text_has_all_figures_of_the_picture() -> None:
+    """And no script, no address."""
+    seen = compared(Made("host", around(1)), Made("slow", around(1.5)), noise=["the load was 9 before it began"])
+    html, text = seen.html(), seen.text()
+    assert "noisy: the load was 9 before it began" in text
+    assert "noisy: the load was 9 before it began" in html
+    for row in seen.rows:
+        for one in card.cells(seen, row):
+            assert one in text
+            assert one.split(" (")[0] in html
+    assert "<script" not in html
+    assert "http" not in html.replace('xmlns="http://www.w3.org/2000/svg"', "")
+
+
+def test_what_a_target_says_of_itself_is_escaped() -> None:
+    evil = Made("<b>x</b>\x1b[2J", around(1))
+    seen = compared(Made("host", around(1)), evil)
+    assert "<b>x" not in seen.html()
+    assert "\x1b" not in seen.text() + seen.html()
+
+
+def test_effects_within_the_band_are_grey() -> None:
+    seen = compared(Made("host", around(1)), Made("slow", around(3)), Made("same", around(1)))
+    drawn = figure.svg(seen)
+    assert drawn.count('fill-opacity=".25"') == len(seen.axes), "a band an axis"
+    same, slow = (re.findall(rf'fill="([^"]+)"><title>{name}:', drawn)[-1] for name in ("same", "slow"))
+    assert same == table.GREY
+    assert slow == table.RED
+
+
+def test_the_scale_keeps_its_order_and_shows_little_beside_much() -> None:
+    scale = figure.Scale(0.9, 1000)
+    places = [scale.at(ratio) for ratio in (0.9, 1.0, 1.02, 1.1, 2, 30, 1000, 10_000)]
+    assert places == sorted(places)
+    assert places[2] - places[1] > 3, "2 % can be seen"
+    assert places[-1] == places[-2]
+
+
+def test_a_large_comparison_is_a_small_output() -> None:
+    axes = ",".join(axis.name for axis in workload.AXES)
+    targets = [Made(f"target-{number}", around(1 + number)) for number in range(8)]
+    seen = compared(*targets, axes=axes)
+    assert len(seen.html()) < 290_000
+    assert "more; .table() has all" in seen.html()
+
+
+class Clock:
+    """Goes on by `step` each time it is looked at."""
+
+    def __init__(self, step: float = 1.0) -> None:
+        self.now, self.step = 0.0, step
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+def test_a_report_in_pieces() -> None:
+    report = Report("T", Clock())
+    for piece in (
+        b"hello T beg",
+        b"in\nT figure a 2.5 \xc2\xb5s\nT absent b no",
+        b" numpy\nT fact k = v w\nbye\nT end 5000",
+        b" ns\n",
+    ):
+        report.take(piece)
+    assert report.figures == {"a": Figure(2.5, "µs")}
+    assert report.absent == {"b": "no numpy"}
+    assert report.facts == {"k": "v w"}
+    assert report.output == "hello \nbye\n"
+    assert report.inside_s == 5e-6
+    assert report.begun == 2.0
+
+
+def test_a_program_without_a_clock_is_timed_by_its_marks() -> None:
+    report = Report("T", Clock(2.0))
+    for line in (b"T begin\n", b"T lap\n", b"T lap a 4 ms\n", b"T lap b 8 MiB/s\n", b"T end\n"):
+        report.take(line)
+    assert report.figures == {"a": Figure(500.0, "ms"), "b": Figure(4.0, "MiB/s")}
+    assert report.inside_s == 8.0
+
+
+def test_marks_that_come_together_are_no_time() -> None:
+    def execute(command: Sequence[str], stdout: Sink, stderr: Sink) -> int:
+        stdout(f"{command[-1]} begin\n{command[-1]} end\n".encode())
+        return 0
+
+    def command(token: str, *, on_host: bool) -> list[str]:
+        return [token]
+
+    assert rounds.once(execute, command, on_host=True).inside_s == 0
+    with pytest.raises(Failed, match="too short to be timed from outside"):
+        rounds.once(execute, command, on_host=True, timed=True)
+
+
+def test_names_of_workloads() -> None:
+    assert workload.named("sha256,cpu").axes == ("sha256", "integer", "matmul")
+    assert set(workload.named("all").axes) == {axis.name for axis in workload.AXES if axis.group != "tools"}
+    assert workload.named("start").axes == ()
+    with pytest.raises(InvalidArgument, match="no workload 'sha265'") as caught:
+        workload.named("sha265")
+    assert caught.value.hint.startswith("did you mean sha256? ")
+
+
+def test_every_axis_is_a_function_of_the_program() -> None:
+    source = (Path(workload.__file__).parent / "inside/axes.py").read_text()
+    shell = (Path(workload.__file__).parent / "inside/axes.sh").read_text()
+    for axis in workload.AXES:
+        assert f"\ndef {axis.name}() -> tuple[float, str]:" in source
+        assert bool(re.search(rf"^    [\w |]*\b{axis.name}\b[\w |]*\)", shell, re.M)) is axis.shell, axis.name
+
+
+@pytest.mark.parametrize("program", ["axes.py", "axes.sh"])
+def test_the_programs_tell_figures_here(program: str, tmp_path: Path) -> None:
+    axes = ["integer", "sha256", "execute", "small_files", "volume_write_sync"]
+    source = (Path(workload.__file__).parent / "inside" / program).read_text()
+    words = [sys.executable, "-c", source] if program.endswith("py") else ["/bin/sh", "-c", source, "sh"]
+    done = subprocess.run(
+        [*words, "T", *axes],
+        capture_output=True,
+        check=True,
+        env={"NBC_SCRATCH": str(tmp_path), "PATH": "/usr/bin:/bin"},
+    )
+    report = Report("T", Clock(0.1))
+    for line in done.stdout.splitlines(keepends=True):
+        report.take(line)
+    assert set(report.figures) == set(axes) - {"volume_write_sync"}
+    assert set(report.absent) == {"volume_write_sync"}
+    assert report.inside_s
+    assert report.inside_s > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("code", "python"), [("echo hi", False), ("print('hi')", True)])
+def test_a_cell_is_timed_by_its_own_clock(code: str, python: bool) -> None:
+    report = Report("T")
+    words = workload.cell(code, python=python).command("T", on_host=True)
+    report.take(subprocess.run(words, capture_output=True, check=True).stdout)
+    assert report.output.splitlines()[0] == "hi"
+    assert report.own_s is not None
+    assert 0 < report.own_s < 5
+
+
+def test_a_cell_that_fails_fails() -> None:
+    for code, python in (("exit 3", False), ("raise SystemExit(3)", True)):
+        words = workload.cell(code, python=python).command("T", on_host=True)
+        assert subprocess.run(words, capture_output=True, check=False).returncode == 3
+
+
+def ask(words: str = "", code: str = "", **changed: Any) -> running.Asked:
+    usual: dict[str, Any] = {"on": "host,container", "n": None, "quick": False, "python": False, "image": "host",
+                             "limits": Limits(), "strict": False, "seed": None}  # fmt: skip
+    return running.ask(words, code, **{**usual, **changed})
+
+
+def test_what_is_asked_for() -> None:
+    asked = ask(quick=True, on=" host, container ,host")
+    assert asked.rounds == 5
+    assert [one.name for one in asked.targets] == ["host", "container"]
+    assert asked.workload.name == "all"
+    assert ask(code="true").workload == Workload("cell", ("cell",), "true", False)
+
+
+@pytest.mark.parametrize(
+    ("given", "message", "hint"),
+    [
+        ({"n": 4}, "4 rounds give no interval", "write -n 5 or more"),
+        ({"on": ","}, "--on names no target", "write --on host,container"),
+        ({"on": "hst"}, "--on: 'hst' is no target", "did you mean host? "),
+        ({"words": "sha256", "code": "true"}, "a cell and the workload 'sha256' are two comparisons", "leave the name"),
+        ({"python": True}, "--python needs a cell of Python below its line", "write %%compare --python"),
+        ({"python": True, "code": "if"}, "the cell is no Python: ", "leave out --python"),
+        ({"code": "x" * 100_001}, "longer than a command line may be", "put it into a file"),
+    ],
+)
+def test_what_can_never_work(given: dict[str, Any], message: str, hint: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        ask(**given)
+    assert message in caught.value.message
+    assert caught.value.hint.startswith(hint)
+
+
+def test_limits_are_those_of_run() -> None:
+    assert running.limits("512m", "0.5", "0-1") == Limits(512 << 20, 0.5, "0-1")
+    assert running.limits(None, None, "").words == "no limits"
+    assert running.limits("1g", 2, "1").words == "memory 1GiB, 2 CPUs, on CPU 1"
+    with pytest.raises(InvalidArgument, match="memory"):
+        running.limits("much", None, "")
+
+
+def test_every_target_says_what_it_is() -> None:
+    assert list(names())[:2] == ["host", "host:unlimited"]
+    for name in names():
+        made = target(name)
+        assert made.name == name
+        assert made.kind in ("host", "container", "vm")
+        assert made.label
+
+
+def test_bare_metal_is_said_only_where_it_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, str] = {}
+    monkeypatch.setattr(conditions, "_read", lambda path: told.get(path, ""))
+    monkeypatch.setattr(conditions.os.path, "exists", lambda path: path in told)
+    assert not conditions.bare_metal(), "a machine whose processor tells nothing may be a guest"
+    told["/proc/cpuinfo"] = "processor : 0\nflags\t\t: fpu vmx sse"
+    assert conditions.bare_metal()
+    told["/.dockerenv"] = ""
+    assert not conditions.bare_metal(), "a container of somebody else's"
+    del told["/.dockerenv"]
+    told["/proc/cpuinfo"] += " hypervisor"
+    assert not conditions.bare_metal()
+
+
+def test_what_makes_a_host_noisy() -> None:
+    quiet = {"busy_part": 0.02, "steal_part": 0.0, "load": 0.1, "pressure_part": 0.0}
+    assert conditions.noise(quiet, {"steal_part": 0.0, "swapped_pages": 0, "thermal_throttles": 0}) == []
+    said = conditions.noise(
+        {**quiet, "busy_part": 0.5, "load": 99.0, "pressure_part": 0.2},
+        {"steal_part": 0.03, "swapped_pages": 7, "thermal_throttles": 1},
+    )
+    assert said == [
+        "other programs took 50% of the processors before it began",
+        "somebody waited for a processor in 20% of the time before it began",
+        "the load was 99.0 before it began",
+        "the hypervisor took 3.0% of the processors' time",
+        "7 pages were swapped meanwhile",
+        "the processor was throttled by its temperature meanwhile",
+    ]
+
+
+def test_the_conditions_of_this_host_are_facts() -> None:
+    found = conditions.recorded()
+    assert found["processors"] >= 1
+    assert found["memory_bytes"] > 1 << 20
+    assert isinstance(found["bare_metal"], bool)
+    before = conditions.counters()
+    assert conditions.during(before, conditions.counters())["swapped_pages"] >= 0
+
+
+def scene(name: str, after: int) -> scenes.Scene:
+    counts = [100] * 20 + [after] * 29
+    return scenes.Scene(name, {"App2": counts, "App3": counts})
+
+
+def test_interference_in_figures() -> None:
+    seen = scenes.Interference(
+        [scene("host", 20), scene("<limits>", 90)], {"vm": "not here"}, 0.25, 2, "2026-11-23T12:00:00Z"
+    )
+    assert [(row["scene"], row["before"], row["after"], row["kept"]) for row in seen.rows][::2] == [
+        ("host", 1000.0, 200.0, 0.2), ("<limits>", 1000.0, 900.0, 0.9),
+    ]  # fmt: skip
+    assert "App2: 1000 → 200/s" in seen.html()
+    assert "20%" in seen.text()
+    assert "vm is absent: not here" in seen.text()
+    assert "<limits>" not in seen.html()
+    assert len(seen.to_pandas()) == 2 * 2 * 49
+
+
+def test_no_app_that_never_answered_is_divided_by() -> None:
+    assert scenes.Scene("host", {"App2": [0] * 49}).kept("App2") == 0.0

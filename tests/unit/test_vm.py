@@ -1,0 +1,367 @@
+"""Virtual machines without one: kernels found, modules in order, the initramfs, the request, times, messages, plans."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbcontainers.engine import Engine
+from nbcontainers.errors import HostNotCapable, InvalidArgument
+from nbcontainers.linux import flock
+from nbcontainers.vm import (
+    boot,
+    choice,
+    disk,
+    fetching,
+    hardware,
+    initramfs,
+    keeper,
+    kernel,
+    modules,
+    network,
+    options,
+    registers,
+    running,
+    shares,
+)
+from nbcontainers.vm.kernel import Kernel
+from nbcontainers.vm.machine import Machine
+from nbcontainers.vm.request import Process, Request, Root
+
+RELEASE = "6.1.0-99-cloud-amd64"
+
+
+def bzimage(release: str = RELEASE) -> bytes:
+    """As much of one as says what it is."""
+    head = bytearray(0x4000)
+    head[0x202:0x206] = b"HdrS"
+    head[0x20E:0x210] = (0x3000 - 0x200).to_bytes(2, "little")
+    text = f"{release} (debian) #1 SMP\0".encode()
+    head[0x3000 : 0x3000 + len(text)] = text
+    return bytes(head)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """lib/modules/RELEASE: `a` needs `b-c` and `d`, which is built in; `b-c` needs `e`."""
+    folder = tmp_path / "lib/modules" / RELEASE
+    (folder / "kernel/drivers").mkdir(parents=True)
+    (folder / "modules.builtin").write_text("kernel/fs/d.ko\nkernel/fs/ext4.ko\n")
+    (folder / "kernel/drivers/a.ko").write_bytes(b"..\0depends=b-c,d\0license=GPL\0")
+    (folder / "kernel/drivers/b-c.ko.xz").write_bytes(lzma.compress(b"..\0depends=e\0"))
+    (folder / "kernel/drivers/e.ko.gz").write_bytes(gzip.compress(b"..\0depends=\0"))
+    return folder
+
+
+def test_modules_come_after_what_they_need(tree: Path) -> None:
+    found = modules.in_order(tree, ["ext4", "a", "e"])
+    assert [path.name for path in found] == ["e.ko.gz", "b-c.ko.xz", "a.ko"]
+    assert modules.content(found[1]) == b"..\0depends=e\0"
+    assert [initramfs.name_of(path) for path in found] == ["e.ko", "b-c.ko", "a.ko"]
+
+
+def test_a_module_that_is_nowhere_is_said(tree: Path) -> None:
+    with pytest.raises(HostNotCapable, match=f"the kernel {RELEASE} has no module virtiofs") as caught:
+        modules.in_order(tree, ["virtiofs"])
+    assert "vm fetch-kernel" in caught.value.hint
+    assert modules.has(tree, "ext4")
+    assert not modules.has(tree, "9p")
+
+
+def test_a_kernel_says_its_release_and_its_modules_are_found(tree: Path, tmp_path: Path, engine_of: Engine) -> None:
+    (tmp_path / "boot").mkdir()
+    path = tmp_path / "boot/vmlinuz"
+    path.write_bytes(bzimage())
+    found = kernel.find(engine_of, uml=False, given=str(path))
+    assert (found.release, found.modules, found.origin) == (RELEASE, tree, "given")
+
+
+@pytest.fixture
+def engine_of(tmp_path: Path) -> Engine:
+    return Engine(tmp_path / "e/root", tmp_path / "e/run", False).prepare()
+
+
+def test_what_is_no_kernel_is_refused(tmp_path: Path, engine_of: Engine) -> None:
+    (tmp_path / "x").write_bytes(b"\x7fELF" + b"\0" * 4096)
+    with pytest.raises(InvalidArgument, match="no kernel that boots"):
+        kernel.find(engine_of, uml=False, given=str(tmp_path / "x"))
+    assert kernel.kinds_of(tmp_path / "x") == ("uml",)
+    (tmp_path / "z").write_bytes(bzimage())
+    assert kernel.kinds_of(tmp_path / "z") == ("kvm", "tcg")
+    with pytest.raises(InvalidArgument, match="is no program, as user-mode-linux is one"):
+        kernel.find(engine_of, uml=True, given=str(tmp_path / "z"))
+    with pytest.raises(InvalidArgument, match="there is no such file"):
+        kernel.find(engine_of, uml=False, given=str(tmp_path / "y"))
+
+
+def test_without_any_kernel_the_error_says_what_to_type(engine_of: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "_of_the_host", lambda: iter(()))
+    with pytest.raises(HostNotCapable, match="no kernel here") as caught:
+        kernel.find(engine_of, uml=False)
+    assert "vm fetch-kernel" in caught.value.hint
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    with pytest.raises(HostNotCapable) as caught:
+        kernel.find(engine_of, uml=True)
+    assert caught.value.hint == "apt-get install user-mode-linux"
+
+
+def test_a_fetched_kernel_is_kept_with_its_modules(tree: Path, tmp_path: Path, engine_of: Engine) -> None:
+    (tmp_path / "boot").mkdir()
+    (tmp_path / f"boot/vmlinuz-{RELEASE}").write_bytes(bzimage())
+    place = kernel.folder(engine_of)
+    place.mkdir()
+    assert fetching._keep(tmp_path, place) == RELEASE
+    (found,) = kernel.fetched(engine_of)
+    assert found.release == RELEASE
+    assert found.modules
+    assert modules.has(found.modules, "a")
+    assert fetching.listing(engine_of).to_pandas()["release"].tolist() == [RELEASE]
+
+
+def test_a_package_without_a_kernel_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="no kernel in that package"):
+        fetching._keep(tmp_path, tmp_path)
+    with pytest.raises(InvalidArgument, match="is no name of a package"):
+        fetching._download("; rm -rf x", str(tmp_path))
+
+
+def test_the_archive_is_what_cpio_reads(tmp_path: Path) -> None:
+    cpio = shutil.which("cpio") or shutil.which("busybox")
+    if not cpio:
+        pytest.skip("there is no cpio here")
+    entries = [
+        initramfs.Entry("bin", 0o40755), initramfs.Entry("bin/odd", 0o100755, b"12345"),
+        initramfs.Entry("bin/sh", 0o120777, b"odd"),
+    ]  # fmt: skip
+    words = [cpio, *(["cpio"] if cpio.endswith("busybox") else []), "-id"]
+    for data in (initramfs.archive(entries), initramfs.archive([initramfs.Entry("request", 0o100600, b"x")])):
+        assert len(data) % 4 == 0
+        subprocess.run(words, input=data, cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "bin/odd").read_bytes() == b"12345"
+    assert os.readlink(tmp_path / "bin/sh") == "odd"
+    assert (tmp_path / "bin/odd").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "request").read_bytes() == b"x"
+
+
+HARD = 'a\'b "$HOME" `id` \\ \n ü; exit'
+
+
+def request(**changes: Any) -> Request:
+    process = Process(["printf", "%s|", HARD, ""], [f"X={HARD}"], "/made here", 5, 6, (), "box")
+    return Request(process, Root("ext4", "/dev/vda", "rw"), "virtio", ["a.ko", "b.ko"], **changes)
+
+
+def test_the_request_is_read_by_a_shell_as_it_was_meant(tmp_path: Path) -> None:
+    (tmp_path / "request").write_text(request(reads=True).script())
+    script = """
+        setsid() { shift 12; "$@"; }; exec() { "$@"; }
+        . ./request; echo "$TYPE $SOURCE $MODULES $HOSTNAME $INPUT"; program 9>/dev/null
+    """
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == f"ext4 /dev/vda a.ko b.ko box 1\n{HARD}||", done.stderr
+
+
+def test_the_request_enters_the_image_as_the_user() -> None:
+    words = request()._command()
+    assert words[:4] == ["setsid", "env", "-i", f"X={HARD}"]
+    assert words[4:12] == ["/bin/nsenter", "-F", "-r/root", "-w/root/made here", "-G", "6", "-S", "5"]
+    root = Request(Process(["true"], []), Root("ext4", "x", "rw"), "uml")
+    assert "-S" not in root._command()
+    more = Request(Process(["true"], [], "/", 5, 6, (7, 8)), Root("ext4", "x", "rw"), "uml")._command()
+    assert more[3:8] == ["/bin/setpriv", "--regid", "6", "--groups", "7,8"]
+    assert "-G" not in more
+
+
+@pytest.mark.skipif(not shutil.which("busybox"), reason="busybox is not here")
+def test_the_guests_shell_can_read_its_init() -> None:
+    subprocess.run(["busybox", "sh", "-n", str(initramfs.INIT)], check=True)
+
+
+TIMES = {"begin": 100.0, "ready": 101.5, "started": 102.0, "exit": 105.0, "end": 105.25}
+MARKS = [
+    "[    1.200000] Run /init as init process", "[    1.250000] nbcontainers: init",
+    "[    1.500000][    T1] nbcontainers: command", "[    4.500000] nbcontainers: end",
+]  # fmt: skip
+
+
+def test_a_boot_is_broken_down_by_the_guests_own_clock() -> None:
+    found = boot.breakdown(TIMES, MARKS)
+    expected = {"boot": 2.0, "firmware": 0.5, "kernel": 1.2, "init": 0.3, "command": 3.0, "shutdown": 0.25}
+    assert found == pytest.approx(expected)
+
+
+def test_what_was_not_measured_is_left_out() -> None:
+    assert boot.breakdown({"begin": 1.0, "end": 2.0}, []) == {}
+    assert boot.breakdown(TIMES, []).keys() == {"boot", "command", "shutdown"}
+
+
+PLAN = {"kind": "tcg", "memory": 64 << 20, "boot_s": 60.0}
+
+
+def test_why_no_command_came_to_an_end() -> None:
+    little = boot.failed(PLAN, "", "Kernel panic - not syncing: System is deadlocked on memory\n", overdue=False)
+    assert isinstance(little, InvalidArgument)
+    assert "64 MiB are too little memory" in little.message
+    assert "-m 128m" in little.hint
+    late = boot.failed(PLAN, "", "", overdue=True)
+    assert "(tcg) did not boot within 60 s; it said nothing" in late.message
+    assert "--kind uml" in late.hint
+    told = boot.failed(PLAN, "no working folder /x", "last words\n", overdue=False)
+    assert "started no command: no working folder /x; it said last: last words" in told.message
+
+
+def plan(**changes: Any) -> dict[str, Any]:
+    return {
+        "kind": "uml", "kernel": "/k", "program": "/q", "memory": 64 << 20, "cpus": 2, "disk": "/d", "folder": "/f",
+        "servers": [], **changes,
+    }  # fmt: skip
+
+
+def test_the_command_line_of_user_mode_linux() -> None:
+    words = hardware.command(plan(), 3, [4, 5, 6, 7], [])
+    assert words[:3] == ["/k", "mem=64M", "initrd=/initrd"]
+    assert {"ssl0=fd:4", "ssl3=fd:7", "ubd0=/own/cow,/disk"} <= set(words)
+    assert "ubd0=/own/cow,/disk" not in hardware.command(plan(disk=""), 3, [4, 5, 6, 7], [])
+
+
+def test_the_command_line_of_qemu() -> None:
+    words = hardware.command(plan(kind="tcg"), 3, [4, 5, 6, 7], [])
+    assert words[:5] == ["/q", "-M", "q35,accel=tcg", "-cpu", "max"]
+    assert "socket,id=output,fd=5" in words
+    assert "file=/d,if=none,id=root,format=raw,snapshot=on" in words
+    assert "clocksource=hpet" in words[words.index("-append") + 1]
+    fast = hardware.command(plan(kind="kvm"), 3, [4, 5, 6, 7], [])
+    assert fast[3:5] == ["-cpu", "host"]
+    shared = hardware.command(plan(kind="tcg", disk="", servers=[{"tag": "root"}]), 3, [4, 5, 6, 7], [8])
+    assert "socket,id=root,fd=8" in shared
+    assert "vhost-user-fs-pci,chardev=root,tag=root" in shared
+
+
+def chosen(kind: str) -> choice.Choice:
+    return choice.Choice(kind, "/q", Kernel(Path("/k"), RELEASE, None, "given"), "")
+
+
+def test_sizes_that_cannot_be_are_refused() -> None:
+    with pytest.raises(InvalidArgument, match="32 MiB are too little memory for a virtual machine") as caught:
+        running.check_size(chosen("uml"), 32 << 20, 1)
+    assert "-m 48m" in caught.value.hint
+    with pytest.raises(InvalidArgument, match="user-mode-linux has one processor"):
+        running.check_size(chosen("uml"), 64 << 20, 2)
+    with pytest.raises(HostNotCapable, match="does not fit"):
+        running.check_size(chosen("tcg"), 1 << 50, 1)
+    with pytest.raises(InvalidArgument, match="whole processors"):
+        running._limits({"cpus": 0.5})
+
+
+def test_options_it_does_not_have_are_refused() -> None:
+    with pytest.raises(InvalidArgument, match="vm run has no option 'memmory'") as caught:
+        options.check({"memmory": "1g"})
+    assert caught.value.hint == "did you mean memory?"
+    with pytest.raises(InvalidArgument, match="--kind knows no 'xen'"):
+        options.check({"kind": "xen"})
+
+
+def test_without_any_kind_every_lack_is_said(engine_of: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "no_kvm", lambda: "there is no /dev/kvm")
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    with pytest.raises(HostNotCapable, match="no KVM: there is no /dev/kvm; no uml: user-mode-linux is not") as caught:
+        choice.choose(engine_of, "auto")
+    assert caught.value.hint == "apt-get install user-mode-linux or apt-get install qemu-system-x86"
+
+
+def test_the_first_kind_that_works_is_taken_and_says_why(engine_of: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "no_kvm", lambda: "")
+    monkeypatch.setattr(choice, "_qemu", lambda: "/q")
+    found = Kernel(Path("/k"), RELEASE, None, "fetched")
+    monkeypatch.setattr(kernel, "find", lambda *_, **__: found)
+    monkeypatch.setattr(choice, "_proved", lambda *_: "it said nothing")
+    monkeypatch.setattr(registers, "shim", lambda *_: "")
+    monkeypatch.setattr(os, "access", lambda *_, **__: True)
+    taken = choice.choose(engine_of, "auto")
+    assert taken.kind == "uml"
+    assert "no kernel boots in it: it said nothing" in taken.reason
+    monkeypatch.setattr(choice, "_proved", lambda *_: "")
+    assert choice.choose(engine_of, "auto").kind == "kvm"
+
+
+def test_a_processor_without_amx_needs_no_shim(engine_of: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registers, "has_amx", lambda: False)
+    assert registers.shim(engine_of, "6.1.176") == ""
+    monkeypatch.setattr(registers, "has_amx", lambda: True)
+    assert registers.shim(engine_of, "6.13.1") == ""
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    with pytest.raises(HostNotCapable, match="AMX") as caught:
+        registers.shim(engine_of, "6.1.176")
+    assert "gcc" in caught.value.hint
+
+
+def test_folders_are_mounted_by_the_guest_and_closed_by_the_host() -> None:
+    one = {"tag": "share0", "source": "/x y", "target": "/in it", "read_only": True}
+    assert shares.lines("uml", [one])[1] == (
+        "mkdir -p '/root/in it' && mount -t hostfs -o /share0,ro none '/root/in it' || return 1"
+    )
+    assert "mount -t virtiofs -o ro share0 '/root/in it'" in shares.lines("tcg", [one])[1]
+    assert shares.steps("uml", "/f", [one])[0]["args"]["target"] == "/f/jail/share0"
+    assert shares.steps("tcg", "/f", [one])[0]["args"]["target"] == "/f/share0"
+
+
+def test_ports_of_the_host_lead_to_the_guest() -> None:
+    (one,) = network.forwards({"publish": ["127.0.0.1::80"]})
+    assert one["host_port"] > 0
+    words = network.devices([{**one, "host_port": 8080}])
+    assert words[1] == "user,id=net,hostfwd=tcp:127.0.0.1:8080-10.0.2.15:80"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(InvalidArgument, match=f"port {port} of 127.0.0.1 cannot be had"):
+            network.forwards({"publish": [f"127.0.0.1:{port}:80"]})
+    assert network.wanted({"publish": ["80"]})
+    assert not network.wanted({})
+    with pytest.raises(InvalidArgument, match="has no network"):
+        network.wanted({"publish": ["80"], "network": "none"})
+
+
+def test_user_mode_linux_is_not_taken_where_a_network_is_wanted(engine_of: Engine) -> None:
+    with pytest.raises(HostNotCapable, match="user-mode-linux has no network here"):
+        choice.choose(engine_of, "uml", network=True)
+
+
+def test_what_a_killed_keeper_left_is_swept_and_what_lives_stays(tmp_path: Path) -> None:
+    for name in ("dead", "alive"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "cow").touch()
+    with flock.folder_held(str(tmp_path / "alive")):
+        assert keeper.tidy(str(tmp_path)) == ["dead"]
+    assert [path.name for path in tmp_path.iterdir()] == ["alive"]
+    assert keeper.tidy(str(tmp_path / "nowhere")) == []
+
+
+def test_disks_of_images_that_are_gone_are_swept(engine_of: Engine) -> None:
+    (engine_of.cache / "vm").mkdir()
+    (engine_of.cache / "vm/0123.ext4").touch()
+    (engine_of.cache / "vm/0123.cpio").touch()
+    assert disk.sweep(engine_of) == ["0123"]
+    assert [path.name for path in (engine_of.cache / "vm").iterdir()] == ["0123.cpio"]
+
+
+def test_a_handle_shows_what_it_was_in_text_and_html() -> None:
+    one = Machine(
+        "id", "<b>mini</b>", ("uname", "-r"), "tcg", "no KVM: <x>", RELEASE, 64 << 20, 1, 3, 5.0,
+        boot.breakdown(TIMES, MARKS),
+    )  # fmt: skip
+    text, html = one.text(), one.html()
+    for fact in ("emulation (QEMU TCG)", "no KVM", RELEASE, "2 s = firmware", "exit 3 after 5", "uname -r"):
+        assert fact in text
+        assert fact in html
+    assert "<b>mini" not in html
+    assert "<x>" not in html
+    assert one.document()["boot"] == dict(one.boot)
