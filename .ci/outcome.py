@@ -18,12 +18,15 @@ class Outcome:
     skipped: int = 0
     failures: dict[str, str] = field(default_factory=dict)
     unsteady: dict[str, str] = field(default_factory=dict)
+    took: dict[str, float] = field(default_factory=dict)
+    """Seconds by part."""
 
     def add(self, other: Outcome) -> None:
         self.passed += other.passed
         self.skipped += other.skipped
         self.failures |= other.failures
         self.unsteady |= other.unsteady
+        self.took |= other.took
 
     def repeated(self, again: Outcome) -> Outcome:
         """What counts when the failed tests were run once more: one that passes now is unsteady, and said to be."""
@@ -34,6 +37,7 @@ class Outcome:
     def summary(self) -> str:
         parts = [f"\nUNSTEADY (passed when run again) {name}\n{text}" for name, text in self.unsteady.items()]
         parts += [f"\nFAILED {name}\n{text}" for name, text in self.failures.items()]
+        parts += ["", *(f"{seconds:6.0f} s  {part}" for part, seconds in self.took.items())]
         counts = f"{self.passed} passed, {len(self.failures)} failed, {self.skipped} skipped"
         return "\n".join([*parts, f"\n{counts}" + (f", {len(self.unsteady)} unsteady" if self.unsteady else "")])
 

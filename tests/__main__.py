@@ -11,8 +11,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -37,10 +41,16 @@ class Tests:
         self.outcome = outcome.Outcome()
         self.user: ordinary_user.User | None = None
         self.briefly = False
+        self.log: IO[str] | None = None
+
+    def run(self, parts: Sequence[str]) -> None:
+        for part in parts:
+            getattr(self, part)()
 
     def pytest(self, part: str, *folders: str, run: Callable[[list[str]], int] | None = None) -> None:
         """One pytest process, and another for what failed in it: an unsteady test is told from a broken one."""
         environment.say(f"tests: {part}")
+        begun = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="nbc-report-") as folder:
             os.chmod(folder, 0o1777)  # the ordinary user writes here too
             command = ["-m", "pytest", *folders, "-o", f"cache_dir={folder}/cache", *self.options]
@@ -49,6 +59,7 @@ class Tests:
                 environment.say(f"tests: {part}: what failed, once more")
                 again = [*command, "--last-failed", "--last-failed-no-failures=none"]
                 once = once.repeated(self.once(part, run or self.as_ourselves, again, Path(folder, "again.xml")))
+        once.took[part] = time.monotonic() - begun
         self.outcome.add(once)
 
     def once(self, part: str, run: Callable[[list[str]], int], command: list[str], report: Path) -> outcome.Outcome:
@@ -77,7 +88,22 @@ class Tests:
 
     def e2e(self) -> None:
         """All of it takes a quarter of an hour; beside the other parts what is slow is left to `python3 tests e2e`."""
-        self.pytest("JupyterLab in a browser", "tests/e2e", *(["-m", "not slow"] if self.briefly else []))
+
+        def run(command: list[str]) -> int:
+            return subprocess.run([self.interpreter, *command], cwd=ROOT, check=False, stdout=self.log).returncode
+
+        self.pytest("JupyterLab in a browser", "tests/e2e", *(["-m", "not slow"] if self.briefly else []), run=run)
+
+    @contextmanager
+    def browser_beside(self) -> Iterator[None]:
+        """The browser waits most of its time: it does so while parts run that do not look for what others leave behind.
+        What it printed comes afterwards."""
+        with tempfile.TemporaryFile("w+") as self.log, ThreadPoolExecutor(1) as executor:
+            done = executor.submit(self.e2e)
+            yield
+            done.result()
+            self.log.seek(0)
+            print(self.log.read(), flush=True)
 
     def rootless(self) -> None:
         """The system tests again as an ordinary user with a cgroup of its own."""
@@ -113,23 +139,29 @@ class Tests:
             self.outcome.passed += 1
 
 
-DEFAULT = ("unit", "static", "system", "notebooks", "rootless", "undelegated", "e2e")
+BESIDE = ("unit", "static", "notebooks")  # the browser's tests
+ALONE = ("system", "rootless", "undelegated")
+PARTS = (*BESIDE, *ALONE, "e2e")
 
 
 def main(words: list[str]) -> int:
     if words[:1] in (["-h"], ["--help"]):
         print(__doc__)
         return 0
-    parts = [word for word in words if word in (*DEFAULT, "bench")]
-    options = [word for word in words if word not in (*DEFAULT, "bench", "tidy")]
+    parts = [word for word in words if word in (*PARTS, "bench")]
+    options = [word for word in words if word not in (*PARTS, "bench", "tidy")]
     try:
         if words == ["tidy"]:
             ordinary_user.remove()
             return 0
         tests = Tests(environment.virtual_environment("test"), options, environment.debian_packages())
-        tests.briefly = not parts
-        for part in parts or DEFAULT:
-            getattr(tests, part)()
+        if parts:
+            tests.run(parts)
+        else:
+            tests.briefly = True
+            with tests.browser_beside():
+                tests.run(BESIDE)
+            tests.run(ALONE)
     except environment.Failed as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
