@@ -10,23 +10,23 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from nbcontainers.errors import Error
-from nbcontainers.linux import process
+from nbcontainers.linux import namespaces, process
 from nbcontainers.vm import hardware, jail
 
 
-def machine(plan: Mapping[str, Any], ports: Sequence[int], servers: Sequence[int], console: int) -> int:
-    """Start it in a process group of its own; the pid. The descriptors are its ports, sockets to the servers, and where
+def machine(plan: Mapping[str, Any], ports: Sequence[int], servers: Sequence[int], console: int) -> tuple[int, int]:
+    """Start it in a process group of its own; (pid, pidfd). The descriptors are its ports, sockets to the servers, and where
     its kernel's own words go."""
     initrd = os.memfd_create("initrd", os.MFD_CLOEXEC)
     try:
         os.write(initrd, _initrd(plan))
         command = hardware.command(plan, initrd, ports, servers)
-        pid = os.fork()
+        pid, descriptor = namespaces.clone3(jail.NAMESPACES if plan["kind"] == hardware.UML else 0)
         if pid == 0:
             _become(plan, command, [initrd, *ports, *servers], console)
     finally:
         os.close(initrd)
-    return pid
+    return pid, descriptor
 
 
 def _initrd(plan: Mapping[str, Any]) -> bytes:

@@ -37,7 +37,7 @@ def user_mode(plan: Mapping[str, Any], ports: Sequence[int]) -> list[str]:
     disk = [f"ubd0={OWN}/cow,{DISK}"] if plan["disk"] else []
     return [
         plan["kernel"], f"mem={plan['memory'] // _MIB}M", f"initrd={INITRD}", "rdinit=/init", f"uml_dir={OWN}/", "umid=vm",
-        "con=null", "con0=null,fd:1", "ssl=null", *lines, *disk, *_QUIET.split(),
+        "con=null", "con0=null,fd:1", "console=tty0", "ssl=null", *lines, *disk, *_QUIET.split(),
     ]  # fmt: skip
 
 

@@ -1,24 +1,31 @@
-"""Where user-mode-linux runs: a mount namespace that holds its program, its disk, and what is shared with it.
+"""Where user-mode-linux runs: namespaces that hold its program, its disk, and what is shared with it.
 
-A guest's root may mount any folder that its kernel, a process of the host, can see (hostfs). So that sees no more than it
-needs: not the host's files, and not its /proc, whose links lead there.
+A guest's root may mount any folder that its kernel, a process of the host, can see (hostfs), and may load code into it.
+So that process sees no more than it needs: not the host's files, not its /proc, whose links lead there, none of its
+processes and networks; and it keeps no capability but those by which files that are shared with it have owners.
+A network comes as a descriptor.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from nbcontainers.image import elf
-from nbcontainers.linux import mounts, namespaces
+from nbcontainers.linux import capabilities, mounts, namespaces, process
 from nbcontainers.monitor import recipe
 from nbcontainers.monitor.steps import Bind
 
-INITRD, DISK, OWN, MEMORY = "/initrd", "/disk", "/own", "/tmp"
-"""In there: the initramfs, the image's disk, a folder of this run on the host's disk, and where the guest's memory is."""
+INITRD, DISK, OWN, MEMORY = "/initrd", "/image/disk", "/own", "/tmp"
+"""In there: the initramfs, the image's disk, a folder of this run on the host's disk, and where the guest's memory is.
+The disk has a folder: of one in / user-mode-linux makes no copy-on-write file (it does chdir("") first)."""
 _ROOM = 64 << 20
+_DEVICES = ("/dev/null", "/dev/random", "/dev/urandom")
+_OF_OWNERS = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID")
+NAMESPACES = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID | namespaces.CLONE_NEWIPC | namespaces.CLONE_NEWNET
+"""It is made in these, as their pid 1: all its processes go with it."""
 
 
 def place(folder: str) -> str:
@@ -27,12 +34,13 @@ def place(folder: str) -> str:
 
 
 def enter(plan: Mapping[str, Any], initrd: bytes) -> dict[str, str]:
-    """Go in, for good: in the process that is to become the program. Returns the variables that it needs there.
+    """Go in, for good: in the process, made in `NAMESPACES`, that is to become the program. Returns the variables that it
+    needs there.
 
     Of the plan: folder, kernel, preload, disk, memory, places and steps (of what is shared, below `place`).
     """
     root = place(plan["folder"])
-    namespaces.unshare(namespaces.CLONE_NEWNS)
+    capabilities.last()  # remembered: it is read from /proc
     mounts.make_slave()
     os.mkdir(root)
     mounts.mount("tmpfs", root, "tmpfs", data=f"mode=755,size={plan['memory'] + _ROOM}")
@@ -42,7 +50,7 @@ def enter(plan: Mapping[str, Any], initrd: bytes) -> dict[str, str]:
     Path(f"{root}/proc/cpuinfo").write_bytes(Path("/proc/cpuinfo").read_bytes())
     programs = [path for path in (plan["kernel"], plan["preload"]) if path]
     libraries = list(elf.libraries(programs))
-    for path in (*programs, *libraries):
+    for path in (*programs, *libraries, *_DEVICES):
         _show(path, f"{root}{path}")
     if plan["disk"]:
         _show(plan["disk"], f"{root}{DISK}")
@@ -50,9 +58,18 @@ def enter(plan: Mapping[str, Any], initrd: bytes) -> dict[str, str]:
     Bind.do({"source": f"{plan['folder']}/own", "target": f"{root}{OWN}"})
     recipe.perform(plan["steps"])
     mounts.pivot_root(os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+    _drop(_OF_OWNERS if plan["places"] else ())
     loaded = {"LD_PRELOAD": plan["preload"]} if plan["preload"] else {}
     folders = dict.fromkeys(os.path.dirname(path) for path in libraries)
     return {"TMPDIR": MEMORY, "HOME": OWN, "LD_LIBRARY_PATH": ":".join(folders), **loaded}
+
+
+def _drop(but: Iterable[str]) -> None:
+    """All capabilities but these, also for what is executed."""
+    keep = capabilities.mask(but) & capabilities.permitted()
+    process.prctl(process.PR_SET_NO_NEW_PRIVS, 1, call="prctl(PR_SET_NO_NEW_PRIVS)")
+    capabilities.drop_bounding(keep)
+    capabilities.set_all(keep, keep, 0)
 
 
 def _show(source: str, target: str) -> None:

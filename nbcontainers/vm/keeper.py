@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from nbcontainers.errors import Error, TimedOut
-from nbcontainers.linux import flock, process
+from nbcontainers.linux import flock
 from nbcontainers.monitor import protocol, recipe
 from nbcontainers.monitor.peers import HIGH, Peer
 from nbcontainers.vm import boot, children, disk, hardware
@@ -124,8 +124,8 @@ class Keeper:
         pairs = [socket.socketpair() for _ in hardware.PORTS]
         self.ports = dict(zip(hardware.PORTS, (ours for ours, _ in pairs), strict=True))
         console, theirs = os.pipe2(os.O_CLOEXEC)
-        self.pid = children.machine(self.plan, [other.fileno() for _, other in pairs], self.servers, theirs)
-        self.process = process.pidfd_open(self.pid)
+        others = [other.fileno() for _, other in pairs]
+        self.pid, self.process = children.machine(self.plan, others, self.servers, theirs)
         for descriptor in (theirs, *self.servers):
             os.close(descriptor)
         for _, other in pairs:

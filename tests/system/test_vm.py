@@ -152,8 +152,8 @@ def test_its_root_sees_nothing_of_the_host(uml: Uml) -> None:
         "mkdir /h; mount -t hostfs -o / none /h; ls -A /h; mount -t hostfs -o /../../.. none /h; ls -A /h; ls /h/proc"
     )
     _, output = uml("sh", "-c", script)
-    jail = {"disk", "initrd", "lib", "lib64", "own", "proc", "tmp", "usr", "work", "var", "root", "dev", "home"}
-    assert {"disk", "initrd", "own"} <= set(output.text.split()) <= {*jail, "cpuinfo"}
+    jail = {"image", "initrd", "lib", "lib64", "own", "proc", "tmp", "usr", "work", "var", "root", "dev", "home"}
+    assert {"image", "initrd", "own"} <= set(output.text.split()) <= {*jail, "cpuinfo"}
 
 
 def test_a_command_that_fails_says_so(uml: Uml) -> None:
