@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from nbcontainers.container import parse
 from nbcontainers.engine import Engine, default_engine
-from nbcontainers.option import Argument, Option
+from nbcontainers.option import Argument, Option, duration
 
 if TYPE_CHECKING:
     from nbcontainers.compare.comparison import Comparison
@@ -49,7 +49,11 @@ def run(
     python: Annotated[bool, Option(help="the cell is Python, not a shell script")] = False,
     strict: Annotated[bool, Option(help="refuse to measure while the host is busy")] = False,
     seed: Annotated[int | None, Option(help="of the order of the rounds; a new one without it", metavar="N")] = None,
-    script: Annotated[str, Option(help="run this instead: a shell script, or Python", metavar="TEXT")] = "",
+    timeout: Annotated[
+        float | str | None,
+        Option(help="end an execution that takes longer (10m); its target is out", metavar="TIME", parse=duration),
+    ] = None,
+    script: Annotated[str | None, Option(help="run this instead: a shell script, or Python", metavar="TEXT")] = None,
     tell: Callable[[str], object] | None = None,
     engine: Engine | None = None,
 ) -> Comparison:
@@ -70,7 +74,7 @@ def run(
     limits = running.limits(memory, cpus, cpuset_cpus)
     asked = running.ask(
         workload, script, on=on, n=rounds, quick=quick, python=python, image=image,
-        limits=running.pinned(here, limits, pin=pin), strict=strict, seed=seed,
+        limits=running.pinned(here, limits, pin=pin), strict=strict, seed=seed, timeout=timeout,
     )  # fmt: skip
     return running.compare(here, asked, tell or (lambda words: None))
 

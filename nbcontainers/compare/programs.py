@@ -6,22 +6,26 @@ import os
 import selectors
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from nbcontainers.compare.target import Sink
-from nbcontainers.errors import Error, HostNotCapable
+from nbcontainers.errors import Error, HostNotCapable, TimedOut
 
 _CHUNK = 1 << 16
+_LONGEST_S, _ANSWERS_S = 300.0, 10.0
+"""For a program to import an image; to say its version, which a daemon that hangs never does."""
 PRIVATE = ("unshare", "--mount", "--propagation", "private")
 """Other programs mount what they need in a namespace of their own: nothing stays, whatever becomes of them."""
 
 
 def run(
-    words: Sequence[str], stdout: Sink, stderr: Sink, *, environment: Mapping[str, str] | None = None, cwd: str = "/"
-) -> int:
+    words: Sequence[str], stdout: Sink, stderr: Sink, *, environment: Mapping[str, str] | None = None, cwd: str = "/",
+    seconds: float | None = None,
+) -> int:  # fmt: skip
     """Its exit status; 128 and the signal's number where one ended it. It gets no input. An interrupt ends it, and what it
-    leaves in its process group goes with it."""
+    leaves in its process group goes with it. Raises TimedOut after `seconds`, HostNotCapable where it cannot be started."""
     try:
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd,
@@ -31,7 +35,7 @@ def run(
         raise HostNotCapable.from_oserror(error, f"cannot run {words[0]}") from error
     with process:
         try:
-            _pump(process, {process.stdout: stdout, process.stderr: stderr})
+            _pump(process, {process.stdout: stdout, process.stderr: stderr}, seconds)
         finally:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -39,16 +43,29 @@ def run(
     return status if status >= 0 else 128 - status
 
 
-def _pump(process: subprocess.Popen[bytes], sinks: Mapping[object, Sink]) -> None:
+def late(seconds: float) -> TimedOut:
+    """Of an execution that was ended because it took longer."""
+    return TimedOut(f"it did not end within {seconds:g} s", hint="a longer --timeout waits on")
+
+
+def _pump(process: subprocess.Popen[bytes], sinks: Mapping[object, Sink], seconds: float | None) -> None:
     """Until it has ended and all it wrote was read: another that holds its pipes is not waited for."""
     end = os.pidfd_open(process.pid)
+    deadline = None if seconds is None else time.monotonic() + seconds
     try:
         with selectors.DefaultSelector() as selector:
             selector.register(end, selectors.EVENT_READ)
             for pipe in (process.stdout, process.stderr):
                 assert pipe is not None
                 selector.register(pipe, selectors.EVENT_READ, sinks[pipe])
-            while ready := selector.select(None if end in selector.get_map() else 0):
+            while True:
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                running = end in selector.get_map()
+                ready = selector.select(left if running else 0)
+                if not ready and not running:
+                    return
+                if seconds is not None and not left and running:
+                    raise late(seconds)
                 for key, _ in ready:
                     if key.fd != end and (data := os.read(key.fd, _CHUNK)):
                         key.data(data)
@@ -58,11 +75,13 @@ def _pump(process: subprocess.Popen[bytes], sinks: Mapping[object, Sink]) -> Non
         os.close(end)
 
 
-def output(*words: str, environment: Mapping[str, str] | None = None, doing: str = "") -> str:
-    """What a short program says on stdout. Raises HostNotCapable with what it said on stderr."""
+def output(
+    *words: str, environment: Mapping[str, str] | None = None, doing: str = "", seconds: float = _LONGEST_S
+) -> str:
+    """What a short program says on stdout. Raises HostNotCapable with what it said on stderr, TimedOut."""
     told: list[bytes] = []
     complaints: list[bytes] = []
-    if status := run(words, told.append, complaints.append, environment=environment):
+    if status := run(words, told.append, complaints.append, environment=environment, seconds=seconds):
         said = b"".join(complaints).decode("utf-8", "replace").strip().splitlines()
         raise HostNotCapable(
             f"{doing or words[0]} failed with status {status}: {said[-1] if said else 'it said nothing'}"
@@ -73,6 +92,6 @@ def output(*words: str, environment: Mapping[str, str] | None = None, doing: str
 def version(*words: str) -> str:
     """The first line of what it says of itself; "" where it cannot."""
     try:
-        return output(*words).partition("\n")[0].strip()
+        return output(*words, seconds=_ANSWERS_S).partition("\n")[0].strip()
     except Error:
         return ""

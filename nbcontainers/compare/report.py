@@ -10,12 +10,14 @@ TOKEN end [TIME ns]             the time between begin and end, by its own clock
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-_KEPT = 2000
+_KEPT, _LONGEST = 2000, 1 << 18
+"""Bytes: the end of its output, and of a line that does not end."""
 _SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
 
 
@@ -43,16 +45,32 @@ class Report:
     figures: dict[str, Figure] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
-    output: str = ""
-    """The end of what it printed besides."""
+    _said: bytes = b""
     _rest: bytes = b""
     _lap: float = 0.0
 
+    @property
+    def output(self) -> str:
+        """The end of what it printed besides."""
+        return self._said.decode("utf-8", "replace")
+
     def take(self, data: bytes) -> None:
+        """What has no token in it is not looked at line by line, and a line without an end is not kept: a cell may print
+        more than the harness could follow."""
         now = self.clock()
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._line(line.decode("utf-8", "replace"), now)
+        data = self._rest + data
+        lines, newline, self._rest = data.rpartition(b"\n")
+        if self.token.encode() in lines:
+            for line in lines.split(b"\n"):
+                self._line(line, now)
+        elif newline:
+            self._say(lines[-_KEPT:] + b"\n")
+        if len(self._rest) > _LONGEST:
+            self._say(self._rest[:-_KEPT])
+            self._rest = self._rest[-_KEPT:]
+
+    def _say(self, data: bytes) -> None:
+        self._said = (self._said + data)[-_KEPT:]
 
     @property
     def inside_s(self) -> float | None:
@@ -61,14 +79,11 @@ class Report:
             return self.own_s
         return self.ended - self.begun
 
-    def _line(self, line: str, now: float) -> None:
-        before, mark, told = line.partition(f"{self.token} ")
-        if not mark:
-            self.output = f"{self.output}{line}\n"[-_KEPT:]
-            return
-        if before:
-            self.output = f"{self.output}{before}\n"[-_KEPT:]
-        word, _, rest = told.strip().partition(" ")
+    def _line(self, line: bytes, now: float) -> None:
+        before, mark, told = line.partition(f"{self.token} ".encode())
+        if before or not mark:
+            self._say(before + b"\n")
+        word, _, rest = told.decode("utf-8", "replace").strip().partition(" ")
         if word == "begin":
             self.begun = now
         elif word == "end":
@@ -82,7 +97,7 @@ class Report:
     def _told(self, word: str, rest: str) -> None:
         if word == "figure":
             name, value, unit = rest.split(" ", 2)
-            self.figures[name] = Figure(float(value), unit)
+            self._measured(name, float(value), unit)
         elif word == "absent":
             name, _, why = rest.partition(" ")
             self.absent[name] = why
@@ -94,5 +109,12 @@ class Report:
         if rest:
             name, amount, unit = rest.split(" ", 2)
             took = max(now - self._lap, 1e-6) / _SECONDS.get(unit, 1)
-            self.figures[name] = Figure(took / float(amount) if unit in _SECONDS else float(amount) / took, unit)
+            self._measured(name, took / float(amount) if unit in _SECONDS else float(amount) / took, unit)
         self._lap = now
+
+    def _measured(self, name: str, value: float, unit: str) -> None:
+        """A figure of nothing, or of no number, is none: a clock was set back, or is too coarse."""
+        if math.isfinite(value) and value > 0:
+            self.figures[name] = Figure(value, unit)
+        else:
+            self.absent[name] = f"its clock gave {value:g} {unit}"

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from nbcontainers.compare.report import Figure, Report
 from nbcontainers.compare.target import Execute, Plan, Target
 from nbcontainers.compare.workload import CELL, START, Workload
-from nbcontainers.errors import Error, HostNotCapable
+from nbcontainers.errors import Error, HostNotCapable, TimedOut
 
 AGAIN = " again"
 """After the name of the first target, where it runs the second time in a round."""
@@ -29,7 +29,11 @@ _SHORTEST_S = 1e-3
 
 
 class Failed(Exception):
-    """An execution that did not end well: why."""
+    """An execution that did not end well: why. After one that was `late` the target is not asked again."""
+
+    def __init__(self, why: str, *, late: bool = False) -> None:
+        super().__init__(why)
+        self.late = late
 
 
 class Execution(NamedTuple):
@@ -42,8 +46,9 @@ class Execution(NamedTuple):
 
     @property
     def figures(self) -> dict[str, Figure]:
-        around = Figure(max(self.outside_s - self.inside_s, 1e-6) * 1e3, "ms")
-        return {START: around, **self.report.figures}
+        """Of a guest whose clock runs faster than ours there is no time around."""
+        around = self.outside_s - self.inside_s
+        return {**({START: Figure(around * 1e3, "ms")} if around > 0 else {}), **self.report.figures}
 
 
 @dataclass
@@ -70,14 +75,29 @@ def measure(
             try:
                 ready[target.name] = _ready(stack, plan, target, workload, found)
             except (Error, Failed, OSError) as error:
-                found.absent[target.name] = " ".join(str(error).split("\nhint: "))
+                found.absent[target.name] = "; ".join(str(error).split("\nhint: "))
         if targets[0].name not in ready:
-            raise HostNotCapable(
-                f"{targets[0].name}, which the others are compared with, cannot run: {found.absent[targets[0].name]}",
-                hint="name another target first after --on, or make the workload run there",
-            )
+            raise _no_base(targets[0].name, found.absent[targets[0].name])
         _rounds(plan, ready, workload, rounds, random.Random(seed), found, tell)
+    _without_a_figure(list(ready), found)
     return found
+
+
+def _without_a_figure(names: Sequence[str], found: Measured) -> None:
+    """A target all of whose executions failed is absent. Raises HostNotCapable where it is the first."""
+    have = {row["target"] for row in found.samples}
+    for name in names:
+        if name not in have and (said := found.lost.pop(name, None)):
+            found.absent[name] = f"none of its executions ended well; {said[-1]}"
+            if name == names[0]:
+                raise _no_base(name, found.absent[name])
+
+
+def _no_base(name: str, why: str) -> HostNotCapable:
+    return HostNotCapable(
+        f"{name}, which the others are compared with, cannot run: {why}",
+        hint="name another target first after --on, or make the workload run there",
+    )
 
 
 def _ready(stack: ExitStack, plan: Plan, target: Target, workload: Workload, found: Measured) -> Execute:
@@ -112,6 +132,8 @@ def _rounds(
                 done = once(lanes[lane], workload.command, on_host=plan.on_host, timed=workload.name == CELL)
             except Failed as error:
                 found.lost.setdefault(lane, []).append(f"round {number}: {error}")
+                if error.late:
+                    del lanes[lane]
                 continue
             found.samples += _rows(done, workload, {"round": number, "position": position, "target": lane})
 
@@ -140,13 +162,15 @@ def once(execute: Execute, command: Callable[..., list[str]], *, on_host: bool, 
     try:
         status = execute(words, report.take, complaints.take)
     except Error as error:
-        raise Failed(error.message) from error
+        raise Failed(error.message, late=isinstance(error, TimedOut)) from error
     outside = time.perf_counter() - begun
     inside = report.inside_s
     if status or report.begun is None or inside is None:
         said = complaints.line or report.output.strip().rpartition("\n")[2]
         how = f"it ended with status {status}" if status else "it ended without its last word"
         raise Failed(f"{how}{': ' if said else ''}{said}")
+    if timed and report.own_s is not None and inside <= 0:
+        raise Failed("its clock was set back meanwhile")
     if report.own_s is None and inside < _SHORTEST_S and timed:
         raise Failed("it is too short to be timed from outside, and the image's date has no %N: let it do more")
     return Execution(outside, report.begun - begun, inside, report)

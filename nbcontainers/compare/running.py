@@ -9,9 +9,10 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from nbcontainers.compare import conditions, rootfs, rounds, workload
 from nbcontainers.compare.comparison import Comparison
@@ -19,15 +20,19 @@ from nbcontainers.compare.rounds import Tell
 from nbcontainers.compare.statistics import FEWEST
 from nbcontainers.compare.target import Limits, Plan, Target, target
 from nbcontainers.compare.workload import Workload
-from nbcontainers.container import parse
+from nbcontainers.container import parse, resources
+from nbcontainers.container.host import this_host
 from nbcontainers.container.options import RunOptions, value
 from nbcontainers.engine import Engine
 from nbcontainers.errors import HostNotCapable, InvalidArgument
 from nbcontainers.experiment.settings import THREADS
 from nbcontainers.image import wanted
 from nbcontainers.monitor.files import rfc3339
+from nbcontainers.option import duration
 
 ROUNDS, QUICK = 10, FEWEST
+LONGEST_S = 600.0
+"""An execution: all workloads in an emulated processor take a minute or two."""
 
 
 class Asked(NamedTuple):
@@ -40,14 +45,16 @@ class Asked(NamedTuple):
     limits: Limits
     strict: bool = False
     seed: int | None = None
+    seconds: float | None = None
 
 
 def compare(engine: Engine, asked: Asked, tell: Tell) -> Comparison:
     """Raises HostNotCapable where the first target cannot run, or where it is noisy and that was to be refused."""
+    _check(engine, asked.limits)
     image = wanted.ensure(engine, asked.image, "missing", "", None)
     seed = secrets.randbelow(2**31) if asked.seed is None else asked.seed
     at = rfc3339(time.time_ns())
-    with planned(engine, image, asked.limits) as plan:
+    with planned(engine, image, asked.limits, asked.seconds) as plan:
         rest = conditions.at_rest()
         if asked.strict and (noise := conditions.noise(rest, {})):
             raise HostNotCapable(f"the host is too noisy to compare: {'; '.join(noise)}", hint="end other programs")
@@ -61,16 +68,21 @@ def compare(engine: Engine, asked: Asked, tell: Tell) -> Comparison:
     )  # fmt: skip
 
 
+def _check(engine: Engine, limits: Limits) -> None:
+    """Raises InvalidArgument for what this host does not have, as processor 77; what a target cannot do is its affair."""
+    with suppress(HostNotCapable):
+        resources.asked(limits.options, this_host(engine.rootless))
+
+
 @contextmanager
-def planned(engine: Engine, image: str, limits: Limits) -> Iterator[Plan]:
+def planned(engine: Engine, image: str, limits: Limits, seconds: float | None = None) -> Iterator[Plan]:
     """The plan, with a folder on the disk of the containers that is gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="compare-", dir=engine.cache))
     try:
         (folder / "volume").mkdir()
         threads = {name: str(_processors(limits)) for name in THREADS}
-        plan = Plan(engine, image, limits, folder, threads)
-        plan = Plan(engine, image, limits, folder, {"LANG": "C.UTF-8", **rootfs.config(plan), **threads})
-        yield plan
+        plan = Plan(engine, image, limits, folder, threads, seconds)
+        yield replace(plan, environment={"LANG": "C.UTF-8", **rootfs.config(plan), **threads})
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -86,23 +98,30 @@ def _processors(limits: Limits) -> int:
 
 
 def ask(
-    words: str, code: str, *, on: str, n: int | None, quick: bool, python: bool, image: str, limits: Limits, strict: bool,
-    seed: int | None,
+    words: str, code: str | None, *, on: str, n: int | None, quick: bool, python: bool, image: str, limits: Limits, strict: bool,
+    seed: int | None, timeout: float | str | None = None,
 ) -> Asked:  # fmt: skip
     """Raises InvalidArgument for what can never work."""
-    if code.strip() and words:
+    if code is not None and not code.strip():
+        raise InvalidArgument("the script is empty", hint="write one, or the name of a workload in its place")
+    if code and words:
         raise InvalidArgument(
             f"a cell and the workload {words!r} are two comparisons", hint="leave the name away, or the cell empty"
         )
-    if python and not code.strip():
+    if python and not code:
         raise InvalidArgument(
             "--python needs a cell of Python below its line", hint="write %%compare --python … above it"
         )
-    chosen = workload.cell(code, python=python) if code.strip() else workload.named(words or workload.ALL)
+    chosen = workload.cell(code, python=python) if code else workload.named(words or workload.ALL)
     count = n if n is not None else QUICK if quick else ROUNDS
     if count < FEWEST:
         raise InvalidArgument(f"{count} rounds give no interval", hint=f"write -n {FEWEST} or more")
-    return Asked(chosen, _targets(on), image, count, limits, strict, seed)
+    seconds = value(cast(RunOptions, {"timeout": timeout}), "timeout", duration)
+    if seconds is None:
+        seconds = LONGEST_S
+    if seconds <= 0:
+        raise InvalidArgument("--timeout 0 leaves no time for anything", hint="write --timeout 30s", option="timeout")
+    return Asked(chosen, _targets(on), image, count, limits, strict, seed, seconds)
 
 
 def _targets(on: str) -> list[Target]:

@@ -13,17 +13,20 @@ from difflib import get_close_matches
 from functools import cache
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from nbcontainers.container.options import RunOptions
 
 GROUP = "nbcontainers.targets"
 Sink = Callable[[bytes], object]
 """Takes output as it comes: when it comes is measured."""
 Execute = Callable[[Sequence[str], Sink, Sink], int]
 """Runs one command with stdout and stderr to the sinks, from its start to the end of all that was made for it; returns
-the exit status."""
+the exit status. Raises Error; TimedOut after `Plan.seconds`."""
 
 
 class Limits(NamedTuple):
@@ -36,11 +39,23 @@ class Limits(NamedTuple):
     """Processors it may run on, as `1` or `0-1`."""
 
     @property
+    def options(self) -> RunOptions:
+        """Of `container run`."""
+        found: RunOptions = {}
+        if self.memory is not None:
+            found["memory"] = self.memory
+        if self.cpus is not None:
+            found["cpus"] = self.cpus
+        if self.cpuset:
+            found["cpuset_cpus"] = self.cpuset
+        return found
+
+    @property
     def words(self) -> str:
         from nbcontainers.table import bytes_
 
         parts = [f"memory {bytes_(self.memory)}"] if self.memory is not None else []
-        parts += [f"{self.cpus:g} CPUs"] if self.cpus is not None else []
+        parts += [f"{self.cpus:g} CPU{'s' * (self.cpus > 1)}"] if self.cpus is not None else []
         parts += [f"on CPU {self.cpuset}"] if self.cpuset else []
         return ", ".join(parts) or "no limits"
 
@@ -59,6 +74,8 @@ class Plan:
     limits: Limits
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    seconds: float | None = None
+    """How long one execution may take; a target ends it then, and raises TimedOut."""
 
     @property
     def on_host(self) -> bool:

@@ -334,7 +334,7 @@ def test_a_cell_that_fails_fails() -> None:
         assert subprocess.run(words, capture_output=True, check=False).returncode == 3
 
 
-def ask(words: str = "", code: str = "", **changed: Any) -> running.Asked:
+def ask(words: str = "", code: str | None = None, **changed: Any) -> running.Asked:
     usual: dict[str, Any] = {"on": "host,container", "n": None, "quick": False, "python": False, "image": "host",
                              "limits": Limits(), "strict": False, "seed": None}  # fmt: skip
     return running.ask(words, code, **{**usual, **changed})

@@ -328,7 +328,7 @@ def about() -> None:
     found = {"python": sys.version.split()[0], "kernel": os.uname().release, "processors": str(os.cpu_count())}
     if hasattr(os, "sched_getaffinity"):
         found["allowed processors"] = ",".join(map(str, sorted(os.sched_getaffinity(0))))
-    found["scratch"] = _file_system(_scratch())
+    found |= {"scratch": _file_system(_scratch()), "memory limit": _memory_limit(), "cpu limit": _cpu_limit()}
     try:
         numpy = _numpy()
         a = numpy.ones((2, 2))
@@ -338,6 +338,37 @@ def about() -> None:
         found["numpy"] = str(absent)
     for key, value in found.items():
         print(f"{TOKEN} fact {key} = {value}", flush=True)
+
+
+def _memory_limit() -> str:
+    """As the kernel has it: cgroups(7), whichever version limits memory here."""
+    said = _limit("memory", "memory.limit_in_bytes") or _limit("", "memory.max")
+    if said.isdecimal() and int(said) < 1 << 60:
+        return f"{int(said) >> 20} MiB"
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    return f"none; the machine has {total} MiB"
+
+
+def _cpu_limit() -> str:
+    """Processors, of the quota in a period."""
+    both = _limit("", "cpu.max").split()
+    quota, period = both or (_limit("cpu", "cpu.cfs_quota_us"), _limit("cpu", "cpu.cfs_period_us"))
+    return f"{int(quota) / int(period):g}" if quota.isdecimal() and period.isdecimal() else "none"
+
+
+def _limit(controller: str, name: str) -> str:
+    """What a file of our cgroup says; "" where there is none. In a cgroup namespace ours is the mount's top."""
+    try:
+        lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    except OSError:
+        return ""
+    for _, controllers, path in lines:
+        if controller in controllers.split(","):
+            top = Path("/sys/fs/cgroup", controller)
+            for place in (top / path.lstrip("/") / name, top / name):
+                if place.exists():
+                    return place.read_text().strip()
+    return ""
 
 
 def _file_system(folder: Path) -> str:

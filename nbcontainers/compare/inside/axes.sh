@@ -5,6 +5,16 @@ scratch=${NBC_SCRATCH:-/tmp}
 echo "$token begin"
 for axis; do
     case $axis in
+    about)
+        limit=$(cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null)
+        total=$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)
+        case $limit in
+        '' | *[!0-9]* | ????????????????*) limit="none; the machine has $((total / 1024)) MiB" ;;
+        *) limit="$((limit / 1048576)) MiB" ;;
+        esac
+        echo "$token fact kernel = $(cat /proc/sys/kernel/osrelease)"
+        echo "$token fact allowed processors = $(sed -n 's/^Cpus_allowed_list:[^0-9]*//p' /proc/self/status)"
+        echo "$token fact memory limit = $limit" ;;
     integer)
         i=0
         echo "$token lap"

@@ -7,9 +7,10 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
-from nbcontainers.compare import programs, rootfs
+from nbcontainers.compare import hybrid, programs, rootfs
 from nbcontainers.compare.kinds.container import options_of
 from nbcontainers.compare.target import Execute, Missing, Plan, Sink, Target
 from nbcontainers.container import api
@@ -44,21 +45,32 @@ class Bundle:
         folder.mkdir()
         config = configured(plan)
         (folder / "rootfs").symlink_to(rootfs.made(plan).folder)
+        with self._private(folder) as private:
+            runtime = [*private, self.program, "--root", str(folder / "state")]
 
-        def execute(command: Sequence[str], stdout: Sink, stderr: Sink) -> int:
-            config["process"]["args"] = list(command)
-            (folder / "config.json").write_text(json.dumps(config))
-            id = f"compare-{secrets.token_hex(6)}"
-            state = [self.program, "--root", str(folder / "state")]
-            words = [*programs.PRIVATE, *state, "run", "--bundle", str(folder), id]
-            try:
-                return programs.run(words, stdout, stderr)
-            except BaseException:
-                with suppress(HostNotCapable):
-                    programs.output(*state, "delete", "--force", id)
-                raise
+            def execute(command: Sequence[str], stdout: Sink, stderr: Sink) -> int:
+                config["process"]["args"] = list(command)
+                (folder / "config.json").write_text(json.dumps(config))
+                id = f"compare-{secrets.token_hex(6)}"
+                words = [*runtime, "run", "--bundle", str(folder), id]
+                try:
+                    return programs.run(words, stdout, stderr, seconds=plan.seconds)
+                except BaseException:
+                    with suppress(HostNotCapable):
+                        programs.output(*runtime, "delete", "--force", id)
+                    raise
 
-        yield execute
+            yield execute
+
+    @contextmanager
+    def _private(self, folder: Path) -> Iterator[Sequence[str]]:
+        """What comes before it, so that nothing it mounts stays."""
+        if self.program == "crun" and hybrid.needed():
+            (folder / "cgroup").mkdir()
+            with hybrid.entered(folder / "cgroup") as enter:
+                yield enter
+        else:
+            yield programs.PRIVATE
 
     def idle(self, plan: Plan) -> None:
         return None

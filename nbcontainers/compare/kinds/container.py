@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from nbcontainers.cgroups import detect
+from nbcontainers.compare import programs
 from nbcontainers.compare.target import Execute, Missing, Plan, Sink, Target
 from nbcontainers.container import api
 from nbcontainers.container.options import RunOptions
@@ -33,14 +35,27 @@ class Container:
         options = options_of(plan)
 
         def execute(command: Sequence[str], stdout: Sink, stderr: Sink) -> int:
-            done = api.run(plan.image, *command, stdout=stdout, stderr=stderr, engine=plan.engine, raise_error=False,
-                           **options)  # fmt: skip
+            done = api.run(plan.image, *command, stdout=stdout, stderr=stderr, tick=_bounded(plan.seconds),
+                           engine=plan.engine, raise_error=False, **options)  # fmt: skip
             return done.exit_code if done.exit_code is not None else 125
 
         yield execute
 
     def idle(self, plan: Plan) -> AbstractContextManager[list[int]] | None:
         return _sleeping(plan)
+
+
+def _bounded(seconds: float | None) -> Callable[[], object] | None:
+    """What is called while it runs: raises TimedOut after the seconds, which ends it."""
+    if seconds is None:
+        return None
+    deadline = time.monotonic() + seconds
+
+    def look() -> None:
+        if time.monotonic() > deadline:
+            raise programs.late(seconds)
+
+    return look
 
 
 @contextmanager
@@ -57,17 +72,10 @@ def _sleeping(plan: Plan) -> Iterator[list[int]]:
 
 def options_of(plan: Plan) -> RunOptions:
     """Of `run`."""
-    options: RunOptions = {
+    return {
         "rm": True, "network": ["none"], "entrypoint": "", "volume": [f"{plan.volume}:/nbc-volume"],
-        "env": plan.variables(), "pull": "never", "log_driver": "none",
+        "env": plan.variables(), "pull": "never", "log_driver": "none", **plan.limits.options,
     }  # fmt: skip
-    if plan.limits.memory is not None:
-        options["memory"] = plan.limits.memory
-    if plan.limits.cpus is not None:
-        options["cpus"] = plan.limits.cpus
-    if plan.limits.cpuset:
-        options["cpuset_cpus"] = plan.limits.cpuset
-    return options
 
 
 NAMES: dict[str, Callable[[], Target]] = {"container": Container}

@@ -97,7 +97,8 @@ def _runner(engine: Sequence[str], plan: Plan, binds: Sequence[str], image: str,
     def execute(command: Sequence[str], stdout: Sink, stderr: Sink) -> int:
         name = f"compare-{secrets.token_hex(6)}"
         try:
-            return programs.run([*engine, "run", "--name", name, *options, image, *command], stdout, stderr)
+            words = [*engine, "run", "--name", name, *options, image, *command]
+            return programs.run(words, stdout, stderr, seconds=plan.seconds)
         except BaseException:  # the client is killed, and not what it started
             with suppress(HostNotCapable):
                 programs.output(*engine, "rm", "--force", name)

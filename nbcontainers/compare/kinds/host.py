@@ -53,7 +53,9 @@ class Host:
 
             def execute(command: Sequence[str], stdout: Sink, stderr: Sink) -> int:
                 words = [*join, *enter, *command]
-                return programs.run(words, stdout, stderr, environment=variables, cwd=str(scratch))
+                return programs.run(
+                    words, stdout, stderr, environment=variables, cwd=str(scratch), seconds=plan.seconds
+                )
 
             yield execute
 

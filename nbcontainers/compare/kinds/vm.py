@@ -73,6 +73,8 @@ class Machine:
             options["memory"] = plan.limits.memory
         if plan.limits.cpus is not None:
             options["cpus"] = plan.limits.cpus
+        if plan.seconds is not None:
+            options["timeout"] = plan.seconds
         return options
 
     def idle(self, plan: Plan) -> AbstractContextManager[list[int]] | None:

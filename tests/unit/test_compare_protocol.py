@@ -1,0 +1,205 @@
+"""What a comparison does with targets that fail, hang, print too much or tell nonsense."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbcontainers.compare import programs, rounds, running, workload
+from nbcontainers.compare.comparison import Comparison
+from nbcontainers.compare.report import Figure, Report
+from nbcontainers.compare.rounds import AGAIN, Failed, Measured
+from nbcontainers.compare.target import Execute, Limits, Missing, Plan, Sink
+from nbcontainers.engine import Engine
+from nbcontainers.errors import HostNotCapable, InvalidArgument, TimedOut
+
+PLAN = Plan(Engine(Path("/nowhere"), Path("/nowhere"), True), "host", Limits(), Path("/nowhere"))
+
+
+class Scripted:
+    """A target whose executions are `act(number, token, stdout)`, which returns a status or raises; 0 asks for facts, 1 is
+    not counted."""
+
+    kind = "container"
+
+    def __init__(self, name: str, act: Callable[[int, str, Sink], int]) -> None:
+        self.name = self.label = name
+        self.act, self.executions = act, 0
+
+    def missing(self, plan: Plan) -> Missing | None:
+        return None
+
+    def facts(self) -> dict[str, str]:
+        return {}
+
+    @contextmanager
+    def opened(self, plan: Plan) -> Iterator[Execute]:
+        def execute(command: Sequence[str], stdout: Sink, stderr: Sink) -> int:
+            self.executions += 1
+            return self.act(self.executions - 1, command[3], stdout)
+
+        yield execute
+
+    def idle(self, plan: Plan) -> None:
+        return None
+
+
+def tells(stdout: Sink, token: str, *lines: str, inside: int = 1000) -> int:
+    for line in ("begin", *lines, f"end {inside} ns"):
+        stdout(f"{token} {line}\n".encode())
+    return 0
+
+
+def good(number: int, token: str, stdout: Sink) -> int:
+    return tells(stdout, token, f"figure syscall {100 + number} ns")
+
+
+def late(number: int, token: str, stdout: Sink) -> int:
+    """From the second round on."""
+    if number > 2:
+        raise TimedOut("it did not end within 3 s")
+    return good(number, token, stdout)
+
+
+def failing(number: int, token: str, stdout: Sink) -> int:
+    return 7 if number > 1 else good(number, token, stdout)
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds, "_PAUSE_S", 0)
+
+
+def measured(*targets: Scripted, count: int = 6) -> Measured:
+    return rounds.measure(PLAN, targets, workload.named("syscall"), count, 1)
+
+
+def test_a_target_that_hangs_is_not_asked_again() -> None:
+    hangs = Scripted("hangs", late)
+    found = measured(Scripted("host", good), hangs)
+    assert hangs.executions == 4, "facts, warm-up, a round, the one that was too late"
+    assert found.lost["hangs"] == ["round 2: it did not end within 3 s"]
+    assert {row["round"] for row in found.samples if row["target"] == "hangs"} == {1}
+    assert len([row for row in found.samples if row["target"] == "host"]) == 12
+
+
+def test_where_no_execution_ends_well_the_target_is_absent() -> None:
+    found = measured(Scripted("host", good), Scripted("fails", failing))
+    assert found.absent == {"fails": "none of its executions ended well; round 6: it ended with status 7"}
+    assert "fails" not in found.lost
+    assert {row["target"] for row in found.samples} == {"host", "host" + AGAIN}
+    with pytest.raises(HostNotCapable, match="fails, which the others are compared with, cannot run: none of its exec"):
+        measured(Scripted("fails", failing), Scripted("host", good))
+
+
+def test_a_hint_is_told_from_the_reason() -> None:
+    def refuse(number: int, token: str, stdout: Sink) -> int:
+        raise HostNotCapable("no", hint="install it")
+
+    found = measured(Scripted("host", good), Scripted("box", refuse))
+    assert found.absent == {"box": "no"}
+
+
+@pytest.mark.parametrize("value", ["0", "nan", "-3", "inf"])
+def test_a_figure_that_cannot_be_is_none(value: str) -> None:
+    def act(number: int, token: str, stdout: Sink) -> int:
+        return tells(stdout, token, f"figure syscall {value} ns")
+
+    found = measured(Scripted("host", good), Scripted("box", act))
+    assert not [row for row in found.samples if row["target"] == "box" and row["axis"] == "syscall"]
+    assert found.without["box", "syscall"] == f"its clock gave {float(value):g} ns"
+
+
+def test_a_clock_that_is_ahead_of_ours_gives_no_start_up() -> None:
+    """As in a guest whose clock drifts: nothing is put in the place of a negative time."""
+
+    def act(number: int, token: str, stdout: Sink) -> int:
+        return tells(stdout, token, "figure syscall 5 ns", inside=10**12)
+
+    found = measured(Scripted("host", good), Scripted("box", act))
+    assert {row["axis"] for row in found.samples if row["target"] == "box"} == {"syscall"}
+
+
+def test_a_cell_whose_clock_was_set_back_has_failed() -> None:
+    def execute(command: Sequence[str], stdout: Sink, stderr: Sink) -> int:
+        return tells(stdout, command[-1], inside=-5)
+
+    def command(token: str, *, on_host: bool) -> list[str]:
+        return [token]
+
+    with pytest.raises(Failed, match="its clock was set back"):
+        rounds.once(execute, command, on_host=True, timed=True)
+
+
+def test_a_hundred_megabytes_of_output_cost_little() -> None:
+    """In lines and in one line; the marks in it are found, and the end of it is kept."""
+    for piece in (b"y\n" * 32768, b"y" * 65536):
+        report = Report("T0123456789abcdef")
+        report.take(b"T0123456789abcdef begin\n")
+        begun = time.process_time()
+        for _ in range(1600):
+            report.take(piece)
+        report.take(b"last\nT01234567")
+        report.take(b"89abcdef figure a 2 ms\nT0123456789abcdef end 5 ns\n")
+        assert time.process_time() - begun < 5
+        assert report.figures == {"a": Figure(2.0, "ms")}
+        assert report.inside_s == 5e-9
+        assert report.output.endswith("last\n")
+        assert len(report.output) <= 2000
+        assert len(report._rest) < 1 << 19
+
+
+def test_output_that_is_no_utf8() -> None:
+    report = Report("T")
+    report.take(b"\xff\xfe T begin\n\xc3\x28\nT fact name = \xff\nT end 1 ns\n")
+    assert report.facts == {"name": "\ufffd"}
+    assert report.output == "\ufffd\ufffd \n\ufffd(\n"
+
+
+def test_a_program_is_ended_after_its_time(tmp_path: Path) -> None:
+    """And what it left in its process group, however much it prints."""
+    for script in ("sleep 60", "yes", "sleep 60 & exec >&- 2>&-; sleep 60"):
+        begun = time.monotonic()
+        with pytest.raises(TimedOut, match=r"it did not end within 0\.2 s"):
+            programs.run(["sh", "-c", script], lambda data: None, lambda data: None, seconds=0.2)
+        assert time.monotonic() - begun < 5
+    assert programs.run(["true"], print, print, seconds=5) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"code": " \n"}, "the script is empty"),
+        ({"code": ""}, "the script is empty"),
+        ({"timeout": "0"}, "--timeout 0 leaves no time"),
+        ({"timeout": "soon"}, "--timeout: 'soon' is no duration"),
+        ({"n": 0}, "0 rounds give no interval"),
+        ({"n": 1}, "1 rounds give no interval"),
+        ({"n": -3}, "-3 rounds give no interval"),
+    ],
+)
+def test_what_is_refused(given: dict[str, Any], message: str) -> None:
+    usual: dict[str, Any] = {"on": "host", "n": None, "quick": False, "python": False, "image": "host",
+                             "limits": Limits(), "strict": False, "seed": None}  # fmt: skip
+    with pytest.raises(InvalidArgument) as caught:
+        running.ask("", given.pop("code", None), **{**usual, **given})
+    assert message in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_comparison_of_targets_that_failed_is_shown() -> None:
+    found = measured(Scripted("host", good), Scripted("hangs", late), Scripted("fails", failing))
+    seen = Comparison(
+        "syscall", found, {"host": "host", "hangs": "hangs"}, 6, 1, "host", "no limits", "2026-11-23T12:00:00Z"
+    )
+    assert "fails is absent: none of its executions ended well" in " ".join(seen.text().split())
+    assert "hangs: 1 of 6 executions failed" in " ".join(seen.text().split())
+    row = next(row for row in seen.rows if row["target"] == "hangs")
+    assert row["ratio"] is None
+    assert not math.isnan(row["median"])
