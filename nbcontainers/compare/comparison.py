@@ -76,7 +76,7 @@ class Comparison(View):
     @cached_property
     def rows(self) -> list[Row]:
         """One for each axis and target: axis, target, rounds, median, low, high, unit, ratio, ratio_low, ratio_high, band,
-        differs, up_to, verdict, outliers. A ratio above 1 is slower than the first target, whatever the unit; None where
+        differs, up_to, verdict, outliers, remark. A ratio above 1 is slower than the first target, whatever the unit; None where
         there is none."""
         return [row for axis in self.axes for lane in self.lanes if (row := self._row(axis, lane))]
 
@@ -85,10 +85,13 @@ class Comparison(View):
         again = self._ratio(axis, self.base + AGAIN)
         return statistics.band(again) if again else float("inf")
 
-    def ratios(self, axis: str, lane: str) -> list[float]:
-        """Of each round that has both: what the target cost by what the first cost."""
+    def ratios(self, axis: str, lane: str, *, outliers: bool | None = None) -> list[float]:
+        """Of each round that has both: what the target cost by what the first cost; of the target's outliers alone, or
+        without them, if that is said."""
         here, base = self._costs(axis, lane), self._costs(axis, self.base)
-        return [here[number] / base[number] for number in here if number in base]
+        far = dict(zip(here, statistics.outliers([*here.values()]), strict=True)) if here else {}
+        both = [number for number in here if number in base]
+        return [here[number] / base[number] for number in both if outliers in (None, far[number])]
 
     def _row(self, axis: str, lane: str) -> Row | None:
         values = self._of(axis, lane)
@@ -98,14 +101,15 @@ class Comparison(View):
         middle = statistics.interval(numbers, self.seed)
         ratio = None if lane == self.base else self._ratio(axis, lane)
         verdict = statistics.verdict(ratio, self.bands(axis)) if ratio and not lane.endswith(AGAIN) else None
+        remark = self._remark(axis, lane)
         low, median, high = middle or (None, sorted(numbers)[len(numbers) // 2], None)
         return {
             "axis": axis, "target": lane, "rounds": len(numbers), "median": median, "low": low, "high": high,
             "unit": values[0]["unit"],
             "ratio": ratio and ratio.middle, "ratio_low": ratio and ratio.low, "ratio_high": ratio and ratio.high,
             "band": self.bands(axis), "differs": verdict and verdict.differs, "up_to": verdict and verdict.up_to,
-            "verdict": (verdict.words if verdict else self._instead(axis, lane, ratio)) + self._but(axis, lane),
-            "outliers": sum(statistics.outliers([row["cost"] for row in values])),
+            "verdict": (verdict.words if verdict else self._instead(axis, lane, ratio)) + (f"; {remark}" if remark else ""),
+            "outliers": sum(statistics.outliers([row["cost"] for row in values])), "remark": remark,
         }  # fmt: skip
 
     def _instead(self, axis: str, lane: str, ratio: Interval | None) -> str:
@@ -115,11 +119,11 @@ class Comparison(View):
             return f"too few rounds for a verdict (at least {statistics.FEWEST})"
         return f"the same again: differences within {statistics.part(self.bands(axis) - 1)} are noise"
 
-    def _but(self, axis: str, lane: str) -> str:
-        """What the figure does not mean."""
+    def _remark(self, axis: str, lane: str) -> str:
+        """What the figure does not mean; "" for most."""
         scratch = self.measured.facts.get(lane.removesuffix(AGAIN), {}).get("scratch", "")
         unsynced = axis in SYNCED and scratch.endswith("volatile")
-        return "; nothing is synced there: a container's own root is a volatile overlay" if unsynced else ""
+        return "nothing is synced there: a container's own root is a volatile overlay" if unsynced else ""
 
     def _ratio(self, axis: str, lane: str) -> Interval | None:
         ratios = self.ratios(axis, lane)

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from nbcontainers import table
-from nbcontainers.compare import card, conditions, figure, rounds, running, scenes, workload
+from nbcontainers.compare import conditions, figure, rounds, running, scenes, workload
 from nbcontainers.compare.comparison import Comparison
 from nbcontainers.compare.report import Figure, Report
 from nbcontainers.compare.rounds import AGAIN, Failed, Measured
@@ -185,50 +184,11 @@ def test_the_samples_are_a_tidy_frame() -> None:
     assert json.loads(json.dumps(seen.document()))["seed"] == 1
 
 
-def test_text_has_all_figures_of_the_picture() -> None:
-    """And no script, no address."""
-    seen = compared(Made("host", around(1)), Made("slow", around(1.5)), noise=["the load was 9 before it began"])
-    html, text = seen.html(), seen.text()
-    assert "noisy: the load was 9 before it began" in text
-    assert "noisy: the load was 9 before it began" in html
-    for row in seen.rows:
-        for one in card.cells(seen, row):
-            assert one in text
-            assert one.split(" (")[0] in html
-    assert "<script" not in html
-    assert "http" not in html.replace('xmlns="http://www.w3.org/2000/svg"', "")
-
-
 def test_what_a_target_says_of_itself_is_escaped() -> None:
     evil = Made("<b>x</b>\x1b[2J", around(1))
     seen = compared(Made("host", around(1)), evil)
     assert "<b>x" not in seen.html()
     assert "\x1b" not in seen.text() + seen.html()
-
-
-def test_effects_within_the_band_are_grey() -> None:
-    seen = compared(Made("host", around(1)), Made("slow", around(3)), Made("same", around(1)))
-    drawn = figure.svg(seen)
-    assert drawn.count('fill-opacity=".25"') == len(seen.axes), "a band an axis"
-    same, slow = (re.findall(rf'fill="([^"]+)"><title>{name}:', drawn)[-1] for name in ("same", "slow"))
-    assert same == table.GREY
-    assert slow == table.RED
-
-
-def test_the_scale_keeps_its_order_and_shows_little_beside_much() -> None:
-    scale = figure.Scale(0.9, 1000)
-    places = [scale.at(ratio) for ratio in (0.9, 1.0, 1.02, 1.1, 2, 30, 1000, 10_000)]
-    assert places == sorted(places)
-    assert places[2] - places[1] > 3, "2 % can be seen"
-    assert places[-1] == places[-2]
-
-
-def test_a_large_comparison_is_a_small_output() -> None:
-    axes = ",".join(axis.name for axis in workload.AXES)
-    targets = [Made(f"target-{number}", around(1 + number)) for number in range(8)]
-    seen = compared(*targets, axes=axes)
-    assert len(seen.html()) < 290_000
-    assert "more; .table() has all" in seen.html()
 
 
 class Clock:
