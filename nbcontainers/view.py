@@ -9,7 +9,7 @@ inherits text and background, and takes colours from the front end's variables, 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html import escape
 from typing import Any, Protocol
 
@@ -23,6 +23,20 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 live: Callable[[object, Bundle], Bundle | None] | None = None
 """What makes the bundle of an object live, given its text and HTML: what it answers takes their place; None for what has
 no live view, or where no front end could show one."""
+
+
+class Follow(Protocol):
+    """How a cell shows something now and something else in its place later, also when it has ended."""
+
+    def wanted(self) -> bool:
+        """Whether somebody looks at the cell that runs."""
+
+    def __call__(self, now: Bundle, later: Iterator[Bundle]) -> None:
+        """Each of `later`, which a thread asks for and may wait for, takes the place of the one before it."""
+
+
+follow: Follow | None = None
+"""Set by `%load_ext` as well."""
 
 
 class Seen(Protocol):

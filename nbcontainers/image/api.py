@@ -302,14 +302,15 @@ def layers(
     """The layers of an image, the files each adds, changes and removes, and the bytes that nobody sees.
 
     Bytes are wasted where a layer above stores or removes the same path. `.files()` has every path of every layer as a
-    DataFrame. The first look at an image reads all its files, later ones what is kept of that.
+    DataFrame. The first look at an image reads all its files, later ones what is kept of that; a cell that somebody
+    looks at shows at once what the image says itself, and the rest as soon as it was read.
 
     Raises Wasteful where a limit is missed, for a check as dive's CI does it.
     """
-    from nbcontainers.image import layerview, thrift
+    from nbcontainers.image import thrift, unread
     from nbcontainers.image.store import resolve
 
-    found = layerview.of(resolve(engine or default_engine(), str(image)), lines=int(lines), told=on_read)
+    found = unread.of(resolve(engine or default_engine(), str(image)), lines=int(lines), told=on_read)
     thrift.check(found, lowest_efficiency, highest_wasted_bytes, highest_wasted_percent)
     return found
 

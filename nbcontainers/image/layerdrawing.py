@@ -69,7 +69,10 @@ def text(layers: Layers) -> str:
 
 def table(layers: Layers) -> Table:
     """A row a layer."""
-    rows: list[Row] = [{"bar": bar(one, layers.stored), "shared": one.shared, **one.facts} for one in layers.layers]
+    rows: list[Row] = [
+        {"bar": bar(one.total - one.size, one.size, layers.stored), "shared": one.shared, **one.facts}
+        for one in layers.layers
+    ]
     columns = [
         Column("layer", "#"), Column("size", format=stored), Column("total", format=stored), Column("bar", ""),
         *(Column(change, sign, _count) for change, sign in SIGNS.items()), Column("hides", format=_bytes),
@@ -78,10 +81,10 @@ def table(layers: Layers) -> Table:
     return Table(rows, columns)
 
 
-def bar(layer: Layer, whole: int, length: int = 16) -> str:
-    """Where its bytes lie in the image."""
-    start, end = (round(length * part / whole) if whole else 0 for part in (layer.total - layer.size, layer.total))
-    end = max(end, start + 1) if layer.size else start
+def bar(before: int, size: int, whole: int, length: int = 16) -> str:
+    """Where the bytes of a layer lie in the image."""
+    start, end = (round(length * part / whole) if whole else 0 for part in (before, before + size))
+    end = max(end, start + 1) if size else start
     return f"{'.' * start}{'#' * (end - start)}{'.' * (length - end)}"[:length]
 
 
@@ -129,24 +132,26 @@ def notes(layers: Layers) -> Iterator[str]:
 
 def html(layers: Layers) -> str:
     """For a notebook; trees are folded."""
-    strong = f'<b style="font-weight: 600; overflow-wrap: anywhere;">{safe(heading(layers))}</b>'
     if not layers.layers:
+        strong = f'<b style="font-weight: 600; overflow-wrap: anywhere;">{safe(heading(layers))}</b>'
         return f'<div {AS_IT_IS} style="{BOX} {WIDE}"><div style="{HEAD}">{strong}</div></div>'
     drawn = {layer.number: tree for layer, tree in trees(layers)}
     top = max(drawn, default=0)
     rows = "".join(_row(one, layers.stored, drawn.get(one.number), is_open=one.number == top) for one in layers.layers)
-    heads = "".join(f'<th style="{_CELL};{_FAINT};{side}">{word}</th>' for word, side in _HEADS)
-    head = f"<thead>{_TR}{heads}</tr></thead>"
     worst = "\n".join(map(safe, waste(layers)))
     wasted = (
         f'<details open><summary style="{_SUMMARY}">wasted</summary><pre style="{filetree.PRE}">{worst}</pre></details>'
     )
-    said = "".join(f'<div style="{_SMALL}">{safe(line)}</div>' for line in (*notes(layers), _HINT))
-    return (
-        f'<div {AS_IT_IS} style="{BOX} {_WIDE}"><div style="{HEAD}">{strong}</div>{_meter(layers)}'
-        f'<table style="{_TABLE}">{head}<tbody>{rows}</tbody></table>{filetree.legend()}'
-        f"{_folded('all layers together', together(layers))}{wasted if layers.wasted else ''}{said}</div>"
+    said = "".join(map(small, (*notes(layers), _HINT)))
+    rest = (
+        f"{filetree.legend()}{_folded('all layers together', together(layers))}{wasted if layers.wasted else ''}{said}"
     )
+    return frame(heading(layers), _meter(layers), rows, rest)
+
+
+def small(line: str) -> str:
+    """A line of what is said below."""
+    return f'<div style="{_SMALL}">{safe(line)}</div>'
 
 
 def _meter(layers: Layers) -> str:
@@ -158,20 +163,43 @@ def _meter(layers: Layers) -> str:
 
 def _row(layer: Layer, whole: int, tree: Branch | None, *, is_open: bool) -> str:
     start, part = ((layer.total - layer.size) / whole, layer.size / whole) if whole else (0.0, 0.0)
-    colour = GREY if len(layer.images) > 1 else BLUE
-    fill = f"margin-left:{start:.1%};width:{part:.1%};min-width:2px;height:6px;background:{colour}"
-    text, shown = layer.instruction, cut(layer.instruction)
-    title = f' title="{safe(text[:500])}"' if shown != text else ""
-    cells = [
-        (_RIGHT, str(layer.number)), (_TEXT, f"<div{title}>{safe(shown)}</div>"),
-        ("min-width:90px", f'<div style="{_TRACK}"><div style="{fill}"></div></div>'), (_RIGHT, stored(layer.size)),
-        (f"{_RIGHT};opacity:.7", stored(layer.total)), ("white-space:nowrap", _changes(layer)),
-        (_RIGHT, _bytes(layer.hides)), ("", layer.shared), ("", digest(layer.row["digest"])),
-    ]  # fmt: skip
-    row = "".join(f'<td style="{_CELL};{style}">{words}</td>' for style, words in cells)
+    row = cells(
+        layer.number, layer.instruction, track(start, part, shared=len(layer.images) > 1), stored(layer.size),
+        stored(layer.total), _changes(layer), _bytes(layer.hides), layer.shared, digest(layer.row["digest"]),
+    )  # fmt: skip
     if tree is None:
-        return f"{_TR}{row}</tr>"
-    return f'{_TR}{row}</tr>{_TR}<td></td><td colspan="8" style="{_CELL}">{_folded("files", tree, is_open=is_open)}</td></tr>'
+        return row
+    return f'{row}{_TR}<td></td><td colspan="8" style="{_CELL}">{_folded("files", tree, is_open=is_open)}</td></tr>'
+
+
+def cells(
+    number: int, instruction: str, bar: str, size: str, total: str, files: str, hides: str, shared: str, digest: str
+) -> str:  # fmt: skip
+    """One layer as a row of the HTML table; `bar` and `files` are HTML."""
+    shown = cut(instruction)
+    title = f' title="{safe(instruction[:500])}"' if shown != instruction else ""
+    found = [
+        (_RIGHT, str(number)), (_TEXT, f"<div{title}>{safe(shown)}</div>"), ("min-width:90px", bar), (_RIGHT, size),
+        (f"{_RIGHT};opacity:.7", total), ("white-space:nowrap", files), (_RIGHT, hides), ("", shared), ("", digest),
+    ]  # fmt: skip
+    row = "".join(f'<td style="{_CELL};{style}">{words}</td>' for style, words in found)
+    return f"{_TR}{row}</tr>"
+
+
+def track(start: float, part: float, *, shared: bool) -> str:
+    """Where the bytes of a layer lie in the image, from 0 to 1."""
+    colour = GREY if shared else BLUE
+    fill = f"margin-left:{start:.1%};width:{part:.1%};min-width:2px;height:6px;background:{colour}"
+    return f'<div style="{_TRACK}"><div style="{fill}"></div></div>'
+
+
+def frame(heading: str, below: str, rows: str, rest: str) -> str:
+    """The card around the rows of the HTML table, `below` its heading and `rest` after it."""
+    strong = f'<b style="font-weight: 600; overflow-wrap: anywhere;">{safe(heading)}</b>'
+    heads = "".join(f'<th style="{_CELL};{_FAINT};{side}">{word}</th>' for word, side in _HEADS)
+    head = f"<thead>{_TR}{heads}</tr></thead>"
+    table = f'<table style="{_TABLE}">{head}<tbody>{rows}</tbody></table>'
+    return f'<div {AS_IT_IS} style="{BOX} {_WIDE}"><div style="{HEAD}">{strong}</div>{below}{table}{rest}</div>'
 
 
 def _changes(layer: Layer) -> str:

@@ -7,7 +7,7 @@ view its heaviest paths are shown and the others counted: `.tree()` shows more o
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -84,8 +84,7 @@ class Layer:
     @property
     def shared(self) -> str:
         """`3 images, build cache`; nothing for a layer that only this image has."""
-        words = [f"{len(self.images)} images"] if len(self.images) > 1 else []
-        return ", ".join([*words, *(["build cache"] if self.cached else [])])
+        return shared(self.images, cached=self.cached)
 
     @property
     def facts(self) -> Row:
@@ -97,21 +96,36 @@ class Layer:
         }  # fmt: skip
 
 
-class Layers(View):
-    """The layers of an image, lowest first, with the files each changes. `lines`: how many paths a view shows."""
+Found = tuple[Sequence[Layer], indexing.Whole]
 
-    def __init__(self, image: Image, layers: Sequence[Layer], whole: indexing.Whole, lines: int = LINES) -> None:
+
+class Layers(View):
+    """The layers of an image, lowest first, with the files each changes. `read` gives them when they are first asked for;
+    `lines`: how many paths a view shows."""
+
+    def __init__(self, image: Image, read: Callable[[], Found], lines: int = LINES) -> None:
         self.image = image
-        self.layers = list(layers)
-        self.whole = whole
         self.lines = max(1, min(lines, MOST_LINES))
+        self._read = read
+
+    @cached_property
+    def _found(self) -> Found:
+        return self._read()
+
+    @property
+    def layers(self) -> Sequence[Layer]:
+        return self._found[0]
+
+    @property
+    def whole(self) -> indexing.Whole:
+        return self._found[1]
 
     def __len__(self) -> int:
         return len(self.layers)
 
     @property
     def name(self) -> str:
-        return short(self.image.reference) if self.image.reference else self.image.id[7:19]
+        return named(self.image)
 
     @property
     def stored(self) -> int:
@@ -236,17 +250,26 @@ def of(image: Image, *, lines: int = LINES, told: Listener | None = None) -> Lay
 
     Raises ImageError for a damaged layer, NotFound for an image that is removed meanwhile.
     """
+    found = read(image, told)
+    return Layers(image, lambda: found, lines)
+
+
+def read(image: Image, told: Listener | None = None) -> Found:
+    """The facts of `of`, which raises the same."""
     found, whole = indexing.read(image, told)
-    users = _users(image.engine, set(image.chain_ids))
-    cached = kept.reachable(image.engine)[1]
-    before, layers = 0, []
+    owners, before, layers = Owners(image), 0, []
     for number, (chain, summary, row) in enumerate(zip(image.chain_ids, found, steps(image), strict=True), 1):
         diff_id, content_size = image.config["rootfs"]["diff_ids"][number - 1], image.layers[number - 1]["size"]
         hides, before = summary["wasted"] - before, summary["wasted"]
         layers.append(Layer(
-            number, row, chain, diff_id, content_size, summary, hides, users[chain], chain.rpartition(":")[2] in cached
+            number, row, chain, diff_id, content_size, summary, hides, owners.images[chain], owners.cached(chain)
         ))  # fmt: skip
-    return Layers(image, layers, whole, lines)
+    return layers, whole
+
+
+def named(image: Image) -> str:
+    """What a view calls it."""
+    return short(image.reference) if image.reference else image.id[7:19]
 
 
 def steps(image: Image) -> list[Row]:
@@ -254,6 +277,24 @@ def steps(image: Image) -> list[Row]:
     made = [step for step in listing.steps(image) if step["digest"]]
     rest = [{"created": None, "created_by": "", "comment": "", "digest": one["digest"]} for one in image.layers]
     return [*made, *rest[len(made) :]]
+
+
+class Owners:
+    """Who has the layers of an image besides it."""
+
+    def __init__(self, image: Image) -> None:
+        self.images = _users(image.engine, set(image.chain_ids))
+        self._cached = kept.reachable(image.engine)[1]
+
+    def cached(self, chain: str) -> bool:
+        """Whether a result of a build needs that layer."""
+        return chain.rpartition(":")[2] in self._cached
+
+
+def shared(images: Sequence[str], *, cached: bool) -> str:
+    """`3 images, build cache`; nothing for a layer that only one image has."""
+    words = [f"{len(images)} images"] if len(images) > 1 else []
+    return ", ".join([*words, *(["build cache"] if cached else [])])
 
 
 def _users(engine: Engine, chains: set[str]) -> dict[str, list[str]]:

@@ -188,10 +188,11 @@ def steps(image: Image) -> Iterator[Row]:
     for step in image.config.get("history") or []:
         row: Row = {key: step.get(key) for key in ("created", "created_by", "comment")}
         chain, layer = (None, None) if step.get("empty_layer") else next(layers, (None, None))
-        yield row | {"size": _size(image, chain) if chain else 0, "digest": layer and layer["digest"]}
+        yield row | {"size": unpacked(image, chain) if chain else 0, "digest": layer and layer["digest"]}
 
 
-def _size(image: Image, chain: str) -> int | None:
+def unpacked(image: Image, chain: str) -> int | None:
+    """Bytes of the files of one of its layers; None where that is not unpacked."""
     try:
         return int(snapshot.facts(image.engine.snapshots, chain)["size"])
     except FileNotFoundError:

@@ -10,6 +10,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from nbcontainers import OBJECTS, view, widgets
 from nbcontainers.launcher import client
 from nbcontainers.magics.completion import Matcher
+from nbcontainers.magics.following import Following
 from nbcontainers.magics.magics import NBContainers
 
 _MATCHER = "nbcontainers"
@@ -24,7 +25,7 @@ def load(shell: InteractiveShell) -> None:
     shell.register_magics(settings)
     shell.input_transformers_cleanup.append(give_body)
     shell.Completer.custom_matchers.append(Matcher(settings.objects, shell.user_ns).matcher)
-    widgets.mode, view.live = settings.widgets, widgets.bundle
+    widgets.mode, view.live, view.follow = settings.widgets, widgets.bundle, Following()
     shell.events.register("pre_run_cell", cell_begins)
     shell.events.register("post_run_cell", cell_ended)
     if widgets.wanted():
@@ -49,7 +50,7 @@ def unload(shell: InteractiveShell) -> None:
     for event in ("pre_run_cell", "post_run_cell"):
         callbacks = shell.events.callbacks[event]
         callbacks[:] = [one for one in callbacks if getattr(one, "__module__", "") != __name__]
-    view.live = None
+    view.live = view.follow = None
     widgets.close()
 
 

@@ -8,18 +8,21 @@ import os
 import re
 import subprocess
 import tarfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nbcontainers import view
 from nbcontainers.container import api as containers
 from nbcontainers.engine import Engine
 from nbcontainers.errors import ImageError, InvalidArgument, NotFound, Wasteful
-from nbcontainers.image import api, indexing, snapshot, work
+from nbcontainers.image import api, indexing, layerview, layout, snapshot, store, unread, work
 from nbcontainers.launcher import client
+from nbcontainers.table import amount, digest, stored
 from tests import tarballs as t
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -291,6 +294,98 @@ def test_how_far_it_is_is_told_only_where_it_takes_long(here: Engine, monkeypatc
     api.layers(NAME, on_read=events.append)
     assert [event["event"] for event in events] == ["image", "layer", "layer", "layer", "done"]
     assert [event["state"] for event in events[1:4]] == ["done"] * 3
+
+
+class Looked:
+    """A cell that somebody looks at: what it is shown, one after the other. Files are read once the first was."""
+
+    def __init__(self) -> None:
+        self.shown: list[dict[str, Any]] = []
+        self.first = threading.Event()
+
+    def wanted(self) -> bool:
+        return True
+
+    def __call__(self, now: dict[str, Any], later: Iterator[dict[str, Any]]) -> None:
+        self.shown.append(now)
+        self.first.set()
+        self.shown += later
+
+
+@pytest.fixture
+def looked(here: Engine, monkeypatch: pytest.MonkeyPatch) -> Looked:
+    """Of layers that nobody has looked at, in a cell that does not wait."""
+    found, read = Looked(), layerview.read
+    monkeypatch.setattr(layerview, "read", lambda image, told=None: found.first.wait(30) and read(image, told))
+    monkeypatch.setattr(view, "follow", found)
+    monkeypatch.setattr(unread, "_PATIENCE_S", 0)
+    return found
+
+
+def test_the_layers_are_shown_at_once_and_their_files_follow(here: Engine, looked: Looked) -> None:
+    found = api.layers(NAME)
+    assert isinstance(found, unread.Unread)
+    found._ipython_display_()
+    first, last = looked.shown
+    sizes = [one.size for one in found.layers]
+    assert f"local/layered:1 {found.image.id[7:19]} · {amount(sum(sizes), stored)} in 3 layers" in first["text/plain"]
+    for one in found.layers:
+        assert digest(one.row["digest"]) in first["text/plain"]
+        assert stored(one.size) in first["text/plain"]
+        assert digest(one.row["digest"]) in first["text/html"]
+    for words in ("were not read yet", "image layers local/layered:1 shows it too"):
+        assert words in first["text/plain"]
+        assert words in first["text/html"]
+    assert "efficiency" not in first["text/plain"]
+    assert last == view.bundle(found, lambda: found)
+    assert last["text/plain"] == found.text() == layerview.of(found.image).text()
+    with pytest.raises(NotImplementedError):
+        found._ipython_display_()  # it is there
+
+
+def test_layers_that_are_not_unpacked_are_shown_by_what_travelled(here: Engine, looked: Looked) -> None:
+    work.discard([path for path in here.snapshots.iterdir() if path.name != "l"])
+    found = api.layers(NAME)
+    assert isinstance(found, unread.Unread)
+    found._ipython_display_()
+    first, last = looked.shown
+    assert f" {amount(found.image.content_size, stored)} packed in 3 layers" in first["text/plain"]
+    assert first["text/plain"].count("?") == 6
+    assert "efficiency" in last["text/plain"]
+
+
+def test_how_long_it_takes_is_said_meanwhile(looked: Looked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unread, "_EVERY_S", 0.01)
+    found = api.layers(NAME)
+    assert isinstance(found, unread.Unread)
+    later = found._later()
+    assert "were not read yet after 0 s: what each" in next(later)["text/plain"]
+    looked.first.set()
+    assert "efficiency" in [*later][-1]["text/plain"]
+
+
+def test_what_cannot_be_read_is_said_in_the_end(here: Engine, looked: Looked) -> None:
+    work.discard([path for path in here.snapshots.iterdir() if path.name != "l"])
+    blob = layout.blob(here, store.resolve(here, NAME).layers[1]["digest"])
+    blob.write_bytes(b"?" + blob.read_bytes()[1:])
+    found = api.layers(NAME)
+    assert isinstance(found, unread.Unread)
+    found._ipython_display_()
+    assert "its files could not be read: " in looked.shown[-1]["text/plain"]
+    with pytest.raises(ImageError):
+        found.files()
+
+
+def test_where_nobody_looks_and_where_it_is_kept_nothing_follows(
+    here: Engine, looked: Looked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked.first.set()
+    monkeypatch.setattr(unread, "_PATIENCE_S", 30)
+    assert type(api.layers(NAME)) is layerview.Layers
+    monkeypatch.setattr(Looked, "wanted", lambda self: False)
+    monkeypatch.setattr(unread, "_PATIENCE_S", 0)
+    assert type(api.layers(NAME)) is layerview.Layers
+    assert type(api.layers("host")) is layerview.Layers
 
 
 @pytest.mark.slow

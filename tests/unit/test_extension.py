@@ -37,9 +37,12 @@ def test_loading_again_changes_nothing_and_unloading_leaves_nothing(shell: Inter
     for _ in range(2):
         extension.load(shell)
         assert view.live is widgets.bundle
+        assert view.follow is not None
+        assert not view.follow.wanted()  # a shell without a kernel
         assert len(ours(shell)) == len(EVENTS)
     extension.unload(shell)
     assert view.live is None
+    assert view.follow is None
     assert ours(shell) == []
     assert widgets._page is None
 

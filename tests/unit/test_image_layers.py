@@ -231,7 +231,8 @@ def view(image: Image, *contents: list[Entry], lines: int = 120) -> Layers:
             Layer(number, step, chain, chain, 5, one, merged.wasted - before, ["made:1", "other"], number == 1)
         )
         before = merged.wasted
-    return Layers(image, found, indexing._whole(merged), lines)
+    whole = indexing._whole(merged)
+    return Layers(image, lambda: (found, whole), lines)
 
 
 def two(image: Image) -> Layers:
