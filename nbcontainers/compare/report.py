@@ -19,6 +19,8 @@ from typing import NamedTuple
 _KEPT, _LONGEST = 2000, 1 << 18
 """Bytes: the end of its output, and of a line that does not end."""
 _SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
+LESS = frozenset(_SECONDS) | {"MiB"}
+"""Units of which less is better; MiB of memory or disk. Of others more is."""
 
 
 class Figure(NamedTuple):
@@ -30,7 +32,7 @@ class Figure(NamedTuple):
     @property
     def cost(self) -> float:
         """More is slower: of a rate the time each takes."""
-        return self.value if self.unit in _SECONDS else 1 / self.value
+        return self.value if self.unit in LESS else 1 / self.value
 
 
 @dataclass

@@ -91,6 +91,8 @@ class Plan:
 
 
 SCRATCH, VOLUME = "NBC_SCRATCH", "NBC_VOLUME"
+UNSYNCED = "NBC_UNSYNCED"
+"""A third variable, of targets whose root file system is on no disk although it looks like it: why."""
 
 
 class Missing(NamedTuple):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from nbcontainers.compare.report import LESS
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.launcher.client import interpreter
 from nbcontainers.table import Column, Table
@@ -17,47 +19,63 @@ CELL, START = "cell", "start-up"
 """Axes that every workload has: the time by its own clock, and what the target itself takes before and after."""
 ALL = "all"
 SYNCED = ("write_sync", "sqlite")
-"""Axes that wait for the disk in the target's own root file system."""
+"""Axes that wait for the disk: absent where nothing does."""
+_FUTURE = "from __future__ import annotations\n"
+_OURS = re.compile(r"^from nbcontainers\.compare\.inside\.\w+ import (\([^)]*\)|.*)\n", re.M)
 _EITHER = 'if command -v python3 >/dev/null; then exec python3 -c "$@"; fi; shift; exec /bin/sh -c "$0" sh "$@"'
 """Of a shell whose $0 is the form for a shell and $1 the one for Python."""
 
 
 class Axis(NamedTuple):
-    """`group` is another name by which several are asked for."""
+    """`group` is another name by which several are asked for; `unit` says what is better, as in Figure.cost."""
 
     name: str
     group: str
+    unit: str
     what: str
     shell: bool = False
-    """Whether there is a form for images without Python."""
+    """Whether there is a form for images without Python; of what it runs, the start of its small programs is a part."""
 
 
 AXES = (
-    Axis("integer", "cpu", "a loop of whole numbers in Python", shell=True),
-    Axis("sha256", "cpu", "SHA-256 of a MiB, with the processor's own instructions where it shows them", shell=True),
-    Axis("matmul", "cpu", "numpy: product of two matrices of 256 × 256 (Linpack's kernel)"),
-    Axis("bandwidth", "memory", "numpy: STREAM's triad on three arrays of 32 MiB"),
-    Axis("latency", "memory", "numpy: a chase through 32 MiB in random order"),
-    Axis("page_fault", "memory", "the first touch of fresh memory, page by page"),
-    Axis("syscall", "system", "getppid"),
-    Axis("switch", "system", "a byte through pipes to another process and back"),
-    Axis("fork", "system", "fork, exit, wait", shell=True),
-    Axis("execute", "system", "a small program from start to end", shell=True),
-    Axis("read_cached", "disk", "a file of 8 MiB that is in the page cache", shell=True),
-    Axis("write_sync", "disk", "4 KiB to the disk (fsync), in the target's own root file system", shell=True),
-    Axis("volume_write_sync", "disk", "the same in a folder shared with the host", shell=True),
-    Axis("small_files", "disk", "make, look at and remove a file", shell=True),
-    Axis("round_trip", "network", "a byte over TCP on the loopback interface and back"),
-    Axis("loopback", "network", "a MiB over TCP on the loopback interface"),
-    Axis("sqlite", "real", "SQLite: a transaction of one row, on the disk before the next"),
-    Axis("http", "real", "HTTP requests over one connection, answered by Python's own server"),
-    Axis("importing", "real", "another Python that imports a good deal of the standard library"),
-    Axis("fit", "real", "scikit-learn: a random forest on its digits"),
-    Axis("iperf3", "tools", "a second of TCP on the loopback interface, by iperf3"),
-    Axis("sysbench", "tools", "prime numbers, by sysbench"),
-    Axis("stress_ng", "tools", "64-bit integers, by stress-ng"),
-    Axis("fio", "tools", "random reads from a small file, by fio"),
+    Axis("integer", "cpu", "ms", "a loop of whole numbers in Python", shell=True),
+    Axis(
+        "sha256",
+        "cpu",
+        "MiB/s",
+        "SHA-256 of a MiB, with the processor's own instructions where it shows them",
+        shell=True,
+    ),
+    Axis("matmul", "cpu", "GFLOP/s", "numpy: product of two matrices of 256 × 256 (Linpack's kernel)"),
+    Axis("bandwidth", "memory", "GiB/s", "numpy: STREAM's triad on three arrays of 32 MiB"),
+    Axis("latency", "memory", "ns", "a chase through 32 MiB in random order"),
+    Axis("page_fault", "memory", "µs", "the first touch of fresh memory, page by page"),
+    Axis("syscall", "system", "ns", "getppid"),
+    Axis("switch", "system", "µs", "a byte through pipes to another process and back"),
+    Axis("fork", "system", "ms", "fork, exit, wait, of a small process", shell=True),
+    Axis("execute", "system", "ms", "a small program from start to end", shell=True),
+    Axis("read_cached", "disk", "MiB/s", "a file of 8 MiB that is in the page cache, in the target's root", shell=True),
+    Axis("volume_read_cached", "disk", "MiB/s", "the same in a folder shared with the host", shell=True),
+    Axis("write_cached", "disk", "MiB/s", "a file of 8 MiB into the page cache, in the target's root", shell=True),
+    Axis("volume_write_cached", "disk", "MiB/s", "the same in a folder shared with the host", shell=True),
+    Axis("write_sync", "disk", "ms", "4 KiB on the disk (fsync), in the target's root", shell=True),
+    Axis("volume_write_sync", "disk", "ms", "the same in a folder shared with the host", shell=True),
+    Axis("small_files", "disk", "µs", "make, look at and remove a file, in the target's root", shell=True),
+    Axis("round_trip", "network", "µs", "a byte over TCP to another process within, and back"),
+    Axis("loopback", "network", "MiB/s", "TCP to another process within"),
+    Axis("sqlite", "real", "1/s", "SQLite: transactions of one row on a volume, on the disk before the next"),
+    Axis("http", "real", "1/s", "HTTP requests over one connection, answered by Python's own server"),
+    Axis("importing", "real", "ms", "another Python that imports a good deal of the standard library"),
+    Axis("fit", "real", "ms", "scikit-learn: a random forest on its digits"),
+    Axis("iperf3", "tools", "MiB/s", "a second of TCP on the loopback interface, by iperf3"),
+    Axis("sysbench", "tools", "1/s", "prime numbers, by sysbench"),
+    Axis("stress_ng", "tools", "1/s", "64-bit integers, by stress-ng"),
+    Axis("fio", "tools", "1/s", "random reads from a small file, by fio"),
 )
+_PARTS = {"cpu": "processor", "memory": "processor", "system": "processor", "disk": "disk", "network": "loopback",
+          "real": "real", "tools": "tools", "about": "about"}  # fmt: skip
+"""In which file of `inside` a group's functions are."""
+_GROUPS = {axis.name: axis.group for axis in AXES}
 
 
 class Workload(NamedTuple):
@@ -83,9 +101,17 @@ class Workload(NamedTuple):
 
 
 def _ours(token: str, axes: Sequence[str], on_host: bool) -> list[str]:
+    source = python(frozenset(_PARTS[_GROUPS.get(axis, axis)] for axis in axes))
     if on_host:
-        return [interpreter(), "-c", _source("axes.py"), token, *axes]
-    return ["/bin/sh", "-c", _EITHER, _source("axes.sh"), _source("axes.py"), token, *axes]
+        return [interpreter(), "-c", source, token, *axes]
+    return ["/bin/sh", "-c", _EITHER, _source("axes.sh"), source, token, *axes]
+
+
+@cache
+def python(parts: frozenset[str]) -> str:
+    """One program of files of `inside` that import each other."""
+    sources = [_source(f"{part}.py") for part in ("step", *sorted(parts), "main")]
+    return _FUTURE + "".join(_OURS.sub("", source.replace(_FUTURE, "")) for source in sources)
 
 
 def service(token: str, role: str, numbers: Sequence[str], *, on_host: bool) -> list[str]:
@@ -132,8 +158,18 @@ def cell(code: str, *, python: bool) -> Workload:
 
 
 def listing() -> Table:
-    """Rows: name, group, what, without_python."""
-    rows = [{**axis._asdict(), "without_python": "yes" if axis.shell else "no"} for axis in AXES]
-    rows.append({"name": START, "group": START, "what": "the target's own time before and after: in every comparison",
-                 "without_python": "yes"})  # fmt: skip
-    return Table(rows, [Column("name"), Column("group"), Column("what"), Column("without_python", "WITHOUT PYTHON")])
+    """Rows: name, group, unit, better ("less" or "more"), what, without_python."""
+    rows = [
+        {**axis._asdict(), "better": better(axis.unit), "without_python": "yes" if axis.shell else "no"}
+        for axis in AXES
+    ]
+    rows.append({"name": START, "group": START, "unit": "ms", "better": "less", "without_python": "yes",
+                 "what": "the target's own time before and after: in every comparison"})  # fmt: skip
+    columns = [Column("name"), Column("group"), Column("unit"), Column("better"), Column("what"),
+               Column("without_python", "WITHOUT PYTHON")]  # fmt: skip
+    return Table(rows, columns)
+
+
+def better(unit: str) -> str:
+    """Of figures of that unit: `less` or `more`."""
+    return "less" if unit in LESS else "more"

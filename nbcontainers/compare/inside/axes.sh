@@ -2,6 +2,30 @@
 token=$1
 shift
 scratch=${NBC_SCRATCH:-/tmp}
+exec 3>&1
+
+folder() { # of an axis; where there is none that is said
+    case $1 in volume_*) ;; *) echo "$scratch"; return ;; esac
+    [ -d "$NBC_VOLUME" ] && echo "$NBC_VOLUME" && return
+    echo "$token absent $1 this target shares no folder with the host" >&3
+    return 1
+}
+
+unsynced() { # why fsync does nothing in an axis' folder, which is the first mount's on the way up
+    case $1 in write_sync) [ "$NBC_UNSYNCED" ] && echo "$NBC_UNSYNCED" && return ;; esac
+    up=$2
+    while :; do
+        found=$(grep " ${up:-/} " /proc/self/mounts)
+        [ "$found" ] || [ ! "$up" ] && break
+        up=${up%/*}
+    done
+    case $found in
+    *volatile*) echo "its root is a volatile overlay, where fsync does nothing" ;;
+    *" ${up:-/} tmpfs "* | *" ${up:-/} ramfs "*) echo "it is in memory, where fsync does nothing" ;;
+    *) return 1 ;;
+    esac
+}
+
 echo "$token begin"
 for axis; do
     case $axis in
@@ -21,9 +45,11 @@ for axis; do
         while [ $i -lt 50000 ]; do i=$((i + 1)); done
         echo "$token lap integer 1 ms" ;;
     sha256)
+        dd if=/dev/zero of="$scratch/sum" bs=1048576 count=16 2>/dev/null
         echo "$token lap"
-        dd if=/dev/zero bs=1048576 count=16 2>/dev/null | sha256sum >/dev/null
-        echo "$token lap sha256 16 MiB/s" ;;
+        sha256sum "$scratch/sum" >/dev/null
+        echo "$token lap sha256 16 MiB/s"
+        rm "$scratch/sum" ;;
     fork)
         i=0
         echo "$token lap"
@@ -31,20 +57,28 @@ for axis; do
         echo "$token lap fork 50 ms" ;;
     execute)
         i=0
+        true=/bin/true
+        [ -x $true ] || true="env true"
         echo "$token lap"
-        while [ $i -lt 30 ]; do env true; i=$((i + 1)); done
+        while [ $i -lt 30 ]; do $true; i=$((i + 1)); done
         echo "$token lap execute 30 ms" ;;
-    read_cached)
-        dd if=/dev/zero of="$scratch/read" bs=1048576 count=16 2>/dev/null
-        cat "$scratch/read" >/dev/null
-        echo "$token lap"
-        dd if="$scratch/read" of=/dev/null bs=1048576 2>/dev/null
-        echo "$token lap read_cached 16 MiB/s"
-        rm "$scratch/read" ;;
+    read_cached | volume_read_cached | write_cached | volume_write_cached)
+        if place=$(folder $axis); then
+            echo "$token lap"
+            dd if=/dev/zero of="$place/cached" bs=1048576 count=32 2>/dev/null
+            case $axis in
+            *read_cached)
+                echo "$token lap"
+                dd if="$place/cached" of=/dev/null bs=1048576 2>/dev/null ;;
+            esac
+            echo "$token lap $axis 32 MiB/s"
+            rm "$place/cached"
+        fi ;;
     write_sync | volume_write_sync)
-        place=$scratch
-        [ $axis = write_sync ] || place=$NBC_VOLUME
-        if [ -d "$place" ]; then
+        if place=$(folder $axis) && why=$(unsynced $axis "$place"); then
+            [ $axis = write_sync ] && why="$why; volume_write_sync is to be compared"
+            echo "$token absent $axis $why"
+        elif [ "$place" ]; then
             i=0
             echo "$token lap"
             while [ $i -lt 10 ]; do
@@ -53,15 +87,17 @@ for axis; do
             done
             echo "$token lap $axis 10 ms"
             rm "$place/synced"
-        else
-            echo "$token absent $axis this target shares no folder with the host"
         fi ;;
     small_files)
         i=0
         echo "$token lap"
-        while [ $i -lt 300 ]; do : >"$scratch/small"; i=$((i + 1)); done
-        echo "$token lap small_files 300 µs"
-        rm "$scratch/small" ;;
+        while [ $i -lt 300 ]; do
+            echo >"$scratch/small.$i"
+            [ -e "$scratch/small.$i" ]
+            i=$((i + 1))
+        done
+        rm "$scratch"/small.*
+        echo "$token lap small_files 300 µs" ;;
     *) echo "$token absent $axis the image has no Python, and a shell cannot measure it" ;;
     esac
 done

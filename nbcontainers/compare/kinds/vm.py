@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
-from nbcontainers.compare.target import Execute, Missing, Plan, Sink, Target
+from nbcontainers.compare.target import UNSYNCED, Execute, Missing, Plan, Sink, Target
 from nbcontainers.engine import default_engine
 from nbcontainers.errors import Error, HostNotCapable
 from nbcontainers.vm import api, choice
@@ -18,6 +18,7 @@ from nbcontainers.vm.hardware import KVM, TCG, UML
 from nbcontainers.vm.options import MachineOptions
 
 _BOOTS_S = 120.0
+_FORGOTTEN = "what is written to its disk is thrown away with it, and never waited for"
 _KINDS = {KVM: "QEMU, KVM", UML: "user-mode-linux", TCG: "emulation, QEMU TCG"}
 
 
@@ -66,13 +67,15 @@ class Machine:
 
     def _options(self, plan: Plan) -> MachineOptions:
         options: MachineOptions = {
-            "kind": self.wanted, "entrypoint": "", "pull": "never", "env": plan.variables(),
+            "kind": self.wanted, "entrypoint": "", "pull": "never", "env": {**plan.variables(), UNSYNCED: _FORGOTTEN},
             "volume": [f"{plan.volume}:/nbc-volume"],
         }  # fmt: skip
         if plan.limits.memory is not None:
             options["memory"] = plan.limits.memory
         if plan.limits.cpus is not None:
             options["cpus"] = plan.limits.cpus
+        if plan.limits.cpuset:
+            options["cpuset_cpus"] = plan.limits.cpuset
         if plan.seconds is not None:
             options["timeout"] = plan.seconds
         return options
