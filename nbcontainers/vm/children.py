@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from nbcontainers.errors import Error
 from nbcontainers.linux import namespaces, process
-from nbcontainers.vm import hardware, jail
+from nbcontainers.vm import hardware, jail, pinning
 
 
 def machine(plan: Mapping[str, Any], ports: Sequence[int], servers: Sequence[int], console: int) -> tuple[int, int]:
@@ -39,6 +39,8 @@ def _become(plan: Mapping[str, Any], command: list[str], inherited: list[int], c
     environment: dict[str, str] = {}
     try:
         os.setpgid(0, 0)
+        if chosen := plan.get("pinned"):
+            os.sched_setaffinity(0, chosen if plan["kind"] == hardware.UML else pinning.others(chosen))
         if plan["kind"] == hardware.UML:
             environment = jail.enter(plan, _initrd(plan))
     except (OSError, Error, ValueError) as error:
@@ -50,7 +52,7 @@ def _become(plan: Mapping[str, Any], command: list[str], inherited: list[int], c
 @contextmanager
 def served(plan: Mapping[str, Any]) -> Iterator[list[int]]:
     """Start a virtiofsd for each folder QEMU is to be shown; a socket to each."""
-    started = [_serve(one["command"], plan["folder"]) for one in plan["servers"]]
+    started = [_serve(one["command"], plan) for one in plan["servers"]]
     try:
         yield [descriptor for _, descriptor in started]
     finally:
@@ -59,9 +61,9 @@ def served(plan: Mapping[str, Any]) -> Iterator[list[int]]:
             os.waitpid(pid, 0)
 
 
-def _serve(command: list[str], folder: str) -> tuple[int, int]:
+def _serve(command: list[str], plan: Mapping[str, Any]) -> tuple[int, int]:
     """(pid of the server, a socket that is connected to it)."""
-    place = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    place = os.open(plan["folder"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     path = f"/proc/self/fd/{place}/socket"  # of any length
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -72,6 +74,8 @@ def _serve(command: list[str], folder: str) -> tuple[int, int]:
         os.close(place)
         pid = os.fork()
         if pid == 0:
+            if chosen := plan.get("pinned"):
+                os.sched_setaffinity(0, pinning.others(chosen))
             _execute([*command, f"--fd={listener.fileno()}"], [listener.fileno()], 2, {})
     return pid, connection.detach()
 

@@ -27,7 +27,7 @@ from nbcontainers.errors import Error, TimedOut
 from nbcontainers.linux import flock
 from nbcontainers.monitor import protocol, recipe
 from nbcontainers.monitor.peers import HIGH, Peer
-from nbcontainers.vm import boot, children, disk, hardware
+from nbcontainers.vm import boot, children, disk, hardware, pinning
 
 _CHUNK = 1 << 16
 _PIECE = 1 << 14
@@ -117,6 +117,7 @@ class Keeper:
         self.orders = bytearray()
         self.kill_at = self.times["begin"] + plan["boot_s"]
         self.overdue = ""
+        self.pinned = True
         self.start()
 
     def start(self) -> None:
@@ -126,6 +127,8 @@ class Keeper:
         console, theirs = os.pipe2(os.O_CLOEXEC)
         others = [other.fileno() for _, other in pairs]
         self.pid, self.process = children.machine(self.plan, others, self.servers, theirs)
+        if self.plan.get("pinned") and self.plan["kind"] != hardware.UML:
+            self.pinned = pinning.pin(self.pid, self.plan["pinned"], self.plan["cpus"])
         for descriptor in (theirs, *self.servers):
             os.close(descriptor)
         for _, other in pairs:
@@ -251,6 +254,9 @@ class Keeper:
     def obey(self, word: str, text: str) -> None:
         if word in ("ready", "started", "reading"):
             self.times[word] = time.monotonic()
+        if word == "ready" and not self.pinned:
+            self.problem = "its processors' threads could not be found, and not be pinned"
+            self.kill()
         if word == "started":
             self.kill_at = self.times["begin"] + self.plan["run_s"] if self.plan["run_s"] else 0.0
             self.peer.send(protocol.frame(protocol.STARTED, json.dumps({"pid": 0, "what": "virtual machine"}).encode()))

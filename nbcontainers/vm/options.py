@@ -24,6 +24,9 @@ class MachineOptions(TypedDict, total=False):
     ]
     memory: Annotated[int | str, Option("-m", help="its memory (512m)", metavar="SIZE", parse=parse.memory)]
     cpus: Annotated[float | str, Option(help="its processors (1)", metavar="NUMBER", parse=parse.cpus)]
+    cpuset_cpus: Annotated[
+        str, Option(help="processors of the host that its own run on: 1, 0-1", metavar="LIST", parse=parse.cpu_list)
+    ]
     kernel: Annotated[
         str, Option(help="a kernel (bzImage, or linux.uml) in place of the one found", metavar="FILE", complete="path")
     ]

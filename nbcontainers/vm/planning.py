@@ -14,7 +14,7 @@ from nbcontainers.errors import InvalidArgument
 from nbcontainers.image import rootfs
 from nbcontainers.image.image import Image
 from nbcontainers.option import duration
-from nbcontainers.vm import disk, initramfs, network, plans, shares
+from nbcontainers.vm import disk, initramfs, network, pinning, plans, shares
 from nbcontainers.vm.choice import Choice
 from nbcontainers.vm.hardware import KVM, TCG, UML
 from nbcontainers.vm.network import Forward
@@ -90,15 +90,18 @@ def plan(asked: Asked, process: Process) -> dict[str, Any]:
     names = [initramfs.name_of(path) for path in files]
     request = Request(process, root, "uml" if kind == UML else "virtio", names, asked.reads, lines)
     limit = value(asked.run_options, "timeout", duration)
-    return plans.plan(
+    pinned = pinning.wanted(asked.run_options)
+    made = plans.plan(
         asked.engine, asked.id, kind=kind, program=asked.chosen.program, kernel=asked.chosen.kernel, files=files,
         request=request, memory=asked.memory, cpus=asked.cpus, boot_s=min(BOOT_S[kind], limit or BOOT_S[kind]), run_s=limit,
         disk=str(disk.ensure(asked.engine, asked.image)) if asked.on_disk else "",
         steps=[*steps, *shares.steps(kind, folder, shared)],
         places=[*places, *(shares.place(kind, folder, one["tag"]) for one in shared)],
         servers=shares.served(folder, tags) if kind != UML else [],
-        devices=network.devices(asked.forwards) if online else [], preload=asked.chosen.preload,
+        devices=[*(pinning.NAMED if pinned else ()), *(network.devices(asked.forwards) if online else ())],
+        preload=asked.chosen.preload,
     )  # fmt: skip
+    return {**made, "pinned": pinned}
 
 
 def _root(asked: Asked) -> tuple[Root, list[Any], list[str]]:
