@@ -365,3 +365,14 @@ def test_a_handle_shows_what_it_was_in_text_and_html() -> None:
     assert "<b>mini" not in html
     assert "<x>" not in html
     assert one.document()["boot"] == dict(one.boot)
+
+
+def test_processors_of_the_host() -> None:
+    from nbcontainers.vm import pinning
+
+    last = max(os.sched_getaffinity(0))
+    assert pinning.processors(str(last)) == [last]
+    assert pinning.processors("") == []
+    assert pinning.others([last]) == os.sched_getaffinity(0) - {last} or os.sched_getaffinity(0) == {last}
+    with pytest.raises(InvalidArgument, match="there is no processor 9999 for it"):
+        pinning.processors("9999")
