@@ -3,55 +3,43 @@ very host: what runs on what, and what each layer costs here. What this host can
 
 from __future__ import annotations
 
-import os
 import statistics
+import textwrap
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbcontainers.compare import conditions, rootfs, rounds, running, workload
+from nbcontainers.compare import conditions, rootfs, rounds, running, stacks, workload
+from nbcontainers.compare.overview import WIDTH
 from nbcontainers.compare.rounds import Row, Tell
 from nbcontainers.compare.target import Limits, Plan, Target, names
 from nbcontainers.engine import Engine
 from nbcontainers.errors import Error
 from nbcontainers.image.store import resolve
 from nbcontainers.monitor.files import rfc3339
-from nbcontainers.table import (
-    AMBER,
-    AS_IT_IS,
-    BLUE,
-    GREEN,
-    GREY,
-    MONOSPACE,
-    Column,
-    Table,
-    amount,
-    duration,
-    plain,
-    safe,
-)
-from nbcontainers.table import stored as on_disk
+from nbcontainers.table import AMBER, AS_IT_IS, ink, plain, safe
 from nbcontainers.view import View
 
 if TYPE_CHECKING:
     import pandas
 
 _STARTS = 5
+_LOADS_S = 0.2
+"""Until a small program has loaded its libraries."""
 _SETTLES_S = 6.0
 """Until a monitor that has nothing to do has given back what it does not need (monitor/idle.py)."""
-_KINDS = {"host": "the host", "vm": "virtual machines", "container": "containers"}
-_APPS = 3
-_WIDTH, _GAP, _HIGH = 310, 20, 40
+_GAP = 14
 _SMALL = "opacity: .75; font-size: 12px;"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Layers(View):
     """`rows`: kind, target, kernel, start_s (to the first instruction of a shell, the median of 5), memory_bytes (of an idle
-    instance: the proportional set size of all its processes on the host), processes, size_bytes (of the image on the disk,
+    instance: the proportional set size of all its processes on the host; of these program_bytes are the program's, engine_bytes
+    those of what runs it, which in a virtual machine is all), processes, size_bytes (of the image on the disk,
     shared by all instances), holds (how many such instances the free memory would hold: computed). None: not measured."""
 
     rows: Sequence[Row]
@@ -63,35 +51,36 @@ class Layers(View):
     def to_pandas(self) -> pandas.DataFrame:
         import pandas
 
-        return pandas.DataFrame(list(self.rows))
+        frame = pandas.DataFrame(list(self.rows))
+        whole = [name for name in frame.columns if name.endswith("_bytes") or name in ("processes", "holds")]
+        return frame.astype(dict.fromkeys(whole, "Int64"))
 
     def document(self) -> dict[str, Any]:
         return {"rows": list(self.rows), "absent": dict(self.absent), "machine": dict(self.machine), "image": self.image,
                 "at": self.at}  # fmt: skip
 
     @property
-    def ground(self) -> str:
-        """The lowest layer."""
-        machine = self.machine
-        words = f"{machine.get('processor', 'processor')} × {machine['processors']}, {amount(machine['memory_bytes'])}"
-        return f"{words}{' (itself virtual)' if machine['hypervisor'] else ''}"
+    def _drawn(self) -> list[tuple[Row, list[stacks.Layer], Row | None]]:
+        """Of each its layers, and what its start is compared with."""
+        first = next((row for row in self.rows if row["kind"] == "host"), None)
+        return [(row, stacks.stack(row, self.image, self.machine), first) for row in self.rows]
 
     def text(self) -> str:
-        columns = [Column("kind", "DRAWING"), Column("target"), Column("stack", "FROM THE TOP"), Column("start_s", "START",
-                   format=duration), Column("memory_bytes", "MEMORY OF AN IDLE ONE", format=_memory),
-                   Column("size_bytes", "IMAGE", format=on_disk), Column("holds", "HOLDS ABOUT")]  # fmt: skip
-        rows = [{**row, "stack": " > ".join(stack(row, self))} for row in self.rows]
-        lines = [f"{name} is absent: {why}" for name, why in self.absent.items()]
-        return "\n".join([plain(self._heading), "", Table(rows, columns).text(), "", *map(plain, [*lines, _NOTE])])
+        drawings = ["\n".join(stacks.text(*one)) for one in self._drawn]
+        absent = [f"{name} is absent: {why}" for name, why in self.absent.items()]
+        wrapped = ["\n".join(textwrap.wrap(plain(line), WIDTH)) for line in (self._heading, *absent, _NOTE)]
+        return "\n\n".join([wrapped[0], *drawings, *wrapped[1:]])
 
     def html(self) -> str:
-        drawings = "".join(_drawing(row, self) for row in self.rows)
+        drawings = "".join(stacks.svg(*one) for one in self._drawn)
         absent = "".join(
-            f'<div style="{_SMALL}">{safe(name)} is absent: {safe(why)}</div>' for name, why in self.absent.items()
+            f'<div style="color: {ink(AMBER)};">{safe(name)} is absent: {safe(why)}</div>'
+            for name, why in self.absent.items()
         )
         return (
-            f'<div {AS_IT_IS} style="font-size: 13px;"><b style="font-weight: 600;">{safe(self._heading)}</b>'
-            f'<div style="display: flex; flex-wrap: wrap; gap: {_GAP}px; align-items: flex-end;">{drawings}</div>{absent}'
+            f'<div {AS_IT_IS} style="font-size: 13px; max-width: 1000px;"><b style="font-weight: 600;">'
+            f"{safe(self._heading)}</b>{absent}"
+            f'<div style="display: flex; flex-wrap: wrap; gap: {_GAP}px; align-items: flex-end; margin: 8px 0;">{drawings}</div>'
             f'<div style="{_SMALL}">{safe(_NOTE)}</div></div>'
         )
 
@@ -102,19 +91,9 @@ class Layers(View):
 
 _NOTE = (
     "start: until a shell's first instruction, median of 5; memory: proportional set size of all processes of an idle "
-    "instance on the host, its monitor or virtual machine too; holds: free memory by that, computed and not tried"
+    "instance on the host, its monitor or virtual machine too; the image is on the disk once, whoever runs of it; holds: free "
+    "memory by that, computed and not tried"
 )
-
-
-def stack(row: Row, seen: Layers) -> list[str]:
-    """What runs on what, the program first."""
-    kernel = f"kernel {os.uname().release}"
-    if row["kind"] == "host":
-        return ["App", "the host's libraries", kernel, seen.ground]
-    if row["kind"] == "vm":
-        own = f"kernel {row['kernel']}" if row["kernel"] else "a kernel of its own"
-        return ["App", f"image {seen.image}", own, row["label"], kernel, seen.ground]
-    return ["App", f"image {seen.image}", row["label"], kernel, seen.ground]
 
 
 def measure(engine: Engine, image: str, on: Sequence[str], tell: Tell) -> Layers:
@@ -152,26 +131,30 @@ def _row(plan: Plan, target: Target) -> Row:
     with target.opened(plan) as execute:
         for _ in range(_STARTS + 1):
             starts.append(rounds.once(execute, nothing.command, on_host=plan.on_host).start_s)
-    memory, processes = _idle(plan, target)
+    sizes, processes = _idle(plan, target)
+    memory = sum(sizes) if sizes else None
+    whole = target.kind == "vm"  # the program is somewhere in the machine's memory
     free = _available()
     return {
         "kind": target.kind, "target": target.name, "label": target.label, "kernel": target.facts().get("kernel"),
-        "start_s": statistics.median(starts[1:]), "memory_bytes": memory, "processes": processes,
+        "start_s": statistics.median(starts[1:]), "memory_bytes": memory,
+        "program_bytes": sizes[0] if sizes and not whole else None,
+        "engine_bytes": None if sizes is None else sum(sizes if whole else sizes[1:]), "processes": processes,
         "size_bytes": _size(plan) if target.kind != "host" else None,
         "holds": free // memory if memory and free and target.kind != "host" else None,
     }  # fmt: skip
 
 
-def _idle(plan: Plan, target: Target) -> tuple[int | None, int | None]:
-    """Bytes and processes of an instance that does nothing."""
+def _idle(plan: Plan, target: Target) -> tuple[list[int] | None, int | None]:
+    """Bytes of each process of an instance that does nothing, and how many these are; None for what cannot be told."""
     with ExitStack() as stack:
         if (instance := target.idle(plan)) is None:
             return None, None
         pids = stack.enter_context(instance)
-        time.sleep(_SETTLES_S if len(pids) > 1 else 0)
+        time.sleep(_SETTLES_S if len(pids) > 1 else _LOADS_S)
         sizes = [_pss(pid) for pid in pids]
     known = [size for size in sizes if size is not None]
-    return (sum(known), len(pids)) if len(known) == len(pids) else (None, len(pids))
+    return (known if len(known) == len(pids) else None), len(pids)
 
 
 def _pss(pid: int) -> int | None:
@@ -193,59 +176,3 @@ def _available() -> int | None:
 def _size(plan: Plan) -> int | None:
     """Of the image's files; of `host` nothing is copied."""
     return 0 if plan.on_host else resolve(plan.engine, plan.image).size
-
-
-def _memory(value: object) -> str:
-    return amount(value) if isinstance(value, (int, float)) else "not measured"
-
-
-def _drawing(row: Row, seen: Layers) -> str:
-    """Three programs next to each other; what each has for itself is drawn thrice, what they share once."""
-    layers = stack(row, seen)
-    own = {"host": 1, "container": 2, "vm": 3}[row["kind"]]
-    colours = (BLUE, GREEN, AMBER, GREY, GREY, GREY)
-    height = 24 + _HIGH * len(layers) + 52
-    parts = [f'<text x="0" y="13" font-weight="600">{safe(_KINDS[row["kind"]])}: {safe(row["label"])}</text>']
-    for number, words in enumerate(layers):
-        count = _APPS if number < own else 1
-        for column in range(count):
-            said = words if number else f"App{column + 1}"
-            parts += _box(column, count, 24 + _HIGH * number, said, colours[number])
-    parts += [
-        f'<text x="0" y="{height - 36 + 14 * number}" opacity=".85">{safe(words)}</text>'
-        for number, words in enumerate(_costs(row))
-    ]
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
-        f'role="img" aria-label="{safe(_KINDS[row["kind"]])}" fill="currentColor" style="font: 10.5px {MONOSPACE};">'
-        f"{''.join(parts)}</svg>"
-    )
-
-
-def _box(column: int, count: int, y: float, words: str, colour: str) -> Iterator[str]:
-    wide = (_WIDTH - 6 * (count - 1)) / count
-    x = column * (wide + 6)
-    room = int(wide / 6.4)
-    yield (
-        f'<rect x="{x:.1f}" y="{y}" width="{wide:.1f}" height="{_HIGH - 5}" rx="4" fill="{colour}" fill-opacity=".16" '
-        f'stroke="{colour}"/>'
-    )
-    lines = _broken(words, room)
-    for number, line in enumerate(lines):
-        place = y + _HIGH / 2 + 1 + (number - (len(lines) - 1) / 2) * 12
-        yield f'<text x="{x + wide / 2:.1f}" y="{place:.1f}" text-anchor="middle">{safe(line)}</text>'
-
-
-def _broken(words: str, room: int) -> list[str]:
-    """In two lines at most; the rest is cut."""
-    import textwrap
-
-    lines = textwrap.wrap(words, room, max_lines=2, placeholder="…")
-    return lines or [words[:room]]
-
-
-def _costs(row: Row) -> list[str]:
-    memory = "memory not measured" if row["memory_bytes"] is None else f"{amount(row['memory_bytes'])} of memory idle"
-    size = f", image {amount(row['size_bytes'], on_disk)}, shared" if row["size_bytes"] else ""
-    holds = "" if row["holds"] is None else f"free memory holds about {row['holds']}"
-    return [f"starts in {duration(row['start_s'])}{size}", memory, holds]

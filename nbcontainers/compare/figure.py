@@ -20,6 +20,8 @@ _LEFT, _WIDTH, _RIGHT, _LINE, _GAP, _TOP, _FOOT = 190, 440, 170, 17, 10, 22, 42
 _LEAST = 640
 """Narrower than this the picture is moved sideways and not made smaller: its words stay readable."""
 _MOST = 5000.0
+_MOST_ROWS = 130
+"""A cell's output has its limits."""
 _NEAR = 0.1
 """Up to about this far from 1 the scale is that of the logarithm."""
 _STEPS = (1.01, 1.02, 1.05, 1.1, 1.2, 1.5, 2, 3, 5, 10, 30, 100, 300, 1000, 3000)
@@ -43,12 +45,16 @@ def svg(seen: Comparison) -> str:
     groups = [(axis, rows) for axis in seen.axes if (rows := _compared(seen, axis))]
     if not groups or len(seen.lanes) < 3:
         return ""
+    left = len(groups)
+    groups = groups[: max(1, _MOST_ROWS // len(groups[0][1]))]
+    left -= len(groups)
     scale = _scale(seen, groups)
     body: list[str] = []
     top = float(_TOP)
     for axis, rows in groups:
         body += _group(seen, axis, rows, scale, top)
         top += _LINE * (len(rows) + 1) + _GAP
+    more = f'<div style="opacity: .75; font-size: 12px;">… {left} axes more; .table() has all</div>' if left else ""
     width, height = _LEFT + _WIDTH + _RIGHT, top + _FOOT
     what = f"ratios to {seen.label(seen.base)}, with intervals and the band of two runs of the same"
     return (
@@ -56,7 +62,7 @@ def svg(seen: Comparison) -> str:
         f'width="{width}" height="{height:.0f}" role="img" aria-label="{safe(what)}" fill="currentColor" '
         f'style="max-width: 100%; min-width: {_LEAST}px; height: auto; margin: 8px 0; font: 11px {MONOSPACE};">\n'
         + "\n".join([*_ticks(seen, scale, top), *body, *_legend(top + 36)])
-        + "\n</svg></div>"
+        + f"\n</svg></div>{more}"
     )
 
 

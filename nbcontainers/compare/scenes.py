@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import secrets
 import statistics
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +15,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbcontainers.compare import conditions, running, workload
+from nbcontainers.compare.overview import WIDTH
 from nbcontainers.compare.rounds import Row, Tail, Tell
 from nbcontainers.compare.target import Execute, Limits, Missing, Plan, target
+from nbcontainers.container import sparkline
 from nbcontainers.engine import Engine
 from nbcontainers.errors import Error, HostNotCapable
 from nbcontainers.monitor.files import rfc3339
@@ -32,6 +35,7 @@ _LOOPS = 4
 """The bug's, a processor."""
 _SERVICES = ("App2", "App3")
 _COLOURS = {"App2": BLUE, "App3": GREEN}
+_WIDE, _LEFT, _TOP, _HIGH = 280, 44, 20, 120
 _SMALL = "opacity: .75; font-size: 12px;"
 
 
@@ -46,10 +50,18 @@ class Scene(NamedTuple):
         found = self.answered[app][round(begin / BIN_S) : round(end / BIN_S)]
         return statistics.median(found) / BIN_S if found else 0.0
 
+    def before(self, app: str) -> float:
+        """Without the bug, once it has started."""
+        return self.rate(app, 0.3, _SETS_IN - 0.1)
+
+    def after(self, app: str) -> float:
+        """With the bug next to it, once that has spread."""
+        return self.rate(app, _SETS_IN + 0.5, _ENDS - 0.2)
+
     def kept(self, app: str) -> float:
         """What part of its requests an app still answers with the bug next to it."""
-        before = self.rate(app, 0.3, _SETS_IN - 0.1)
-        return self.rate(app, _SETS_IN + 0.5, _ENDS - 0.2) / before if before else 0.0
+        before = self.before(app)
+        return self.after(app) / before if before else 0.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -67,8 +79,7 @@ class Interference(View):
     @property
     def rows(self) -> list[Row]:
         return [
-            {"scene": scene.name, "app": app, "before": scene.rate(app, 0.3, _SETS_IN - 0.1),
-             "after": scene.rate(app, _SETS_IN + 0.5, _ENDS - 0.2), "kept": scene.kept(app)}
+            {"scene": scene.name, "app": app, "before": scene.before(app), "after": scene.after(app), "kept": scene.kept(app)}
             for scene in self.scenes for app in scene.answered
         ]  # fmt: skip
 
@@ -94,23 +105,29 @@ class Interference(View):
 
     def text(self) -> str:
         columns = [Column("scene"), Column("app"), Column("before", format=_rate), Column("after", format=_rate),
-                   Column("kept", format=lambda part: f"{part:.0%}")]  # fmt: skip
-        lines = [self.heading, "", Table(self.rows, columns).text(), *self._notes()]
-        return "\n".join([plain(lines[0]), *lines[1:3], *map(plain, lines[3:])])
+                   Column("kept", format=lambda part: f"{part:.0%}"), Column("seconds", "0 TO 5 SECONDS")]  # fmt: skip
+        rows = [{**row, "seconds": self._spark(counts)}
+                for row, counts in zip(self.rows, self._counts(), strict=True)]  # fmt: skip
+        said = [line for one in (self.heading, *self._notes()) for line in textwrap.wrap(plain(one), WIDTH)]
+        return "\n".join([*said, "", Table(rows, columns).text()])
 
     def html(self) -> str:
         panels = "".join(map(_panel, self.scenes, [self._most()] * len(self.scenes)))
         notes = "".join(f'<div style="color: {ink(AMBER)};">{safe(note)}</div>' for note in self._notes())
         return (
-            f'<div {AS_IT_IS} style="font-size: 13px; max-width: 980px;"><b style="font-weight: 600;">{safe(self.heading)}</b>'
-            f'<div style="display: flex; flex-wrap: wrap; gap: 10px;">{panels}</div>{notes}</div>'
+            f'<div {AS_IT_IS} style="font-size: 13px; max-width: 1000px;"><b style="font-weight: 600;">{safe(self.heading)}</b>'
+            f'{notes}<div style="display: flex; flex-wrap: wrap; gap: 14px; margin: 8px 0;">{panels}</div></div>'
         )
 
+    def _counts(self) -> list[Sequence[int]]:
+        return [counts for scene in self.scenes for counts in scene.answered.values()]
+
+    def _spark(self, counts: Sequence[int]) -> str:
+        line = [((number + 0.5) * BIN_S, float(count)) for number, count in enumerate(counts)]
+        return sparkline.text(line, sparkline.Frame(0, _ENDS, self._most()))
+
     def _most(self) -> float:
-        return (
-            max((count for scene in self.scenes for counts in scene.answered.values() for count in counts), default=1)
-            or 1
-        )
+        return max((count for counts in self._counts() for count in counts), default=1) or 1
 
     def _notes(self) -> Iterator[str]:
         for name, why in self.absent.items():
@@ -124,32 +141,40 @@ def _rate(value: object) -> str:
 
 
 def _panel(scene: Scene, most: float) -> str:
-    """One scene: a line an app, a red line where the bug sets in."""
-    width, height, left, top = 300, 150, 34, 18
-    x: Callable[[float], float] = lambda seconds: left + (width - left - 8) * seconds / _ENDS  # noqa: E731
-    y: Callable[[float], float] = lambda count: top + (height - top - 22) * (1 - count / most / 1.05)  # noqa: E731
+    """One scene: a line an app, a ground where the bug is, and what is left of the requests."""
+    x: Callable[[float], float] = lambda seconds: _LEFT + (_WIDE - _LEFT - 12) * seconds / _ENDS  # noqa: E731
+    y: Callable[[float], float] = lambda count: _TOP + _HIGH * (1 - count / most / 1.05)  # noqa: E731
+    foot = _TOP + _HIGH
     parts = [
-        f'<text x="0" y="11" font-weight="600">{safe(scene.name)}</text>',
-        f'<rect x="{x(_SETS_IN):.1f}" y="{top}" width="{x(_ENDS) - x(_SETS_IN):.1f}" height="{height - top - 22}" '
-        f'fill="{RED}" fill-opacity=".08"/>',
-        f'<text x="{x(_SETS_IN) + 4:.1f}" y="{top + 11}" opacity=".75">App1\'s bug</text>',
-        f'<line x1="{left}" y1="{height - 22}" x2="{width - 8}" y2="{height - 22}" stroke="{GREY}"/>',
-        f'<text x="{left - 4}" y="{top + 10}" text-anchor="end">{most / BIN_S:.0f}</text>',
-        f'<text x="{left - 4}" y="{height - 22}" text-anchor="end">0</text>',
-        f'<text x="{width - 8}" y="{height - 8}" text-anchor="end" opacity=".75">{_ENDS:g} s</text>',
+        f'<text x="0" y="12" font-size="12" font-weight="600">{safe(scene.name)}</text>',
+        f'<rect x="{x(_SETS_IN):.1f}" y="{_TOP}" width="{x(_ENDS) - x(_SETS_IN):.1f}" height="{_HIGH}" fill="{RED}" '
+        f'fill-opacity=".1"/>',
+        f'<text x="{x(_SETS_IN) + 4:.1f}" y="{_TOP + 12}" opacity=".8">App1\'s bug</text>',
+        f'<line x1="{_LEFT}" y1="{foot}" x2="{_WIDE - 12}" y2="{foot}" stroke="{GREY}"/>',
+        f'<text x="{_LEFT - 4}" y="{y(most) + 4:.1f}" text-anchor="end" opacity=".8">{most / BIN_S:.0f}/s</text>',
+        f'<text x="{_LEFT - 4}" y="{foot}" text-anchor="end" opacity=".8">0</text>',
     ]
-    for number, (app, counts) in enumerate(scene.answered.items()):
-        points = " ".join(f"{x((at + 0.5) * BIN_S):.1f},{y(count):.1f}" for at, count in enumerate(counts))
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{_COLOURS[app]}" stroke-width="1.6"/>')
-        words = (
-            f"{app}: {scene.rate(app, 0.3, _SETS_IN - 0.1):.0f} → {scene.rate(app, _SETS_IN + 0.5, _ENDS - 0.2):.0f}/s"
-        )
-        parts.append(
-            f'<text x="{left + number * 130}" y="{height - 8}" style="fill: {ink(_COLOURS[app])};">{safe(words)}</text>'
-        )
+    for seconds in range(round(_ENDS) + 1):
+        parts.append(f'<text x="{x(seconds):.1f}" y="{foot + 13}" text-anchor="middle" opacity=".8">{seconds} s</text>')
+    for number, app in enumerate(scene.answered):
+        parts += _line(scene, app, x, y, foot + 31 + 15 * number)
+    height = foot + 38 + 15 * (len(scene.answered) - 1)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
-        f'aria-label="{safe(scene.name)}" fill="currentColor" style="font: 10.5px {MONOSPACE};">{"".join(parts)}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDE} {height}" width="{_WIDE}" height="{height}" role="img" '
+        f'aria-label="{safe(scene.name)}" fill="currentColor" style="font: 10.5px {MONOSPACE}; max-width: 100%;">'
+        f"{''.join(parts)}</svg>"
+    )
+
+
+def _line(scene: Scene, app: str, x: Callable[[float], float], y: Callable[[float], float], at: float) -> Iterator[str]:
+    """Its curve, the medians before and after as bars, and their words."""
+    points = " ".join(f"{x((n + 0.5) * BIN_S):.1f},{y(count):.1f}" for n, count in enumerate(scene.answered[app]))
+    yield f'<polyline points="{points}" fill="none" stroke="{_COLOURS[app]}" stroke-width="1.8" stroke-linejoin="round"/>'
+    yield f'<rect x="{_LEFT}" y="{at - 8}" width="9" height="9" rx="2" fill="{_COLOURS[app]}"/>'
+    before, after = scene.before(app), scene.after(app)
+    yield (
+        f'<text x="{_LEFT + 14}" y="{at}">{safe(app)}: {before:.0f} → {after:.0f}/s, '
+        f'<tspan font-weight="600">keeps {scene.kept(app):.0%}</tspan></text>'
     )
 
 

@@ -400,24 +400,5 @@ def test_the_conditions_of_this_host_are_facts() -> None:
     assert conditions.during(before, conditions.counters())["swapped_pages"] >= 0
 
 
-def scene(name: str, after: int) -> scenes.Scene:
-    counts = [100] * 20 + [after] * 29
-    return scenes.Scene(name, {"App2": counts, "App3": counts})
-
-
-def test_interference_in_figures() -> None:
-    seen = scenes.Interference(
-        [scene("host", 20), scene("<limits>", 90)], {"vm": "not here"}, 0.25, 2, "2026-11-23T12:00:00Z"
-    )
-    assert [(row["scene"], row["before"], row["after"], row["kept"]) for row in seen.rows][::2] == [
-        ("host", 1000.0, 200.0, 0.2), ("<limits>", 1000.0, 900.0, 0.9),
-    ]  # fmt: skip
-    assert "App2: 1000 → 200/s" in seen.html()
-    assert "20%" in seen.text()
-    assert "vm is absent: not here" in seen.text()
-    assert "<limits>" not in seen.html()
-    assert len(seen.to_pandas()) == 2 * 2 * 49
-
-
 def test_no_app_that_never_answered_is_divided_by() -> None:
     assert scenes.Scene("host", {"App2": [0] * 49}).kept("App2") == 0.0

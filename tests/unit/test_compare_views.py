@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from itertools import pairwise
 
 import pytest
 
 from nbcontainers import table
-from nbcontainers.compare import details, figure, overview, rounds, workload
+from nbcontainers.compare import details, drawings, figure, overview, rounds, scenes, workload
 from nbcontainers.compare.comparison import Comparison
 from nbcontainers.compare.rounds import AGAIN, Measured
 from tests.unit.test_compare import Made, around, compared
@@ -155,3 +156,70 @@ def test_a_large_comparison_is_a_small_output() -> None:
     seen = compared(*targets, axes=axes)
     assert len(seen.html()) < 295_000
     assert "more; .table() has all" in seen.html()
+
+
+def scene(name: str, after: int) -> scenes.Scene:
+    counts = [100] * 20 + [after] * 29
+    return scenes.Scene(name, {"App2": counts, "App3": counts})
+
+
+def test_interference_in_figures() -> None:
+    seen = scenes.Interference(
+        [scene("host", 20), scene("<limits>", 90)], {"vm": "not here"}, 0.25, 2, "2026-11-23T12:00:00Z"
+    )
+    assert [(row["scene"], row["before"], row["after"], row["kept"]) for row in seen.rows][::2] == [
+        ("host", 1000.0, 200.0, 0.2), ("<limits>", 1000.0, 900.0, 0.9),
+    ]  # fmt: skip
+    assert "App2: 1000 → 200/s, " in seen.html()
+    assert "keeps 20%" in seen.html()
+    assert re.search(r"host +App2 +1000/s +200/s +20% +█{9,11}▂{13,15}", seen.text())
+    assert "vm is absent: not here" in seen.text()
+    assert "<limits>" not in seen.html()
+    assert len(seen.to_pandas()) == 2 * 2 * 49
+    assert max(map(len, seen.text().splitlines())) <= 100
+
+
+def drawn(**changed: object) -> drawings.Layers:
+    host = {"kind": "host", "target": "host:unlimited", "label": "host, no limits", "kernel": "6.18", "start_s": 0.001,
+            "memory_bytes": 1 << 18, "program_bytes": 1 << 18, "engine_bytes": 0, "processes": 1, "size_bytes": None,
+            "holds": None}  # fmt: skip
+    box = {"kind": "container", "target": "container", "label": "container", "kernel": None, "start_s": 0.02,
+           "memory_bytes": 4 << 20, "program_bytes": 1 << 20, "engine_bytes": 3 << 20, "processes": 2,
+           "size_bytes": 2_000_000, "holds": 5000}  # fmt: skip
+    vm = {
+        **box,
+        "kind": "vm",
+        "target": "vm:tcg",
+        "label": "vm (emulation, QEMU TCG)",
+        "kernel": "6.1.0-56-cloud-amd64",
+        "start_s": 2.0,
+        "program_bytes": None,
+        "engine_bytes": 250 << 20,
+        "memory_bytes": 250 << 20,
+        "holds": 90,
+        **changed,
+    }
+    machine = {"processor": "A processor", "processors": 2, "memory_bytes": 8 << 30, "hypervisor": True}
+    return drawings.Layers([host, vm, box], {"vm:kvm": "no KVM here"}, machine, "mini", "2026-11-23T12:00:00Z")
+
+
+def test_the_drawings_say_of_each_layer_what_it_takes() -> None:
+    seen = drawn()
+    text, html = seen.text(), seen.html()
+    for words in (
+        "programs on host", "0.25 MiB", "2 MB once", "own kernel", "250 MiB each, with all above", "a monitor each, 3 MiB",
+        "8 GiB, itself a virtual machine", "starts in 20 ms (20 × the host)", "free memory holds about 90",
+        "vm:kvm is absent: no KVM here", f"kernel {os.uname().release}", "vm (emulation, QEMU TCG)",
+    ):  # fmt: skip
+        assert words in text, words
+        assert words in html, words
+    assert html.count("App3") == 3
+    assert html.count("6.1.0-56") == 3
+    assert max(map(len, text.splitlines())) <= 100
+    assert seen.to_pandas()["memory_bytes"].dtype == "Int64"
+
+
+def test_what_was_not_measured_is_said_and_not_zero() -> None:
+    seen = drawn(engine_bytes=None, memory_bytes=None, holds=None)
+    assert seen.text().count("memory not measured") == 2
+    assert "holds about 90" not in seen.html()
