@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -54,20 +54,23 @@ class Execution(NamedTuple):
 @dataclass
 class Measured:
     """`samples` has a row an execution and axis; `absent` says why a target is not there; `without` why an axis is not
-    on a target; `lost` counts executions that failed."""
+    on a target; `lost` counts executions that failed; `finished` the rounds that came to their end."""
 
     samples: list[Row] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
     without: dict[tuple[str, str], str] = field(default_factory=dict)
     facts: dict[str, dict[str, str]] = field(default_factory=dict)
     lost: dict[str, list[str]] = field(default_factory=dict)
+    finished: int = 0
 
 
 def measure(
-    plan: Plan, targets: Sequence[Target], workload: Workload, rounds: int, seed: int, tell: Tell = lambda words: None
-) -> Measured:
-    """Raises HostNotCapable where not even the first target, which all are compared with, can run."""
-    found = Measured()
+    plan: Plan, targets: Sequence[Target], workload: Workload, rounds: int, seed: int, tell: Tell = lambda words: None,
+    found: Measured | None = None,
+) -> Measured:  # fmt: skip
+    """Raises HostNotCapable where not even the first target, which all are compared with, can run. In `found`, if given, is
+    what there is of whole rounds whatever ends it."""
+    found = Measured() if found is None else found
     with ExitStack() as stack:
         ready = {}
         for target in targets:
@@ -121,13 +124,15 @@ def _rounds(
 ) -> None:  # fmt: skip
     names = list(ready)
     lanes = {names[0] + AGAIN: ready[names[0]], **ready}
-    begun = time.monotonic()
+    pace = Pace()
     for number in range(1, rounds + 1):
         order = sorted(lanes)
         dice.shuffle(order)
+        samples = []
         for position, lane in enumerate(order):
-            tell(_progress(number, rounds, lane, time.monotonic() - begun))
+            tell(f"round {number} of {rounds}: {lane}{pace.left(order[position:], lanes, rounds - number)}")
             time.sleep(_PAUSE_S)
+            begun = time.monotonic()
             try:
                 done = once(lanes[lane], workload.command, on_host=plan.on_host, timed=workload.name == CELL)
             except Failed as error:
@@ -135,12 +140,29 @@ def _rounds(
                 if error.late:
                     del lanes[lane]
                 continue
-            found.samples += _rows(done, workload, {"round": number, "position": position, "target": lane})
+            finally:
+                pace.took(lane, time.monotonic() - begun)
+            samples += _rows(done, workload, {"round": number, "position": position, "target": lane})
+        found.samples += samples
+        found.finished = number
 
 
-def _progress(number: int, rounds: int, lane: str, passed: float) -> str:
-    left = f", about {passed / (number - 1) * (rounds - number + 1):.0f} s left" if number > 1 else ""
-    return f"round {number} of {rounds}: {lane}{left}"
+class Pace:
+    """How long it still takes: what each lane took on average, for as often as it comes."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, list[float]] = {}
+
+    def took(self, lane: str, seconds: float) -> None:
+        self.seconds.setdefault(lane, []).append(seconds + _PAUSE_S)
+
+    def left(self, now: Collection[str], lanes: Collection[str], rounds: int) -> str:
+        """In words; "" as long as a lane has not run. `now` are those that come in this round, then `rounds` more."""
+        if not all(lane in self.seconds for lane in lanes):
+            return ""
+        each = {lane: sum(took) / len(took) for lane, took in self.seconds.items()}
+        seconds = sum(each[lane] for lane in now) + rounds * sum(each[lane] for lane in lanes)
+        return f", about {seconds:.0f} s left"
 
 
 def _rows(done: Execution, workload: Workload, where: Row) -> list[Row]:

@@ -96,6 +96,32 @@ def test_the_same_seed_gives_the_same_order() -> None:
     assert [row["target"] for row in first] == [row["target"] for row in second]
 
 
+def test_how_long_it_still_takes_is_said_by_what_each_target_took() -> None:
+    """Not by the rounds so far: one slow target comes early in one round and late in another."""
+    pace = rounds.Pace()
+    pace.took("host", 1.0)
+    assert pace.left(["vm"], ["host", "vm"], 3) == ""
+    pace.took("vm", 10.0)
+    pace.took("vm", 12.0)
+    assert pace.left(["vm"], ["host", "vm"], 0) == ", about 11 s left"
+    assert pace.left(["host"], ["host", "vm"], 2) == ", about 25 s left"
+
+
+def test_what_there_is_of_whole_rounds_stays_when_it_is_interrupted() -> None:
+    found = Measured()
+
+    def stop(words: str) -> None:
+        if words.startswith("round 7 of 10: host again"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rounds.measure(
+            PLAN, [Made("host", around(1)), Made("box", around(2))], workload.named("syscall"), 10, 1, stop, found
+        )
+    assert found.finished == 6
+    assert {row["round"] for row in found.samples} == {1, 2, 3, 4, 5, 6}
+
+
 def test_one_execution_a_target_is_not_counted() -> None:
     """The first value is far off, and is nowhere."""
     found = measured(Made("host", iter([1000.0] + [1.0] * 30)), count=5)
