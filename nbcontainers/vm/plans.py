@@ -10,8 +10,10 @@ from typing import Any
 
 from nbcontainers.engine import Engine
 from nbcontainers.vm import initramfs, modules
+from nbcontainers.vm.hardware import TCG
 from nbcontainers.vm.kernel import Kernel
 from nbcontainers.vm.request import Request
+from nbcontainers.vm.unpacking import unpacked
 
 KEEPER = "nbcontainers.vm.keeper:run"
 PORTS = ("virtio_pci", "virtio_console")
@@ -44,8 +46,9 @@ def plan(
     preload: str = "",
 ) -> dict[str, Any]:
     """What `keeper.run` is given. The folder `vm/ID` of the engine's root is the keeper's to make."""
+    boots = unpacked(engine, kernel.path) if kind == TCG else kernel.path
     return {
-        "folder": folder(engine, id), "kind": kind, "program": program, "kernel": str(kernel.path), "memory": memory,
+        "folder": folder(engine, id), "kind": kind, "program": program, "kernel": str(boots), "memory": memory,
         "cpus": cpus, "disk": disk, "devices": list(devices), "steps": list(steps), "places": list(places), "servers": list(servers), "base": str(_base(engine, files)),
         "request": request.archive().hex(), "boot_s": boot_s, "run_s": run_s,
         "preload": preload,

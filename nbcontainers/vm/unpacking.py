@@ -1,0 +1,102 @@
+"""A kernel without its wrapping, for QEMU's emulation: what unpacks a bzImage is a program in it, and slow there.
+
+QEMU starts the ELF file that is left by its PVH entry (Documentation/arch/x86/boot.rst and QEMU's docs/pvh): half a
+second sooner. Such a kernel stays at the addresses for which it was linked (no KASLR).
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import lzma
+import os
+import shutil
+import struct
+import subprocess
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from nbcontainers.engine import Engine
+
+_SECTORS, _PAYLOAD = 0x1F1, 0x248
+"""Of the header: sectors of the real-mode part but one; where the wrapped kernel is behind it, and how long."""
+_SIZE = 4
+"""What the build adds to the packed kernel: how large it is unpacked. Part of gzip's own format."""
+_GZIP, _XZ, _LZMA = b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"\x5d\0\0"
+_PROGRAMS = {b"\x02\x21\x4c\x18": "lz4", b"\x28\xb5\x2f\xfd": "zstd"}
+_HEADER, _SEGMENT, _NOTE = struct.Struct("<16xHHIQQQIHHHHHH"), struct.Struct("<IIQQQQQQ"), struct.Struct("<III")
+_PT_NOTE, _PHYS32_ENTRY = 4, 18
+_KEPT = 4
+
+
+def unpacked(engine: Engine, path: Path) -> Path:
+    """The file to boot: the kernel without its wrapping, made once; the one given where nothing here unpacks it, or it
+    has no PVH entry."""
+    stat = os.stat(path)
+    stamp = repr((str(path), stat.st_mtime_ns, stat.st_size))
+    made = engine.cache / "vm" / f"{hashlib.sha256(stamp.encode()).hexdigest()[:16]}.vmlinux"
+    if not made.exists():
+        found = content(path.read_bytes())
+        if not has_pvh(found):
+            return path
+        made.parent.mkdir(mode=0o700, exist_ok=True)
+        new = made.with_suffix(f".{os.getpid()}")
+        new.write_bytes(found)
+        os.rename(new, made)
+        sweep(made.parent)
+    return made
+
+
+def sweep(folder: Path) -> None:
+    """Remove all but the youngest: kernels are given new versions."""
+    found = sorted(folder.glob("*.vmlinux"), key=lambda path: path.stat().st_mtime)
+    for path in found[:-_KEPT]:
+        path.unlink(missing_ok=True)
+
+
+def content(image: bytes) -> bytes:
+    """The kernel in a bzImage; b"" where it is damaged, or packed in a way that nothing here unpacks."""
+    if len(image) < _PAYLOAD + 8:
+        return b""
+    start, size = struct.unpack_from("<II", image, _PAYLOAD)
+    start += ((image[_SECTORS] or 4) + 1) * 512
+    packed = image[start : start + size]
+    try:
+        if packed.startswith(_GZIP):
+            return gzip.decompress(packed)
+        if packed.startswith((_XZ, _LZMA)):
+            return lzma.decompress(packed[:-_SIZE])
+        if program := shutil.which(_PROGRAMS.get(packed[:4], "")):
+            return subprocess.run([program, "-dc"], input=packed[:-_SIZE], capture_output=True, check=True).stdout
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, subprocess.CalledProcessError):
+        return b""
+    return b""
+
+
+def has_pvh(kernel: bytes) -> bool:
+    """Whether it is an ELF file with an entry for PVH: a note of Xen's."""
+    return any(note == (b"Xen\0", _PHYS32_ENTRY) for note in _notes(kernel))
+
+
+def _notes(kernel: bytes) -> Iterator[tuple[bytes, int]]:
+    """(owner, kind) of each: elf(5)."""
+    if not kernel.startswith(b"\x7fELF\x02\x01") or len(kernel) < 64:
+        return
+    _, _, _, _, table, _, _, _, size, count, *_ = _HEADER.unpack_from(kernel)
+    for number in range(count):
+        at = table + number * size
+        if at + _SEGMENT.size > len(kernel):
+            return
+        kind, _, start, _, _, length, _, _ = _SEGMENT.unpack_from(kernel, at)
+        if kind == _PT_NOTE:
+            yield from _notes_of(kernel[start : start + length])
+
+
+def _notes_of(data: bytes) -> Iterator[tuple[bytes, int]]:
+    at = 0
+    while at + _NOTE.size <= len(data):
+        name, description, kind = _NOTE.unpack_from(data, at)
+        at += _NOTE.size
+        yield data[at : at + name], kind
+        at += name + (-name % 4) + description + (-description % 4)
