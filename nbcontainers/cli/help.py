@@ -89,6 +89,7 @@ EXAMPLES = {
     "system prune": "prune",
     "system doctor": "doctor",
     "compare run": "run --on host,container sha256,write_sync",
+    "compare load": "load comparison.json",
     "compare targets": "targets",
     "compare workloads": "workloads",
     "compare layers": "layers",

@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_VERBS = frozenset("interference layers run targets workloads".split())
+_VERBS = frozenset("interference layers load run targets workloads".split())
 
 
 def __getattr__(name: str) -> Any:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nbcontainers.compare.scenes import Interference
     from nbcontainers.table import Table
 
-__all__ = ["interference", "layers", "run", "targets", "workloads"]
+__all__ = ["interference", "layers", "load", "run", "targets", "workloads"]
 
 On = Annotated[
     str,
@@ -54,6 +54,9 @@ def run(
         Option(help="end an execution that takes longer (10m); its target is out", metavar="TIME", parse=duration),
     ] = None,
     script: Annotated[str | None, Option(help="run this instead: a shell script, or Python", metavar="TEXT")] = None,
+    output: Annotated[
+        str, Option("-o", help="write the result to a file too: JSON", metavar="FILE", complete="path")
+    ] = "",
     tell: Callable[[str], object] | None = None,
     engine: Engine | None = None,
 ) -> Comparison:
@@ -76,7 +79,19 @@ def run(
         workload, script, on=on, n=rounds, quick=quick, python=python, image=image,
         limits=running.pinned(here, limits, pin=pin), strict=strict, seed=seed, timeout=timeout,
     )  # fmt: skip
-    return running.compare(here, asked, tell or (lambda words: None))
+    return running.kept(output, lambda: running.compare(here, asked, tell or (lambda words: None)))
+
+
+def load(
+    file: Annotated[str, Argument("FILE", "of `compare run --output`", complete="path")],
+) -> Comparison:
+    """Show a comparison that was written to a file, here or elsewhere; the verdicts are drawn anew from its samples.
+
+    Raises NotFound, InvalidArgument for a file that is none.
+    """
+    from nbcontainers.compare import saved
+
+    return saved.load(file)
 
 
 def interference(

@@ -69,12 +69,21 @@ def notes(seen: Comparison) -> Iterator[str]:
         yield f"{axes} on {targets} is absent: {why}"
     for lane, failures in seen.measured.lost.items():
         yield f"{seen.label(lane)}: {len(failures)} of {seen.rounds} executions failed; {failures[-1]}"
+    yield from _renamed(seen)
     for reason in seen.noise:
         yield f"noisy: {reason}"
     wide = [axis for axis in seen.axes if seen.bands(axis) > _NOISY and len(seen.lanes) > 1]
     if wide:
         few = ", ".join(wide) if len(wide) < len(seen.axes) else "every axis"
         yield f"two runs of the same target differ by more than {_NOISY - 1:.0%} on {few}: smaller differences cannot be found"
+
+
+def _renamed(seen: Comparison) -> Iterator[str]:
+    """What is unequal, by the labels of its targets; one that is absent is not compared."""
+    for words in seen.unequal:
+        name = max((one for one in seen.targets if words.startswith(f"{one}: ")), key=len, default="")
+        if name:
+            yield f"{seen.label(name)}: {words.removeprefix(f'{name}: ')}"
 
 
 def legend(seen: Comparison, *none: str) -> Iterator[str]:

@@ -15,6 +15,9 @@ from nbcontainers.table import Column, Table
 from nbcontainers.view import View
 
 if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
     import pandas
 
 
@@ -38,6 +41,8 @@ class Comparison(View):
     """When it began: RFC 3339, UTC."""
     conditions: Mapping[str, Any] = field(default_factory=dict)
     noise: Sequence[str] = ()
+    unequal: Sequence[str] = ()
+    """What of a target is not as it should be for a comparison: a limit that is not in force, a nested machine."""
 
     @property
     def base(self) -> str:
@@ -162,8 +167,14 @@ class Comparison(View):
             "workload": self.workload, "image": self.image, "limits": self.limits, "rounds": self.rounds,
             "seed": self.seed, "at": self.at, "base": self.base, "targets": dict(self.targets),
             "facts": self.measured.facts, "absent": dict(self.absent), "without": without, "lost": self.measured.lost,
-            "noise": list(self.noise), "conditions": dict(self.conditions), "rows": self.rows,
+            "noise": list(self.noise), "unequal": list(self.unequal), "conditions": dict(self.conditions), "rows": self.rows,
         }  # fmt: skip
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write it to a JSON file, every sample too; `compare.load` reads it. Raises OSError."""
+        from nbcontainers.compare import saved
+
+        return saved.save(self, path)
 
     def text(self) -> str:
         from nbcontainers.compare import card

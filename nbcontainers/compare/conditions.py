@@ -87,21 +87,27 @@ def at_rest() -> Facts:
 def during(before: Counters, after: Counters) -> Facts:
     """What happened to the host while it was measured."""
     ticks = max(1, after.busy + after.idle + after.steal - before.busy - before.idle - before.steal)
-    return {
+    found = {
         "seconds": after.at - before.at,
+        "busy_part": (after.busy - before.busy) / ticks,
         "steal_part": (after.steal - before.steal) / ticks,
         "swapped_pages": after.swapped - before.swapped,
         "thermal_throttles": after.throttled - before.throttled,
     }
+    if after.waited is not None and before.waited is not None:
+        found["pressure_part"] = (after.waited - before.waited) / 1e6 / max(1e-9, after.at - before.at)
+    return found
 
 
-def noise(rest: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:
-    """What makes the figures doubtful, in words; nothing where all is quiet."""
+def noise(rest: Mapping[str, Any], run: Mapping[str, Any], after: Mapping[str, Any] | None = None) -> list[str]:
+    """What makes the figures doubtful, in words; nothing where all is quiet. `rest` and `after` are `at_rest` before and
+    after it, `run` is `during`: there the workload is the one who is busy."""
     found = []
-    if rest.get("busy_part", 0) > _BUSY:
-        found.append(f"other programs took {rest['busy_part']:.0%} of the processors before it began")
-    if rest.get("pressure_part", 0) > _PRESSURE:
-        found.append(f"somebody waited for a processor in {rest['pressure_part']:.0%} of the time before it began")
+    for when, seen in (("before it began", rest), ("after it ended", after or {})):
+        if seen.get("busy_part", 0) > _BUSY:
+            found.append(f"other programs took {seen['busy_part']:.0%} of the processors {when}")
+        if seen.get("pressure_part", 0) > _PRESSURE:
+            found.append(f"somebody waited for a processor in {seen['pressure_part']:.0%} of the time {when}")
     if rest.get("load", 0) > _LOAD * (os.cpu_count() or 1):
         found.append(f"the load was {rest['load']:.1f} before it began")
     if max(rest.get("steal_part", 0), run.get("steal_part", 0)) > _STEAL:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import os
 import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from nbcontainers.compare import conditions, rootfs, rounds, workload
+from nbcontainers.compare import conditions, inforce, rootfs, rounds, workload
 from nbcontainers.compare.comparison import Comparison
 from nbcontainers.compare.rounds import Tell
 from nbcontainers.compare.statistics import FEWEST
@@ -61,11 +60,20 @@ def compare(engine: Engine, asked: Asked, tell: Tell) -> Comparison:
         before = conditions.counters()
         found = rounds.measure(plan, asked.targets, asked.workload, asked.rounds, seed, tell)
         run = conditions.during(before, conditions.counters())
+        after = conditions.at_rest()
     ran = {one.name: one.label for one in asked.targets if one.name in found.facts and one.name not in found.absent}
+    recorded = conditions.recorded()
+    unequal = inforce.unequal(asked.limits, found.facts, guest=recorded["hypervisor"])
     return Comparison(
-        asked.workload.name, found, ran, asked.rounds, seed, image, asked.limits.words, at,
-        {**conditions.recorded(), "before": rest, "during": run}, conditions.noise(rest, run),
+        asked.workload.name, found, _labelled(ran), asked.rounds, seed, image, asked.limits.words, at,
+        {**recorded, "before": rest, "during": run, "after": after}, conditions.noise(rest, run, after), unequal,
     )  # fmt: skip
+
+
+def _labelled(ran: Mapping[str, str]) -> dict[str, str]:
+    """Two targets of one label, as vm and vm:uml may be, have their names too."""
+    labels = list(ran.values())
+    return {name: label if labels.count(label) == 1 else f"{label}, {name}" for name, label in ran.items()}
 
 
 def _check(engine: Engine, limits: Limits) -> None:
@@ -74,27 +82,30 @@ def _check(engine: Engine, limits: Limits) -> None:
         resources.asked(limits.options, this_host(engine.rootless))
 
 
+def kept(path: str, measure: Callable[[], Comparison]) -> Comparison:
+    """What was measured, in a file too where that is named. A file that cannot be written is told before a minute is lost.
+    Raises InvalidArgument."""
+    if not path:
+        return measure()
+    place = Path(path).expanduser()
+    if place.is_dir() or not place.parent.is_dir() or not os.access(place.parent, os.W_OK):
+        raise InvalidArgument(f"--output {path}: no file can be written there", hint="name one in a folder of yours")
+    found = measure()
+    found.save(place)
+    return found
+
+
 @contextmanager
 def planned(engine: Engine, image: str, limits: Limits, seconds: float | None = None) -> Iterator[Plan]:
     """The plan, with a folder on the disk of the containers that is gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="compare-", dir=engine.cache))
     try:
         (folder / "volume").mkdir()
-        threads = {name: str(_processors(limits)) for name in THREADS}
+        threads = {name: str(limits.width) for name in THREADS}
         plan = Plan(engine, image, limits, folder, threads, seconds)
         yield replace(plan, environment={"LANG": "C.UTF-8", **rootfs.config(plan), **threads})
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _processors(limits: Limits) -> int:
-    """For as many threads libraries of numbers should start: the same number on each target."""
-    counts = [os.cpu_count() or 1]
-    if limits.cpus:
-        counts.append(math.ceil(limits.cpus))
-    if limits.cpuset:
-        counts.append(len(limits.cpuset.split(",")) if "-" not in limits.cpuset else counts[0])
-    return min(counts)
 
 
 def ask(

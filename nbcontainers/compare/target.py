@@ -6,6 +6,8 @@ by name a function that makes the `Target`.
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -37,6 +39,23 @@ class Limits(NamedTuple):
     cpus: float | None = None
     cpuset: str = ""
     """Processors it may run on, as `1` or `0-1`."""
+
+    @property
+    def processors(self) -> list[int]:
+        """The numbers in `cpuset`."""
+        found: set[int] = set()
+        for part in filter(None, self.cpuset.split(",")):
+            low, _, high = part.partition("-")
+            found |= set(range(int(low), int(high or low) + 1))
+        return sorted(found)
+
+    @property
+    def width(self) -> int:
+        """How many processors may be used at a time: libraries start as many threads, a virtual machine has as many."""
+        counts = [len(os.sched_getaffinity(0))]
+        counts += [math.ceil(self.cpus)] if self.cpus else []
+        counts += [len(self.processors)] if self.cpuset else []
+        return min(counts)
 
     @property
     def options(self) -> RunOptions:

@@ -41,7 +41,7 @@ class Host:
         return None
 
     def facts(self) -> dict[str, str]:
-        return {"kernel": os.uname().release}
+        return {"kernel": os.uname().release, **({} if self.limited else {"limits": "none, as asked"})}
 
     @contextmanager
     def opened(self, plan: Plan) -> Iterator[Execute]:

@@ -13,7 +13,7 @@ from threading import Event, Thread
 from nbcontainers.compare.target import UNSYNCED, Execute, Missing, Plan, Sink, Target
 from nbcontainers.engine import default_engine
 from nbcontainers.errors import Error, HostNotCapable
-from nbcontainers.vm import api, choice
+from nbcontainers.vm import api, choice, running
 from nbcontainers.vm.hardware import KVM, TCG, UML
 from nbcontainers.vm.options import MachineOptions
 
@@ -30,6 +30,8 @@ class Machine:
     def __init__(self, name: str) -> None:
         self.name = name
         self.wanted = name.partition(":")[2] or "auto"
+        self._made: dict[str, str] = {}
+        """Facts of what it was last opened with."""
 
     @property
     def label(self) -> str:
@@ -48,7 +50,7 @@ class Machine:
         if isinstance(found, Missing):
             return {}
         return {"accelerator": found.kind, "kernel": found.kernel.release, "why": found.reason,
-                "limits": "memory and processors of the machine; no cgroup, not pinned"}  # fmt: skip
+                "limits": "the machine's own; no cgroup", **self._made}  # fmt: skip
 
     def _chosen(self) -> choice.Choice | Missing:
         try:
@@ -58,12 +60,27 @@ class Machine:
 
     @contextmanager
     def opened(self, plan: Plan) -> Iterator[Execute]:
+        self._made = self._machine(plan)
+
         def execute(command: Sequence[str], stdout: Sink, stderr: Sink) -> int:
             done = api.run(plan.image, *command, stdout=stdout, stderr=stderr, raise_error=False, engine=plan.engine,
                            **self._options(plan))  # fmt: skip
             return done.exit_code if done.exit_code is not None else 125
 
         yield execute
+
+    def _processors(self, plan: Plan) -> int:
+        """As many as the others may use; user-mode-linux has one."""
+        found = self._chosen()
+        return 1 if isinstance(found, Missing) or found.kind == UML else plan.limits.width
+
+    def _machine(self, plan: Plan) -> dict[str, str]:
+        count, memory = self._processors(plan), plan.limits.memory or running.MEMORY
+        made = {"machine": f"{memory >> 20} MiB, {count} processor{'s' * (count > 1)}"}
+        if plan.limits.cpuset:
+            elsewhere = "" if self.wanted == "uml" else ", its other threads elsewhere"
+            made["pinned"] = f"its processor on the host's {plan.limits.cpuset}{elsewhere}"
+        return made
 
     def _options(self, plan: Plan) -> MachineOptions:
         options: MachineOptions = {
@@ -72,8 +89,8 @@ class Machine:
         }  # fmt: skip
         if plan.limits.memory is not None:
             options["memory"] = plan.limits.memory
-        if plan.limits.cpus is not None:
-            options["cpus"] = plan.limits.cpus
+        if (count := self._processors(plan)) > 1:
+            options["cpus"] = count
         if plan.limits.cpuset:
             options["cpuset_cpus"] = plan.limits.cpuset
         if plan.seconds is not None:
