@@ -13,6 +13,16 @@ _CLEAR = "\r\x1b[K"
 
 
 def run(verb: Verb, call: Call) -> Any:
+    """What there is of one that was stopped is printed."""
+    try:
+        return _told(verb, call)
+    except KeyboardInterrupt as interrupt:
+        if (partial := getattr(interrupt, "comparison", None)) is not None:
+            sys.stdout.write(f"{partial.text()}\n")
+        raise
+
+
+def _told(verb: Verb, call: Call) -> Any:
     if not sys.stderr.isatty():
         return verb.function(*call.arguments, **call.options)
     try:

@@ -60,6 +60,8 @@ def heading(seen: Comparison) -> str:
 
 def notes(seen: Comparison) -> Iterator[str]:
     """What a reader has to know before the figures."""
+    if stopped := seen.conditions.get("stopped"):
+        yield f"stopped: {stopped}"
     for name, why in seen.absent.items():
         yield f"{name} is absent: {why}"
     for why in dict.fromkeys(seen.measured.without.values()):

@@ -61,7 +61,7 @@ def svg(seen: Comparison) -> str:
         f'<div style="overflow-x: auto;"><svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}" '
         f'width="{width}" height="{height:.0f}" role="img" aria-label="{safe(what)}" fill="currentColor" '
         f'style="max-width: 100%; min-width: {_LEAST}px; height: auto; margin: 8px 0; font: 11px {MONOSPACE};">\n'
-        + "\n".join([*_ticks(seen, scale, top), *body, *_legend(top + 36)])
+        + "\n".join([*_ticks(scale, top), *body, *_legend(top + 36)])
         + f"\n</svg></div>{more}"
     )
 
@@ -80,11 +80,12 @@ def _scale(seen: Comparison, groups: Sequence[tuple[str, list[Row]]]) -> Scale:
     return Scale(max(low / 1.02, 1 / _MOST), min(high * 1.02, _MOST))
 
 
-def _ticks(seen: Comparison, scale: Scale, bottom: float) -> Iterator[str]:
+def _ticks(scale: Scale, bottom: float) -> Iterator[str]:
     """Lines at round ratios, as many as there is room for, and what they mean."""
     yield f'<text x="{_LEFT}" y="11" {_FADED}>← faster</text>'
     yield f'<text x="{_LEFT + _WIDTH}" y="11" text-anchor="end" {_FADED}>slower →</text>'
-    yield f'<text x="{_LEFT + _WIDTH + 10}" y="11" {_FADED}>× {safe(seen.label(seen.base))}, median</text>'
+    yield f'<text x="{_LEFT + _WIDTH + 10}" y="11" {_FADED}>ratio</text>'
+    yield f'<text x="{_LEFT + _WIDTH + 76}" y="11" {_FADED}>median</text>'
     right, here = -math.inf, scale.at(1.0)
     for ratio in sorted([1.0, *_STEPS, *(1 / step for step in _STEPS)]):
         place, words = scale.at(ratio), _times(ratio)

@@ -15,7 +15,7 @@ from typing import NamedTuple, cast
 
 from nbcontainers.compare import conditions, inforce, rootfs, rounds, workload
 from nbcontainers.compare.comparison import Comparison
-from nbcontainers.compare.rounds import Tell
+from nbcontainers.compare.rounds import Measured, Tell
 from nbcontainers.compare.statistics import FEWEST
 from nbcontainers.compare.target import Limits, Plan, Target, target
 from nbcontainers.compare.workload import Workload
@@ -47,8 +47,16 @@ class Asked(NamedTuple):
     seconds: float | None = None
 
 
+class Stopped(KeyboardInterrupt):
+    """An interrupt after enough rounds for intervals: `comparison` has those that were whole."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        super().__init__(f"stopped: {comparison.conditions['stopped']}; .comparison has them")
+        self.comparison = comparison
+
+
 def compare(engine: Engine, asked: Asked, tell: Tell) -> Comparison:
-    """Raises HostNotCapable where the first target cannot run, or where it is noisy and that was to be refused."""
+    """Raises HostNotCapable where the first target cannot run, or where it is noisy and that was to be refused; Stopped."""
     _check(engine, asked.limits)
     image = wanted.ensure(engine, asked.image, "missing", "", None)
     seed = secrets.randbelow(2**31) if asked.seed is None else asked.seed
@@ -57,16 +65,29 @@ def compare(engine: Engine, asked: Asked, tell: Tell) -> Comparison:
         rest = conditions.at_rest()
         if asked.strict and (noise := conditions.noise(rest, {})):
             raise HostNotCapable(f"the host is too noisy to compare: {'; '.join(noise)}", hint="end other programs")
-        before = conditions.counters()
-        found = rounds.measure(plan, asked.targets, asked.workload, asked.rounds, seed, tell)
-        run = conditions.during(before, conditions.counters())
-        after = conditions.at_rest()
+        before, found = conditions.counters(), rounds.Measured()
+
+        def seen(after: conditions.Facts, **more: str) -> Comparison:
+            run = conditions.during(before, conditions.counters())
+            facts = {**conditions.recorded(), "before": rest, "during": run, "after": after, **more}
+            noise = conditions.noise(rest, run, after)
+            return _comparison(asked._replace(image=image, seed=seed), found, at, facts, noise)
+
+        try:
+            rounds.measure(plan, asked.targets, asked.workload, asked.rounds, seed, tell, found)
+        except KeyboardInterrupt as interrupt:
+            if found.finished < FEWEST:
+                raise
+            raise Stopped(seen({}, stopped=f"{found.finished} of {asked.rounds} rounds")) from interrupt
+        return seen(conditions.at_rest())
+
+
+def _comparison(asked: Asked, found: Measured, at: str, facts: conditions.Facts, noise: Sequence[str]) -> Comparison:
     ran = {one.name: one.label for one in asked.targets if one.name in found.facts and one.name not in found.absent}
-    recorded = conditions.recorded()
-    unequal = inforce.unequal(asked.limits, found.facts, guest=recorded["hypervisor"])
+    unequal = inforce.unequal(asked.limits, found.facts, guest=facts["hypervisor"])
     return Comparison(
-        asked.workload.name, found, _labelled(ran), asked.rounds, seed, image, asked.limits.words, at,
-        {**recorded, "before": rest, "during": run, "after": after}, conditions.noise(rest, run, after), unequal,
+        asked.workload.name, found, _labelled(ran), found.finished, asked.seed or 0, asked.image, asked.limits.words, at,
+        facts, noise, unequal,
     )  # fmt: skip
 
 
@@ -90,7 +111,11 @@ def kept(path: str, measure: Callable[[], Comparison]) -> Comparison:
     place = Path(path).expanduser()
     if place.is_dir() or not place.parent.is_dir() or not os.access(place.parent, os.W_OK):
         raise InvalidArgument(f"--output {path}: no file can be written there", hint="name one in a folder of yours")
-    found = measure()
+    try:
+        found = measure()
+    except Stopped as stopped:
+        stopped.comparison.save(place)
+        raise
     found.save(place)
     return found
 

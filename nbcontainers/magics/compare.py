@@ -38,7 +38,7 @@ class Area:
 
 
 def run(verb: Verb, call: Call, cell: str | None) -> Any:
-    """Carry out a verb that tells how far it is."""
+    """Carry out a verb that tells how far it is. What there is of one that was stopped is shown."""
     options = dict(call.options)
     if cell is not None:
         if not cell.strip():
@@ -49,8 +49,10 @@ def run(verb: Verb, call: Call, cell: str | None) -> Any:
     area = Area()
     try:
         result = verb.function(*call.arguments, **options, tell=area.tell)
-    except BaseException:
+    except BaseException as error:
         area.end("stopped")
+        if (partial := getattr(error, "comparison", None)) is not None:
+            publish_display_data(partial._repr_mimebundle_())  # type: ignore[no-untyped-call]
         raise
     area.end("done")
     return result

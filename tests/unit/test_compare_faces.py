@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import pytest
 from IPython.core.completer import provisionalcompleter
@@ -126,3 +126,40 @@ def test_nothing_is_shown_of_what_began_nothing(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(compare, "publish_display_data", lambda *a, **k: shown.append(a))
     compare.Area().end("stopped")
     assert shown == []
+
+
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if somebody pressed the stop button after six of ten rounds."""
+
+    class Partial:
+        conditions: ClassVar = {"stopped": "6 of 10 rounds"}
+
+        def text(self) -> str:
+            return "what there is"
+
+        def _repr_mimebundle_(self) -> dict[str, str]:
+            return {"text/plain": self.text()}
+
+    def stop(engine: Any, one: running.Asked, tell: Callable[[str], object]) -> None:
+        tell("round 7 of 10")
+        raise running.Stopped(cast(Any, Partial()))
+
+    monkeypatch.setattr(running, "compare", stop)
+
+
+def test_what_there_is_of_a_stopped_one_is_shown(
+    shell: InteractiveShell, stopped: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(compare, "publish_display_data", lambda data, **_: shown.append(data["text/plain"]))
+    with pytest.raises(KeyboardInterrupt, match="stopped: 6 of 10 rounds"):
+        shell.run_cell_magic("compare", "--on host", "true")
+    assert shown == ["round 7 of 10", "stopped after 0 s", "what there is"]
+
+
+def test_the_command_line_prints_what_there_is_of_a_stopped_one(
+    stopped: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", "--on", "host", "--script", "true"]) == 130
+    assert capsys.readouterr().out == "what there is\n"
