@@ -72,8 +72,8 @@ def notes(seen: Comparison) -> Iterator[str]:
     for lane, failures in seen.measured.lost.items():
         yield f"{seen.label(lane)}: {len(failures)} of {seen.rounds} executions failed; {failures[-1]}"
     yield from _renamed(seen)
-    for reason in seen.noise:
-        yield f"noisy: {reason}"
+    if seen.noise:
+        yield f"noisy: {'; '.join(seen.noise)}"
     wide = [axis for axis in seen.axes if seen.bands(axis) > _NOISY and len(seen.lanes) > 1]
     if wide:
         few = ", ".join(wide) if len(wide) < len(seen.axes) else "every axis"

@@ -14,8 +14,9 @@ def targets(engine: Engine) -> Table:
     for name, make in names().items():
         target = make()
         missing = target.missing(plan)
-        told = str(missing) if missing else ", ".join(f"{key} {value}" for key, value in target.facts().items())
+        facts = {key: value for key, value in target.facts().items() if key != "limits"}  # of one that runs
+        told = str(missing) if missing else ", ".join(f"{key} {value}" for key, value in facts.items())
         rows.append({"name": name, "kind": target.kind, "label": target.label, "here": "no" if missing else "yes",
                      "about": told})  # fmt: skip
     here = Column("here", colour=lambda row: GREEN if row["here"] == "yes" else GREY)
-    return Table(rows, [Column("name"), here, Column("kind"), Column("label"), Column("about")])
+    return Table(rows, [Column("name"), here, Column("label"), Column("about")])

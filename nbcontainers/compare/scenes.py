@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nbcontainers.compare import conditions, running, workload
 from nbcontainers.compare.overview import WIDTH
 from nbcontainers.compare.rounds import Row, Tail, Tell
+from nbcontainers.compare.stacks import FLEXIBLE
 from nbcontainers.compare.target import Execute, Limits, Missing, Plan, target
 from nbcontainers.container import sparkline
 from nbcontainers.engine import Engine
@@ -132,8 +133,8 @@ class Interference(View):
     def _notes(self) -> Iterator[str]:
         for name, why in self.absent.items():
             yield f"{name} is absent: {why}"
-        for reason in self.noise:
-            yield f"noisy: {reason}"
+        if self.noise:
+            yield f"noisy: {'; '.join(self.noise)}"
 
 
 def _rate(value: object) -> str:
@@ -161,7 +162,7 @@ def _panel(scene: Scene, most: float) -> str:
     height = foot + 38 + 15 * (len(scene.answered) - 1)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDE} {height}" width="{_WIDE}" height="{height}" role="img" '
-        f'aria-label="{safe(scene.name)}" fill="currentColor" style="font: 10.5px {MONOSPACE}; max-width: 100%;">'
+        f'aria-label="{safe(scene.name)}" fill="currentColor" style="font: 10.5px {MONOSPACE}; {FLEXIBLE}">'
         f"{''.join(parts)}</svg>"
     )
 

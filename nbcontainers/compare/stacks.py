@@ -16,6 +16,8 @@ from nbcontainers.table import stored as on_disk
 _KINDS = {"host": "programs on", "vm": "virtual machines", "container": "containers"}
 _APPS = 3
 _WIDTH, _HIGH, _GAP, _TOP, _LINE = 280, 46, 5, 24, 15
+FLEXIBLE = "flex: 1 1 232px; min-width: 232px; max-width: 310px; height: auto;"
+"""Three of them stand side by side in a cell, and below each other in a narrow one."""
 _LINES = 3
 """Below each, so that their machines stand on one ground."""
 _COLOURS = {
@@ -112,7 +114,7 @@ def svg(row: Row, layers: list[Layer], first: Row | None) -> str:
     parts += [f'<text x="0" y="{y + _LINE * at}">{safe(words)}</text>' for at, words in enumerate(below)]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
-        f'role="img" aria-label="{safe(title(row))}" fill="currentColor" style="font: 10.5px {MONOSPACE}; max-width: 100%;">'
+        f'role="img" aria-label="{safe(title(row))}" fill="currentColor" style="font: 10.5px {MONOSPACE}; {FLEXIBLE}">'
         f"{''.join(parts)}</svg>"
     )
 
