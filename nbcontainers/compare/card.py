@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nbcontainers.compare import details, figure, overview
+from nbcontainers.compare import details, figure, overview, statistics
 from nbcontainers.compare.overview import WIDTH
 from nbcontainers.compare.workload import START
 from nbcontainers.table import AMBER, AS_IT_IS, bytes_, ink, plain, safe
@@ -104,8 +104,9 @@ def facts(seen: Comparison) -> Iterator[tuple[str, str]]:
         (
             f"{seen.rounds} rounds in random order (seed {seen.seed}), one execution a target before them not counted, "
             f"{seen.label(seen.base)} twice in each; medians, bootstrap intervals of about 95 %; ratios are paired in a round, "
-            "above 1 is slower; a difference is said where the interval excludes 1 and the ratio is outside the noise, "
-            "which is the ratio of the two runs of the same"
+            "above 1 is slower; a difference is said where the ratio is outside the noise, which is the ratio of the two "
+            "runs of the same, and the intervals of the ratios to both of these runs exclude 1; "
+            f"{statistics.together(seen.verdicts, seen.rounds)}"
         ),
     )
     for target, told in seen.measured.facts.items():

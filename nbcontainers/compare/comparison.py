@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbcontainers.compare import statistics
 from nbcontainers.compare.rounds import AGAIN, Measured, Row
-from nbcontainers.compare.statistics import Interval
+from nbcontainers.compare.statistics import Interval, Verdict
 from nbcontainers.compare.workload import SYNCED
 from nbcontainers.table import Column, Table
 from nbcontainers.view import View
@@ -105,7 +105,7 @@ class Comparison(View):
         numbers = [row["value"] for row in values]
         middle = statistics.interval(numbers, self.seed)
         ratio = None if lane == self.base else self._ratio(axis, lane)
-        verdict = statistics.verdict(ratio, self.bands(axis)) if ratio and not lane.endswith(AGAIN) else None
+        verdict = self._verdict(axis, lane, ratio) if ratio and not lane.endswith(AGAIN) else None
         remark = self._remark(axis, lane)
         low, median, high = middle or (None, sorted(numbers)[len(numbers) // 2], None)
         return {
@@ -130,9 +130,30 @@ class Comparison(View):
         unsynced = axis in SYNCED and scratch.endswith("volatile")
         return "nothing is synced there: a container's own root is a volatile overlay" if unsynced else ""
 
-    def _ratio(self, axis: str, lane: str) -> Interval | None:
-        ratios = self.ratios(axis, lane)
-        return statistics.ratio(ratios, [1.0] * len(ratios), self.seed)
+    def _verdict(self, axis: str, lane: str, ratio: Interval) -> Verdict:
+        level = statistics.level(self.verdicts)
+        sure = [self._ratio(axis, lane, base, level) for base in (self.base, self.base + AGAIN)]
+        return statistics.verdict(ratio, self.bands(axis), *filter(None, sure))
+
+    @cached_property
+    def verdicts(self) -> int:
+        """How many are drawn: one for each axis and each target but the first."""
+        return sum(bool(self._of(axis, lane)) for axis in self.axes for lane in self.lanes[2:])
+
+    def _ratio(self, axis: str, lane: str, base: str = "", level: float = statistics.LEVEL) -> Interval | None:
+        key = (axis, lane, base or self.base, level)
+        if key not in self._known:
+            here, there = self._costs(axis, lane), self._costs(axis, base or self.base)
+            both = [number for number in here if number in there]
+            self._known[key] = statistics.ratio(
+                [here[number] for number in both], [there[number] for number in both], self.seed, level
+            )
+        return self._known[key]
+
+    @cached_property
+    def _known(self) -> dict[tuple[str, str, str, float], Interval | None]:
+        """Intervals that were drawn: each takes a millisecond."""
+        return {}
 
     def _costs(self, axis: str, lane: str) -> dict[int, float]:
         return {row["round"]: row["cost"] for row in self._of(axis, lane)}

@@ -4,6 +4,11 @@ and a verdict that says "no difference found" as long as there may be none.
 Each round gives one value a target, so a ratio is taken within a round, where both saw the same machine (Kalibera and
 Jones, ISMM'13, report the interval of the ratio). Ratios are handled as logarithms: twice as slow and twice as fast are
 equally far from 1.
+
+A target differs if the intervals of its ratios to both runs of the first target exclude 1 on the same side, and its ratio
+is outside the band of these two runs. Of equal targets, whatever their noise, that is said of 0.3 % with 5 rounds and of
+0.2 % with 10 and more (tests/bench/verdicts.py). A comparison has many verdicts, and one of all of them should be wrong at
+most once in twenty times, so where they are more than 25 the intervals for them are wider: `level`.
 """
 
 from __future__ import annotations
@@ -20,6 +25,11 @@ LEVEL = 0.97
 """Between which quantiles of the resampled medians an interval lies. A percentile bootstrap of a median is too narrow
 where samples are few: this level covers 93.9 to 96.6 % for 5 to 40 rounds of normal, lognormal, exponential and spiky noise
 (tests/unit/test_compare_statistics.py), where 0.95 covers 92 to 94 % of 10."""
+_LEVELS = ((25, LEVEL), (75, 0.99), (math.inf, 0.998))
+"""Up to how many verdicts which level makes one in twenty comparisons of equal targets wrong, from 10 rounds on; the
+intervals of 5 rounds are the range already, and cannot be wider."""
+_FAMILY, _CHANCE, _ENOUGH = 0.05, 0.003, 10
+"""How often a whole comparison may be wrong, a verdict of 5 rounds is, and from how many rounds on `_LEVELS` hold."""
 RESAMPLES = 2000
 _OUTLIER = 3.5
 """Of the modified z-score (Iglewicz and Hoaglin, 1993)."""
@@ -39,7 +49,8 @@ class Interval(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """`differs` only if it can be said. `up_to` is how large the difference may be all the same, as a part: 0.04 is 4 %."""
+    """`differs` only if it can be said. `up_to` is how large the difference may be all the same, as a part: 0.04 is 4 %
+    slower or faster, 1 is twice as slow or fast."""
 
     differs: bool
     effect: float
@@ -53,18 +64,34 @@ class Verdict(NamedTuple):
         return f"{times(1 + self.effect)} slower" if self.effect > 0 else f"{times(1 / (1 + self.effect))} faster"
 
 
-def interval(values: Sequence[float], seed: int = 0) -> Interval | None:
+def level(verdicts: int) -> float:
+    """Of the intervals for as many verdicts as one comparison draws."""
+    return next(found for most, found in _LEVELS if verdicts <= most)
+
+
+def together(verdicts: int, rounds: int) -> str:
+    """What many verdicts of one comparison mean together, in words."""
+    level_ = level(verdicts)
+    drawn = f"{verdicts} verdict{'s' * (verdicts != 1)}" + (
+        f", with intervals of {level_:.1%}" if level_ > LEVEL else ""
+    )
+    if rounds >= _ENOUGH or verdicts * _CHANCE <= _FAMILY:
+        return f"{drawn}: of twenty such comparisons of equal targets at most one has a wrong one"
+    return f"{drawn}: of equal targets about {verdicts * _CHANCE:.1g} would be wrong, since {rounds} rounds are few"
+
+
+def interval(values: Sequence[float], seed: int = 0, level: float = LEVEL) -> Interval | None:
     """The median and its bootstrap interval; None for fewer than FEWEST values. The same seed gives the same one."""
     if len(values) < FEWEST:
         return None
-    low, high = _ends(values, seed)
+    low, high = _ends(values, seed, level)
     return Interval(low, statistics.median(values), high)
 
 
-def ratio(values: Sequence[float], base: Sequence[float], seed: int = 0) -> Interval | None:
+def ratio(values: Sequence[float], base: Sequence[float], seed: int = 0, level: float = LEVEL) -> Interval | None:
     """Of the paired ratios `values[i] / base[i]`: their median and its interval. All are above 0."""
     logarithms = [math.log(one / other) for one, other in zip(values, base, strict=True)]
-    found = interval(logarithms, seed)
+    found = interval(logarithms, seed, level)
     return found and Interval(*map(math.exp, found))
 
 
@@ -73,11 +100,13 @@ def band(again: Interval) -> float:
     return max(again.high, 1 / again.low)
 
 
-def verdict(found: Interval, noise: float) -> Verdict:
-    """A difference is said only where the interval of the ratio excludes 1 and the ratio is outside the band `noise`."""
+def verdict(found: Interval, noise: float, *sure: Interval) -> Verdict:
+    """A difference is said only where the ratio is outside the band `noise`, and its interval and all of `sure` (of the
+    same ratio, wider; of that to the other run of the first target) exclude 1 on the same side."""
     outside = not 1 / noise <= found.middle <= noise
-    up_to = max(found.high - 1, 1 - found.low)
-    return Verdict(found.excludes(1) and outside, found.middle - 1, up_to)
+    every = (found, *sure)
+    beside = all(one.low > 1 for one in every) or all(one.high < 1 for one in every)
+    return Verdict(beside and outside, found.middle - 1, max(found.high, 1 / found.low) - 1)
 
 
 def outliers(values: Sequence[float]) -> list[bool]:
@@ -101,11 +130,11 @@ def times(factor: float) -> str:
     return f"{factor:.1f} times" if factor < 9.95 else f"{factor:.0f} times"
 
 
-def _ends(values: Sequence[float], seed: int) -> tuple[float, float]:
+def _ends(values: Sequence[float], seed: int, level: float) -> tuple[float, float]:
     import numpy
 
     medians = numpy.sort(numpy.sort(numpy.asarray(values, dtype=float))[_middles(len(values), seed)].mean(axis=1))
-    left_out = (1 - LEVEL) / 2
+    left_out = (1 - level) / 2
     return float(medians[int(RESAMPLES * left_out)]), float(medians[int(RESAMPLES * (1 - left_out))])
 
 
