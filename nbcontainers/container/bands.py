@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from nbcontainers.image import filetree
+from nbcontainers.image import filetree, growing
 from nbcontainers.image.portrait import cut, known
 from nbcontainers.table import (
     AMBER,
@@ -93,14 +93,14 @@ def text(seen: Overlay) -> str:
         lines = [f"  {what:<13} {where}\n{'':<16}{said}" for what, where, said, _ in bands(seen, part)]
         parts.append(["\n".join(map(plain, line.split("\n"))) for line in lines])
     if seen.changed:
-        parts.append(["changed", *filetree.drawn(filetree.cut(seen.tree(), _LINES)), filetree.LEGEND])
+        parts.append(["changed", *filetree.drawn(growing.cut(seen.tree(), _LINES)), filetree.LEGEND])
     return "\n\n".join("\n".join(lines) for lines in parts)
 
 
 def html(seen: Overlay) -> str:
     """For a notebook."""
     parts = "".join(_stack(seen, part) for part in seen.parts)
-    tree = f"{filetree.pre(filetree.cut(seen.tree(), _LINES))}{filetree.legend()}" if seen.changed else ""
+    tree = f"{filetree.pre(growing.cut(seen.tree(), _LINES))}{filetree.legend()}" if seen.changed else ""
     return (
         f'<div {AS_IT_IS} style="{BOX} {_WIDE}"><div style="{HEAD}"><b style="font-weight: 600;">'
         f"{safe(heading(seen))}</b></div>{parts}{tree}</div>"

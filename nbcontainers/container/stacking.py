@@ -19,8 +19,8 @@ from nbcontainers.container import parts as roots
 from nbcontainers.container import store
 from nbcontainers.container.container import Container
 from nbcontainers.errors import Error
-from nbcontainers.image import filetree, layerview, portrait, reading
-from nbcontainers.image.filetree import Branch
+from nbcontainers.image import growing, layerview, portrait, reading
+from nbcontainers.image.growing import Branch
 from nbcontainers.image.image import Image
 from nbcontainers.image.merging import ADDED, ATTRIBUTES, CHANGED, CHANGES, REMOVED, Entry
 from nbcontainers.image.parts import Parts, all_changes
@@ -129,7 +129,7 @@ class Overlay(View):
 
     def tree(self) -> Branch:
         """What changed, as a tree."""
-        return filetree.grow((one.entry, one.note) for one in self.changed)
+        return growing.grow(self.changed, lambda one: one.entry, lambda one: one.note)
 
     def to_pandas(self) -> pandas.DataFrame:
         """A row a path that changed: path, change (added, changed, attributes, removed), kind, size (bytes it has; of what

@@ -10,8 +10,8 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
-from nbcontainers.image import filetree, indexing
-from nbcontainers.image.filetree import Branch
+from nbcontainers.image import growing, indexing
+from nbcontainers.image.growing import Branch
 from nbcontainers.image.layerview import Layers
 from nbcontainers.image.merging import CHANGES, REMOVED, Entry, Merged
 from nbcontainers.table import plain
@@ -86,29 +86,27 @@ class Browser:
             return self._pruned[1]
         key = wanted.layer, wanted.mode
         if not self._whole or self._whole[0] != key:
-            self._whole = key, filetree.grow(self._entries(*key))
+            self._whole = key, self._grown(*key)
         whole = self._whole[1]
         plain = set(wanted.shown) >= set(SHOWN) and not wanted.path
         self._pruned = wanted, whole if plain else pruned(whole, set(wanted.shown), wanted.path.lower())
         return self._pruned[1]
 
-    def _entries(self, layer: int, mode: str) -> Iterator[tuple[Entry, str]]:
+    def _grown(self, layer: int, mode: str) -> Branch:
         own = self.layers.entries(layer)
-        return indexing.noted(own) if mode == BY_LAYER else self._together(layer, own)
+        return indexing.changed(own) if mode == BY_LAYER else self._together(layer, own)
 
-    def _together(self, layer: int, own: list[Entry]) -> Iterator[tuple[Entry, str]]:
+    def _together(self, layer: int, own: list[Entry]) -> Branch:
         """All that is seen with this layer on top, what it changed marked, and what it took away."""
         merged = Merged()
         for number in range(1, layer):
             merged.apply(number, self.layers.entries(number))
         merged.apply(layer, own)
-        notes = {one.path: (one.change, note) for one, note in indexing.noted(own)}
-        for one, note in indexing.seen(merged):
-            change, own_note = notes.get(one.path, ("", note))
-            yield one._replace(change=change), own_note
-        for one, note in indexing.noted(own):
-            if one.change == REMOVED:
-                yield one, note
+        found = [(one if number == layer else one._replace(change=""), number) for one, number in merged.entries()]
+        found += [(one, layer) for one in own if one.change == REMOVED]
+        return growing.grow(
+            found, lambda one: one[0], lambda one: indexing.note(one[0]) if one[0].change else indexing.origin(*one)
+        )
 
 
 def pruned(root: Branch, shown: Collection[str], path: str) -> Branch:

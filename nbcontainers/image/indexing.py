@@ -14,20 +14,20 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import ImageError
-from nbcontainers.image import filetree, lease, snapshot, work
+from nbcontainers.image import growing, lease, snapshot, work
 from nbcontainers.image.image import Image, missing
 from nbcontainers.image.merging import ADDED, ATTRIBUTES, CHANGES, ON_HOST, Entry, Merged
 from nbcontainers.image.progress import Event, Listener
 from nbcontainers.image.store import short
 
-_FORM = 1
+_FORM = 2
 """Of the files; those of another form are made anew."""
 _FILES, _SUMMARY, _IMAGE = "files.z", "summary.json", "image.json"
 KEPT_LINES = 120
@@ -126,7 +126,9 @@ def _entries(folder: Path) -> list[Entry]:
     """Raises ImageError for a damaged file, and then the next look reads the layer again."""
     try:
         content = json.loads(zlib.decompress((folder / _FILES).read_bytes()))
-        return list(map(Entry._make, zip(*content["columns"], strict=True)))
+        count, columns = content["count"], content["columns"]
+        spread = [column * count if len(column) == 1 else column for column in columns]
+        return list(map(Entry._make, zip(*spread, strict=True)))
     except (ValueError, KeyError, TypeError, zlib.error):
         (folder / _SUMMARY).unlink(missing_ok=True)
         raise ImageError(
@@ -206,22 +208,23 @@ def _known(folder: Path) -> list[Entry] | None:
 
 def _keep(folder: Path, entries: Sequence[Entry], merged: Merged) -> None:
     """The summary last: where it is, both are."""
-    columns = [list(column) for column in zip(*entries, strict=True)]
-    _write(folder, _FILES, zlib.compress(json.dumps({"columns": columns}).encode(), 1))
-    tree = filetree.grow(noted(entries))
+    columns = zip(*entries, strict=True) if entries else [()] * len(Entry._fields)
+    few = [column if len(set(column)) != 1 else column[:1] for column in columns]  # owners, say, are one and the same
+    _write(folder, _FILES, zlib.compress(json.dumps({"count": len(entries), "columns": few}).encode(), 1))
+    tree = changed(entries)
     summary: Summary = {
         "form": _FORM, "counts": tree.counts[: len(CHANGES)], "held": tree.held, "gone": tree.gone,
-        "stored": merged.stored, "wasted": merged.wasted, "tree": filetree.dump(filetree.cut(tree, KEPT_LINES)),
+        "stored": merged.stored, "wasted": merged.wasted, "tree": growing.dump(growing.cut(tree, KEPT_LINES)),
         "left_out": _facts(folder)["devices_left_out"],
     }  # fmt: skip
     _write(folder, _SUMMARY, json.dumps(summary).encode())
 
 
 def _whole(merged: Merged) -> Whole:
-    tree, waste = filetree.grow(seen(merged)), merged.waste()
+    tree, waste = seen(merged), merged.waste()
     return {
         "form": _FORM, "seen": sum(tree.counts), "waste": [list(one) for one in waste[:KEPT_WASTE]],
-        "wasteful": len(waste), "tree": filetree.dump(filetree.cut(tree, KEPT_LINES)),
+        "wasteful": len(waste), "tree": growing.dump(growing.cut(tree, KEPT_LINES)),
     }  # fmt: skip
 
 
@@ -261,22 +264,30 @@ class _Teller:
             self._tell({"event": "layer", "digest": digest, "state": state, "bytes": size, "note": note})
 
 
-# How entries are said in a tree.
+# Trees, and how entries are said in them.
 
 
-def noted(entries: Sequence[Entry]) -> Iterator[tuple[Entry, str]]:
-    """What a layer does, with where a link points, what the attributes are now, and since when the path is there."""
-    for one in entries:
-        words = _link(one)
-        words += [f"{one.mode:04o} {one.uid}:{one.gid}"] if one.change == ATTRIBUTES else []
-        words += [f"of {named(one.first)}"] if one.change not in (ADDED, "") else []
-        yield one, ", ".join(words)
+def changed(entries: Iterable[Entry]) -> growing.Branch:
+    """What a layer does."""
+    return growing.grow(entries, lambda one: one, note)
 
 
-def seen(merged: Merged) -> Iterator[tuple[Entry, str]]:
+def note(one: Entry) -> str:
+    """Where a link points, what the attributes are now, and since when the path is there."""
+    words = _link(one)
+    words += [f"{one.mode:04o} {one.uid}:{one.gid}"] if one.change == ATTRIBUTES else []
+    words += [f"of {named(one.first)}"] if one.change not in (ADDED, "") else []
+    return ", ".join(words)
+
+
+def seen(merged: Merged) -> growing.Branch:
     """What is there in the end, with the layer it is from."""
-    for one, layer in merged.entries():
-        yield one._replace(change=""), ", ".join([*_link(one), *([named(layer)] if one.kind != "d" else [])])
+    return growing.standing(merged.root, lambda node: origin(node.entry, node.layer))
+
+
+def origin(one: Entry, layer: int) -> str:
+    """Where a link points, and the layer something is from."""
+    return ", ".join([*_link(one), *([named(layer)] if one.kind != "d" else [])])
 
 
 def _link(one: Entry) -> list[str]:

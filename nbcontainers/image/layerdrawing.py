@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from nbcontainers.image import filetree, listing
-from nbcontainers.image.filetree import COLOURS, SIGNS, Branch
+from nbcontainers.image import filetree, growing, listing
+from nbcontainers.image.filetree import COLOURS, SIGNS
+from nbcontainers.image.growing import Branch
 from nbcontainers.image.merging import Waste
 from nbcontainers.image.portrait import WIDE, cut
 from nbcontainers.table import (
@@ -103,12 +104,12 @@ def trees(layers: Layers) -> Iterator[tuple[Layer, Branch]]:
     largest = sorted(changed, key=lambda one: -one.summary["held"] - one.summary["gone"])[: layers.lines // each]
     for layer in changed:
         if layer in largest:
-            yield layer, filetree.cut(layer.tree, each)
+            yield layer, growing.cut(layer.tree, each)
 
 
 def together(layers: Layers) -> Branch:
     """What is seen in the end."""
-    return filetree.cut(filetree.load(layers.whole["tree"]), max(_MOST, layers.lines // 5))
+    return growing.cut(growing.load(layers.whole["tree"]), max(_MOST, layers.lines // 5))
 
 
 def waste(layers: Layers) -> Iterator[str]:

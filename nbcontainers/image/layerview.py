@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import Error, InvalidArgument
-from nbcontainers.image import filetree, indexing, kept, layout, listing, portrait
-from nbcontainers.image.filetree import Branch, FileTree
+from nbcontainers.image import growing, indexing, kept, layout, listing, portrait
+from nbcontainers.image.filetree import FileTree
+from nbcontainers.image.growing import Branch
 from nbcontainers.image.image import Image, of_descriptor
 from nbcontainers.image.merging import CHANGES, Entry, Merged, Waste, efficiency
 from nbcontainers.image.progress import Listener
@@ -79,7 +80,7 @@ class Layer:
     @property
     def tree(self) -> Branch:
         """Its heaviest paths, at most `indexing.KEPT_LINES`."""
-        return filetree.load(self.summary["tree"])
+        return growing.load(self.summary["tree"])
 
     @property
     def shared(self) -> str:
@@ -198,11 +199,11 @@ class Layers(View):
         Raises as `files`.
         """
         if layer is None:
-            grown = filetree.grow(indexing.seen(self.merged()))
-            return FileTree(f"{self.name}: all layers together", filetree.cut(grown, lines))
-        grown = filetree.grow(indexing.noted(self.entries(self.checked(layer))))
+            grown = indexing.seen(self.merged())
+            return FileTree(f"{self.name}: all layers together", growing.cut(grown, lines))
+        grown = indexing.changed(self.entries(self.checked(layer)))
         heading = f"{self.name}, layer {layer}: {portrait.cut(self.layers[layer - 1].instruction)}"
-        return FileTree(heading, filetree.cut(grown, lines))
+        return FileTree(heading, growing.cut(grown, lines))
 
     def entries(self, number: int) -> list[Entry]:
         """All that layer `number` does. NotFound where the image was removed meanwhile."""

@@ -84,9 +84,11 @@ class Merged:
 
     def apply(self, number: int, entries: Iterable[Entry]) -> None:
         """Put layer `number` on what is there."""
+        last, parent = "", self.find("")
         for entry in entries:
             above, _, name = entry.path.rpartition("/")
-            parent = self.find(above)
+            if above != last or parent is None:  # what is in a folder comes together, and takes away nothing above it
+                last, parent = above, self.find(above)
             if entry.change == REMOVED:
                 if parent and (gone := parent.children.pop(name, None)):
                     self._hide_all(gone)

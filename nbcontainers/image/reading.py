@@ -38,17 +38,40 @@ class Reading:
         self._number = number
         self._layer = self._layers[number - 1]
         self._first_names: dict[int, str] = {}
-        count = 0
+        count = told = 0
         todo: list[tuple[str, Node | None, bool]] = [("", self._merged.root, False)]
         while todo:
             path, old, replaced = todo.pop()
             inner: list[tuple[str, Node | None, bool]] = []
-            for entry in self._folder(path, old, replaced, inner):
-                count += 1
-                if count % _EVERY == 0:
-                    self._told(count)
-                yield entry
+            if self._host is None and not (old and old.children):
+                found = self._new_folder(path, inner)
+            else:
+                found = list(self._folder(path, old, replaced, inner))
+            count += len(found)
+            if count - told >= _EVERY:
+                self._told(told := count)
+            yield from found
             todo += reversed(inner)
+
+    def _new_folder(self, path: str, inner: list[tuple[str, Node | None, bool]]) -> list[Entry]:
+        """What is in one folder where nothing was before: most of an image is that, so this is quick."""
+        descriptor, number = open_folder(self._layer, os.fsencode(path)), self._number
+        try:
+            with os.scandir(descriptor) as listed:
+                here = sorted((one.name, one.stat(follow_symlinks=False)) for one in listed)
+            above, found = f"{path}/" if path else "", []
+            for name, status in here:
+                mode, _, _, names, uid, gid, size, _, _, _ = status
+                if names == 1 and stat.S_ISREG(mode):
+                    facts = above + name, "f", ADDED, size, mode & 0o7777, uid, gid, "", number
+                    found.append(tuple.__new__(Entry, facts))
+                elif not lower.is_whiteout(status):
+                    if stat.S_ISDIR(mode):
+                        inner.append((above + name, None, False))
+                    found.append(self._new(above + name, status, descriptor, name))
+            return found
+        finally:
+            os.close(descriptor)
 
     def _folder(
         self, path: str, old: Node | None, replaced: bool, inner: list[tuple[str, Node | None, bool]]
@@ -101,16 +124,21 @@ class Reading:
 
     def _entry(self, path: str, status: os.stat_result, old: Node | None, folder: int, name: str) -> Entry | None:
         """None for a folder that is as it was: it only holds what changed."""
+        entry = self._new(path, status, folder, name)
+        if old is None:
+            return entry
+        change = self._compare(path, entry, status, old)
+        return entry._replace(change=change, first=old.entry.first) if change else None
+
+    def _new(self, path: str, status: os.stat_result, folder: int, name: str) -> Entry:
+        """As if nothing was there before."""
         entry = entry_of(path, status, ADDED, self._number)
         if entry.kind == "l":
             entry = entry._replace(link=os.readlink(name, dir_fd=folder))
         elif entry.kind == "f" and status.st_nlink > 1:
             first = self._first_names.setdefault(status.st_ino, path)
             entry = entry if first == path else entry._replace(link=first, size=0)
-        if old is None:
-            return entry
-        change = self._compare(path, entry, status, old)
-        return entry._replace(change=change, first=old.entry.first) if change else None
+        return entry
 
     def _compare(self, path: str, entry: Entry, status: os.stat_result, old: Node) -> str:
         was = old.entry

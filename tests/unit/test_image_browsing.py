@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from nbcontainers.image import filetree, indexing
+from nbcontainers.image import filetree, growing, indexing
 from nbcontainers.image.browsing import Browser, Wanted
-from nbcontainers.image.merging import Entry
+from nbcontainers.image.merging import Entry, Merged
 
 
 def entry(path: str, size: int = 0, change: str = "added", kind: str = "f", **more: Any) -> Entry:
     return Entry(path, kind, change, size, 0o644, 0, 0, "", 1)._replace(**more)
 
 
-def planted(*entries: Entry) -> filetree.Branch:
-    return filetree.grow(indexing.noted(entries))
+def planted(*entries: Entry) -> growing.Branch:
+    return indexing.changed(entries)
 
 
 def test_the_lines_of_a_tree() -> None:
@@ -39,30 +39,61 @@ def test_the_lines_of_a_tree() -> None:
 
 def test_a_tree_is_cut_to_the_heaviest_and_the_others_are_counted() -> None:
     found = planted(*(entry(f"d{number}/f{number}", number) for number in range(100)))
-    cut = filetree.cut(found, 4)
+    cut = growing.cut(found, 4)
     assert list(filetree.drawn(cut)) == [
         "     99B + ├─ d99/f99", "     98B + ├─ d98/f98", "  4.75kB   └─ … 98 more  +98",
     ]  # fmt: skip
-    again = filetree.load(filetree.dump(cut))
+    again = growing.load(growing.dump(cut))
     assert list(filetree.drawn(again)) == list(filetree.drawn(cut))
-    assert list(filetree.drawn(filetree.cut(again, 2)))[-1].split("… ")[1] == "99 more  +99"
+    assert list(filetree.drawn(growing.cut(again, 2)))[-1].split("… ")[1] == "99 more  +99"
 
 
 def test_every_byte_and_file_of_a_cut_tree_is_still_counted() -> None:
     dice = random.Random(1)
     entries = [entry("/".join(dice.choices("abcdef", k=dice.randrange(2, 6))) + f"/{n}", n) for n in range(500)]
     for most in (1, 7, 60, 1000):
-        cut = filetree.cut(planted(*entries), most)
+        cut = growing.cut(planted(*entries), most)
         assert (cut.held, sum(cut.counts)) == (sum(range(500)), 500)
-        shown = sum(not branch.children and branch.kind == "f" for _, branch in filetree._walk(cut))
-        left = sum(sum(branch.left[3:]) for _, branch in filetree._walk(cut) if branch.left)
+        shown = sum(not branch.children and branch.kind == "f" for _, branch in growing._walk(cut))
+        left = sum(sum(branch.left[3:]) for _, branch in growing._walk(cut) if branch.left)
         assert shown + left == 500
+
+
+def test_files_are_counted_before_anybody_looks_at_them() -> None:
+    noted: list[str] = []
+
+    def note(one: Entry) -> str:
+        noted.append(one.path)
+        return ""
+
+    entries = [
+        entry(f"{folder}/{number}", number, change)
+        for folder in "ab"
+        for number, change in enumerate(["added", "removed", "changed"])
+    ]
+    found = growing.grow([*entries, entry("c")], lambda one: one, note)
+    assert (found.held, found.gone, found.counts) == (4, 2, [3, 2, 0, 0, 2, 0])
+    assert noted == []
+    assert [one.name for one in found.children] == ["a", "b", "c"]
+    assert noted == ["c"]
+    assert [one.name for one in found.children[1].children] == ["2", "1", "0"]
+    assert noted == ["c", "b/0", "b/1", "b/2"]
+
+
+def test_a_file_in_the_place_of_a_folder_has_what_was_removed_below_it() -> None:
+    found = planted(entry("a/x", 7, "removed"), entry("a", 3, "changed"))
+    assert list(filetree.drawn(found)) == ["      3B ~ └─ a  of layer 1", "     -7B -    └─ x  of layer 1"]
+    merged = Merged()
+    merged.apply(1, [entry("a", kind="d"), entry("a/x", 7), entry("b", kind="d"), entry("l", 5)])
+    assert list(filetree.drawn(indexing.seen(merged))) == [
+        "      7B   ├─ a/x  layer 1", "      5B   ├─ l  layer 1", "      0B   └─ b/",
+    ]  # fmt: skip
 
 
 def test_a_very_deep_tree_is_one_line() -> None:
     path = "/".join("d" * 2000)
-    cut = filetree.cut(planted(entry(f"{path}/f", 5)), 5000)
-    lines = list(filetree.drawn(filetree.load(filetree.dump(cut))))
+    cut = growing.cut(planted(entry(f"{path}/f", 5)), 5000)
+    lines = list(filetree.drawn(growing.load(growing.dump(cut))))
     assert len(lines) == 1
     assert len(lines[0]) < 250
     assert "…" in lines[0]

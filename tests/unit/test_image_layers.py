@@ -15,7 +15,7 @@ import pytest
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument, Wasteful
-from nbcontainers.image import card, filetree, indexing, thrift
+from nbcontainers.image import card, growing, indexing, thrift
 from nbcontainers.image.image import Image
 from nbcontainers.image.layerview import Layer, Layers
 from nbcontainers.image.merging import CHANGES, Entry, Merged, Waste
@@ -197,15 +197,15 @@ def entry(path: str, size: int = 0, change: str = "added", kind: str = "f", **mo
     return Entry(path, kind, change, size, 0o644, 0, 0, "", 1)._replace(**more)
 
 
-def planted(*entries: Entry) -> filetree.Branch:
-    return filetree.grow(indexing.noted(entries))
+def planted(*entries: Entry) -> growing.Branch:
+    return indexing.changed(entries)
 
 
 def summary(entries: list[Entry], merged: Merged) -> indexing.Summary:
     tree = planted(*entries)
     return {
         "form": 1, "counts": tree.counts[: len(CHANGES)], "held": tree.held, "gone": tree.gone, "stored": merged.stored,
-        "wasted": merged.wasted, "tree": filetree.dump(filetree.cut(tree, indexing.KEPT_LINES)), "left_out": 0,
+        "wasted": merged.wasted, "tree": growing.dump(growing.cut(tree, indexing.KEPT_LINES)), "left_out": 0,
     }  # fmt: skip
 
 
