@@ -13,6 +13,7 @@ The words:
   network     a bridge with addresses of its own; its containers find each other by name
   volume      a folder that outlives the containers using it
   vm          a virtual machine: an image with a kernel of its own below it
+  target      what a comparison runs a program on: the host, a container of ours or another's, a virtual machine
   bundle      a container on disk: config.json (OCI runtime-spec) beside what its monitor wrote
   monitor     the small process beside each container: output, log, exit status, clean-up
   launcher    the one helper process of this notebook; it forks the monitors
