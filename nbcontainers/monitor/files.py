@@ -17,6 +17,7 @@ Document = dict[str, Any]
 
 class Files:
     """`folder` lasts: the bundle, container.json, recipe.json, log, metrics, exit.json. `state` lives while it runs.
+    A virtual machine on a network has no folder: what concerns its network is in `state`.
 
     Of container.json the monitor reads: `name`, `remove` (--rm), `interactive` (keep stdin open), `stop_signal`
     (number), `stop_timeout` (seconds), `anonymous_volumes` (names, removed with it) and `log` (see `log.open_log`).
@@ -29,7 +30,12 @@ class Files:
 
     def read(self, name: str) -> Document:
         """A JSON file of the folder. Raises NotFound if the container has gone."""
-        return self._load(f"{self.folder}/{name}")
+        try:
+            return self._load(f"{self.folder}/{name}")
+        except NotFound:
+            if self.run and os.path.exists(f"{self.state}/{name}") and not os.path.exists(self.folder):
+                return self._load(f"{self.state}/{name}")
+            raise
 
     def read_state(self, name: str) -> Document:
         """A JSON file of the run folder; {} if there is none, or none yet."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from nbcontainers.cgroups.detect import open_record
 from nbcontainers.errors import NotFound
 from nbcontainers.monitor import ending, recipe
@@ -18,6 +20,8 @@ def tidy(files: Files, *, keep: bool = False, recorded: bool = True) -> list[str
     record = files.read_state("state.json").get("cgroup") or files.read_state("monitor.json").get("cgroup")
     if record:
         failed += ending.remove_cgroup(open_record(record))
+    if not os.path.isdir(files.folder):  # a virtual machine's, or removed by hand
+        return failed + ending.tidy(files, {}, files.read_state("recipe.json").get("steps", []), remove=False)
     try:
         settings, steps = files.read("container.json"), files.read("recipe.json")["steps"]
     except (NotFound, ValueError):

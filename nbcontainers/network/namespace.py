@@ -7,12 +7,13 @@ monitor or a process in it, and with it die its interfaces, addresses and routes
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from nbcontainers.errors import CreateFailed, Error
 from nbcontainers.linux import mounts, namespaces, process
@@ -25,6 +26,9 @@ _LOOPBACK = 1
 _MOST_SOCKETS = 8
 
 Arguments = dict[str, Any]
+Opened = socket.socket | io.FileIO
+"""A socket, or a device as tap(4)."""
+Made = TypeVar("Made", socket.socket, Opened)
 
 
 class Namespace:
@@ -87,7 +91,7 @@ def _make(args: Arguments) -> None:
 def in_child(work: Callable[[], Any]) -> Any:
     """Do it in a process of its own, which shares our mounts and may stay where it goes.
 
-    `work` returns what JSON can say, or sockets, which become ours. Raises the OSError or the Error that it met.
+    `work` returns what JSON can say, or sockets and devices, which become ours. Raises the OSError or the Error that it met.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
@@ -104,16 +108,25 @@ def in_child(work: Callable[[], Any]) -> Any:
         raise Error.from_json(said)
     if "errno" in said:
         raise OSError(said["errno"], said["words"], said["path"])
-    return [socket.socket(fileno=one) for one in descriptors] or said["result"]
+    return [_opened(one) for one in descriptors] or said["result"]
+
+
+def _opened(descriptor: int) -> Opened:
+    try:
+        return socket.socket(fileno=descriptor)
+    except OSError as error:
+        if error.errno != errno.ENOTSOCK:
+            raise
+        return io.FileIO(descriptor, "r+")
 
 
 def _answer(connection: socket.socket, work: Callable[[], Any]) -> NoReturn:
     """In the child: do it, say how it went, and end."""
     try:
-        sockets: list[socket.socket] = []
+        sockets: list[Opened] = []
         try:
             result = work()
-            if isinstance(result, list) and all(isinstance(one, socket.socket) for one in result):
+            if isinstance(result, list) and all(isinstance(one, Opened) for one in result):
                 sockets, result = result, []
             said: dict[str, Any] = {"result": result}
         except Error as error:
@@ -142,7 +155,7 @@ def switch_ipv6(interface: str, *, on: bool) -> None:
     os.close(file)
 
 
-def sockets_in(path: str, make: Callable[[], list[socket.socket]]) -> list[socket.socket]:
+def sockets_in(path: str, make: Callable[[], list[Made]]) -> list[Made]:
     """Sockets made in the network namespace mounted on `path`; they work from anywhere."""
     namespace = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -154,7 +167,7 @@ def sockets_in(path: str, make: Callable[[], list[socket.socket]]) -> list[socke
         os.close(namespace)
 
 
-def _made_in(namespace: int, make: Callable[[], list[socket.socket]]) -> list[socket.socket]:
+def _made_in(namespace: int, make: Callable[[], list[Made]]) -> list[Made]:
     namespaces.setns(namespace, namespaces.CLONE_NEWNET)
     return make()
 

@@ -34,7 +34,7 @@ class Resolve:
 
     @staticmethod
     def do(args: Arguments) -> list[int]:
-        return [one.detach() for one in sockets_in(args["path"], _listeners)]
+        return [one.detach() for one in sockets_in(args["path"], listeners)]
 
     @staticmethod
     def undo(args: Arguments) -> None:
@@ -51,14 +51,15 @@ class Resolve:
         return f"ip netns exec {args['path']} answer DNS on {hosts.RESOLVER}:{PORT}"
 
 
-def _listeners() -> list[socket.socket]:
-    return [_bound(socket.SOCK_DGRAM), _bound(socket.SOCK_STREAM)]
+def listeners(address: str = hosts.RESOLVER) -> list[socket.socket]:
+    """UDP and TCP, in our network namespace."""
+    return [_bound(address, socket.SOCK_DGRAM), _bound(address, socket.SOCK_STREAM)]
 
 
-def _bound(kind: int) -> socket.socket:
+def _bound(address: str, kind: int) -> socket.socket:
     one = socket.socket(socket.AF_INET, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    one.bind((hosts.RESOLVER, PORT))
+    one.bind((address, PORT))
     if kind == socket.SOCK_STREAM:
         one.listen(16)
     return one

@@ -7,7 +7,7 @@ import fcntl
 import socket as sockets
 import struct
 from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
 from nbcontainers.network import netlink
@@ -25,7 +25,7 @@ _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _MACVLAN_MODE, _MODES = 1, {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
 _ROUTE_LOCALNET = 26
 _SIOCGIFMTU = 0x8921
-_SETLINK, _IFLA_PROTINFO, _BRPORT_MODE, _AF_BRIDGE = 19, 12, 4, 7
+_SETLINK, _IFLA_PROTINFO, _BRPORT_MODE, _BRPORT_LEARNING, _AF_BRIDGE = 19, 12, 4, 8, 7
 _UP = 1
 _NODAD = 0x02
 _MAIN, _STATIC, _UNIVERSE, _UNICAST = 254, 4, 0, 1
@@ -150,6 +150,12 @@ def set_up(index: int) -> Message:
     return Message(_NEWLINK, 0, _link(index=index, flags=_UP, change=_UP), f"ip link set {index} up")
 
 
+def plug_in(index: int, master: int, mac: bytes) -> Message:
+    """Make it a port of the bridge `master`, with another hardware address of its own."""
+    body = _link(index=index) + attribute(_IFLA_MASTER, master) + attribute(_IFLA_ADDRESS, mac)
+    return Message(_NEWLINK, 0, body, f"ip link set {index} master {master}")
+
+
 def quiet(index: int) -> Message:
     """No IPv6 address that nobody asked for: addrgenmode none (ip-link(8))."""
     spec = nested(_IFLA_AF_SPEC, nested(sockets.AF_INET6, attribute(8, bytes([1]))))
@@ -168,6 +174,12 @@ def reflect(index: int) -> Message:
     return Message(_SETLINK, 0, _link(_AF_BRIDGE, index) + mode, f"bridge link set {index} hairpin on")
 
 
+def learn_nothing(index: int) -> Message:
+    """Let a bridge not believe that who is heard on this port lives there: `bridge link set dev … learning off`."""
+    mode = nested(_IFLA_PROTINFO, attribute(_BRPORT_LEARNING, bytes([0])))
+    return Message(_SETLINK, 0, _link(_AF_BRIDGE, index) + mode, f"bridge link set {index} learning off")
+
+
 def delete_link(index: int) -> Message:
     return Message(_DELLINK, 0, _link(index=index), f"ip link delete {index}")
 
@@ -182,6 +194,23 @@ def new_address(index: int, address: Interface) -> Message:
         body += attribute(4, address.network.broadcast_address.packed)
     flags = netlink.CREATE | netlink.REPLACE
     return Message(_NEWADDR, flags, body, f"ip address add {address} dev {index}")
+
+
+def delete_address(index: int, address: IPv4Address) -> Message:
+    """Whatever the size of its network."""
+    body = struct.pack("=BBBBI", sockets.AF_INET, 32, 0, 0, index) + attribute(2, address.packed)
+    return Message(_DELADDR, 0, body, f"ip address delete {address} dev {index}")
+
+
+def new_peer(index: int, address: str, peer: str) -> Message:
+    """An IPv4 address for one other end alone, which is there."""
+    local, other = ip_address(address), ip_address(peer)
+    body = (
+        struct.pack("=BBBBI", sockets.AF_INET, 32, 0, 0, index)
+        + attribute(2, local.packed)
+        + attribute(1, other.packed)
+    )
+    return Message(_NEWADDR, netlink.CREATE | netlink.EXCL, body, f"ip address add {address} peer {peer} dev {index}")
 
 
 def new_default_route(index: int, gateway: str, metric: int = 0) -> Message:

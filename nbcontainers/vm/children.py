@@ -23,16 +23,16 @@ def machine(plan: Mapping[str, Any], ports: Sequence[int], servers: Sequence[int
         command = hardware.command(plan, initrd, ports, servers)
         pid, descriptor = namespaces.clone3(jail.NAMESPACES if plan["kind"] == hardware.UML else 0)
         if pid == 0:
-            _become(plan, command, [initrd, *ports, *servers], console)
+            _become(plan, command, [initrd, *ports, *servers, *plan.get("wires", ())], console)
     finally:
         os.close(initrd)
     return pid, descriptor
 
 
 def _initrd(plan: Mapping[str, Any]) -> bytes:
-    """The initramfs that many runs share, and this one's request."""
+    """The initramfs that many runs share, this one's request, and what its network gave it."""
     with open(plan["base"], "rb") as base:
-        return base.read() + bytes.fromhex(plan["request"])
+        return base.read() + bytes.fromhex(plan["request"]) + bytes.fromhex(plan.get("files", ""))
 
 
 def _become(plan: Mapping[str, Any], command: list[str], inherited: list[int], console: int) -> NoReturn:

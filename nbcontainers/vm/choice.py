@@ -32,11 +32,12 @@ class Choice:
 
 
 def choose(engine: Engine, wanted: str, given: str = "", *, network: bool = False) -> Choice:
-    """The kind asked for, or of `auto` the first that works; with a network only QEMU's. Raises HostNotCapable, which says
+    """The kind asked for, or of `auto` the first that works; with QEMU's network only those of QEMU. Raises HostNotCapable, which says
     what each one lacks."""
     if network and wanted == UML:
         raise HostNotCapable(
-            "user-mode-linux has no network here", hint="take --kind tcg or kvm, or leave -p and --network out"
+            "--network user is QEMU's, and user-mode-linux is none",
+            hint="take --kind tcg or kvm, or a network of network ls",
         )
     if wanted != "auto":
         return _MAKE[wanted](engine, given, "as asked")
@@ -47,7 +48,7 @@ def choose(engine: Engine, wanted: str, given: str = "", *, network: bool = Fals
             reasons.append(f"no KVM: {why}")
             continue
         if kind == UML and network:
-            reasons.append("no uml: it has no network here")
+            reasons.append("no uml: --network user is QEMU's")
             continue
         try:
             return _MAKE[kind](engine, given, "; ".join(reasons))

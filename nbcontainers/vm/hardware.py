@@ -39,7 +39,7 @@ def user_mode(plan: Mapping[str, Any], ports: Sequence[int]) -> list[str]:
     disk = [f"ubd0={OWN}/cow,{DISK}"] if plan["disk"] else []
     return [
         plan["kernel"], f"mem={plan['memory'] // _MIB}M", f"initrd={INITRD}", "rdinit=/init", f"uml_dir={OWN}/", "umid=vm",
-        "con=null", "con0=null,fd:1", "console=tty0", "ssl=null", *lines, *disk, *_QUIET.split(), _NO_TRIALS,
+        "con=null", "con0=null,fd:1", "console=tty0", "ssl=null", *lines, *disk, *_QUIET.split(), _NO_TRIALS, *plan.get("words", ()),
     ]  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def qemu(plan: Mapping[str, Any], initrd: int, ports: Sequence[int]) -> list[str
     if plan["disk"]:
         drive = f"file={plan['disk']},if=none,id=root,format=raw,snapshot=on"
         found += ["-drive", drive, "-device", "virtio-blk-pci,drive=root"]
-    return [*found, *plan.get("devices", ())]
+    return [*found, *plan.get("devices", ()), *plan.get("words", ())]
 
 
 def _shared(plan: Mapping[str, Any], servers: Sequence[int]) -> list[str]:

@@ -27,7 +27,7 @@ from nbcontainers.errors import Error, TimedOut
 from nbcontainers.linux import flock
 from nbcontainers.monitor import protocol, recipe
 from nbcontainers.monitor.peers import HIGH, Peer
-from nbcontainers.vm import boot, children, disk, hardware, pinning
+from nbcontainers.vm import attachment, boot, children, disk, hardware, pinning
 
 _CHUNK = 1 << 16
 _PIECE = 1 << 14
@@ -43,7 +43,7 @@ def run(channel: int, plan: dict[str, Any]) -> None:
 
     Besides what `hardware.command` reads the plan has `folder` (its own, made and removed here), `base` (the path of an
     initramfs) and `request` (what is appended to it), `steps` (which mount what is shared, on `places`), `servers` (of it,
-    for QEMU), `preload` (a library), `boot_s` and `run_s` (how long booting and all of it may take; None for as long as it
+    for QEMU), `preload` (a library), `network` (see `attachment.joined`), `boot_s` and `run_s` (how long booting and all of it may take; None for as long as it
     likes). The client's death ends it.
     """
     os.setsid()
@@ -55,8 +55,10 @@ def run(channel: int, plan: dict[str, Any]) -> None:
     try:
         if plan["steps"] and plan["kind"] != hardware.UML:  # which sees them in its jail alone
             disk.mount(plan["steps"], plan["places"])
-        with children.served(plan) as servers:
-            Keeper(channel, plan, servers).follow()
+        with attachment.joined(plan) as joined, children.served(joined) as servers:
+            keeper = Keeper(channel, joined, servers)
+            keeper.follow()
+        keeper.tell()  # when nothing of its network is left
     finally:
         _remove(plan)
         os.close(lock)
@@ -145,7 +147,7 @@ class Keeper:
         }
 
     def follow(self) -> None:
-        """To the end of the machine; then tell the client how it was."""
+        """To the end of the machine."""
         try:
             while not self.step():
                 pass
@@ -153,7 +155,6 @@ class Keeper:
             self.drain()
         finally:
             self.end()
-        self.tell()
 
     def step(self) -> bool:
         """One turn: wait, carry bytes; whether the machine has ended."""
@@ -311,6 +312,7 @@ class Keeper:
                 "wall_s": wall,
                 "boot": found,
                 "console": self.text(),
+                **self.plan.get("found", {}),
             }
             self.peer.send(protocol.frame(protocol.EXIT, json.dumps(record).encode()))
         os.set_blocking(self.peer.descriptor, True)

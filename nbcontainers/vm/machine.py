@@ -21,7 +21,7 @@ _PARTS = ("firmware", "kernel", "init")
 @dataclass(frozen=True, repr=False)
 class Machine(View):
     """`kind` is kvm, uml or tcg, `release` its kernel's, `boot` seconds by part (see vm/boot.py), `memory` bytes,
-    `console` the end of what its kernel said, `ports` those of the host that led to it (see vm/network.py)."""
+    `console` the end of what its kernel said, `ports` those of the host that led to it, `addresses` its own (see vm/network.py)."""
 
     id: str
     image: str
@@ -36,6 +36,7 @@ class Machine(View):
     boot: Mapping[str, float] = field(default_factory=dict)
     console: str = ""
     ports: Sequence[Mapping[str, Any]] = ()
+    addresses: Sequence[str] = ()
 
     @property
     def label(self) -> str:
@@ -53,7 +54,7 @@ class Machine(View):
         found = [
             ("machine", f"{self.label}{why}"), ("kernel", f"{self.release}, its own"),
             ("has", f"{bytes_(self.memory)}, {self.cpus} processor{'s' * (self.cpus > 1)}"),
-            ("ports", ", ".join(map(published, self.ports))), ("boot", boot), ("then", others), ("command", shlex.join(self.command)),
+            ("address", ", ".join(self.addresses)), ("ports", ", ".join(map(published, self.ports))), ("boot", boot), ("then", others), ("command", shlex.join(self.command)),
             ("ended", f"exit {self.exit_code} after {duration(self.wall_s)}"),
         ]  # fmt: skip
         return [(label, plain(value)) for label, value in found if value]
@@ -61,7 +62,7 @@ class Machine(View):
     def document(self) -> dict[str, object]:
         return {
             "id": self.id, "image": self.image, "command": list(self.command), "kind": self.kind, "label": self.label,
-            "reason": self.reason, "kernel": self.release, "memory": self.memory, "cpus": self.cpus, "ports": [dict(port) for port in self.ports],
+            "reason": self.reason, "kernel": self.release, "memory": self.memory, "cpus": self.cpus, "ports": [dict(port) for port in self.ports], "addresses": list(self.addresses),
             "exit_code": self.exit_code, "wall_s": self.wall_s, "boot": dict(self.boot),
         }  # fmt: skip
 

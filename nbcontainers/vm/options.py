@@ -11,7 +11,6 @@ from nbcontainers.option import Option, duration
 
 KINDS = ("auto", "kvm", "uml", "tcg")
 ROOTS = ("image", "shared")
-NETWORKS = ("none", "user")
 Pairs = list[str] | Mapping[str, str]
 
 
@@ -48,7 +47,12 @@ class MachineOptions(TypedDict, total=False):
     ]
     network: Annotated[
         str,
-        Option(help="none (the usual), or user: an address of its own behind the host's; QEMU only", choices=NETWORKS),
+        Option(
+            help="a network, as NAME[:ip=…,alias=…,mac=…]; none (the usual); or user: behind QEMU's own translation",
+            metavar="NETWORK",
+            complete="network",
+            parse=parse.network_name,
+        ),
     ]
     publish: Annotated[
         list[str] | str, Option("-p", help="lead a port of the host to one of it", metavar="[IP:][HOST:]PORT[/udp]")
@@ -75,7 +79,7 @@ def check(options: Mapping[str, Any]) -> None:
         close = get_close_matches(name, _KNOWN, 3)
         hint = f"did you mean {' or '.join(close)}?" if close else "vm run --help lists them"
         raise InvalidArgument(f"vm run has no option {name!r}", hint=hint, option=name)
-    for name, known in (("kind", KINDS), ("root", ROOTS), ("network", NETWORKS)):
+    for name, known in (("kind", KINDS), ("root", ROOTS)):
         if options.get(name, known[0]) not in known:
             raise InvalidArgument(
                 f"--{name} knows no {options[name]!r}", hint=f"write one of {', '.join(known)}", option=name

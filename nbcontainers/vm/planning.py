@@ -83,10 +83,12 @@ def plan(asked: Asked, process: Process) -> dict[str, Any]:
     kind, folder = asked.kind, asked.folder
     shared = shares.of(asked.engine, asked.options, asked.id)
     online = network.wanted(asked.options)
+    config = asked.image.config.get("config") or {}
+    attached = network.attached(asked.engine, asked.options, config, asked.id, process.hostname, kind)
     root, steps, places = _root(asked)
     tags = [*([] if asked.on_disk else [shares.ROOT]), *(one["tag"] for one in shared)]
     files = plans.modules_of(asked.chosen.kernel, _modules(asked, tags, online=online))
-    lines = [*shares.lines(kind, shared), *(network.lines() if online else [])]
+    lines = [*shares.lines(kind, shared), *(network.lines(own=attached is not None) if online else [])]
     names = [initramfs.name_of(path) for path in files]
     request = Request(process, root, "uml" if kind == UML else "virtio", names, asked.reads, lines)
     limit = value(asked.run_options, "timeout", duration)
@@ -98,10 +100,10 @@ def plan(asked: Asked, process: Process) -> dict[str, Any]:
         steps=[*steps, *shares.steps(kind, folder, shared)],
         places=[*places, *(shares.place(kind, folder, one["tag"]) for one in shared)],
         servers=shares.served(folder, tags) if kind != UML else [],
-        devices=[*(pinning.NAMED if pinned else ()), *(network.devices(asked.forwards) if online else ())],
+        devices=[*(pinning.NAMED if pinned else ()), *(network.devices(asked.forwards) if network.translated(asked.options) else ())],
         preload=asked.chosen.preload,
     )  # fmt: skip
-    return {**made, "pinned": pinned}
+    return {**made, "pinned": pinned, "network": attached}
 
 
 def _root(asked: Asked) -> tuple[Root, list[Any], list[str]]:

@@ -42,7 +42,7 @@ def run(
     memory, cpus = _limits(options)
     image = wanted.ensure(engine, image, options.get("pull", "missing"), "", on_pull)
     chosen = choice.choose(
-        engine, options.get("kind", "auto"), options.get("kernel", ""), network=network.wanted(options)
+        engine, options.get("kind", "auto"), options.get("kernel", ""), network=network.translated(options)
     )
     check_size(chosen, memory, cpus)
     with layout.adding(engine):
@@ -60,8 +60,9 @@ def run(
         session.on_start = lambda session: streams.started(machine, session)
         ended = session.wait()
     machine = replace(
-        machine, exit_code=ended["exit_code"], wall_s=ended["wall_s"], boot=ended["boot"], console=ended["console"]
-    )
+        machine, exit_code=ended["exit_code"], wall_s=ended["wall_s"], boot=ended["boot"], console=ended["console"],
+        ports=ended.get("ports") or machine.ports, addresses=tuple(ended.get("addresses", ())),
+    )  # fmt: skip
     if raise_error and machine.exit_code:
         raise _failed(machine, session.last_words)
     return machine

@@ -216,7 +216,7 @@ def test_qemu_boots_the_same_image_by_emulation(engine: Any, kernel: str, tmp_pa
     machine = machines.run(
         "mini", "sh", "-c", "uname -r; nproc; cat; cat /ours/in; echo oops >&2; ip -4 -o addr show eth0; echo hello | "
         "nc -l -p 8000; exit 3", kind="tcg", kernel=kernel, memory="256m", cpus=2, stdin=b"given\n",
-        volume=[f"{tmp_path}:/ours"], publish=[f"127.0.0.1:{port}:8000"], raise_error=False, timeout="60s",
+        volume=[f"{tmp_path}:/ours"], network="user", publish=[f"127.0.0.1:{port}:8000"], raise_error=False, timeout="60s",
         stdout=output.stdout.append, stderr=output.stderr.append,
     )  # fmt: skip
     asking.join()

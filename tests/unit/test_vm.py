@@ -228,8 +228,8 @@ def plan(**changes: Any) -> dict[str, Any]:
 def test_the_command_line_of_user_mode_linux() -> None:
     words = hardware.command(plan(), 3, [4, 5, 6, 7], [])
     assert words[:3] == ["/k", "mem=64M", "initrd=/initrd"]
-    assert {"ssl0=fd:4", "ssl3=fd:7", "ubd0=/own/cow,/disk"} <= set(words)
-    assert "ubd0=/own/cow,/disk" not in hardware.command(plan(disk=""), 3, [4, 5, 6, 7], [])
+    assert {"ssl0=fd:4", "ssl3=fd:7", "ubd0=/own/cow,/image/disk"} <= set(words)
+    assert "ubd0=/own/cow,/image/disk" not in hardware.command(plan(disk=""), 3, [4, 5, 6, 7], [])
 
 
 def test_the_command_line_of_qemu() -> None:
@@ -314,7 +314,7 @@ def test_folders_are_mounted_by_the_guest_and_closed_by_the_host() -> None:
 
 
 def test_ports_of_the_host_lead_to_the_guest() -> None:
-    (one,) = network.forwards({"publish": ["127.0.0.1::80"]})
+    (one,) = network.forwards({"network": "user", "publish": ["127.0.0.1::80"]})
     assert one["host_port"] > 0
     words = network.devices([{**one, "host_port": 8080}])
     assert words[1] == "user,id=net,hostfwd=tcp:127.0.0.1:8080-10.0.2.15:80"
@@ -323,15 +323,16 @@ def test_ports_of_the_host_lead_to_the_guest() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(InvalidArgument, match=f"port {port} of 127.0.0.1 cannot be had"):
-            network.forwards({"publish": [f"127.0.0.1:{port}:80"]})
+            network.forwards({"network": "user", "publish": [f"127.0.0.1:{port}:80"]})
+    assert network.forwards({"publish": ["80"]}) == []  # a network of ours leads it
     assert network.wanted({"publish": ["80"]})
     assert not network.wanted({})
     with pytest.raises(InvalidArgument, match="has no network"):
         network.wanted({"publish": ["80"], "network": "none"})
 
 
-def test_user_mode_linux_is_not_taken_where_a_network_is_wanted(engine_of: Engine) -> None:
-    with pytest.raises(HostNotCapable, match="user-mode-linux has no network here"):
+def test_user_mode_linux_is_not_taken_where_the_network_is_to_be_qemus(engine_of: Engine) -> None:
+    with pytest.raises(HostNotCapable, match="--network user is QEMU's, and user-mode-linux is none"):
         choice.choose(engine_of, "uml", network=True)
 
 
