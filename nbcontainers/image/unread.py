@@ -139,8 +139,8 @@ class Outline(View):
         rows = "".join(
             layerdrawing.cells(
                 row["layer"], row["instruction"], layerdrawing.track(before / whole, size / whole, shared=bool(row["shared"])),
-                _known(row["size"]), _known(row["total"]), f"{stored(row['packed'])} packed", "", row["shared"],
-                digest(row["digest"]),
+                _known(row["size"]), _known(row["total"]), "…", "…", row["shared"],
+                f"{digest(row['digest'])} ({stored(row['packed'])} packed)",
             )
             for row, (before, size, whole) in zip(self.rows, self._places(), strict=True)
         )  # fmt: skip

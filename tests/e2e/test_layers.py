@@ -81,6 +81,32 @@ def test_the_explorer(notebook: Opened) -> None:
     nb.in_both_themes(1, "layers-together", found)
 
 
+_HELD = """
+import threading
+from nbcontainers.image import layerview, unread
+unread._PATIENCE_S, read, gate = 0, layerview.read, threading.Event()
+layerview.read = lambda image, told=None: gate.wait(60) and read(image, told)
+"""
+
+
+@pytest.mark.slow
+def test_what_was_not_read_yet_is_shown_at_once_and_the_explorer_follows(notebook: Opened) -> None:
+    nb = notebook(["%load_ext nbcontainers", _HELD, f"%image layers {NAME}", "gate.set()"])
+    for number in range(3):
+        nb.run(number)
+    shown = nb.output(2)
+    expect(shown).to_contain_text("5.16 MB in 2 layers")
+    expect(shown).to_contain_text("its files were not read yet")
+    expect(shown).not_to_contain_text("efficiency")
+    nb.in_both_themes(2, "layers-not-read", shown.locator(".jp-RenderedHTML"))
+    nb.run(3)
+    found = nb.live(2, "layers")
+    expect(found.locator(".layer")).to_have_count(2)
+    expect(found.locator(".row[data-index='0']")).to_be_visible()
+    expect(nb.output(2)).not_to_contain_text("not read yet")
+    assert "efficiency 41.2 %" in nb.saved(2)[0].data["text/plain"]
+
+
 @pytest.mark.slow
 def test_five_thousand_files_are_scrolled_through(notebook: Opened) -> None:
     nb = notebook(CELLS)
