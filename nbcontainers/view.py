@@ -24,6 +24,9 @@ live: Callable[[object, Bundle], Bundle | None] | None = None
 """What makes the bundle of an object live, given its text and HTML: what it answers takes their place; None for what has
 no live view, or where no front end could show one."""
 
+patience = 1.0
+"""Seconds of work before it is shown how far it is. `%config NBContainers.progress_after`"""
+
 
 class Follow(Protocol):
     """How a cell shows something now and something else in its place later, also when it has ended."""

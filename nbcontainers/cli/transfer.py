@@ -17,14 +17,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Protocol, Self, TextIO, TypeVar
 
+from nbcontainers import view
 from nbcontainers.cli.parser import Call
 from nbcontainers.cli.verbs import Verb
 from nbcontainers.image import card
 from nbcontainers.image.progress import Event, Layer, Progress
 from nbcontainers.table import amount, pad, plain, stored, width
 
-APPEARS = 1.0
-"""Seconds of work before anything but the summary is shown."""
 _BEAT = 0.5
 """Seconds without an event after which time, speed and forecast are shown again: a stalled transfer looks like one."""
 _NARROW = 70
@@ -93,7 +92,7 @@ class Show(ABC, Generic[P]):
 
     def _due(self, every: float) -> None:
         elapsed = self.progress.elapsed
-        if elapsed >= APPEARS and elapsed - self.drawn >= every:
+        if elapsed >= view.patience and elapsed - self.drawn >= every:
             self.drawn = elapsed
             self._context.run(self.draw)
 

@@ -26,6 +26,7 @@ def load(shell: InteractiveShell) -> None:
     shell.input_transformers_cleanup.append(give_body)
     shell.Completer.custom_matchers.append(Matcher(settings.objects, shell.user_ns).matcher)
     widgets.mode, view.live, view.follow = settings.widgets, widgets.bundle, Following()
+    view.patience = settings.progress_after
     shell.events.register("pre_run_cell", cell_begins)
     shell.events.register("post_run_cell", cell_ended)
     if widgets.wanted():

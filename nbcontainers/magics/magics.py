@@ -11,7 +11,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, magics_class, needs_local_scope, no_var_expand
 from traitlets import Bool, Enum, Float, Integer, Unicode, observe
 
-from nbcontainers import widgets
+from nbcontainers import view, widgets
 from nbcontainers.advice import MovingTag
 from nbcontainers.cli import advice, verbs, words
 from nbcontainers.cli.parser import Call, Parser
@@ -36,6 +36,7 @@ class NBContainers(Magics):
     output_lines = Integer(1000, min=1, help="Lines of output a cell shows; the last 20 come on top.").tag(config=True)
     memory = Unicode("", help="Memory limit of a run that names none: 512m, 2g.").tag(config=True)
     cpus = Float(0.0, min=0.0, help="Processors for a run that names none; 0: no limit.").tag(config=True)
+    progress_after = Float(1.0, min=0.0, help="Seconds of work before a cell shows how far it is.").tag(config=True)
     widgets = Enum(
         widgets.MODES, "auto", help="Live views: in front ends (auto), wherever a kernel runs (on), nowhere (off)."
     ).tag(config=True)
@@ -43,6 +44,10 @@ class NBContainers(Magics):
     @observe("widgets")
     def _widgets(self, change: Any) -> None:
         widgets.mode = change["new"]
+
+    @observe("progress_after")
+    def _progress_after(self, change: Any) -> None:
+        view.patience = change["new"]
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)

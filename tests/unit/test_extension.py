@@ -59,9 +59,21 @@ def test_config_says_what_each_setting_is_and_takes_only_what_it_may_be(
 ) -> None:
     with contextlib.redirect_stdout(io.StringIO()) as said:
         shell.run_line_magic("config", "NBContainers")
-    for name in ("quiet", "raise_error", "keep", "warn_latest", "output_lines", "memory", "cpus", "widgets"):
+    for name in (
+        "quiet",
+        "raise_error",
+        "keep",
+        "warn_latest",
+        "output_lines",
+        "memory",
+        "cpus",
+        "progress_after",
+        "widgets",
+    ):
         assert f"NBContainers.{name}=" in said.getvalue()
     assert "Live views: in front ends (auto), wherever a kernel runs (on)" in said.getvalue()
+    shell.run_line_magic("config", "NBContainers.progress_after = 0.2")
+    assert view.patience == 0.2
     shell.run_line_magic("config", "NBContainers.widgets = 'off'")
     assert widgets.mode == "off"
     shell.run_line_magic("config", "NBContainers.widgets = 'sometimes'")
@@ -76,6 +88,7 @@ def test_a_setting_of_the_configuration_file_counts(shell: InteractiveShell) -> 
     shell.config.pop("NBContainers")
     extension.load(shell)
     assert widgets.mode == "auto"
+    assert view.patience == 1
 
 
 @pytest.mark.parametrize("loaded", [False, True], ids=["lazy", "loaded"])

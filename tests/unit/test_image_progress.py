@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
+from nbcontainers import view
 from nbcontainers.cli import transfer
 from nbcontainers.cli.parser import Call
 from nbcontainers.cli.verbs import Verb
@@ -328,7 +329,7 @@ def pull(name: str, *, progress: Callable[[dict[str, Any]], None] | None = None)
     for event in events():
         progress(event)
     if name == "slow":
-        time.sleep(transfer.APPEARS + 0.35)
+        time.sleep(view.patience + 0.35)
         progress(layer(A, "downloading", 6))
     for event in (layer(A, "done", 8), layer(B, "done", 2), {"event": "done", "digest": A}):
         progress(event)
@@ -396,7 +397,7 @@ def test_a_slow_one_is_one_area_that_ends_in_its_summary(published: list[tuple[s
 def test_a_verb_that_tells_nothing_says_that_it_works_where_it_takes_long(
     published: list[tuple[str, bool, str]], monkeypatch: pytest.MonkeyPatch, name: str, now: str, past: str
 ) -> None:
-    monkeypatch.setattr(transfer, "APPEARS", 0.02)
+    monkeypatch.setattr(view, "patience", 0.02)
     monkeypatch.setattr(transfer, "_BEAT", 0.01)
     drawn = threading.Event()
     monkeypatch.setattr(in_a_cell.Waiting, "draw", lambda area: (in_a_cell.Area.draw(area), drawn.set()))
