@@ -4,8 +4,8 @@
         for gauge in watched.read().values(): gauge.point, gauge.ring.since(0.0)
 
 Nothing runs by itself: a reading is made when it is asked for, and one that is fresh serves all who ask. The files of the
-counters stay open between (see `Glance`), but for at most half of the descriptors this process may have. The network's
-counters come from the host's ends of all cables, in one read.
+counters stay open between, but for at most half of the descriptors this process may have, and those of a container that
+rests are hardly read at all (see `Glance`). The network's counters come from the host's ends of all cables, in one read.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Self
 
-from nbcontainers.cgroups.glance import FIGURES, OFTEN, SELDOM, SOMETIMES, Glance
+from nbcontainers.cgroups.glance import FIGURES, NOW, OFTEN, SELDOM, SOMETIMES, WHOLE, Glance, Uppers
+from nbcontainers.cgroups.stats import cpu_limit
 from nbcontainers.container import points, store
-from nbcontainers.container.points import Point, Reading
+from nbcontainers.container.points import Point
 from nbcontainers.engine import Engine
 from nbcontainers.errors import NotFound
 from nbcontainers.linux import netdev
@@ -34,17 +35,20 @@ FRESH_S = 0.2
 """A younger reading is as good as a new one."""
 _LOOK_S = 4.0
 """How often what seldom changes is looked at: limits, cables, whether it still runs."""
-_SOMETIMES, _SELDOM = 4, 8
-"""Which look goes deeper; that of each container is another one."""
+_AGES_NS = {OFTEN: 450_000_000, SOMETIMES: 950_000_000, SELDOM: 1_950_000_000, WHOLE: 7_950_000_000}
+"""How old what a deeper look reads may grow: full seconds of looks that come a little early."""
 _MOST_OPEN = 11
-_MEMORY, _INACTIVE = 1 + FIGURES.index("memory"), 1 + FIGURES.index("memory_inactive_file")
+_MEMORY, _INACTIVE = FIGURES.index("memory"), FIGURES.index("memory_inactive_file")
 _NOTHING = (-1, -1)
 
 
 class Ring:
     """The points of the last minute, packed: 26 kB a container, whatever happens."""
 
+    __slots__ = ("_added", "_bytes")
+
     _RECORD = struct.Struct(f"<{len(Point._fields)}d")
+    _TIME = struct.Struct("<d")
     LENGTH = int(SPAN_S * RATE_HZ)
 
     def __init__(self) -> None:
@@ -54,6 +58,14 @@ class Ring:
     def add(self, point: Point) -> None:
         place = self._added % self.LENGTH * self._RECORD.size
         self._RECORD.pack_into(self._bytes, place, *[_NAN if value is None else value for value in point])
+        self._added += 1
+
+    def again(self, moment: float) -> None:
+        """The last point once more, at another time."""
+        size, data = self._RECORD.size, self._bytes
+        place, last = self._added % self.LENGTH * size, (self._added - 1) % self.LENGTH * size
+        data[place : place + size] = data[last : last + size]
+        self._TIME.pack_into(data, place, moment)
         self._added += 1
 
     def since(self, moment: float) -> list[Point]:
@@ -76,7 +88,21 @@ class Gauge:
     `limits` has the form of the runtime-spec's linux.resources, as read back from the kernel.
     """
 
-    def __init__(self, engine: Engine, id: str, state: Mapping[str, Any], *, keep: bool, turn: int = 0) -> None:
+    __slots__ = (
+        "_deep", "_due", "_folders", "_next", "_passed", "_planned", "_rests", "_values", "cables", "counted", "created",
+        "engine", "glance", "id", "limits", "name", "point", "process", "reading", "ring", "turn",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        engine: Engine,
+        id: str,
+        state: Mapping[str, Any],
+        *,
+        keep: bool,
+        turn: int = 0,
+        uppers: Uppers | None = None,
+    ) -> None:
         self.engine, self.id, self.turn = engine, id, turn
         self.process: dict[str, Any] = {"pid": int(state["pid"]), "start_time": state.get("start_time")}
         self.cables: Sequence[bytes] | None = None
@@ -84,11 +110,18 @@ class Gauge:
         self.counted = True
         """Whether its traffic is its own."""
         self.ring = Ring()
-        self.reading: Reading | None = None
-        self._whole: Reading | None = None
-        self._made = 0
+        self.reading: list[int] | None = None
+        """A `points.Reading`."""
+        self._deep: list[int] | None = None
+        """The last that had all of which a rate is made."""
+        self._values: list[int] = []
+        self._passed = _NOTHING
+        self._rests = False
+        """Whether the last point says that nothing moved, in any figure."""
+        self._due, self._next = dict.fromkeys(_AGES_NS, 0), 0
+        self._planned = False
         self.point: Point | None = None
-        self.glance = Glance(state.get("cgroup") or {}, keep=keep)
+        self.glance = Glance(state.get("cgroup") or {}, keep=keep, uppers=uppers)
         self._folders = self._changed()
         self._know(state)
 
@@ -109,6 +142,7 @@ class Gauge:
 
     def _know(self, state: Mapping[str, Any]) -> None:
         self.limits: Mapping[str, Any] = (state.get("cgroup") or {}).get("limits") or {}
+        self.glance.held = cpu_limit(self.limits) is not None
         record = store.read(self.engine, self.id, "container.json")
         self.name, self.created = str(record.get("name", "")), str(record.get("created", ""))
         mode = str(record.get("network", ""))
@@ -118,23 +152,48 @@ class Gauge:
         self.cables = [] if mode == "none" else links if links and all(links) else None
 
     def read(self, traffic: Mapping[bytes, netdev.Traffic], *, whole: bool = False) -> Point:
-        """One more point; all of it is read for the first two, when it is its turn, and where `whole`. Raises OSError once
-        it has ended."""
-        before, turn = self.reading, self.turn
-        self.turn += 1
-        depth = OFTEN if turn % _SOMETIMES else SOMETIMES if turn % _SELDOM else SELDOM
-        if whole or self._made < 2:
-            depth = SELDOM
-        now = [time.time_ns(), *self.glance.read(depth), *self._traffic(traffic)]
-        if now[_MEMORY] < now[_INACTIVE] and depth != SELDOM:  # file pages were dropped since that was looked at
-            depth = SELDOM
-            now = [time.time_ns(), *self.glance.read(), *now[-2:]]
-        self.point = points.point(before, now, self._whole, self.point if depth == OFTEN else None)
-        self.reading = now
-        self._made += 1
-        if depth != OFTEN:
-            self._whole = now
+        """One more point; all of it is read for the first two, and where `whole`. Raises OSError once it has ended."""
+        moment = time.time_ns()
+        depth = WHOLE if whole else NOW if moment < self._next else self._deepest(moment)
+        values, passed = self.glance.read(depth), self._traffic(traffic)
+        if values[_MEMORY] < values[_INACTIVE] and depth < SELDOM:  # file pages were dropped since that was looked at
+            depth, values = SELDOM, self.glance.read(SELDOM)
+        if depth != NOW:
+            self._plan(moment, depth)
+        if self._rests and values is self._values and passed == self._passed:
+            return self._again(moment, depth)
+        self._values, self._passed = values, passed
+        now = [moment, *values, *passed]
+        self.point = points.point(self.reading, now, self._deep, self.point if depth < SOMETIMES else None)
         self.ring.add(self.point)
+        self.reading = now
+        self._rests = False
+        if depth >= SOMETIMES:
+            self._rests = self._deep is not None and self._deep[1:] == now[1:]
+            self._deep = now.copy()
+        return self.point
+
+    def _deepest(self, moment: int) -> int:
+        return next(depth for depth in (WHOLE, SELDOM, SOMETIMES, OFTEN) if moment >= self._due[depth])
+
+    def _plan(self, moment: int, depth: int) -> None:
+        """When to look so deep again; of many containers that began together not all at the same look."""
+        ahead = self.turn * 10**9 // RATE_HZ if self._deep and not self._planned else 0
+        self._planned = self._deep is not None
+        for one in range(OFTEN, depth + 1):
+            self._due[one] = moment + self._planned * _AGES_NS[one] - ahead % _AGES_NS[one]
+        self._next = min(self._due.values())
+
+    def _again(self, moment: int, depth: int) -> Point:
+        """A point of one that rests on: the last with another time."""
+        assert self.point is not None
+        assert self.reading is not None
+        self.reading[0] = moment
+        if depth >= SOMETIMES and self._deep is not None:
+            self._deep[0] = moment
+        seconds = moment / 1e9
+        self.point = Point._make((seconds, *self.point[1:]))
+        self.ring.again(seconds)
         return self.point
 
     def _traffic(self, found: Mapping[bytes, netdev.Traffic]) -> netdev.Traffic:
@@ -146,6 +205,9 @@ class Gauge:
                 return netdev.total(netdev.of(self.process["pid"]))
             except OSError:
                 return _NOTHING
+        if len(self.cables) == 1:
+            received, sent = found.get(self.cables[0], _NOTHING)
+            return sent, received
         ends = [found.get(name) for name in self.cables]
         if None in ends:
             return _NOTHING
@@ -166,6 +228,7 @@ class Gauges:
         self._waiting: set[str] = set()
         self._changed, self._looked = -1, 0.0
         self._cables = Cables(engine)
+        self._uppers = Uppers()
         self._watchers = 0
         self._lock = threading.Lock()
 
@@ -193,16 +256,19 @@ class Gauges:
         for gauge in self._gauges.values():
             gauge.glance.close()
         self._gauges, self._waiting, self._changed = {}, set(), -1
+        self._uppers.close()
         self._cables.close()
 
     def read(self, ids: Collection[str] | None = None, *, whole: bool = False) -> dict[str, Gauge]:
-        """The gauges of all running containers, or of those of them that are named, each not older than FRESH_S: processor,
-        memory and network; the rest is a second old at most, unless `whole`."""
+        """The gauges of all running containers, or of those of them that are named, each not older than FRESH_S: processor
+        and network; memory is half a second old at most, the rest one, what others change of one that rests two, unless
+        `whole`."""
         with self._lock:
             self._find()
             wanted = self._gauges if ids is None else {id: self._gauges[id] for id in ids if id in self._gauges}
             stale = time.time() - FRESH_S
             due = [gauge for gauge in wanted.values() if gauge.point is None or gauge.point[0] <= stale]
+            self._uppers.again()
             traffic = self._cables.read() if any(gauge.cables for gauge in due) else {}
             ended = [gauge for gauge in due if not _still(gauge, traffic, whole)]
             for gauge in ended:
@@ -238,7 +304,7 @@ class Gauges:
             return
         keep = _MOST_OPEN + sum(gauge.glance.kept for gauge in self._gauges.values()) <= _room()
         try:
-            self._gauges[id] = Gauge(self.engine, id, state, keep=keep, turn=len(self._gauges))
+            self._gauges[id] = Gauge(self.engine, id, state, keep=keep, turn=len(self._gauges), uppers=self._uppers)
         except (OSError, NotFound):  # it has just ended
             return
         self._waiting.discard(id)
@@ -277,6 +343,7 @@ class Cables:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._file = -1
+        self._text, self._found = b"", dict[bytes, netdev.Traffic]()
 
     def read(self) -> dict[bytes, netdev.Traffic]:
         """By name what each end received and sent; empty where there are none."""
@@ -284,7 +351,9 @@ class Cables:
             text = netdev.content(self._open()) if not self._engine.rootless else self._of_user()
         except OSError:
             return {}
-        return dict(netdev.interfaces(text, self.PREFIX))
+        if text != self._text:
+            self._text, self._found = text, dict(netdev.interfaces(text, self.PREFIX))
+        return self._found
 
     def _open(self) -> int:
         if self._file < 0:

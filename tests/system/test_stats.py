@@ -55,6 +55,64 @@ def test_a_gauge_says_what_the_kernel_says(engine: Any, name: str) -> None:
         wait_for(lambda: container.id not in watched.read())
 
 
+def rested(watched: Gauges, id: str) -> gauges.Gauge:
+    """Looked at four times a second until nothing in it moves."""
+    for _ in range(40):
+        gauge = watched.read()[id]
+        if gauge._rests:
+            return gauge
+        time.sleep(1 / gauges.RATE_HZ)
+    raise AssertionError(f"{gauge.id} does not rest: {gauge.point}")
+
+
+FILL = "head -c 8000000 /dev/zero > /dev/shm/x"
+
+
+@pytest.mark.limits
+@pytest.mark.timeout(60)
+def test_one_that_wakes_is_seen_at_that_look_and_what_is_taken_from_one_that_rests_soon(engine: Any, name: str) -> None:
+    container = nbcontainers.run("mini", "sleep", "1000", name=name, detach=True, memory="64m")
+    with Gauges(engine).watched() as watched:
+        gauge = rested(watched, container.id)
+        before = gauge.point
+        assert before
+        assert (before.cpu, before.pids, before.io_read, before.psi_cpu or 0) == (0, 1, 0, 0)
+        api.exec_(name, "sh", "-c", FILL)
+        time.sleep(gauges.FRESH_S)
+        woken = watched.read()[container.id].point
+        assert woken
+        assert (woken.cpu or 0) > 0
+        assert (woken.memory or 0) - (before.memory or 0) > 7_000_000
+        rested(watched, container.id)
+        ran = gauge.counter("cpu_ns")
+        Path(f"/proc/{gauge.process['pid']}/root/dev/shm/x").unlink()  # from outside
+        begun = time.monotonic()
+        while (found := watched.read()[container.id].point) and (found.memory or 0) > (woken.memory or 0) - 7_000_000:
+            assert time.monotonic() - begun < 3
+            time.sleep(1 / gauges.RATE_HZ)
+        assert gauge.counter("cpu_ns") == ran, "nothing in it ran meanwhile"
+
+
+@pytest.mark.timeout(60)
+def test_one_that_is_started_again_removed_or_renamed(engine: Any, name: str) -> None:
+    container = nbcontainers.run("mini", "sleep", "1000", name=name, detach=True)
+    with Gauges(engine).watched() as watched:
+        gauge = rested(watched, container.id)
+        api.restart(name, time=0)
+        time.sleep(gauges.FRESH_S)
+        wait_for(lambda: container.id in watched.read())
+        again = watched.read()[container.id]
+        assert again is not gauge
+        assert again.process["pid"] != gauge.process["pid"]
+        api.rename(name, f"{name}-other")
+        watched._looked = 0.0
+        assert watched.read()[container.id].name == f"{name}-other"
+        rested(watched, container.id)
+        api.rm(f"{name}-other", force=True)
+        time.sleep(gauges.FRESH_S)
+        assert container.id not in watched.read()
+
+
 @pytest.mark.limits
 def test_stats_say_throttling_and_pressure(name: str) -> None:
     container = burner(name, cpus=0.02, memory="64m")
@@ -112,6 +170,23 @@ def test_traffic_is_counted_the_same_everywhere(networked: Any, name: str) -> No
     moment = usage.now(server, None)
     assert moment
     assert moment.net_tx_bytes >= sent
+
+
+@pytest.mark.timeout(60)
+def test_what_reaches_one_that_rests_is_seen(networked: Any, name: str) -> None:
+    """Its kernel answers; nothing in it runs."""
+    target = nbcontainers.run("mini", "sleep", "1000", name=name, detach=True, network=["nbcontainers"])
+    with gauges.of(networked).watched() as watched:
+        gauge = rested(watched, target.id)
+        received, ran = gauge.counter("net_rx_bytes") or 0, gauge.counter("cpu_ns")
+        ping = ["ping", "-c", "2", "-s", "8000", name]
+        nbcontainers.run("mini", *ping, rm=True, network=["nbcontainers"], cap_add=["NET_RAW"])
+        time.sleep(gauges.FRESH_S)
+        point = watched.read()[target.id].point
+        assert point
+        assert (point.net_rx or 0) > 0
+        assert (gauge.counter("net_rx_bytes") or 0) - received > 16_000
+        assert gauge.counter("cpu_ns") == ran
 
 
 @pytest.mark.timeout(60)

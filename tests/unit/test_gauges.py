@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nbcontainers.cgroups.glance import FIGURES, OFTEN, SOMETIMES, Glance
+from nbcontainers.cgroups.glance import FIGURES, NOW, OFTEN, SELDOM, SOMETIMES, WHOLE, Glance, Source, Uppers, number
 from nbcontainers.cgroups.stats import COLUMNS, Sample
 from nbcontainers.container import gauges, points, sparkline
 from nbcontainers.container.gauges import Gauges, Ring
@@ -108,15 +108,120 @@ def test_no_cgroup_has_no_figures() -> None:
     assert set(Glance({"kind": "null"}).read()) == {-1}
 
 
+def said(glance: Glance, depth: int) -> dict[str, int]:
+    return dict(zip(FIGURES, glance.read(depth), strict=True))
+
+
+def used(microseconds: int) -> dict[str, str]:
+    return {"cpu.stat": V2["cpu.stat"].replace("usage_usec 2500000", f"usage_usec {microseconds}")}
+
+
 def test_what_costs_more_is_read_seldom(tmp_path: Path) -> None:
     glance = Glance({"v2": write(tmp_path, V2)})
     glance.read()
-    write(tmp_path, {"memory.stat": "anon 1\ninactive_file 5\n", "memory.current": "77\n"})
-    write(tmp_path, {"pids.current": "4\n"})
-    found = dict(zip(FIGURES, glance.read(OFTEN), strict=True))
+    write(tmp_path, {"memory.stat": "anon 1\ninactive_file 5\n", "memory.current": "77\n", "pids.current": "4\n"})
+    write(tmp_path, used(2_500_001))
+    found = said(glance, OFTEN)
     assert (found["memory"], found["memory_inactive_file"], found["pids"]) == (77, 2 << 20, 3)
-    assert dict(zip(FIGURES, glance.read(SOMETIMES), strict=True))["pids"] == 4
-    assert dict(zip(FIGURES, glance.read(), strict=True))["memory_inactive_file"] == 5
+    assert said(glance, SOMETIMES)["pids"] == 4
+    assert said(glance, SELDOM)["memory_inactive_file"] == 5
+
+
+def test_of_one_that_rests_only_what_others_change_is_read_and_nothing_for_ever(tmp_path: Path) -> None:
+    glance = Glance({"v2": write(tmp_path, V2)})
+    before = glance.read()
+    write(tmp_path, {"memory.current": "77\n", "pids.current": "4\n", "memory.events": "oom_kill 2\n"})
+    write(tmp_path, {"io.pressure": "some avg10=0.00 avg60=0.00 avg300=0.00 total=44\n"})
+    assert glance.read(OFTEN) is before
+    found = said(glance, SOMETIMES)
+    assert (found["memory"], found["pids"], found["psi_io_ns"]) == (12 << 20, 3, 44_000), (
+        "a disk works for it meanwhile"
+    )
+    found = said(glance, SELDOM)
+    assert (found["memory"], found["pids"], found["oom_kills"]) == (77, 4, 1)
+    assert said(glance, WHOLE)["oom_kills"] == 2
+
+
+def test_one_that_wakes_shows_its_memory_at_that_look(tmp_path: Path) -> None:
+    glance = Glance({"v2": write(tmp_path, V2)})
+    glance.read()
+    glance.read(NOW)  # it rests
+    for at, memory, shown in ((1, 70, 70), (2, 80, 70), (2, 80, 70)):
+        write(tmp_path, {"memory.current": f"{memory}\n", **used(2_500_000 + at)})
+        assert said(glance, NOW)["memory"] == shown
+    assert said(glance, OFTEN)["memory"] == 80, "what it did before it rested"
+    write(tmp_path, {"memory.current": "90\n", **used(2_500_003)})
+    assert said(glance, NOW)["memory"] == 90
+
+
+def test_without_a_limit_nothing_is_held_back(tmp_path: Path) -> None:
+    glance = Glance(v1(tmp_path))
+    glance.read()
+    write(tmp_path / "cpu", {"cpu.stat": "throttled_time 5\n"})
+    for at, held, shown in ((1, False, 1_300_000_000), (2, True, 5)):
+        write(tmp_path / "cpuacct", {"cpuacct.usage": f"{at}\n"})
+        glance.held = held
+        assert said(glance, SOMETIMES)["throttled_ns"] == shown
+    glance.held = False
+    write(tmp_path / "cpu", {"cpu.stat": "throttled_time 6\n"})
+    write(tmp_path / "cpuacct", {"cpuacct.usage": "3\n"})
+    assert said(glance, WHOLE)["throttled_ns"] == 6
+
+
+def family(folder: Path) -> tuple[Uppers, list[Glance]]:
+    """Two containers under one folder, which counts both; the second has no cgroup of its own there."""
+    uppers = Uppers()
+    record = {"kind": "v2", "v2": write(folder / "a", V2)}
+    write(
+        folder, {name: V2[name] for name in ("cpu.stat", "io.stat", "cpu.pressure", "memory.pressure", "io.pressure")}
+    )
+    return uppers, [Glance(record, uppers=uppers), Glance(record, uppers=uppers, keep=False)]
+
+
+def test_where_the_folder_above_stands_still_nothing_below_is_asked(tmp_path: Path) -> None:
+    uppers, glances = family(tmp_path)
+    before = [glance.read() for glance in glances]
+    write(tmp_path / "a", {**used(2_500_009), "io.stat": "8:0 rbytes=5 wbytes=5\n", "memory.current": "77\n"})
+    uppers.again()
+    assert [glance.read(SOMETIMES) for glance in glances] == before
+    write(tmp_path, used(2_500_009))
+    assert [glance.read(SOMETIMES) for glance in glances] == before, "it is asked once a look"
+    uppers.again()
+    for glance in glances:
+        found = said(glance, SOMETIMES)
+        assert (found["cpu_ns"], found["memory"], found["io_read_bytes"]) == (2_500_009_000, 77, 4097)
+    write(tmp_path, {"io.stat": "8:0 rbytes=5 wbytes=5\n"})
+    uppers.again()
+    assert said(glances[1], SOMETIMES)["io_read_bytes"] == 5
+    assert said(glances[0], OFTEN)["io_read_bytes"] == 4097
+    assert said(glances[0], SOMETIMES)["io_read_bytes"] == 5, "moved since it was last asked"
+    write(tmp_path / "a", {"io.stat": "8:0 rbytes=6 wbytes=6\n"})
+    assert said(glances[0], WHOLE)["io_read_bytes"] == 6
+
+
+def test_a_cgroup_that_goes_is_seen_at_once(tmp_path: Path) -> None:
+    uppers, glances = family(tmp_path)
+    (tmp_path / "b").mkdir()
+    before = glances[0].read()
+    write(tmp_path / "a", used(2_500_009))
+    (tmp_path / "b").rmdir()
+    uppers.again()
+    assert glances[0].read(NOW) != before
+
+
+def test_a_folder_above_that_says_nothing_is_no_witness(tmp_path: Path) -> None:
+    uppers, glances = family(tmp_path)
+    [glance.read() for glance in glances]
+    write(tmp_path, {"io.pressure": ""})
+    for total in (44, 45):
+        write(tmp_path / "a", {"io.pressure": f"some avg10=0.00 avg60=0.00 avg300=0.00 total={total}\n"})
+        uppers.again()
+        assert said(glances[0], SOMETIMES)["psi_io_ns"] == total * 1000
+    source = Source("", "io.pressure", ("psi_io_ns",), number)
+    lost = uppers._files[f"{tmp_path}/io.pressure"]
+    assert uppers.of(f"{tmp_path}/a/io.pressure", source) is not lost, "it is opened again"
+    assert uppers.of(f"{tmp_path}/nothing/there/io.pressure", source) is None
+    assert uppers.of("/proc/self/stat", Source("", "stat", (), number)) is None, "the root of its file system"
 
 
 def test_without_keeping_nothing_stays_open_and_what_has_gone_is_an_error(tmp_path: Path) -> None:
@@ -253,8 +358,9 @@ def test_gauges_find_what_starts_and_drop_what_ends(engine: Engine) -> None:
         b = running(engine, "b")
         found = watched.read()
         assert set(found) == {a, b}
-        assert found[a].point
-        assert found[a].point.memory == 10 << 20
+        point = found[a].point
+        assert point
+        assert point.memory == 10 << 20
         assert (found[a].counter("pids"), found[a].counter("net_rx_bytes")) == (3, 0)
         assert found[a].limits == {"memory": {"limit": 64 << 20}}
         assert set(watched.read([b, "unknown"])) == {b}
@@ -313,6 +419,116 @@ def test_traffic_is_that_of_the_hosts_ends_the_other_way_round(engine: Engine) -
         assert (gauge.counter("net_rx_bytes"), gauge.counter("net_tx_bytes")) == (7, 5)
         gauge.read({})
         assert gauge.counter("net_rx_bytes") is None
+
+
+class Clock:
+    """The time of gauges, which looks four times a second: a little early or late."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.looks = 0
+        monkeypatch.setattr(gauges, "time", self)
+
+    def time_ns(self) -> int:
+        return 10**18 + self.looks * 250_000_000 + self.looks % 3 * 4_000_000
+
+    def time(self) -> float:
+        return self.time_ns() / 1e9
+
+    def monotonic(self) -> float:
+        return self.time()
+
+
+def of_cgroup(engine: Engine, name: str) -> Path:
+    return engine.root / "cgroup" / name
+
+
+def test_one_that_rests_wakes_at_that_look_and_what_others_change_is_seen_in_two_seconds(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, id = Clock(monkeypatch), running(engine, "a")
+    above = {name: V2[name] for name in ("cpu.stat", "io.stat", "cpu.pressure", "memory.pressure", "io.pressure")}
+    write(of_cgroup(engine, ""), above)
+    with Gauges(engine).watched() as watched:
+
+        def look(count: int = 1) -> list[Point]:
+            found = []
+            for _ in range(count):
+                clock.looks += 1
+                gauge = watched.read()[id]
+                assert gauge.point
+                found.append(gauge.point)
+            return found
+
+        first, *resting = look(20)
+        assert first.cpu is None
+        assert {point[1:] for point in resting} == {(0, 0, 10 << 20, 3, 0, 0, 0, 0, 0, 0, 0, 1)}
+        ring = watched._gauges[id].ring
+        assert ring.since(0.0) == [first, *resting], "each look has its point"
+        assert watched._gauges[id]._rests
+        write(of_cgroup(engine, "a"), {"memory.current": str(7 << 20)})
+        assert {point.memory for point in look(9)} == {10 << 20, 5 << 20}
+        assert look()[0].memory == 5 << 20
+        for folder in ("a", ""):
+            write(of_cgroup(engine, folder), used(2_600_000))
+        write(of_cgroup(engine, "a"), {"memory.current": str(9 << 20), "pids.current": "5\n"})
+        woken = look()[0]
+        assert woken.memory == 7 << 20
+        assert woken.cpu is not None
+        assert 0.35 < woken.cpu < 0.45, "of the quarter of a second since the last look"
+        assert {point.pids for point in look(5)[-1:]} == {5}
+        for folder in ("a", ""):
+            write(of_cgroup(engine, folder), {"io.stat": "8:0 rbytes=1004097 wbytes=8193\n"})
+        later = look(10)
+        most = max(point.io_read or 0 for point in later)
+        assert 900_000 < most < 1_200_000, "over the second since disks were looked at"
+        assert ring.since(0.0)[-10:] == later
+        assert later[-1].io_read == 0
+
+
+def test_one_that_was_started_again_has_a_new_gauge(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, id = Clock(monkeypatch), running(engine, "a")
+    with Gauges(engine).watched() as watched:
+        before = watched.read()[id]
+        clock.looks += 1
+        (of_cgroup(engine, "a") / "memory.current").unlink()
+        before.glance.close()
+        before.glance = Glance({"v2": str(of_cgroup(engine, "a"))}, keep=False)  # as ENODEV of one that stays open
+        (of_cgroup(engine, "a") / "cpu.stat").unlink()
+        assert watched.read() == {}
+        running(engine, "a")
+        clock.looks += 1
+        after = watched.read()[id]
+        assert after is not before
+        assert after.point
+        assert after.point.cpu is None
+
+
+def test_what_is_read_seldom_is_not_read_at_the_same_look_of_all(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    for name in "abcdefgh":
+        running(engine, name)
+    with Gauges(engine).watched() as watched:
+        read: list[int] = []
+        real = Glance.read
+
+        def noted(glance: Glance, depth: int = WHOLE) -> list[int]:
+            read.append(depth)
+            return real(glance, depth)
+
+        monkeypatch.setattr(Glance, "read", noted)
+        for _ in range(2):
+            watched.read()
+            clock.looks += 1
+        assert read == [WHOLE] * 16
+        read.clear()
+        for looks in range(1, 33):
+            watched.read()
+            clock.looks += 1
+            if looks > 8:
+                assert sum(depth >= SOMETIMES for depth in read[-8:]) == 2
+        assert {depth: read.count(depth) for depth in range(WHOLE + 1)}[WHOLE] == 8
 
 
 def test_the_hosts_traffic_is_not_the_containers(engine: Engine) -> None:
