@@ -20,7 +20,7 @@ _COLUMNS = [
 def ls(engine: Engine, filters: Sequence[str] | str | None) -> Table:
     """Rows: id, name, driver, subnet, containers (how many were made for it), internal; the built-in ones last."""
     wanted = filtering.tests(filters)
-    used = members.users(str(engine.root))
+    used = members.users(str(engine.root), str(engine.run))
     rows = [{**record, "containers": used.get(record["name"], [])} for record in _all(engine)]
     return Table([_row(row) for row in rows if filtering.passes(row, wanted)], _COLUMNS)
 

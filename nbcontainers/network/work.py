@@ -36,7 +36,7 @@ def remove(root: str, run: str, network: str) -> None:
         raise InvalidArgument(f"network {network} is always there", hint="network ls shows those that can be removed")
     with store.locked(root):
         record = store.read(root, network)
-        if users := members.users(root).get(network):
+        if users := members.users(root, run).get(network):
             raise InvalidState(
                 f"network {network} is in use by {', '.join(users[:3])}{' and others' if len(users) > 3 else ''}",
                 hint=f"type container rm -f {users[0]}, or network disconnect {network} {users[0]}",
@@ -53,7 +53,7 @@ def _take_down(run: str, network: Record) -> bool:
 def prune(root: str, run: str, filters: Sequence[str] = ()) -> list[str]:
     """Remove every network no container was made for; of the default one only what the kernel has. Returns names."""
     found = []
-    used = members.users(root)
+    used = members.users(root, run)
     wanted = filtering.tests(filters)
     for name in store.names(root):
         if name in used or not filtering.passes({**store.read(root, name), "containers": []}, wanted):

@@ -15,7 +15,7 @@ import pytest
 
 from nbcontainers import container, network, system
 from nbcontainers import vm as machines
-from nbcontainers.errors import Error, HostNotCapable
+from nbcontainers.errors import Error, HostNotCapable, InvalidState
 from nbcontainers.monitor.files import Files
 from nbcontainers.network import ipam, state
 from nbcontainers.vm.machine import Machine
@@ -127,6 +127,8 @@ def test_it_is_reached_and_reaches_others_as_a_container(lab: Any) -> None:
     if ROOT:
         assert until(lambda: networked.ask(ADDRESS, PORT)) == greeting
     assert "box" in str(network.inspect("lab"))
+    with pytest.raises(InvalidState, match="in use by web, box"):
+        network.rm("lab")
     files = machine.files()
     assert files
     machine.end()
