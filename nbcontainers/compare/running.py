@@ -26,10 +26,12 @@ from nbcontainers.engine import Engine
 from nbcontainers.errors import HostNotCapable, InvalidArgument
 from nbcontainers.experiment.settings import THREADS
 from nbcontainers.image import wanted
+from nbcontainers.linux import flock
 from nbcontainers.monitor.files import rfc3339
 from nbcontainers.option import duration
 
 ROUNDS, QUICK = 10, FEWEST
+_FOLDER = "compare-"
 LONGEST_S = 600.0
 """An execution: all workloads in an emulated processor take a minute or two."""
 
@@ -122,15 +124,24 @@ def kept(path: str, measure: Callable[[], Comparison]) -> Comparison:
 
 @contextmanager
 def planned(engine: Engine, image: str, limits: Limits, seconds: float | None = None) -> Iterator[Plan]:
-    """The plan, with a folder on the disk of the containers that is gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="compare-", dir=engine.cache))
-    try:
-        (folder / "volume").mkdir()
-        threads = {name: str(limits.width) for name in THREADS}
-        plan = Plan(engine, image, limits, folder, threads, seconds)
-        yield replace(plan, environment={"LANG": "C.UTF-8", **rootfs.config(plan), **threads})
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    """The plan, with a folder on the disk of the containers that is locked, and gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix=_FOLDER, dir=engine.cache))
+    with flock.folder_held(str(folder)):
+        try:
+            (folder / "volume").mkdir()
+            threads = {name: str(limits.width) for name in THREADS}
+            plan = Plan(engine, image, limits, folder, threads, seconds)
+            yield replace(plan, environment={"LANG": "C.UTF-8", **rootfs.config(plan), **threads})
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(engine: Engine) -> list[str]:
+    """Remove the folders of comparisons that were killed; their names."""
+    left = [path for path in engine.cache.glob(f"{_FOLDER}*") if any(path.iterdir()) and flock.folder_free(path)]
+    for path in left:
+        shutil.rmtree(path, ignore_errors=True)
+    return [path.name for path in left]
 
 
 def ask(

@@ -71,6 +71,8 @@ def level(verdicts: int) -> float:
 
 def together(verdicts: int, rounds: int) -> str:
     """What many verdicts of one comparison mean together, in words."""
+    if not verdicts:
+        return "no verdict was drawn"
     level_ = level(verdicts)
     drawn = f"{verdicts} verdict{'s' * (verdicts != 1)}" + (
         f", with intervals of {level_:.1%}" if level_ > LEVEL else ""

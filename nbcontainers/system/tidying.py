@@ -48,6 +48,7 @@ def prune(engine: Engine, *, containers: bool = False, volumes: bool = False) ->
     rows += _sweep_images(engine)
     rows += _sweep_exchanges(engine)
     rows += _sweep_machines(engine)
+    rows += _sweep_comparisons(engine)
     if engine.rootless and not needed:
         client.close()
         if pause.end_if_unused(str(engine.run)):
@@ -91,6 +92,13 @@ def _sweep_machines(engine: Engine) -> list[Row]:
     return [_row("virtual machine", name) for name in left] + [
         _row("disk of an image", name) for name in disk.sweep(engine)
     ]
+
+
+def _sweep_comparisons(engine: Engine) -> list[Row]:
+    """The folders of comparisons that were killed; their cgroups go as those of containers do."""
+    from nbcontainers.compare import running
+
+    return [_row("comparison", name) for name in running.sweep(engine)]
 
 
 def tidy(root: str, run: str) -> list[Row]:
