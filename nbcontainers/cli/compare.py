@@ -26,15 +26,12 @@ def _told(verb: Verb, call: Call) -> Any:
     if not sys.stderr.isatty():
         return verb.function(*call.arguments, **call.options)
     try:
-        return verb.function(*call.arguments, **call.options, tell=_tell)
+        return verb.function(*call.arguments, **call.options, tell=write)
     finally:
-        _write("")
+        write("")
 
 
-def _tell(words: str) -> None:
-    _write(words)
-
-
-def _write(words: str) -> None:
+def write(words: str) -> None:
+    """In place of what stood on the terminal's last line."""
     sys.stderr.write(f"{_CLEAR}{words}")
     sys.stderr.flush()

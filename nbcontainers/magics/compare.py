@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import uuid
 from typing import Any
 
 from IPython.core.display_functions import publish_display_data
 
+from nbcontainers import widgets
+from nbcontainers.cli import compare as line
 from nbcontainers.cli.parser import Call
 from nbcontainers.cli.verbs import Verb
 from nbcontainers.errors import InvalidArgument
@@ -37,6 +40,17 @@ class Area:
         publish_display_data({"text/plain": words}, transient={"display_id": self.id}, update=update)  # type: ignore[no-untyped-call]
 
 
+class Line:
+    """The same on a terminal's last line, where nothing else can be changed in place; it goes at the end."""
+
+    def tell(self, words: str) -> None:
+        if sys.stderr.isatty():
+            line.write(words)
+
+    def end(self, words: str) -> None:
+        self.tell("")
+
+
 def run(verb: Verb, call: Call, cell: str | None) -> Any:
     """Carry out a verb that tells how far it is. What there is of one that was stopped is shown."""
     options = dict(call.options)
@@ -46,7 +60,7 @@ def run(verb: Verb, call: Call, cell: str | None) -> Any:
                 "the cell has nothing to run", hint="write a script below the line, or %compare run WORKLOAD"
             )
         options["script"] = cell
-    area = Area()
+    area = Line() if widgets.kernel() is None else Area()
     try:
         result = verb.function(*call.arguments, **options, tell=area.tell)
     except BaseException as error:

@@ -152,10 +152,23 @@ def test_what_there_is_of_a_stopped_one_is_shown(
     shell: InteractiveShell, stopped: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[str] = []
+    monkeypatch.setattr("nbcontainers.widgets.kernel", lambda: "a kernel")
     monkeypatch.setattr(compare, "publish_display_data", lambda data, **_: shown.append(data["text/plain"]))
     with pytest.raises(KeyboardInterrupt, match="stopped: 6 of 10 rounds"):
         shell.run_cell_magic("compare", "--on host", "true")
     assert shown == ["round 7 of 10", "stopped after 0 s", "what there is"]
+
+
+def test_on_a_terminal_it_says_how_far_it_is_on_the_last_line(
+    shell: InteractiveShell, asked: list[running.Asked], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Where a display area cannot be changed each word would be a line."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    shell.run_line_magic("compare", "sha256")
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.split("\r\x1b[K")[1:] == [*(f"round {number}" for number in range(5)), ""]
 
 
 def test_the_command_line_prints_what_there_is_of_a_stopped_one(
