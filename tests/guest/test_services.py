@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +15,15 @@ from typing import Any
 import pytest
 
 import nbcontainers
-from nbcontainers.container import api
+from nbcontainers.container import api, gauges
+from nbcontainers.container.gauges import Gauges
 from nbcontainers.errors import Error, HostNotCapable, InvalidState
 from nbcontainers.image import api as image
 from nbcontainers.system import api as system
 from tests import host
 from tests.conftest import close_launcher
 from tests.monitored import wait_for
+from tests.watched import rested, wakes_and_shrinks
 
 TOP = Path("/sys/fs/cgroup")
 MIB = 1 << 20
@@ -89,6 +92,20 @@ def test_it_comes_again() -> None:
     wait_for(lambda: container.status == "exited")
     assert str(container.logs()).split() == [str(32 * MIB)] * 2
     assert container.inspect()["RestartCount"] == 1
+
+
+def test_what_a_view_sees_of_one_that_rests_and_wakes() -> None:
+    """By the witness of the folder above, which is ours."""
+    container, other = serve(), nbcontainers.run("mini", "sleep", "600", name="other", detach=True)
+    with Gauges(container.engine).watched() as watched:
+        wakes_and_shrinks(watched, container)
+        for gauge in (rested(watched, container.id), rested(watched, other.id)):
+            assert [file.path.rpartition("/")[2] for file in gauge.glance._all() if file.above] == [
+                "io.stat", "cpu.pressure", "memory.pressure", "io.pressure", "cpu.stat",
+            ]  # fmt: skip
+        api.rm("other", force=True)
+        time.sleep(gauges.FRESH_S)
+        assert set(watched.read()) == {container.id}
 
 
 def test_exec_where_the_container_has_cgroups_of_its_own() -> None:
@@ -199,7 +216,8 @@ BY_A_USER = """
 import json, os, urllib.request
 del os.environ["NBCONTAINERS_NETWORK"]
 import nbcontainers
-from nbcontainers.container import api
+from nbcontainers.container import api, gauges
+from nbcontainers.container.gauges import Gauges
 from nbcontainers.errors import Error
 found = {}
 container = nbcontainers.run("mini", "sh", "-c", "echo here > /file; httpd -p 80 -h /; sleep 600 & wait",

@@ -17,6 +17,7 @@ from nbcontainers.container import api, gauges, store, usage
 from nbcontainers.container.container import Container
 from nbcontainers.container.gauges import Gauges
 from tests.monitored import wait_for
+from tests.watched import rested, wakes_and_shrinks
 
 BUSY = "while :; do :; done"
 SERVE = "mkdir /srv; head -c 300000 /dev/zero > /srv/zeros; exec httpd -f -p 80 -h /srv"
@@ -55,42 +56,12 @@ def test_a_gauge_says_what_the_kernel_says(engine: Any, name: str) -> None:
         wait_for(lambda: container.id not in watched.read())
 
 
-def rested(watched: Gauges, id: str) -> gauges.Gauge:
-    """Looked at four times a second until nothing in it moves."""
-    for _ in range(40):
-        gauge = watched.read()[id]
-        if gauge._rests:
-            return gauge
-        time.sleep(1 / gauges.RATE_HZ)
-    raise AssertionError(f"{gauge.id} does not rest: {gauge.point}")
-
-
-FILL = "head -c 8000000 /dev/zero > /dev/shm/x"
-
-
 @pytest.mark.limits
 @pytest.mark.timeout(60)
 def test_one_that_wakes_is_seen_at_that_look_and_what_is_taken_from_one_that_rests_soon(engine: Any, name: str) -> None:
     container = nbcontainers.run("mini", "sleep", "1000", name=name, detach=True, memory="64m")
     with Gauges(engine).watched() as watched:
-        gauge = rested(watched, container.id)
-        before = gauge.point
-        assert before
-        assert (before.cpu, before.pids, before.io_read, before.psi_cpu or 0) == (0, 1, 0, 0)
-        api.exec_(name, "sh", "-c", FILL)
-        time.sleep(gauges.FRESH_S)
-        woken = watched.read()[container.id].point
-        assert woken
-        assert (woken.cpu or 0) > 0
-        assert (woken.memory or 0) - (before.memory or 0) > 7_000_000
-        rested(watched, container.id)
-        ran = gauge.counter("cpu_ns")
-        Path(f"/proc/{gauge.process['pid']}/root/dev/shm/x").unlink()  # from outside
-        begun = time.monotonic()
-        while (found := watched.read()[container.id].point) and (found.memory or 0) > (woken.memory or 0) - 7_000_000:
-            assert time.monotonic() - begun < 3
-            time.sleep(1 / gauges.RATE_HZ)
-        assert gauge.counter("cpu_ns") == ran, "nothing in it ran meanwhile"
+        wakes_and_shrinks(watched, container)
 
 
 @pytest.mark.timeout(60)
