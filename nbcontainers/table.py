@@ -302,7 +302,8 @@ class Table(View, Sequence[Row]):
         return _Bounded(self)
 
     def to_pandas(self) -> pandas.DataFrame:
-        """A DataFrame of the raw values: sizes as int, times as datetime64 (UTC), durations as timedelta64."""
+        """A DataFrame of the raw values: sizes as int, times as datetime64 (UTC), durations as timedelta64, yes or no that
+        may be missing as boolean."""
         import pandas
 
         frame = pandas.DataFrame(self.rows, columns=[column.name for column in self.columns])
@@ -313,6 +314,8 @@ class Table(View, Sequence[Row]):
                 frame[column.name] = pandas.to_timedelta(frame[column.name], unit="s")
             elif column.format in (bytes_, stored) and frame[column.name].hasnans:
                 frame[column.name] = frame[column.name].astype("Int64")
+            elif frame[column.name].dtype == object and {bool} == set(map(type, frame[column.name].dropna())):
+                frame[column.name] = frame[column.name].astype("boolean")
         return frame
 
 

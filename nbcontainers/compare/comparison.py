@@ -11,7 +11,7 @@ from nbcontainers.compare import statistics
 from nbcontainers.compare.rounds import AGAIN, Measured, Row
 from nbcontainers.compare.statistics import Interval, Verdict
 from nbcontainers.compare.workload import SYNCED
-from nbcontainers.table import Column, Table
+from nbcontainers.table import Column, Table, text
 from nbcontainers.view import View
 
 if TYPE_CHECKING:
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas
+
+
+def _short(value: object) -> str:
+    """Three digits that matter, of what has more."""
+    return f"{value:.3g}" if isinstance(value, float) else text(value)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -178,9 +183,10 @@ class Comparison(View):
 
     def table(self) -> Table:
         """The rows, to look at; `.to_pandas()` of it has a row a verdict."""
-        columns = [Column("axis"), Column("target"), Column("median"), Column("low"), Column("high"), Column("unit"),
-                   Column("ratio"), Column("ratio_low"), Column("ratio_high"), Column("verdict")]  # fmt: skip
-        return Table(self.rows, columns)
+        words = ("axis", "target", "unit", "verdict")
+        names = ("axis", "target", "rounds", "median", "low", "high", "unit", "ratio", "ratio_low", "ratio_high", "band",
+                 "differs", "outliers", "verdict")  # fmt: skip
+        return Table(self.rows, [Column(name, format=text if name in words else _short) for name in names])
 
     def document(self) -> dict[str, Any]:
         without = {f"{target}: {axis}": why for (target, axis), why in self.measured.without.items()}

@@ -104,6 +104,8 @@ def test_a_frame_has_real_types() -> None:
     missing = Table([*rows, {"name": "b"}], columns).to_pandas()
     assert missing["size"].dtype == "Int64"
     assert missing["created"].isna().tolist() == [False, True]
+    said = Table([{"differs": True}, {"differs": None}], [Column("differs")]).to_pandas()
+    assert said["differs"].dtype == "boolean"
 
 
 @pytest.mark.parametrize(
