@@ -11,9 +11,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from nbcontainers.compare.outside import Outside
 from nbcontainers.compare.report import Figure, Report
 from nbcontainers.compare.target import Execute, Plan, Target
-from nbcontainers.compare.workload import CELL, START, Workload
+from nbcontainers.compare.workload import CELL, START, Workload, cell
 from nbcontainers.errors import Error, HostNotCapable, TimedOut
 
 AGAIN = " again"
@@ -29,11 +30,12 @@ _SHORTEST_S = 1e-3
 
 
 class Failed(Exception):
-    """An execution that did not end well: why. After one that was `late` the target is not asked again."""
+    """An execution that did not end well: why. After one that is `final` the target is out, with all it told before: of
+    a cell that takes too long, or too short to be timed, only some executions would count, and not by chance."""
 
-    def __init__(self, why: str, *, late: bool = False) -> None:
+    def __init__(self, why: str, *, final: bool = False) -> None:
         super().__init__(why)
-        self.late = late
+        self.final = final
 
 
 class Execution(NamedTuple):
@@ -49,6 +51,13 @@ class Execution(NamedTuple):
         """Of a guest whose clock runs faster than ours there is no time around."""
         around = self.outside_s - self.inside_s
         return {**({START: Figure(around * 1e3, "ms")} if around > 0 else {}), **self.report.figures}
+
+
+class Ready(NamedTuple):
+    """A target that can be run: its executions, and what is measured of it from outside."""
+
+    execute: Execute
+    outside: Outside
 
 
 @dataclass
@@ -103,7 +112,7 @@ def _no_base(name: str, why: str) -> HostNotCapable:
     )
 
 
-def _ready(stack: ExitStack, plan: Plan, target: Target, workload: Workload, found: Measured) -> Execute:
+def _ready(stack: ExitStack, plan: Plan, target: Target, workload: Workload, found: Measured) -> Ready:
     """Open it, ask what it is, and run the workload once, which warms caches and is not counted."""
     if missing := target.missing(plan):
         raise HostNotCapable(str(missing))
@@ -115,11 +124,15 @@ def _ready(stack: ExitStack, plan: Plan, target: Target, workload: Workload, fou
     facts["first start"] = f"{asked.start_s * 1e3:.0f} ms (not counted; later ones find warm caches)"
     found.facts[target.name] = facts
     found.without |= {(target.name, axis): why for axis, why in first.report.absent.items()}
-    return execute
+
+    def start() -> float:
+        return once(execute, cell("true", python=False).command, on_host=plan.on_host).start_s
+
+    return Ready(execute, Outside(plan, target, start, workload.outside))
 
 
 def _rounds(
-    plan: Plan, ready: Mapping[str, Execute], workload: Workload, rounds: int, dice: random.Random, found: Measured,
+    plan: Plan, ready: Mapping[str, Ready], workload: Workload, rounds: int, dice: random.Random, found: Measured,
     tell: Tell,
 ) -> None:  # fmt: skip
     names = list(ready)
@@ -134,17 +147,35 @@ def _rounds(
             time.sleep(_PAUSE_S)
             begun = time.monotonic()
             try:
-                done = once(lanes[lane], workload.command, on_host=plan.on_host, timed=workload.name == CELL)
+                done = once(lanes[lane].execute, workload.command, on_host=plan.on_host, timed=workload.name == CELL)
+                done.report.figures.update(_from_outside(lanes[lane].outside, lane, found))
             except Failed as error:
                 found.lost.setdefault(lane, []).append(f"round {number}: {error}")
-                if error.late:
-                    del lanes[lane]
+                if error.final:
+                    _out(lane.removesuffix(AGAIN), f"round {number}: {error}", lanes, found)
                 continue
             finally:
                 pace.took(lane, time.monotonic() - begun)
             samples += _rows(done, workload, {"round": number, "position": position, "target": lane})
         found.samples += samples
         found.finished = number
+
+
+def _out(name: str, why: str, lanes: dict[str, Ready], found: Measured) -> None:
+    """A target of this round is in no later one, and not in those before. Raises HostNotCapable where it is the first."""
+    if name + AGAIN in lanes:
+        raise _no_base(name, why)
+    del lanes[name], found.lost[name]
+    found.absent[name] = why
+    found.samples[:] = [row for row in found.samples if row["target"] != name]
+
+
+def _from_outside(outside: Outside, lane: str, found: Measured) -> dict[str, Figure]:
+    name = lane.removesuffix(AGAIN)
+    figures = outside.measure(again=lane != name)
+    found.without |= {(name, axis): why for axis, why in outside.absent.items()}
+    found.facts[name] |= outside.facts
+    return figures
 
 
 class Pace:
@@ -184,7 +215,7 @@ def once(execute: Execute, command: Callable[..., list[str]], *, on_host: bool, 
     try:
         status = execute(words, report.take, complaints.take)
     except Error as error:
-        raise Failed(error.message, late=isinstance(error, TimedOut)) from error
+        raise Failed(error.message, final=isinstance(error, TimedOut)) from error
     outside = time.perf_counter() - begun
     inside = report.inside_s
     if status or report.begun is None or inside is None:
@@ -194,7 +225,8 @@ def once(execute: Execute, command: Callable[..., list[str]], *, on_host: bool, 
     if timed and report.own_s is not None and inside <= 0:
         raise Failed("its clock was set back meanwhile")
     if report.own_s is None and inside < _SHORTEST_S and timed:
-        raise Failed("it is too short to be timed from outside, and the image's date has no %N: let it do more")
+        why = "it is too short to be timed from outside, and the image's date has no %N: let it do more"
+        raise Failed(why, final=True)
     return Execution(outside, report.begun - begun, inside, report)
 
 

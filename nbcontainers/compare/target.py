@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, partial
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from nbcontainers.engine import Engine
-from nbcontainers.errors import InvalidArgument
+from nbcontainers.errors import HostNotCapable, InvalidArgument
 
 if TYPE_CHECKING:
     from nbcontainers.container.options import RunOptions
@@ -95,6 +95,9 @@ class Plan:
     environment: Mapping[str, str] = field(default_factory=dict)
     seconds: float | None = None
     """How long one execution may take; a target ends it then, and raises TimedOut."""
+    published: tuple[int, ...] = ()
+    """TCP ports: if there are any, each execution is on a network, and 127.0.0.1 of the host leads to the same ports of
+    it. A target that cannot raises HostNotCapable."""
 
     @property
     def on_host(self) -> bool:
@@ -153,13 +156,51 @@ class Target(Protocol):
         a VMM), whose memory is its footprint. None where they cannot be told."""
 
 
+@runtime_checkable
+class Stored(Protocol):
+    """A target that can tell where its image is."""
+
+    def stored(self, plan: Plan) -> Sequence[Path]:
+        """Files and folders of this host that hold the image, while it is open: what an instance is started from."""
+
+
+class Broken:
+    """In the place of a target whose module cannot be used: absent, with what went wrong."""
+
+    kind = "broken"
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name = self.label = name
+        self.why = why
+
+    def missing(self, plan: Plan) -> Missing:
+        return Missing(f"its module fails: {self.why}", "mend or remove the package it came with")
+
+    def facts(self) -> dict[str, str]:
+        return {}
+
+    def opened(self, plan: Plan) -> AbstractContextManager[Execute]:
+        raise HostNotCapable(str(self.missing(plan)))
+
+    def stored(self, plan: Plan) -> list[Path]:
+        return []
+
+    def idle(self, plan: Plan) -> None:
+        return None
+
+
 @cache
 def names() -> dict[str, Callable[[], Target]]:
     """All targets that are known, those of this package first."""
     folder = Path(__file__).parent / "kinds"
     modules = [f"{__package__}.kinds.{path.stem}" for path in sorted(folder.glob("[a-z]*.py"))]
-    modules += [entry.value for entry in metadata.entry_points(group=GROUP)]
     found = {name: make for module in modules for name, make in import_module(module).NAMES.items()}
+    for entry in metadata.entry_points(group=GROUP):
+        try:
+            theirs = import_module(entry.value).NAMES
+        except Exception as error:  # noqa: BLE001 - somebody else's code: it takes nobody else's target away
+            theirs = {entry.name: partial(Broken, entry.name, f"{entry.value}: {type(error).__name__}: {error}")}
+        found = {**theirs, **found}
     return dict(sorted(found.items(), key=lambda one: (not one[0].startswith("host"), one[0].startswith("vm"), one[0])))
 
 

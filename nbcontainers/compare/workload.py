@@ -67,11 +67,44 @@ AXES = (
     Axis("http", "real", "1/s", "HTTP requests over one connection, answered by Python's own server"),
     Axis("importing", "real", "ms", "another Python that imports a good deal of the standard library"),
     Axis("fit", "real", "ms", "scikit-learn: a random forest on its digits"),
+    Axis(
+        "start_warm",
+        "start",
+        "ms",
+        "until a shell's first instruction, the image's files in the page cache",
+        shell=True,
+    ),
+    Axis("start_cold", "start", "ms", "the same, none of the image's files in the page cache", shell=True),
+    Axis(
+        "own_round_trip",
+        "reached",
+        "µs",
+        "a byte over TCP from the host to the instance's own address, and back",
+        shell=True,
+    ),
+    Axis("own_throughput", "reached", "MiB/s", "TCP from the instance's own address to the host", shell=True),
+    Axis("published_round_trip", "reached", "µs", "a byte over TCP to a published port, and back", shell=True),
+    Axis("published_throughput", "reached", "MiB/s", "TCP from a published port", shell=True),
+    Axis("nginx", "web", "1/s", "HTTP requests to nginx at the instance's own address, of 1 KiB each", shell=True),
+    Axis("nginx_published", "web", "1/s", "HTTP requests to nginx at a published port", shell=True),
+    Axis("footprint", "density", "MiB", "memory of one idle instance, all processes that are there for it", shell=True),
+    Axis(
+        "instances",
+        "density",
+        "instances",
+        "idle instances the free memory would hold, by a trial with a few",
+        shell=True,
+    ),
+    Axis("image_size", "density", "MiB", "the image on the disk, as the target has it", shell=True),
     Axis("iperf3", "tools", "MiB/s", "a second of TCP on the loopback interface, by iperf3"),
     Axis("sysbench", "tools", "1/s", "prime numbers, by sysbench"),
     Axis("stress_ng", "tools", "1/s", "64-bit integers, by stress-ng"),
     Axis("fio", "tools", "1/s", "random reads from a small file, by fio"),
 )
+REACHED = tuple(axis.name for axis in AXES if axis.group in ("reached", "web"))
+"""Axes of services that are asked by the host."""
+OUTSIDE = frozenset(axis.name for axis in AXES if axis.group in ("start", "reached", "web", "density"))
+"""Axes that are measured from outside of the target: nbcontainers.compare.outside."""
 _PARTS = {"cpu": "processor", "memory": "processor", "system": "processor", "disk": "disk", "network": "loopback",
           "real": "real", "tools": "tools", "about": "about"}  # fmt: skip
 """In which file of `inside` a group's functions are."""
@@ -92,7 +125,11 @@ class Workload(NamedTuple):
             return [interpreter() if on_host else "python3", "-c", _source("cell.py"), token, self.code]
         if self.name == CELL:
             return ["/bin/sh", "-c", _source("cell.sh"), "sh", token, self.code]
-        return _ours(token, self.axes, on_host)
+        return _ours(token, [axis for axis in self.axes if axis not in OUTSIDE], on_host)
+
+    @property
+    def outside(self) -> list[str]:
+        return [axis for axis in self.axes if axis in OUTSIDE]
 
     @staticmethod
     def about(token: str, *, on_host: bool) -> list[str]:
@@ -105,6 +142,17 @@ def _ours(token: str, axes: Sequence[str], on_host: bool) -> list[str]:
     if on_host:
         return [interpreter(), "-c", source, token, *axes]
     return ["/bin/sh", "-c", _EITHER, _source("axes.sh"), source, token, *axes]
+
+
+def serve(token: str, port: int | str, web: int | str, *, on_host: bool) -> list[str]:
+    """What answers on a port, and nginx on another, until it is told to stop; "" is neither."""
+    python = interpreter() if on_host else "python3"
+    return ["/bin/sh", "-c", _source("serve.sh"), "sh", token, str(port), str(web), python, _source("answer.py")]
+
+
+def load(token: str, axes: Sequence[str]) -> list[str]:
+    """What asks them, on the host."""
+    return [interpreter(), "-c", python(frozenset({"load"})), token, *axes]
 
 
 @cache
@@ -127,8 +175,8 @@ def _source(name: str) -> str:
 def named(words: str) -> Workload:
     """The workload of names of axes and groups, separated by commas. Raises InvalidArgument."""
     groups = dict.fromkeys(axis.group for axis in AXES)
-    own = [axis.name for axis in AXES if axis.group != "tools"]
-    known = {axis.name: [axis.name] for axis in AXES} | {ALL: own, START: [], "start": []}
+    own = [axis.name for axis in AXES if axis.group != "tools" and axis.name not in OUTSIDE]
+    known = {axis.name: [axis.name] for axis in AXES} | {ALL: own, START: []}
     known |= {group: [axis.name for axis in AXES if axis.group == group] for group in groups}
     chosen: list[str] = []
     for word in filter(None, map(str.strip, words.split(","))):

@@ -144,7 +144,7 @@ def test_rates_count_the_other_way_round() -> None:
 
 
 def test_start_up_is_an_axis_of_its_own() -> None:
-    seen = compared(Made("host", around(1)), axes="syscall,start")
+    seen = compared(Made("host", around(1)), axes=f"syscall,{workload.START}")
     assert seen.axes == ["start-up", "syscall"]
     row = next(row for row in seen.samples if row["axis"] == "start-up")
     assert row["value"] == pytest.approx((row["outside_s"] - row["inside_s"]) * 1e3)
@@ -267,8 +267,10 @@ def test_marks_that_come_together_are_no_time() -> None:
 
 def test_names_of_workloads() -> None:
     assert workload.named("sha256,cpu").axes == ("sha256", "integer", "matmul")
-    assert set(workload.named("all").axes) == {axis.name for axis in workload.AXES if axis.group != "tools"}
-    assert workload.named("start").axes == ()
+    inside = {axis.name for axis in workload.AXES if axis.group != "tools"} - workload.OUTSIDE
+    assert set(workload.named("all").axes) == inside
+    assert workload.named("start").axes == ("start_warm", "start_cold")
+    assert workload.named(workload.START).axes == ()
     with pytest.raises(InvalidArgument, match="no workload 'sha265'") as caught:
         workload.named("sha265")
     assert caught.value.hint.startswith("did you mean sha256? ")
@@ -278,6 +280,11 @@ def test_every_axis_is_a_function_of_the_program() -> None:
     shell = (Path(workload.__file__).parent / "inside/axes.sh").read_text()
     for axis in workload.AXES:
         words = Workload("", (axis.name,)).command("T", on_host=True)
+        if axis.name in workload.OUTSIDE:
+            assert words[3:] == ["T"], "nothing of it runs inside"
+            asked = workload.load("T", [axis.name])[2]
+            assert (f"\ndef {axis.name}() -> tuple[float, str]:" in asked) is (axis.name in workload.REACHED)
+            continue
         assert f"\ndef {axis.name}() -> tuple[float, str]:" in words[2]
         assert "nbcontainers.compare" not in words[2].replace("(nbcontainers.compare.workload)", "")
         compile(words[2], axis.name, "exec")
@@ -287,7 +294,7 @@ def test_every_axis_is_a_function_of_the_program() -> None:
 @pytest.mark.parametrize("form", ["python", "shell"])
 def test_the_programs_tell_figures_here(form: str, tmp_path: Path) -> None:
     """In the unit that is said of the axis."""
-    axes = [axis for axis in workload.AXES if axis.shell]
+    axes = [axis for axis in workload.AXES if axis.shell and axis.name not in workload.OUTSIDE]
     words = Workload("", tuple(axis.name for axis in axes)).command("T", on_host=form == "python")
     if form == "shell":
         words = ["/bin/sh", "-c", words[3], "sh", *words[5:]]

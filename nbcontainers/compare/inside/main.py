@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from nbcontainers.compare.inside.step import Absent
+from nbcontainers.compare.inside.step import FACTS, Absent
 
 
 def measured(name: str) -> str:
@@ -24,11 +24,12 @@ def main(token: str, *names: str) -> None:
     print(token, "begin", flush=True)
     begun = time.perf_counter_ns()
     if names == ("about",):
-        for key, value in globals()["about"]().items():
-            print(f"{token} fact {key} = {value}", flush=True)
+        FACTS.update(globals()["about"]())
     else:
         for name in names:
             print(token, measured(name), flush=True)
+    for key, value in FACTS.items():
+        print(f"{token} fact {key} = {value}", flush=True)
     print(f"{token} end {time.perf_counter_ns() - begun} ns", flush=True)
 
 

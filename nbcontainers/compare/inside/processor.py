@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 from nbcontainers.compare.inside.step import BUDGET_S, MIB, Absent, beyond, numpy_, per
 
@@ -74,7 +75,8 @@ def page_fault() -> tuple[float, str]:
 
     def step() -> None:
         with mmap.mmap(-1, count * mmap.PAGESIZE, flags=private) as memory:
-            memory.madvise(mmap.MADV_NOHUGEPAGE)
+            with suppress(OSError):  # a kernel without huge pages
+                memory.madvise(mmap.MADV_NOHUGEPAGE)
             for place in range(0, count * mmap.PAGESIZE, mmap.PAGESIZE):
                 memory[place] = 1
 

@@ -17,6 +17,10 @@ MIB = 1 << 20
 BUDGET_S, SLOW_S = 0.04, 0.2
 
 
+FACTS: dict[str, str] = {}
+"""What is to be said besides."""
+
+
 class Absent(Exception):
     """Why an axis cannot be measured on this target."""
 

@@ -14,7 +14,7 @@ from nbcontainers.compare import hybrid, programs, rootfs
 from nbcontainers.compare.kinds.container import options_of
 from nbcontainers.compare.target import Execute, Missing, Plan, Sink, Target
 from nbcontainers.container import api
-from nbcontainers.errors import HostNotCapable
+from nbcontainers.errors import Error, HostNotCapable
 
 _NAMESPACES = ("pid", "mount", "network", "uts", "ipc", "cgroup")  # crun 1.8 and runc 1.1 know no more
 _VERSION = "1.0.2"
@@ -34,13 +34,15 @@ class Bundle:
     def missing(self, plan: Plan) -> Missing | None:
         if not shutil.which(self.program):
             return Missing(f"{self.program} is not installed", f"apt-get install {self.program}")
-        return Missing(f"{self.program} needs root here") if plan.engine.rootless else None
+        return Missing(f"{self.program} needs root here", "compare as root") if plan.engine.rootless else None
 
     def facts(self) -> dict[str, str]:
         return {"version": programs.version(self.program, "--version"), "root": "a plain folder, no overlay"}
 
     @contextmanager
     def opened(self, plan: Plan) -> Iterator[Execute]:
+        if plan.published:
+            raise HostNotCapable(f"{self.program} makes no network: that is the affair of who calls it")
         folder = plan.folder / self.program
         folder.mkdir()
         config = configured(plan)
@@ -56,7 +58,7 @@ class Bundle:
                 try:
                     return programs.run(words, stdout, stderr, seconds=plan.seconds)
                 except BaseException:
-                    with suppress(HostNotCapable):
+                    with suppress(Error):
                         programs.output(*runtime, "delete", "--force", id)
                     raise
 
@@ -71,6 +73,9 @@ class Bundle:
                 yield enter
         else:
             yield programs.PRIVATE
+
+    def stored(self, plan: Plan) -> list[Path]:
+        return [rootfs.made(plan).folder]
 
     def idle(self, plan: Plan) -> None:
         return None

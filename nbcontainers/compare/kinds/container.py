@@ -6,12 +6,15 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 from nbcontainers.cgroups import detect
 from nbcontainers.compare import programs
 from nbcontainers.compare.target import Execute, Missing, Plan, Sink, Target
 from nbcontainers.container import api
 from nbcontainers.container.options import RunOptions
+from nbcontainers.image.rootfs import layers
+from nbcontainers.image.store import resolve
 from nbcontainers.version import VERSION
 
 
@@ -44,6 +47,10 @@ class Container:
     def idle(self, plan: Plan) -> AbstractContextManager[list[int]] | None:
         return _sleeping(plan)
 
+    def stored(self, plan: Plan) -> list[Path]:
+        """The unpacked layers."""
+        return [Path(folder) for folder in layers(plan.engine, resolve(plan.engine, plan.image))]
+
 
 def _bounded(seconds: float | None) -> Callable[[], object] | None:
     """What is called while it runs: raises TimedOut after the seconds, which ends it."""
@@ -72,8 +79,11 @@ def _sleeping(plan: Plan) -> Iterator[list[int]]:
 
 def options_of(plan: Plan) -> RunOptions:
     """Of `run`."""
+    reached: RunOptions = {"network": ["none"]}
+    if plan.published:
+        reached = {"publish": [f"127.0.0.1:{port}:{port}" for port in plan.published]}
     return {
-        "rm": True, "network": ["none"], "entrypoint": "", "volume": [f"{plan.volume}:/nbc-volume"],
+        "rm": True, **reached, "entrypoint": "", "volume": [f"{plan.volume}:/nbc-volume"],
         "env": plan.variables(), "pull": "never", "log_driver": "none", **plan.limits.options,
     }  # fmt: skip
 

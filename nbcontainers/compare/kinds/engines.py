@@ -13,7 +13,7 @@ from pathlib import Path
 from nbcontainers.cgroups.layout import layout
 from nbcontainers.compare import programs, rootfs
 from nbcontainers.compare.target import Execute, Missing, Plan, Sink, Target
-from nbcontainers.errors import HostNotCapable
+from nbcontainers.errors import Error, HostNotCapable
 
 _MOST = 1024
 _CONFIGURATION = '[engine]\nlock_type = "file"\n'
@@ -30,13 +30,21 @@ class Podman:
     def missing(self, plan: Plan) -> Missing | None:
         if not shutil.which("podman"):
             return Missing("podman is not installed", "apt-get install podman")
-        return Missing("podman needs root here, for a store of its own") if plan.engine.rootless else None
+        return (
+            Missing("podman needs root here, for a store of its own", "compare as root")
+            if plan.engine.rootless
+            else None
+        )
 
     def facts(self) -> dict[str, str]:
         return {"version": programs.version("podman", "--version"), "runtime": _runtime() or "its own choice"}
 
     @contextmanager
     def opened(self, plan: Plan) -> Iterator[Execute]:
+        if plan.published:
+            raise HostNotCapable(
+                "podman's bridge and its rules would stay on this host, so it is measured without a network"
+            )
         store = plan.folder / "podman"
         archive, binds = rootfs.archive(plan)
         with _tidied(), tempfile.TemporaryDirectory(prefix="nbc-", dir="/tmp", ignore_cleanup_errors=True) as run:
@@ -49,8 +57,11 @@ class Podman:
             try:
                 yield _runner(podman, plan, binds, "compare", _rlimits())
             finally:
-                with suppress(HostNotCapable):
+                with suppress(Error):
                     programs.output(*podman, "rm", "--all", "--force")
+
+    def stored(self, plan: Plan) -> list[Path]:
+        return [plan.folder / "podman"]
 
     def idle(self, plan: Plan) -> None:
         return None
@@ -79,7 +90,7 @@ class Docker:
         try:
             yield _runner([_docker()], plan, binds, name, ("--log-driver", "none"))
         finally:
-            with suppress(HostNotCapable):
+            with suppress(Error):
                 programs.output(_docker(), "rmi", "--force", name)
 
     def idle(self, plan: Plan) -> None:
@@ -87,7 +98,9 @@ class Docker:
 
 
 def _runner(engine: Sequence[str], plan: Plan, binds: Sequence[str], image: str, more: Sequence[str]) -> Execute:
-    options = ["--rm", "--pull", "never", "--network", "none", "-v", f"{plan.volume}:/nbc-volume", *more]
+    options = ["--rm", "--pull", "never", "-v", f"{plan.volume}:/nbc-volume", *more]
+    options += [] if plan.published else ["--network", "none"]
+    options += [word for port in plan.published for word in ("-p", f"127.0.0.1:{port}:{port}")]
     options += [word for path in binds for word in ("-v", f"{path}:{path}:ro")]
     options += [word for key, value in plan.variables().items() for word in ("-e", f"{key}={value}")]
     options += ["-m", str(plan.limits.memory)] if plan.limits.memory is not None else []
@@ -100,8 +113,9 @@ def _runner(engine: Sequence[str], plan: Plan, binds: Sequence[str], image: str,
             words = [*engine, "run", "--name", name, *options, image, *command]
             return programs.run(words, stdout, stderr, seconds=plan.seconds)
         except BaseException:  # the client is killed, and not what it started
-            with suppress(HostNotCapable):
-                programs.output(*engine, "rm", "--force", name)
+            for words_ in (["kill", name], ["rm", "--force", name]):  # podman's rm alone waits for who ignores SIGTERM
+                with suppress(Error):
+                    programs.output(*engine, *words_)
             raise
 
     return execute

@@ -7,6 +7,7 @@ import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from nbcontainers.cgroups import detect
@@ -59,6 +60,9 @@ class Host:
 
             yield execute
 
+    def stored(self, plan: Plan) -> list[Path]:
+        return [rootfs.made(plan).folder]
+
     def idle(self, plan: Plan) -> AbstractContextManager[list[int]] | None:
         return _sleeping() if plan.on_host else None
 
@@ -93,10 +97,25 @@ def _limited(plan: Plan, wanted: bool) -> Iterator[list[str]]:
     rootless = plan.engine.rootless
     wished = resources.asked(options_of(plan), this_host(rootless))
     record = client.call(f"{there}make", id=id, rootless=rootless, resources=wished)
+    enter = ["env", f"JOIN={' '.join(_files(record))}", "/bin/sh", "-c", _JOIN, "sh"]
     try:
-        yield ["env", f"JOIN={' '.join(_files(record))}", "/bin/sh", "-c", _JOIN, "sh"]
+        with _inhabited(enter):
+            yield enter
     finally:
         client.call(f"{there}remove", record=record)
+
+
+@contextmanager
+def _inhabited(enter: Sequence[str]) -> Iterator[None]:
+    """A process that waits for our end lives in the cgroup too: `system prune` removes one in which nobody does."""
+    with subprocess.Popen(
+        [*enter, "cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0
+    ) as process:
+        try:
+            yield
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
 
 
 def _files(record: dict[str, Any]) -> list[str]:

@@ -13,7 +13,8 @@ from threading import Event, Thread
 from nbcontainers.compare.target import UNSYNCED, Execute, Missing, Plan, Sink, Target
 from nbcontainers.engine import default_engine
 from nbcontainers.errors import Error, HostNotCapable
-from nbcontainers.vm import api, choice, running
+from nbcontainers.image.store import resolve
+from nbcontainers.vm import api, choice, disk, running
 from nbcontainers.vm.hardware import KVM, TCG, UML
 from nbcontainers.vm.options import MachineOptions
 
@@ -87,6 +88,9 @@ class Machine:
             "kind": self.wanted, "entrypoint": "", "pull": "never", "env": {**plan.variables(), UNSYNCED: _FORGOTTEN},
             "volume": [f"{plan.volume}:/nbc-volume"],
         }  # fmt: skip
+        if plan.published:
+            options["publish"] = [f"127.0.0.1:{port}:{port}" for port in plan.published]
+            options["kind"] = self._kind()
         if plan.limits.memory is not None:
             options["memory"] = plan.limits.memory
         if (count := self._processors(plan)) > 1:
@@ -96,6 +100,19 @@ class Machine:
         if plan.seconds is not None:
             options["timeout"] = plan.seconds
         return options
+
+    def _kind(self) -> str:
+        """The one that was chosen: a network of another kind would be another machine."""
+        found = self._chosen()
+        return self.wanted if isinstance(found, Missing) else found.kind
+
+    def stored(self, plan: Plan) -> list[Path]:
+        """The kernel, and the disk."""
+        found = self._chosen()
+        if isinstance(found, Missing):
+            return []
+        image = resolve(plan.engine, plan.image)
+        return [Path(found.kernel.path), *([] if plan.on_host else [disk.place(plan.engine, image)])]
 
     def idle(self, plan: Plan) -> AbstractContextManager[list[int]] | None:
         return self._sleeping(plan)
