@@ -43,6 +43,9 @@ PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86",
     "linux.uml": "user-mode-linux",
     "mke2fs": "e2fsprogs",
+    "mksquashfs": "squashfs-tools",
+    "mkfs.erofs": "erofs-utils",
+    "lz4": "lz4",
     "chromium": "chromium",
 }
 """Debian's package of each program that the tests compare with or use."""

@@ -36,7 +36,7 @@ def user_mode(plan: Mapping[str, Any], ports: Sequence[int]) -> list[str]:
     """um(7): the kernel is the program. Its root disk is a copy-on-write file of this run over the image's. Paths are
     those of vm/jail.py."""
     lines = [f"ssl{number}=fd:{port}" for number, port in enumerate(ports)]
-    disk = [f"ubd0={OWN}/cow,{DISK}"] if plan["disk"] else []
+    disk = [f"ubd0={OWN}/cow,{DISK}" if plan.get("writes", True) else f"ubd0r={DISK}"] if plan["disk"] else []
     return [
         plan["kernel"], f"mem={plan['memory'] // _MIB}M", f"initrd={INITRD}", "rdinit=/init", f"uml_dir={OWN}/", "umid=vm",
         "con=null", "con0=null,fd:1", "console=tty0", "ssl=null", *lines, *disk, *_QUIET.split(), _NO_TRIALS, *plan.get("words", ()),
@@ -58,7 +58,7 @@ def qemu(plan: Mapping[str, Any], initrd: int, ports: Sequence[int]) -> list[str
     for name, port in zip(PORTS, ports, strict=True):
         found += ["-chardev", f"socket,id={name},fd={port}", "-device", f"virtserialport,chardev={name},name={name}"]
     if plan["disk"]:
-        drive = f"file={plan['disk']},if=none,id=root,format=raw,snapshot=on"
+        drive = f"file={plan['disk']},if=none,id=root,format=raw,{'snapshot' if plan.get('writes', True) else 'readonly'}=on"
         found += ["-drive", drive, "-device", "virtio-blk-pci,drive=root"]
     return [*found, *plan.get("devices", ()), *plan.get("words", ())]
 

@@ -10,7 +10,7 @@ from nbcontainers.errors import InvalidArgument
 from nbcontainers.option import Option, duration
 
 KINDS = ("auto", "kvm", "uml", "tcg")
-ROOTS = ("image", "shared")
+ROOTS = ("image", "squashfs", "erofs", "shared")
 Pairs = list[str] | Mapping[str, str]
 
 
@@ -31,7 +31,10 @@ class MachineOptions(TypedDict, total=False):
     ]
     root: Annotated[
         str,
-        Option(help="image: an ext4 disk of the image's files (the usual); shared: the host shows them", choices=ROOTS),
+        Option(
+            help="a disk of the image's files: image (ext4, the usual), squashfs or erofs; or shared: the host shows them",
+            choices=ROOTS,
+        ),
     ]
     timeout: Annotated[
         float | str, Option(help="end it after this time, booting included", metavar="TIME", parse=duration)

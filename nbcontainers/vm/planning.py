@@ -23,7 +23,7 @@ from nbcontainers.vm.request import Process, Request, Root
 
 BOOT_S = {UML: 60.0, TCG: 120.0, KVM: 60.0}
 """How long a boot may take before it is given up."""
-_EXT4 = {UML: "/dev/ubda", TCG: "/dev/vda", KVM: "/dev/vda"}
+_DISK = {UML: "/dev/ubda", TCG: "/dev/vda", KVM: "/dev/vda"}
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,16 @@ class Asked:
         """Whether the root is a disk of its own. Raises InvalidArgument where it cannot be one."""
         of_the_host = bool(self.image.base) or self.image.is_host
         wanted = self.options.get("root", "shared" if of_the_host else "image")
-        if wanted == "image" and of_the_host:
+        if wanted != "shared" and of_the_host:
             message = f"{self.image} shows this host's folders, which no disk can hold"
             raise InvalidArgument(message, hint="write --root shared", option="root")
-        return wanted == "image"
+        return wanted != "shared"
+
+    @property
+    def form(self) -> str:
+        """Of the file system on that disk."""
+        root = self.options.get("root", "image")
+        return disk.EXT4 if root == "image" else root
 
 
 def process(asked: Asked, command: Sequence[str]) -> Process:
@@ -96,28 +102,33 @@ def plan(asked: Asked, process: Process) -> dict[str, Any]:
     made = plans.plan(
         asked.engine, asked.id, kind=kind, program=asked.chosen.program, kernel=asked.chosen.kernel, files=files,
         request=request, memory=asked.memory, cpus=asked.cpus, boot_s=min(BOOT_S[kind], limit or BOOT_S[kind]), run_s=limit,
-        disk=str(disk.ensure(asked.engine, asked.image)) if asked.on_disk else "",
+        disk=str(disk.ensure(asked.engine, asked.image, asked.form)) if asked.on_disk else "",
         steps=[*steps, *shares.steps(kind, folder, shared)],
         places=[*places, *(shares.place(kind, folder, one["tag"]) for one in shared)],
         servers=shares.served(folder, tags) if kind != UML else [],
         devices=[*(pinning.NAMED if pinned else ()), *(network.devices(asked.forwards) if network.translated(asked.options) else ())],
         preload=asked.chosen.preload,
     )  # fmt: skip
-    return {**made, "pinned": pinned, "network": attached}
+    return {**made, "writes": not root.overlay, "pinned": pinned, "network": attached}
 
 
 def _root(asked: Asked) -> tuple[Root, list[Any], list[str]]:
     """What the guest mounts, the steps that show it there, and the folder they need."""
-    if asked.on_disk:  # nothing is to be initialised behind the command's back
-        return Root("ext4", _EXT4[asked.kind], "rw,noinit_itable"), [], []
+    if asked.on_disk and asked.form == disk.EXT4:  # nothing is to be initialised behind the command's back
+        return Root("ext4", _DISK[asked.kind], "rw,noinit_itable"), [], []
+    if asked.on_disk:
+        return Root(asked.form, _DISK[asked.kind], "ro", overlay=True), [], []
     target, layers = shares.place(asked.kind, asked.folder, shares.ROOT), rootfs.layers(asked.engine, asked.image)
     steps = rootfs.steps(layers, target, rootless=asked.engine.rootless, place=asked.folder)
     return shares.root(asked.kind), list(steps), [target]
 
 
 def _modules(asked: Asked, tags: Sequence[str], *, online: bool) -> list[str]:
-    """Of a kernel for QEMU; that of user-mode-linux needs none."""
+    """Of its kernel; that of user-mode-linux has most of it built in."""
+    root = ("ext4",) if asked.form == disk.EXT4 else (asked.form, "overlay")
+    if asked.kind == UML:
+        return list(root) if asked.on_disk else []
     return [
-        *plans.PORTS, *(("virtio_blk", "ext4") if asked.on_disk else ()), *(shares.MODULES if tags else ()),
+        *plans.PORTS, *(("virtio_blk", *root) if asked.on_disk else ()), *(shares.MODULES if tags else ()),
         *(network.MODULES if online else ()),
     ]  # fmt: skip

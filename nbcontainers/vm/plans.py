@@ -13,16 +13,18 @@ from nbcontainers.vm import initramfs, modules
 from nbcontainers.vm.hardware import TCG
 from nbcontainers.vm.kernel import Kernel
 from nbcontainers.vm.request import Request
-from nbcontainers.vm.unpacking import unpacked
+from nbcontainers.vm.unpacking import sweep, unpacked
 
 KEEPER = "nbcontainers.vm.keeper:run"
+_KEPT = 24
+"""Of the files each combination of modules has: one is used long after it was made."""
 PORTS = ("virtio_pci", "virtio_console")
 """Modules without which a guest of QEMU cannot speak."""
 
 
 def modules_of(kernel: Kernel, names: Sequence[str]) -> list[Path]:
     """The files to load, in order; none for a kernel that came without modules: it has to have them built in."""
-    return modules.in_order(kernel.modules, names) if kernel.modules and not kernel.uml else []
+    return modules.in_order(kernel.modules, names) if kernel.modules else []
 
 
 def plan(
@@ -70,4 +72,5 @@ def _base(engine: Engine, files: Sequence[Path]) -> Path:
         new = path.with_suffix(f".{os.getpid()}")
         new.write_bytes(initramfs.base(files))
         os.rename(new, path)
+        sweep(path.parent, "*.cpio", _KEPT)
     return path

@@ -12,12 +12,12 @@ from nbcontainers.vm.initramfs import Entry, archive, tool
 
 @dataclass(frozen=True)
 class Root:
-    """What is mounted as the image's root: mount(8)'s words, and the modules it takes."""
+    """What is mounted as the image's root: mount(8)'s words; with `overlay` below a layer in memory for what is written."""
 
     type: str
     source: str
     options: str
-    modules: tuple[str, ...] = ()
+    overlay: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Request:
     def script(self) -> str:
         settings: Mapping[str, str] = {
             "PORTS": self.ports, "TYPE": self.root.type, "SOURCE": self.root.source, "OPTIONS": self.root.options,
-            "MODULES": " ".join(self.modules), "HOSTNAME": self.process.hostname, "INPUT": str(int(self.reads)),
+            "OVERLAY": str(int(self.root.overlay)), "MODULES": " ".join(self.modules), "HOSTNAME": self.process.hostname, "INPUT": str(int(self.reads)),
         }  # fmt: skip
         lines = [f"{name}={shlex.quote(text)}" for name, text in settings.items()]
         lines += ["prepare() {", *self._prepare(), "}", f"program() {{ exec {shlex.join(self._command())} 9>&-; }}"]

@@ -48,10 +48,10 @@ def unpacked(engine: Engine, path: Path) -> Path:
     return made
 
 
-def sweep(folder: Path) -> None:
+def sweep(folder: Path, pattern: str = "*.vmlinux", kept: int = _KEPT) -> None:
     """Remove all but the youngest: kernels are given new versions."""
-    found = sorted(folder.glob("*.vmlinux"), key=lambda path: path.stat().st_mtime)
-    for path in found[:-_KEPT]:
+    found = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)
+    for path in found[:-kept]:
         path.unlink(missing_ok=True)
 
 

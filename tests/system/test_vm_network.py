@@ -156,8 +156,9 @@ def test_its_end_leaves_nothing_and_its_handle_says_where_it_was(lab: Any) -> No
 
 
 def test_qemu_is_on_the_network_where_there_is_tap(lab: Any) -> None:
-    peers.program("qemu-system-x86_64")
-    options = {"kind": "tcg", "kernel": str(vm._kernel()[0]), "memory": "192m"}
+    for name in ("qemu-system-x86_64", "mkfs.erofs"):
+        peers.program(name)
+    options = {"kind": "tcg", "kernel": str(vm._kernel()[0]), "memory": "192m", "root": "erofs"}
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         with pytest.raises(HostNotCapable, match="/dev/net/tun, which cannot be opened") as caught:
             machines.run("mini", "true", network="lab", **options)

@@ -348,10 +348,38 @@ def test_what_a_killed_keeper_left_is_swept_and_what_lives_stays(tmp_path: Path)
 
 def test_disks_of_images_that_are_gone_are_swept(engine_of: Engine) -> None:
     (engine_of.cache / "vm").mkdir()
-    (engine_of.cache / "vm/0123.ext4").touch()
+    for form in disk.FORMS:
+        (engine_of.cache / f"vm/0123.{form}").touch()
     (engine_of.cache / "vm/0123.cpio").touch()
-    assert disk.sweep(engine_of) == ["0123"]
+    assert disk.sweep(engine_of) == ["0123"] * len(disk.FORMS)
     assert [path.name for path in (engine_of.cache / "vm").iterdir()] == ["0123.cpio"]
+
+
+@pytest.mark.parametrize("form", disk.FORMS)
+def test_a_disk_that_cannot_be_written_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    (tmp_path / "root").mkdir()
+    maker = tmp_path / "mkfs"
+    maker.write_text("#!/bin/sh\necho No space left on device >&2\nexit 1\n")
+    maker.chmod(0o755)
+    monkeypatch.setattr(disk, "mount", lambda *_: None)
+    with pytest.raises(HostNotCapable, match="mkfs could not write the image's files: No space left") as caught:
+        disk.make(form, str(maker), [], str(tmp_path))
+    assert "is there room?" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("form", "package"), [("ext4", "e2fsprogs"), ("squashfs", "squashfs-tools"), ("erofs", "erofs-utils")]
+)
+def test_a_disk_without_the_program_that_makes_it(
+    engine_of: Engine, monkeypatch: pytest.MonkeyPatch, form: str, package: str
+) -> None:
+    class Image:
+        digest = "sha256:0123"
+
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    with pytest.raises(HostNotCapable, match="is not installed here") as caught:
+        disk.ensure(engine_of, Image(), form)  # type: ignore[arg-type]
+    assert caught.value.hint == f"apt-get install {package}"
 
 
 def test_a_handle_shows_what_it_was_in_text_and_html() -> None:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # pid 1 of a virtual machine: mounts the image, runs one command in it, says how it ended, and powers off.
 #
-# /request (a file of its own for each run) sets MODULES, PORTS, SOURCE, TYPE, OPTIONS, HOSTNAME, INPUT and the function
+# /request (a file of its own for each run) sets MODULES, PORTS, SOURCE, TYPE, OPTIONS, OVERLAY, HOSTNAME, INPUT and the function
 # `program`. Four ports lead to the host: control (words), output, errors (bytes), input (frames of a length and bytes).
 mark() { echo "nbcontainers: $1" >/dev/kmsg; }
 fail() { echo "failed $*" >&9; finish; }
@@ -30,6 +30,16 @@ find_ports() { # those of virtio come by and by; user-mode-linux has them as ter
         [ $tries -gt 500 ] && { echo "nbcontainers: no ports to the host" >/dev/console; finish; }
         usleep 2000
     done
+}
+
+mount_image() {
+    [ "$OVERLAY" = 0 ] && { mount -t "$TYPE" -o "$OPTIONS" "$SOURCE" /root; return; }
+    mkdir -p /lower /over
+    mount -t "$TYPE" -o "$OPTIONS" "$SOURCE" /lower || return 1
+    mount -t tmpfs tmpfs /over
+    mkdir /over/upper /over/work
+    chmod 755 /over/upper
+    mount -t overlay -o lowerdir=/lower,upperdir=/over/upper,workdir=/over/work overlay /root
 }
 
 mount_kernels() {
@@ -76,7 +86,7 @@ for module in $MODULES; do insmod "/modules/$module" || echo "nbcontainers: no m
 find_ports
 exec 9<>$control
 echo ready >&9
-mount -t "$TYPE" -o "$OPTIONS" "$SOURCE" /root || fail "the image could not be mounted as $TYPE"
+mount_image || fail "the image could not be mounted as $TYPE"
 mount_kernels
 hostname "$HOSTNAME"
 prepare 2>/dev/console || fail "$PROBLEM"
