@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _SMALL = "opacity: .75; font-size: 12px;"
 _NOISY = 1.10
 """A band wider than this is said to be one."""
+_LONGEST = 300
 _NAMED = 3
 """Axes that the heading names; more of them it counts."""
 _OPEN = 14
@@ -49,6 +50,11 @@ def html(seen: Comparison) -> str:
     )
 
 
+def cut(why: str) -> str:
+    """The beginning and the end of a reason: a kernel that does not boot says much between them."""
+    return why if len(why) <= _LONGEST else f"{why[: _LONGEST * 2 // 3]} … {why[-_LONGEST // 3 :]}"
+
+
 def heading(seen: Comparison) -> str:
     axes = [axis for axis in seen.axes if axis != START]
     what = ", ".join(axes) if len(axes) <= _NAMED else f"{len(axes)} workloads"
@@ -63,7 +69,7 @@ def notes(seen: Comparison) -> Iterator[str]:
     if stopped := seen.conditions.get("stopped"):
         yield f"stopped: {stopped}"
     for name, why in seen.absent.items():
-        yield f"{name} is absent: {why}"
+        yield f"{name} is absent: {cut(why)}"
     for why in dict.fromkeys(seen.measured.without.values()):
         pairs = [pair for pair, reason in seen.measured.without.items() if reason == why]
         axes, targets = (", ".join(dict.fromkeys(names)) for names in
@@ -92,9 +98,6 @@ def legend(seen: Comparison, *none: str) -> Iterator[str]:
     """Below the overview: what its words mean."""
     if len(seen.targets) > 1:
         yield overview.legend(seen, *none)
-    for remark, pairs in overview.remarks(seen).items():
-        axes, targets = (", ".join(dict.fromkeys(names)) for names in zip(*pairs, strict=True))
-        yield f"* {axes} on {', '.join(map(seen.label, targets.split(', ')))}: {remark}"
 
 
 def facts(seen: Comparison) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from nbcontainers.compare import statistics
 from nbcontainers.compare.rounds import AGAIN, Measured, Row
 from nbcontainers.compare.statistics import Interval, Verdict
-from nbcontainers.compare.workload import SYNCED
 from nbcontainers.table import Column, Table, text
 from nbcontainers.view import View
 
@@ -86,7 +85,7 @@ class Comparison(View):
     @cached_property
     def rows(self) -> list[Row]:
         """One for each axis and target: axis, target, rounds, median, low, high, unit, ratio, ratio_low, ratio_high, band,
-        differs, up_to, verdict, outliers, remark. A ratio above 1 is slower than the first target, whatever the unit; None where
+        differs, up_to, verdict, outliers. A ratio above 1 is slower than the first target, whatever the unit; None where
         there is none."""
         return [row for axis in self.axes for lane in self.lanes if (row := self._row(axis, lane))]
 
@@ -111,15 +110,14 @@ class Comparison(View):
         middle = statistics.interval(numbers, self.seed)
         ratio = None if lane == self.base else self._ratio(axis, lane)
         verdict = self._verdict(axis, lane, ratio) if ratio and not lane.endswith(AGAIN) else None
-        remark = self._remark(axis, lane)
         low, median, high = middle or (None, sorted(numbers)[len(numbers) // 2], None)
         return {
             "axis": axis, "target": lane, "rounds": len(numbers), "median": median, "low": low, "high": high,
             "unit": values[0]["unit"],
             "ratio": ratio and ratio.middle, "ratio_low": ratio and ratio.low, "ratio_high": ratio and ratio.high,
             "band": self.bands(axis), "differs": verdict and verdict.differs, "up_to": verdict and verdict.up_to,
-            "verdict": (verdict.words if verdict else self._instead(axis, lane, ratio)) + (f"; {remark}" if remark else ""),
-            "outliers": sum(statistics.outliers([row["cost"] for row in values])), "remark": remark,
+            "verdict": verdict.words if verdict else self._instead(axis, lane, ratio),
+            "outliers": sum(statistics.outliers([row["cost"] for row in values])),
         }  # fmt: skip
 
     def _instead(self, axis: str, lane: str, ratio: Interval | None) -> str:
@@ -128,12 +126,6 @@ class Comparison(View):
         if not ratio:
             return f"too few rounds for a verdict (at least {statistics.FEWEST})"
         return f"the same again: differences within {statistics.part(self.bands(axis) - 1)} are noise"
-
-    def _remark(self, axis: str, lane: str) -> str:
-        """What the figure does not mean; "" for most."""
-        scratch = self.measured.facts.get(lane.removesuffix(AGAIN), {}).get("scratch", "")
-        unsynced = axis in SYNCED and scratch.endswith("volatile")
-        return "nothing is synced there: a container's own root is a volatile overlay" if unsynced else ""
 
     def _verdict(self, axis: str, lane: str, ratio: Interval) -> Verdict:
         level = statistics.level(self.verdicts)

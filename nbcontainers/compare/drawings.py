@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbcontainers.compare import conditions, rootfs, rounds, running, stacks, workload
+from nbcontainers.compare.card import cut
 from nbcontainers.compare.overview import WIDTH
 from nbcontainers.compare.rounds import Row, Tell
 from nbcontainers.compare.target import Limits, Plan, Target, names
@@ -67,14 +68,14 @@ class Layers(View):
 
     def text(self) -> str:
         drawings = ["\n".join(stacks.text(*one)) for one in self._drawn]
-        absent = [f"{name} is absent: {why}" for name, why in self.absent.items()]
+        absent = [f"{name} is absent: {cut(why)}" for name, why in self.absent.items()]
         wrapped = ["\n".join(textwrap.wrap(plain(line), WIDTH)) for line in (self._heading, *absent, _NOTE)]
         return "\n\n".join([wrapped[0], *drawings, *wrapped[1:]])
 
     def html(self) -> str:
         drawings = "".join(stacks.svg(*one) for one in self._drawn)
         absent = "".join(
-            f'<div style="color: {ink(AMBER)};">{safe(name)} is absent: {safe(why)}</div>'
+            f'<div style="color: {ink(AMBER)};">{safe(name)} is absent: {safe(cut(why))}</div>'
             for name, why in self.absent.items()
         )
         return (

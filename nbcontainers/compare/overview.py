@@ -53,15 +53,6 @@ def noise(seen: Comparison, axis: str) -> str:
     return f"± {statistics.part(band - 1)}" if band < 2 else f"≤ {_sign(statistics.times(band))}"
 
 
-def remarks(seen: Comparison) -> dict[str, list[tuple[str, str]]]:
-    """What a figure does not mean, and of which axes and targets that is so."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for row in seen.rows:
-        if row["remark"]:
-            found.setdefault(row["remark"], []).append((row["axis"], row["target"]))
-    return found
-
-
 def text(seen: Comparison) -> str:
     """In blocks of as many targets as 100 columns hold."""
     others = _others(seen)
@@ -129,7 +120,7 @@ def _ground(row: Row | None) -> str:
 
 def cell(seen: Comparison, axis: str, target: str) -> str:
     row = _row(seen, axis, target)
-    return "absent" if row is None else f"{short(row)}{' *' if row['remark'] else ''}"
+    return "absent" if row is None else short(row)
 
 
 def _row(seen: Comparison, axis: str, target: str) -> Row | None:

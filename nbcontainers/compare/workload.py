@@ -18,8 +18,6 @@ _INSIDE = Path(__file__).parent / "inside"
 CELL, START = "cell", "start-up"
 """Axes that every workload has: the time by its own clock, and what the target itself takes before and after."""
 ALL = "all"
-SYNCED = ("write_sync", "sqlite")
-"""Axes that wait for the disk: absent where nothing does."""
 _FUTURE = "from __future__ import annotations\n"
 _OURS = re.compile(r"^from nbcontainers\.compare\.inside\.\w+ import (\([^)]*\)|.*)\n", re.M)
 _EITHER = 'if command -v python3 >/dev/null; then exec python3 -c "$@"; fi; shift; exec /bin/sh -c "$0" sh "$@"'

@@ -182,13 +182,6 @@ def test_too_few_rounds_have_values_and_no_verdict() -> None:
     assert figure.svg(seen) == ""
 
 
-def test_a_disk_that_is_not_synced_is_said_to_be_none() -> None:
-    seen = compared(Made("host", around(1)), Made("box", around(0.01)), axes="write_sync,syscall")
-    said = {row["axis"]: row["verdict"] for row in seen.rows if row["target"] == "box"}
-    assert said["write_sync"].endswith("; nothing is synced there: a container's own root is a volatile overlay")
-    assert "synced" not in said["syscall"]
-
-
 def test_outliers_are_marked_and_kept() -> None:
     values = [1.0, 1.01, 0.99, 1.0, 1.02, 0.98, 1.0, 1.01, 50.0, 0.99, 1.0]
     seen = compared(Made("host", iter([one for one in values for _ in range(2)])))

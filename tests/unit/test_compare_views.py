@@ -20,7 +20,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rounds, "_PAUSE_S", 0)
 
 
-def made(axes: dict[str, dict[str, list[float]]], unit: str = "ms", volatile: str = "") -> Comparison:
+def made(axes: dict[str, dict[str, list[float]]], unit: str = "ms") -> Comparison:
     """Of costs by axis and target; the first target's second run costs what its first did but for a thousandth."""
     samples = []
     for axis, lanes in axes.items():
@@ -40,8 +40,7 @@ def made(axes: dict[str, dict[str, list[float]]], unit: str = "ms", volatile: st
                 for number, value in enumerate(values)
             ]
     names = list(next(iter(axes.values())))
-    facts = {volatile: {"scratch": "overlay, volatile"}} if volatile else {}
-    found = Measured(samples, facts=facts)
+    found = Measured(samples)
     return Comparison("made", found, {name: name for name in names}, 5, 1, "host", "no limits", "2026-11-23T12:00:00Z")
 
 
@@ -82,13 +81,6 @@ def test_many_targets_come_in_blocks_that_a_terminal_holds() -> None:
     assert max(map(len, shown.splitlines())) <= 100
     assert overview.text(seen).count("volume_write_sync") == 3
     assert overview.text(seen).count("4.2× slower") == 9
-
-
-def test_what_a_figure_does_not_mean_stands_below() -> None:
-    seen = made({"write_sync": {"host": STEADY, "box": times(0.01)}}, volatile="box")
-    assert "100× faster *" in overview.text(seen)
-    assert "* write_sync on box: nothing is synced there" in seen.text().replace("\n  ", " ")
-    assert "* write_sync on box: nothing is synced there" in seen.html()
 
 
 def test_figures_are_in_the_unit_that_can_be_read() -> None:
@@ -142,6 +134,15 @@ def test_the_verdicts_are_a_frame_of_real_types() -> None:
     }  # fmt: skip
     assert bool(frame["differs"]["box"])
     assert frame["differs"].isna()["host"]
+
+
+def test_a_long_reason_has_its_beginning_and_its_end() -> None:
+    seen = made({"fork": {"host": STEADY}})
+    seen.measured.absent["vm:uml"] = f"it did not boot: {'x' * 1000} and this is why"
+    said = " ".join(seen.text().split())
+    assert "vm:uml is absent: it did not boot: xxx" in said
+    assert "and this is why" in said
+    assert "x" * 300 not in seen.html()
 
 
 def test_ticks_do_not_touch() -> None:
