@@ -62,7 +62,8 @@ def failed(plan: Mapping[str, Any], problem: str, console: str, *, overdue: bool
             console=console,
         )
     how = f"the virtual machine ({kind}) did not boot within {plan['boot_s']:g} s{said}"
-    return HostNotCapable(how, hint=_HINTS.get(kind, ""), console=console)
+    silent = "" if last else "; of a kernel given by --kernel that is no wonder: leave it out, or type vm fetch-kernel"
+    return HostNotCapable(how, hint=_HINTS.get(kind, "") + silent, console=console)
 
 
 _HINTS = {KVM: "take another kind: --kind uml or --kind tcg", TCG: "a busy host is slow: try again, or take --kind uml"}

@@ -18,6 +18,8 @@ from nbcontainers.vm.initramfs import program
 PACKAGE = "linux-image-cloud-amd64"
 """The smallest of Debian's: made for virtual machines."""
 _PATIENCE_S = 600
+_AGAIN = "apt-get update, then try again; or take a package that is here: vm fetch-kernel --file FILE.deb"
+_WHOLE = "name a linux-image-….deb that is whole; and is there room? system df shows what takes it"
 
 
 def fetch(engine: Engine, package: str, file: str) -> Table:
@@ -29,7 +31,8 @@ def fetch(engine: Engine, package: str, file: str) -> Table:
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=place) as folder:
         deb = Path(file).absolute() if file else _download(package or PACKAGE, folder)
         unpacked = Path(folder, "unpacked")
-        _run([program("dpkg-deb", "dpkg"), "-x", str(deb), str(unpacked)], folder, f"{deb.name} could not be unpacked")
+        command = [program("dpkg-deb", "dpkg"), "-x", str(deb), str(unpacked)]
+        _run(command, folder, f"{deb.name} could not be unpacked", _WHOLE if file else _AGAIN)
         release = _keep(unpacked, place)
     return listing(engine, release)
 
@@ -51,19 +54,27 @@ def _download(package: str, folder: str) -> Path:
     )
     real = re.search(r"Depends: (linux-image-\S+)", depends.stdout)
     name = real[1] if real else package
-    _run([apt, "-q", "download", name], folder, f"{name} could not be downloaded")
+    _run([apt, "-q", "download", name], folder, f"{name} could not be downloaded", _AGAIN)
     found = list(Path(folder).glob("*.deb"))
     if not found:
         raise HostNotCapable(f"apt-get download {name} brought no package", hint="apt-get update, then try again")
     return found[0]
 
 
-def _run(command: list[str], folder: str, problem: str) -> None:
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=_PATIENCE_S
-    )
+def _run(command: list[str], folder: str, problem: str, hint: str) -> None:
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            timeout=_PATIENCE_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise HostNotCapable(f"{problem} within {_PATIENCE_S / 60:.0f} minutes", hint=hint) from None
     if done.returncode:
-        hint = "apt-get update, then try again; or take a package that is here: vm fetch-kernel --file FILE.deb"
         raise HostNotCapable(f"{problem}: {done.stderr.strip()[-300:]}", hint=hint)
 
 
@@ -72,6 +83,7 @@ def _keep(unpacked: Path, place: Path) -> str:
     images = list(unpacked.glob("boot/vmlinuz-*"))
     if not images:
         raise InvalidArgument("there is no kernel in that package", hint=f"take one such as {PACKAGE}'s linux-image-…")
+    kernel.release(images[0])  # for this kind of processor
     release = images[0].name.partition("-")[2]
     new = unpacked / "new"
     new.mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from nbcontainers.vm.hardware import UML as UML_KIND
 
 UML = "linux.uml"
 UML_MODULES = Path("/usr/lib/uml/modules")
-_HEADER, _MAGIC, _VERSION = 0x202, b"HdrS", 0x20E
+_HEADER, _MAGIC, _VERSION, _SECTORS, _LENGTH = 0x202, b"HdrS", 0x20E, 0x1F1, 0x1F4
 """Of a bzImage: Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header"."""
 
 
@@ -70,7 +71,20 @@ def user_mode() -> Kernel:
 
 @cache
 def _release_of_program(path: str) -> str:
-    return subprocess.run([path, "--version"], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    """Raises InvalidArgument for a program that is no kernel."""
+    try:
+        done = subprocess.run(
+            [path, "--version"], capture_output=True, timeout=10, check=False, stdin=subprocess.DEVNULL
+        )
+        said = done.stdout.decode(errors="replace").strip()
+    except (OSError, subprocess.TimeoutExpired):
+        said = ""
+    if not re.fullmatch(r"\d+\.\d+[\w.+-]*", said):
+        raise InvalidArgument(
+            f"{path} is no kernel of user-mode-linux: asked for its version it does not say one",
+            hint="apt-get install user-mode-linux, and leave --kernel out",
+        )
+    return said
 
 
 def _of_the_host() -> Iterator[Kernel]:
@@ -88,7 +102,13 @@ def _of_the_host() -> Iterator[Kernel]:
 def kinds_of(path: Path) -> tuple[str, ...]:
     """What can boot the file: a program is user-mode-linux. Raises InvalidArgument where there is none."""
     if not path.is_file():
-        raise InvalidArgument(f"--kernel {path}: there is no such file", hint="name a bzImage (vmlinuz-…)")
+        raise InvalidArgument(
+            f"--kernel {path}: there is no such file", hint="name a bzImage (vmlinuz-…), or type vm fetch-kernel"
+        )
+    if not os.access(path, os.R_OK):
+        raise InvalidArgument(
+            f"--kernel {path} may not be read by you", hint="copy it as root to where it may, or type vm fetch-kernel"
+        )
     with path.open("rb") as file:
         return (UML_KIND,) if file.read(4) == b"\x7fELF" else (KVM, TCG)
 
@@ -111,6 +131,12 @@ def release(path: Path) -> str:
     if head[_HEADER : _HEADER + 4] != _MAGIC:
         raise InvalidArgument(
             f"{path} is no kernel that boots (bzImage)", hint="take vmlinuz-… of a Debian package linux-image-…"
+        )
+    whole = ((head[_SECTORS] or 4) + 1) * 512 + int.from_bytes(head[_LENGTH : _LENGTH + 4], "little") * 16
+    if path.stat().st_size < whole:
+        raise InvalidArgument(
+            f"the kernel {path} is cut short: {path.stat().st_size} of its {whole} bytes are there",
+            hint="copy it again, or type vm fetch-kernel",
         )
     start = 0x200 + int.from_bytes(head[_VERSION : _VERSION + 2], "little")
     return head[start : start + 100].partition(b"\0")[0].decode("latin-1").partition(" ")[0]

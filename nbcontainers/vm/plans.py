@@ -13,7 +13,7 @@ from nbcontainers.vm import initramfs, modules
 from nbcontainers.vm.hardware import TCG
 from nbcontainers.vm.kernel import Kernel
 from nbcontainers.vm.request import Request
-from nbcontainers.vm.unpacking import sweep, unpacked
+from nbcontainers.vm.unpacking import keep, sweep, unpacked
 
 KEEPER = "nbcontainers.vm.keeper:run"
 _KEPT = 24
@@ -68,9 +68,6 @@ def _base(engine: Engine, files: Sequence[Path]) -> Path:
     stamp = repr([(path, os.stat(path).st_mtime_ns, os.stat(path).st_size) for path in parts])
     path = engine.cache / "vm" / f"{hashlib.sha256(stamp.encode()).hexdigest()[:16]}.cpio"
     if not path.exists():
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        new = path.with_suffix(f".{os.getpid()}")
-        new.write_bytes(initramfs.base(files))
-        os.rename(new, path)
+        keep(path, initramfs.base(files))
         sweep(path.parent, "*.cpio", _KEPT)
     return path

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nbcontainers.engine import Engine
+from nbcontainers.errors import HostNotCapable, InvalidArgument
 
 _SECTORS, _PAYLOAD = 0x1F1, 0x248
 """Of the header: sectors of the real-mode part but one; where the wrapped kernel is behind it, and how long."""
@@ -37,15 +38,32 @@ def unpacked(engine: Engine, path: Path) -> Path:
     stamp = repr((str(path), stat.st_mtime_ns, stat.st_size))
     made = engine.cache / "vm" / f"{hashlib.sha256(stamp.encode()).hexdigest()[:16]}.vmlinux"
     if not made.exists():
-        found = content(path.read_bytes())
+        try:
+            found = content(path.read_bytes())
+        except ValueError as error:
+            hint = "copy it again, or type vm fetch-kernel"
+            raise InvalidArgument(f"the kernel {path} is damaged: {error}", hint=hint) from None
         if not has_pvh(found):
             return path
-        made.parent.mkdir(mode=0o700, exist_ok=True)
-        new = made.with_suffix(f".{os.getpid()}")
-        new.write_bytes(found)
-        os.rename(new, made)
+        keep(made, found)
         sweep(made.parent)
     return made
+
+
+def keep(path: Path, data: bytes) -> None:
+    """Write a whole file, or none: HostNotCapable says why."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    new = path.with_suffix(f".{os.getpid()}")
+    try:
+        new.write_bytes(data)
+        os.rename(new, path)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        raise HostNotCapable(
+            f"{path} could not be written: {error.strerror}",
+            hint="system df shows what takes the room",
+            errno=error.errno,
+        ) from None
 
 
 def sweep(folder: Path, pattern: str = "*.vmlinux", kept: int = _KEPT) -> None:
@@ -56,7 +74,7 @@ def sweep(folder: Path, pattern: str = "*.vmlinux", kept: int = _KEPT) -> None:
 
 
 def content(image: bytes) -> bytes:
-    """The kernel in a bzImage; b"" where it is damaged, or packed in a way that nothing here unpacks."""
+    """The kernel in a bzImage; b"" where it is packed in a way that nothing here unpacks. Raises ValueError for a damaged one."""
     if len(image) < _PAYLOAD + 8:
         return b""
     start, size = struct.unpack_from("<II", image, _PAYLOAD)
@@ -69,8 +87,10 @@ def content(image: bytes) -> bytes:
             return lzma.decompress(packed[:-_SIZE])
         if program := shutil.which(_PROGRAMS.get(packed[:4], "")):
             return subprocess.run([program, "-dc"], input=packed[:-_SIZE], capture_output=True, check=True).stdout
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, subprocess.CalledProcessError):
-        return b""
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise ValueError(str(error)) from None
+    except subprocess.CalledProcessError as error:
+        raise ValueError(error.stderr.decode(errors="replace").strip()[-200:]) from None
     return b""
 
 

@@ -102,6 +102,16 @@ def test_what_is_no_kernel_is_refused(tmp_path: Path, engine_of: Engine) -> None
         kernel.find(engine_of, uml=False, given=str(tmp_path / "y"))
 
 
+def test_a_kernel_that_is_cut_short_and_a_program_that_is_none(tmp_path: Path, engine_of: Engine) -> None:
+    whole = bytearray(bzimage())
+    whole[0x1F4:0x1F8] = (1 << 20).to_bytes(4, "little")
+    (tmp_path / "z").write_bytes(whole)
+    with pytest.raises(InvalidArgument, match=r"z is cut short: 16384 of its \d+ bytes are there"):
+        kernel.find(engine_of, uml=False, given=str(tmp_path / "z"))
+    with pytest.raises(InvalidArgument, match="true is no kernel of user-mode-linux"):
+        kernel.find(engine_of, uml=True, given=shutil.which("true") or "")
+
+
 def test_without_any_kernel_the_error_says_what_to_type(engine_of: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "_of_the_host", lambda: iter(()))
     with pytest.raises(HostNotCapable, match="no kernel here") as caught:
@@ -131,6 +141,33 @@ def test_a_package_without_a_kernel_is_said(tmp_path: Path) -> None:
         fetching._keep(tmp_path, tmp_path)
     with pytest.raises(InvalidArgument, match="is no name of a package"):
         fetching._download("; rm -rf x", str(tmp_path))
+
+
+def test_a_package_that_is_none_or_cannot_be_had_leaves_nothing(
+    tmp_path: Path, engine_of: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x.deb").write_bytes(b"no package")
+    with pytest.raises(HostNotCapable, match=r"x\.deb could not be unpacked") as caught:
+        fetching.fetch(engine_of, "", str(tmp_path / "x.deb"))
+    assert "name a linux-image-….deb that is whole" in caught.value.hint
+    bin = tmp_path / "bin"
+    bin.mkdir()
+    (bin / "apt-get").write_text("#!/bin/sh\necho E: Unable to locate package >&2\nexit 100\n")
+    (bin / "apt-cache").write_text("#!/bin/sh\n")
+    for path in bin.iterdir():
+        path.chmod(0o755)
+    monkeypatch.setattr(fetching, "program", lambda name, _: str(bin / name))
+    monkeypatch.setenv("PATH", f"{bin}:{os.environ['PATH']}")
+    with pytest.raises(
+        HostNotCapable, match="linux-image-cloud-amd64 could not be downloaded: E: Unable to locate"
+    ) as caught:
+        fetching.fetch(engine_of, "", "")
+    assert "apt-get update" in caught.value.hint
+    (bin / "apt-get").write_text("#!/bin/sh\nexec sleep 60\n")
+    monkeypatch.setattr(fetching, "_PATIENCE_S", 0.1)
+    with pytest.raises(HostNotCapable, match="could not be downloaded within"):
+        fetching._run([str(bin / "apt-get")], str(tmp_path), "it could not be downloaded", "")
+    assert list(kernel.folder(engine_of).iterdir()) == []
 
 
 def test_the_archive_is_what_cpio_reads(tmp_path: Path) -> None:

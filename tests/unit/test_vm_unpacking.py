@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import lzma
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from nbcontainers.engine import Engine
+from nbcontainers.errors import HostNotCapable, InvalidArgument
 from nbcontainers.vm import unpacking
 
 
@@ -54,11 +56,15 @@ def test_a_kernel_comes_out_as_it_was_packed(how: str) -> None:
 def test_only_a_kernel_that_can_be_started_is_kept(tmp_path: Path) -> None:
     engine = Engine(tmp_path / "root", tmp_path / "run", False).prepare()
     path = tmp_path / "vmlinuz"
-    for damaged in (b"", b"short", bzimage(b"unknown"), bzimage(gzip.compress(elf())[:-9]), bzimage(gzip.compress(elf(kind=1))),
+    for damaged in (b"", b"short", bzimage(b"unknown"), bzimage(gzip.compress(elf(kind=1))),
                     bzimage(gzip.compress(elf(owner=b"GNU\0"))), bzimage(gzip.compress(b"\x7fELF\x02\x01")),
                     bzimage(gzip.compress(b"no kernel"))):  # fmt: skip
         path.write_bytes(damaged)
         assert unpacking.unpacked(engine, path) == path
+    for damaged in (gzip.compress(elf())[:-9], lzma.compress(elf())[:40], b"\x1f\x8b\x08garbage"):
+        path.write_bytes(bzimage(damaged))
+        with pytest.raises(InvalidArgument, match=f"the kernel {path} is damaged"):
+            unpacking.unpacked(engine, path)
     path.write_bytes(bzimage(gzip.compress(elf())))
     made = unpacking.unpacked(engine, path)
     assert made.read_bytes() == elf()
@@ -69,3 +75,13 @@ def test_only_a_kernel_that_can_be_started_is_kept(tmp_path: Path) -> None:
     assert made.exists()
     assert len(list(made.parent.glob("*.vmlinux"))) == 4
     assert {one.suffix for one in made.parent.iterdir()} == {".vmlinux"}
+
+
+def test_a_file_that_cannot_be_written_whole_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "rename", full)
+    with pytest.raises(HostNotCapable, match=r"x\.cpio could not be written: No space left on device"):
+        unpacking.keep(tmp_path / "x.cpio", b"data")
+    assert list(tmp_path.iterdir()) == []
