@@ -62,11 +62,10 @@ def test_host_and_container_under_the_same_limits(clean: None, engine: Any) -> N
 @pytest.mark.limits
 def test_a_limit_holds_on_the_host_too(clean: None) -> None:
     """A memory hog is killed in the cgroup of the host's target as in the container's."""
+    hog = "x = bytearray(100 << 20)"
     with pytest.raises(HostNotCapable, match="cannot run: it ended with status 137"):
-        compare.run(script="x = bytearray(300 << 20)", python=True, on="host", rounds=5, memory="128m")
-    found = compare.run(
-        script="x = bytearray(300 << 20)", python=True, on="host:unlimited,host,container", rounds=5, memory="128m"
-    )
+        compare.run(script=hog, python=True, on="host", rounds=5, memory="64m")
+    found = compare.run(script=hog, python=True, on="host:unlimited,host,container", rounds=5, memory="64m")
     assert set(found.absent) == {"host", "container"}
     assert all("status 137" in why for why in found.absent.values())
     assert set(rows(found, "cell")) == {"host:unlimited", "host:unlimited again"}
@@ -120,8 +119,8 @@ def test_docker(clean: None, monkeypatch: pytest.MonkeyPatch) -> None:
         found = compare.run("execute", on="container,container:docker", image="mini", rounds=5, memory="256m")
         assert found.absent == {}, found.absent
         assert found.unequal == [], found.unequal
-        found = compare.run(script=script, on="container,container:docker", image="mini", rounds=5, timeout=1)
-        assert found.absent == {"container:docker": "it did not end within 1 s"}
+        found = compare.run(script=script, on="container,container:docker", image="mini", rounds=5, timeout=2)
+        assert found.absent == {"container:docker": "it did not end within 2 s"}
         for words in (["ps", "-aq"], ["images", "-q"]):
             assert subprocess.run([*client, *words], capture_output=True, check=True).stdout == b""
     about = {row["name"]: row["about"] for row in compare.targets()}
@@ -130,10 +129,9 @@ def test_docker(clean: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_cell_that_hangs_prints_nonsense_or_megabytes(clean: None) -> None:
     """Where it hangs the target is out; output is no matter, whatever it is."""
-    inside = "test -e /proc/1/comm && grep -q pytest /proc/1/comm"
-    hangs = f"test $$ -gt 99 || {{ trap '' INT TERM; echo it hangs; while :; do sleep 9; done; }}; {inside}; sleep 0.01"
-    found = compare.run(script=hangs, on="host:unlimited,container", image="host", rounds=5, timeout=2, pin=False)
-    assert found.absent == {"container": "it did not end within 2 s"}
+    hangs = "test $$ -gt 99 || { trap '' INT TERM; echo it hangs; while :; do sleep 9; done; }; sleep 0.01"
+    found = compare.run(script=hangs, on="host:unlimited,container", rounds=5, timeout=3, pin=False)
+    assert found.absent == {"container": "it did not end within 3 s"}
     assert {row["target"] for row in found.rows} == {"host:unlimited", "host:unlimited again"}
     loud = "import sys; sys.stdout.buffer.write(bytes(range(256)) * 50000); sys.stderr.buffer.write(b'\\xff' * 500000)"
     found = compare.run(script=loud, python=True, on="host:unlimited,container", rounds=5, pin=False)
@@ -172,10 +170,10 @@ def test_ctrl_c_ends_what_runs_on_a_target(clean: None, engine: Any, name: str) 
 
 @pytest.mark.slow
 def test_the_host_does_not_differ_from_itself(clean: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On this very host, noise and all: of four verdicts a wrong one is expected in one of a hundred runs."""
+    """On this very host, noise and all: of three verdicts a wrong one is expected in one of a hundred runs."""
     twin = Host("host:twin", limited=False)
     monkeypatch.setattr(running, "target", lambda name: twin if name == twin.name else target(name))
-    found = compare.run("integer,syscall,execute", on="host:unlimited,host:twin", seed=1)
+    found = compare.run("integer,execute", on="host:unlimited,host:twin", seed=1)
     assert [row["axis"] for row in found.rows if row["differs"]] == [], found.text()
     assert {row["target"] for row in found.rows} == {"host:unlimited", "host:unlimited again", "host:twin"}
 

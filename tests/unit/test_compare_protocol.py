@@ -67,6 +67,11 @@ def late(number: int, token: str, stdout: Sink) -> int:
     return good(number, token, stdout)
 
 
+def falling(number: int, token: str, stdout: Sink) -> int:
+    """Once."""
+    return 9 if number == 4 else good(number, token, stdout)
+
+
 def failing(number: int, token: str, stdout: Sink) -> int:
     return 7 if number > 1 else good(number, token, stdout)
 
@@ -80,13 +85,19 @@ def measured(*targets: Scripted, count: int = 6) -> Measured:
     return rounds.measure(PLAN, targets, workload.named("syscall"), count, 1)
 
 
-def test_a_target_that_hangs_is_not_asked_again() -> None:
+def test_a_target_that_hangs_is_out() -> None:
+    """With what it told before: only its quick executions would count."""
     hangs = Scripted("hangs", late)
     found = measured(Scripted("host", good), hangs)
     assert hangs.executions == 4, "facts, warm-up, a round, the one that was too late"
-    assert found.lost["hangs"] == ["round 2: it did not end within 3 s"]
-    assert {row["round"] for row in found.samples if row["target"] == "hangs"} == {1}
-    assert len([row for row in found.samples if row["target"] == "host"]) == 12
+    assert found.absent == {"hangs": "round 2: it did not end within 3 s"}
+    assert found.lost == {}
+    assert {row["target"] for row in found.samples} == {"host", "host" + AGAIN}
+    assert len(found.samples) == 24
+    with pytest.raises(
+        HostNotCapable, match=r"hangs, which the others are compared with, cannot run: round [12]: it did"
+    ):
+        measured(Scripted("hangs", late), Scripted("host", good))
 
 
 def test_where_no_execution_ends_well_the_target_is_absent() -> None:
@@ -194,12 +205,12 @@ def test_what_is_refused(given: dict[str, Any], message: str) -> None:
 
 
 def test_a_comparison_of_targets_that_failed_is_shown() -> None:
-    found = measured(Scripted("host", good), Scripted("hangs", late), Scripted("fails", failing))
+    found = measured(Scripted("host", good), Scripted("falls", falling), Scripted("fails", failing))
     seen = Comparison(
-        "syscall", found, {"host": "host", "hangs": "hangs"}, 6, 1, "host", "no limits", "2026-11-23T12:00:00Z"
+        "syscall", found, {"host": "host", "falls": "falls"}, 6, 1, "host", "no limits", "2026-11-23T12:00:00Z"
     )
     assert "fails is absent: none of its executions ended well" in " ".join(seen.text().split())
-    assert "hangs: 1 of 6 executions failed" in " ".join(seen.text().split())
-    row = next(row for row in seen.rows if row["target"] == "hangs")
-    assert row["ratio"] is None
+    assert "falls: 1 of 6 executions failed" in " ".join(seen.text().split())
+    row = next(row for row in seen.rows if row["target"] == "falls")
+    assert row["ratio"] is not None
     assert not math.isnan(row["median"])
