@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nbcontainers.compare import overview, workload
 from nbcontainers.compare.overview import WIDTH, aligned
+from nbcontainers.compare.report import LESS
 from nbcontainers.compare.rounds import AGAIN, Row
 from nbcontainers.table import BORDER, MONOSPACE, SHOWN_ROWS, plain, safe
 
@@ -47,7 +48,7 @@ def unit(seen: Comparison, axis: str) -> Unit:
         return Unit(name, _TIMES[given] / _TIMES[name])
     if given == "MiB/s" and first >= 1000:
         return Unit("GiB/s", 1 / 1024, False)
-    return Unit(given, 1.0, False)
+    return Unit(given, 1.0, given in LESS)
 
 
 def number(value: float) -> str:

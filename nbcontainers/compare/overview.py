@@ -9,6 +9,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from nbcontainers.compare import statistics
+from nbcontainers.compare.report import Figure
 from nbcontainers.compare.rounds import AGAIN, Row
 from nbcontainers.table import BORDER, GREEN, MONOSPACE, RED, pad, plain, safe, tint, width
 
@@ -22,6 +23,7 @@ NONE = "-"
 """For `_NONE` in a narrow column."""
 _TD = "padding:3px 8px;border:0;white-space:nowrap;text-align:"
 _NONE = "none found"
+_WORDS = {"MiB": ("more", "less"), "instances": ("fewer", "more")}
 
 
 def legend(seen: Comparison, none: str = _NONE) -> str:
@@ -35,10 +37,16 @@ def legend(seen: Comparison, none: str = _NONE) -> str:
 def short(row: Row) -> str:
     """The verdict in two words."""
     if row["differs"]:
-        return f"{_sign(statistics.times(max(row['ratio'], 1 / row['ratio'])))} {'slower' if row['ratio'] > 1 else 'faster'}"
+        return effect(row, row["ratio"])
     if row["up_to"] is not None:
         return f"{_NONE} (≤ {_sign(statistics.part(row['up_to']))})"
     return "too few rounds"
+
+
+def effect(row: Row, ratio: float) -> str:
+    """How large it is, in the words of what is measured: time and rates are slower or faster, memory is more or less."""
+    worse, better = _WORDS.get(row["unit"], ("slower", "faster"))
+    return f"{_sign(statistics.times(max(ratio, 1 / ratio)))} {worse if ratio > 1 else better}"
 
 
 def _sign(words: str) -> str:
@@ -63,7 +71,11 @@ def text(seen: Comparison) -> str:
 
 
 def _block(seen: Comparison, targets: Sequence[str]) -> str:
-    heads = [["axis"], ["noise"], *(textwrap.wrap(plain(seen.label(target)), _CELL) for target in targets)]
+    heads = [
+        ["axis"],
+        ["noise"],
+        *(textwrap.wrap(plain(seen.label(target)), _CELL, break_on_hyphens=False) for target in targets),
+    ]
     above = zip_longest(*map(reversed, heads), fillvalue="")
     rows = [[axis, noise(seen, axis), *(_brief(cell(seen, axis, target)) for target in targets)] for axis in seen.axes]
     return "\n".join(aligned([*reversed([*above]), *rows]))
@@ -119,8 +131,13 @@ def _ground(row: Row | None) -> str:
 
 
 def cell(seen: Comparison, axis: str, target: str) -> str:
-    row = _row(seen, axis, target)
-    return "absent" if row is None else short(row)
+    row, first = _row(seen, axis, target), _row(seen, axis, seen.base)
+    if row is None:
+        return "absent"
+    if row["rounds"] == 1 and first and first["rounds"] == 1:  # a trial, and not a round's
+        cost, base = (Figure(one["median"], one["unit"]).cost for one in (row, first))
+        return f"{effect(row, cost / base)}, once"
+    return short(row)
 
 
 def _row(seen: Comparison, axis: str, target: str) -> Row | None:

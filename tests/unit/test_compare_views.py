@@ -145,6 +145,14 @@ def test_a_long_reason_has_its_beginning_and_its_end() -> None:
     assert "x" * 300 not in seen.html()
 
 
+def test_what_was_measured_once_has_a_figure_and_no_verdict() -> None:
+    """A trial of idle instances: one value a target, in memory, of which more is not slower."""
+    seen = made({"footprint": {"host": [0.5], "box": [3.0]}}, "MiB")
+    assert overview.cell(seen, "footprint", "box") == "6.0× more, once"
+    assert details.unit(seen, "footprint").words == "MiB, less is better"
+    assert not seen.rows[-1]["differs"]
+
+
 def test_ticks_do_not_touch() -> None:
     seen = made({"fork": {"host": STEADY, "quick": times(1 / 300), "slow": times(420)}})
     places = [
