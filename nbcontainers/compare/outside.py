@@ -17,7 +17,7 @@ from typing import NamedTuple
 from nbcontainers.compare import programs, stored, workload
 from nbcontainers.compare.report import Figure, Report
 from nbcontainers.compare.target import Execute, Plan, Sink, Stored, Target
-from nbcontainers.errors import Error, HostNotCapable, TimedOut
+from nbcontainers.errors import Error, TimedOut
 from nbcontainers.launcher import client
 
 ONCE = ("footprint", "instances", "image_size")
@@ -99,12 +99,13 @@ class Outside:
     def held(self) -> dict[str, Figure]:
         """Both in one trial."""
         """A few idle instances: what one takes, what each more takes, and for how many that leaves room."""
-        first, each, count, room = _trial(self.plan, self.target)
+        trial = _trial(self.plan, self.target)
         self.facts["idle"] = (
-            f"{count} instances were started: the first takes {first / _MIB:.3g} MiB, each more {each / _MIB:.3g} MiB "
-            "(proportional set size of all their processes; memory of the kernel is not counted)"
+            f"{trial.number} instances were started: the first takes {trial.first / _MIB:.3g} MiB, each more "
+            f"{trial.each / _MIB:.3g} MiB (proportional set size of all their processes) and of the kernel "
+            f"{trial.kernel / _MIB:.3g} MiB"
         )
-        found = {"footprint": Figure(first / _MIB, "MiB"), "instances": Figure(room, "instances")}
+        found = {"footprint": Figure(trial.first / _MIB, "MiB"), "instances": Figure(trial.room, "instances")}
         return {axis: figure for axis, figure in found.items() if axis in self.axes}
 
     def _reached(self, axes: Sequence[str]) -> dict[str, Figure]:
@@ -222,23 +223,41 @@ def _free(count: int) -> tuple[int, ...]:
         return tuple(probe.getsockname()[1] for probe in probes)
 
 
-def _trial(plan: Plan, target: Target) -> tuple[float, float, int, int]:
-    """Bytes of the first idle instance and of each more, how many were started, and how many memory has room for."""
+class Trial(NamedTuple):
+    """Of `number` idle instances: bytes of the first, of each more, and what the kernel takes for each more; what is left."""
+
+    number: int
+    first: float
+    each: float
+    kernel: float
+    left: int
+    processes: int
+
+    @property
+    def room(self) -> int:
+        """How many there could be: of memory, and of numbers of processes."""
+        each = self.each + self.kernel
+        numbers = int(Path("/proc/sys/kernel/pid_max").read_text()) // self.processes
+        return min(numbers, self.number + int(self.left // each)) if each > 0 else self.number
+
+
+def _trial(plan: Plan, target: Target) -> Trial:
+    """Start a few, and see."""
     with ExitStack() as rest:
         only = _instance(rest, plan, target)
         others = ExitStack()
         pids = [only]
         with others:
-            free, begun = available(), time.monotonic()
+            free, begun, before = available(), time.monotonic(), kernel()
             while len(pids) < _MOST and (len(pids) < 2 or time.monotonic() - begun < _TRIAL_S):
                 pids.append(_instance(others, plan, target))
                 if free - available() > free * _PART:
                     break
             time.sleep(_SETTLES_S if any(len(one) > 1 for one in pids) else 0.2)
-            together, room = sum(map(_footprint, pids)), available()
+            together, left, after = sum(map(_footprint, pids)), available(), kernel()
         first = _footprint(only)
-    each = (together - first) / (len(pids) - 1)
-    return first, each, len(pids), len(pids) + int(room // each) if each > 0 else len(pids)
+    more = len(pids) - 1
+    return Trial(len(pids), first, (together - first) / more, max(0, after - before) / more, left, len(only))
 
 
 def _instance(stack: ExitStack, plan: Plan, target: Target) -> list[int]:
@@ -257,10 +276,18 @@ def _footprint(pids: Sequence[int]) -> int:
 
 def available() -> int:
     """Bytes of memory that new programs can have: proc(5), MemAvailable."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    raise HostNotCapable("this host does not say how much memory is available")
+    return _meminfo()["MemAvailable"]
+
+
+def kernel() -> int:
+    """Bytes the kernel has for what there is of processes, namespaces and cgroups: not its caches."""
+    return sum(_meminfo().get(name, 0) for name in ("SUnreclaim", "KernelStack", "PageTables", "Percpu"))
+
+
+def _meminfo() -> dict[str, int]:
+    """Bytes: proc(5)."""
+    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+    return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines}
 
 
 def _words(error: BaseException) -> str:

@@ -120,13 +120,17 @@ def test_a_trial_of_idle_instances(here: Here, monkeypatch: pytest.MonkeyPatch) 
     """Of sizes that are known: 30 MiB the first and 20 MiB each more, as they share 10."""
     monkeypatch.setattr(outside, "_MOST", 3)
     monkeypatch.setattr(outside, "available", lambda: 1000 * MIB)
+    monkeypatch.setattr(outside, "kernel", iter([100 * MIB, 102 * MIB]).__next__)
     monkeypatch.setattr(stored, "pss", lambda pid: 20 * MIB + 10 * MIB // here.live)
     seen = here.outside("footprint", "instances")
     found = seen.measure()
     assert here.started == 3
     assert found["footprint"] == Figure(30, "MiB")
-    assert found["instances"].value == pytest.approx(3 + 1000 // 20, abs=1)
-    assert "3 instances were started: the first takes 30 MiB, each more 20 MiB" in seen.facts["idle"]
+    assert found["instances"].value == pytest.approx(3 + 1000 // 21, abs=1)
+    assert (
+        "3 instances were started: the first takes 30 MiB, each more 20 MiB (proportional set size of all their processes) and of the kernel 1 MiB"
+        in seen.facts["idle"]
+    )
     assert seen.measure() == {}, "once is enough"
 
 

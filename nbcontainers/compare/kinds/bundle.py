@@ -6,7 +6,8 @@ import json
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class Bundle:
         self.program = program
         self.name = f"container:{program}"
         self.label = f"container ({program})"
+        self._asleep: Callable[[], AbstractContextManager[list[int]]] | None = None
 
     def missing(self, plan: Plan) -> Missing | None:
         if not shutil.which(self.program):
@@ -62,7 +64,11 @@ class Bundle:
                         programs.output(*runtime, "delete", "--force", id)
                     raise
 
-            yield execute
+            self._asleep = partial(_sleeping, runtime, folder, config)
+            try:
+                yield execute
+            finally:
+                self._asleep = None
 
     @contextmanager
     def _private(self, folder: Path) -> Iterator[Sequence[str]]:
@@ -77,8 +83,22 @@ class Bundle:
     def stored(self, plan: Plan) -> list[Path]:
         return [rootfs.made(plan).folder]
 
-    def idle(self, plan: Plan) -> None:
-        return None
+    def idle(self, plan: Plan) -> AbstractContextManager[list[int]] | None:
+        """Its one process, for nothing watches it. While it is open."""
+        return self._asleep() if self._asleep else None
+
+
+@contextmanager
+def _sleeping(runtime: Sequence[str], folder: Path, config: dict[str, Any]) -> Iterator[list[int]]:
+    config["process"]["args"] = ["sleep", "600"]
+    (folder / "config.json").write_text(json.dumps(config))
+    id = f"compare-{secrets.token_hex(6)}"
+    try:
+        programs.output(*runtime, "run", "--detach", "--bundle", str(folder), id)
+        yield [json.loads(programs.output(*runtime, "state", id))["pid"]]
+    finally:
+        with suppress(Error):
+            programs.output(*runtime, "delete", "--force", id)
 
 
 def configured(plan: Plan) -> dict[str, Any]:

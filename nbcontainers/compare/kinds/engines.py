@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from nbcontainers.cgroups.layout import layout
@@ -22,7 +24,18 @@ _LEFT = ("libpod_parent/conmon", "libpod_parent", "docker/buildkit", "docker")
 """cgroups these programs make above their containers' own and never remove."""
 
 
-class Podman:
+class _Engine:
+    """What sleeps of it can be told while it is open."""
+
+    def __init__(self) -> None:
+        self._asleep: Callable[[], AbstractContextManager[list[int]]] | None = None
+
+    def idle(self, plan: Plan) -> AbstractContextManager[list[int]] | None:
+        """The program, and its conmon or containerd-shim; daemons that all containers share are not counted."""
+        return self._asleep() if self._asleep else None
+
+
+class Podman(_Engine):
     """With a store of its own in the plan's folder; its sockets are in /tmp, as a runroot has 50 characters at most."""
 
     name, label, kind = "container:podman", "container (podman)", "container"
@@ -54,20 +67,20 @@ class Podman:
             podman = [*programs.PRIVATE, *settings, "podman", *places, "--cgroup-manager", "cgroupfs"]
             podman += ["--runtime", runtime] if (runtime := _runtime()) else []
             programs.output(*podman, "import", "-q", str(archive), "compare", doing="podman import")
+            options = _options(plan, binds, _rlimits())
+            self._asleep = partial(_sleeping, podman, options, "compare", "{{.State.Pid}} {{.State.ConmonPid}}")
             try:
-                yield _runner(podman, plan, binds, "compare", _rlimits())
+                yield _runner(podman, plan, options, "compare")
             finally:
+                self._asleep = None
                 with suppress(Error):
                     programs.output(*podman, "rm", "--all", "--force")
 
     def stored(self, plan: Plan) -> list[Path]:
         return [plan.folder / "podman"]
 
-    def idle(self, plan: Plan) -> None:
-        return None
 
-
-class Docker:
+class Docker(_Engine):
     """By the daemon that `docker` finds (DOCKER_HOST)."""
 
     name, label, kind = "container:docker", "container (docker)", "container"
@@ -87,17 +100,24 @@ class Docker:
         name = f"compare-{secrets.token_hex(6)}"
         archive, binds = rootfs.archive(plan)
         programs.output(_docker(), "import", str(archive), name, doing="docker import")
+        options = _options(plan, binds, ("--log-driver", "none"))
+        self._asleep, self._image = partial(_sleeping, [_docker()], options, name, "{{.State.Pid}}"), name
         try:
-            yield _runner([_docker()], plan, binds, name, ("--log-driver", "none"))
+            yield _runner([_docker()], plan, options, name)
         finally:
+            self._asleep = None
             with suppress(Error):
                 programs.output(_docker(), "rmi", "--force", name)
 
-    def idle(self, plan: Plan) -> None:
-        return None
+    def stored(self, plan: Plan) -> list[Path]:
+        """The folder of its one layer, where the daemon keeps it on this host."""
+        there = "{{.GraphDriver.Data.UpperDir}}"
+        folder = Path(programs.output(_docker(), "image", "inspect", "--format", there, self._image).strip())
+        return [folder] if folder.is_absolute() and folder.is_dir() else []
 
 
-def _runner(engine: Sequence[str], plan: Plan, binds: Sequence[str], image: str, more: Sequence[str]) -> Execute:
+def _options(plan: Plan, binds: Sequence[str], more: Sequence[str]) -> list[str]:
+    """Of `run`."""
     options = ["--rm", "--pull", "never", "-v", f"{plan.volume}:/nbc-volume", *more]
     options += [] if plan.published else ["--network", "none"]
     options += [word for port in plan.published for word in ("-p", f"127.0.0.1:{port}:{port}")]
@@ -105,8 +125,30 @@ def _runner(engine: Sequence[str], plan: Plan, binds: Sequence[str], image: str,
     options += [word for key, value in plan.variables().items() for word in ("-e", f"{key}={value}")]
     options += ["-m", str(plan.limits.memory)] if plan.limits.memory is not None else []
     options += ["--cpus", f"{plan.limits.cpus:g}"] if plan.limits.cpus is not None else []
-    options += ["--cpuset-cpus", plan.limits.cpuset] if plan.limits.cpuset else []
+    return [*options, *(["--cpuset-cpus", plan.limits.cpuset] if plan.limits.cpuset else [])]
 
+
+@contextmanager
+def _sleeping(engine: Sequence[str], options: Sequence[str], image: str, format: str) -> Iterator[list[int]]:
+    """A container in the background; `format` tells its processes, to which its shim is added if it is the parent."""
+    name = f"compare-{secrets.token_hex(6)}"
+    try:
+        programs.output(*engine, "run", "--detach", "--name", name, *options, image, "sleep", "600")
+        pids = [int(word) for word in programs.output(*engine, "inspect", "--format", format, name).split()]
+        if not os.path.isdir(f"/proc/{pids[0]}"):
+            raise HostNotCapable("its processes are not on this host")
+        yield list(dict.fromkeys([*pids, _watcher(pids[0])]))
+    finally:
+        with suppress(Error):
+            programs.output(*engine, "rm", "--force", name)
+
+
+def _watcher(pid: int) -> int:
+    """The parent: a container of containerd's has its shim there, one of podman's its conmon."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def _runner(engine: Sequence[str], plan: Plan, options: Sequence[str], image: str) -> Execute:
     def execute(command: Sequence[str], stdout: Sink, stderr: Sink) -> int:
         name = f"compare-{secrets.token_hex(6)}"
         try:
