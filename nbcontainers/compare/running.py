@@ -26,9 +26,11 @@ from nbcontainers.engine import Engine
 from nbcontainers.errors import HostNotCapable, InvalidArgument
 from nbcontainers.experiment.settings import THREADS
 from nbcontainers.image import wanted
+from nbcontainers.image.store import resolve
 from nbcontainers.linux import flock
 from nbcontainers.monitor.files import rfc3339
 from nbcontainers.option import duration
+from nbcontainers.version import VERSION
 
 ROUNDS, QUICK = 10, FEWEST
 _FOLDER = "compare-"
@@ -67,11 +69,11 @@ def compare(engine: Engine, asked: Asked, tell: Tell) -> Comparison:
         rest = conditions.at_rest()
         if asked.strict and (noise := conditions.noise(rest, {})):
             raise HostNotCapable(f"the host is too noisy to compare: {'; '.join(noise)}", hint="end other programs")
-        before, found = conditions.counters(), rounds.Measured()
+        before, found, given = conditions.counters(), rounds.Measured(), _given(plan, asked.workload)
 
         def seen(after: conditions.Facts, **more: str) -> Comparison:
             run = conditions.during(before, conditions.counters())
-            facts = {**conditions.recorded(), "before": rest, "during": run, "after": after, **more}
+            facts = {**conditions.recorded(), **given, "before": rest, "during": run, "after": after, **more}
             noise = conditions.noise(rest, run, after)
             return _comparison(asked._replace(image=image, seed=seed), found, at, facts, noise)
 
@@ -82,6 +84,12 @@ def compare(engine: Engine, asked: Asked, tell: Tell) -> Comparison:
                 raise
             raise Stopped(seen({}, stopped=f"{found.finished} of {asked.rounds} rounds")) from interrupt
         return seen(conditions.at_rest())
+
+
+def _given(plan: Plan, workload: Workload) -> conditions.Facts:
+    """What each target was given, by digest."""
+    image = resolve(plan.engine, plan.image)
+    return {"nbcontainers": VERSION, "image_digest": image.digest, "program": workload.digest, "threads": plan.limits.width}
 
 
 def _comparison(asked: Asked, found: Measured, at: str, facts: conditions.Facts, noise: Sequence[str]) -> Comparison:

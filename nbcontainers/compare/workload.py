@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -128,6 +129,12 @@ class Workload(NamedTuple):
     @property
     def outside(self) -> list[str]:
         return [axis for axis in self.axes if axis in OUTSIDE]
+
+    @property
+    def digest(self) -> str:
+        """Of all that a target is given to run: the same program and input elsewhere have the same."""
+        words = self.command("", on_host=True)[1:]
+        return f"sha256:{hashlib.sha256(chr(0).join(words).encode()).hexdigest()}"
 
     @staticmethod
     def about(token: str, *, on_host: bool) -> list[str]:

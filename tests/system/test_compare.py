@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from nbcontainers import compare, container, system
-from nbcontainers.compare import conditions, running
+from nbcontainers.compare import conditions, rounds, running, workload
 from nbcontainers.compare.kinds.host import Host
 from nbcontainers.compare.target import Limits, target
 from nbcontainers.errors import HostNotCapable
@@ -176,6 +176,24 @@ def test_the_host_does_not_differ_from_itself(clean: None, monkeypatch: pytest.M
     found = compare.run("integer,execute", on="host:unlimited,host:twin", seed=1)
     assert [row["axis"] for row in found.rows if row["differs"]] == [], found.text()
     assert {row["target"] for row in found.rows} == {"host:unlimited", "host:unlimited again", "host:twin"}
+
+
+def test_a_machine_under_the_same_limits(clean: None, engine: Any) -> None:
+    """Another kernel, with as much memory and as many processors, pinned as the others are; a boot is start-up, and no
+    part of what is measured inside."""
+    peers.program("linux.uml")
+    peers.program("busybox")
+    with running.planned(engine, "host", running.pinned(engine, Limits(256 << 20), pin=True), 120) as plan:
+        found = rounds.measure(plan, [target("host:unlimited"), target("vm:uml")], workload.named("execute"), 1, 1)
+    assert found.absent == {}
+    facts = found.facts["vm:uml"]
+    assert facts["kernel"] != os.uname().release
+    assert (facts["processors"], facts["machine"]) == ("1", "256 MiB, 1 processor")
+    assert facts["memory limit"].startswith("none; the machine has 2")
+    assert ("pinned" in facts) == bool(plan.limits.cpuset)
+    cost = {(row["target"], row["axis"]): row["cost"] for row in found.samples}
+    assert cost["vm:uml", "start-up"] > 2 * cost["host:unlimited", "start-up"]
+    assert cost["vm:uml", "execute"] < cost["vm:uml", "start-up"]
 
 
 def test_what_is_not_installed_is_absent(clean: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nbcontainers.compare import api, conditions, inforce, running
+from nbcontainers.compare import api, conditions, inforce, running, workload
 from nbcontainers.compare.comparison import Comparison
 from nbcontainers.compare.rounds import AGAIN, Measured
 from nbcontainers.compare.target import Limits
@@ -138,3 +138,10 @@ def test_targets_of_one_label_are_told_apart() -> None:
     assert running._labelled({"host": "host", "vm": "vm (X)", "vm:x": "vm (X)"}) == {
         "host": "host", "vm": "vm (X), vm", "vm:x": "vm (X), vm:x",
     }  # fmt: skip
+
+
+def test_what_was_run_is_known_by_its_digest() -> None:
+    cells = [workload.cell(code, python=python).digest for code, python in (("a", False), ("b", False), ("a", True))]
+    named = [workload.named(words).digest for words in ("syscall", "fork")]
+    assert len({*cells, *named}) == 5
+    assert workload.cell("a", python=False).digest == cells[0]
