@@ -18,7 +18,7 @@ def rested(watched: Gauges, id: str) -> Gauge:
     """Looked at four times a second until nothing in it moves."""
     for _ in range(60):
         gauge = watched.read()[id]
-        if gauge._rests:
+        if gauge.rests:
             return gauge
         time.sleep(_BETWEEN_S)
     raise AssertionError(f"it does not rest: {gauge.point}")

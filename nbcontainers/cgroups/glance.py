@@ -33,7 +33,7 @@ NOW, OFTEN, SOMETIMES, SELDOM, WHOLE = range(5)
 """How deep a look goes: NOW is processor time alone, with the memory of a container that rested and woke."""
 RUNNING, ABOVE, NOTHING = range(3)
 """The witness of a file: the container's processor time; the same file of the folder above; or, for what others change
-too, processor time up to SOMETIMES and none for SELDOM. WHOLE asks no witness."""
+too, processor time up to SOMETIMES and none for SELDOM. WHOLE asks no witness, and one that rests no file of SOMETIMES."""
 
 
 class Source(NamedTuple):
@@ -233,11 +233,14 @@ class Glance:
     `read` raises OSError once the cgroup has gone: ENODEV, or ENOENT without `keep`.
     """
 
-    __slots__ = ("_by_depth", "_cpu", "_files", "_held", "_ran", "_values", "_woke")
+    __slots__ = ("_by_depth", "_cpu", "_files", "_held", "_ran", "_ran_then", "_values", "_woke", "depth")
 
     def __init__(self, record: Mapping[str, Any], *, keep: bool = True, uppers: Uppers | None = None) -> None:
         self._values = [-1] * len(FIGURES)
-        self._ran, self._woke = -1, False
+        self._ran = self._ran_then = -1
+        self._woke = False
+        self.depth = NOW
+        """How deep the last look went, in truth."""
         self._cpu: _File | None = None
         self._files: list[_File] = []
         for source, path, slots in _found(record):
@@ -282,6 +285,11 @@ class Glance:
         elif not self._woke:
             self._woke, depth = True, max(depth, OFTEN)
         self._ran = ran
+        if depth == SOMETIMES and ran == self._ran_then:
+            depth = OFTEN
+        if depth >= SOMETIMES:
+            self._ran_then = ran
+        self.depth = depth
         for file in self._by_depth[depth]:
             if file.due(ran, depth):
                 values = _into(values, file)

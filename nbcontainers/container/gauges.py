@@ -17,6 +17,7 @@ import resource
 import struct
 import threading
 import time
+from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Self
@@ -43,39 +44,41 @@ _NOTHING = (-1, -1)
 
 
 class Ring:
-    """The points of the last minute, packed: 26 kB a container, whatever happens."""
+    """The points of the last minute, packed: 28 kB a container, whatever happens. Those of one that rests differ in their time
+    alone, and that is all that is kept of them."""
 
-    __slots__ = ("_added", "_bytes")
-
-    _RECORD = struct.Struct(f"<{len(Point._fields)}d")
-    _TIME = struct.Struct("<d")
+    __slots__ = ("_added", "_kept", "_places", "_times", "_values")
+    _RECORD = struct.Struct(f"<{len(Point._fields) - 1}d")
     LENGTH = int(SPAN_S * RATE_HZ)
 
     def __init__(self) -> None:
-        self._bytes = bytearray(self._RECORD.size * self.LENGTH)
-        self._added = 0
+        self._values = bytearray(self._RECORD.size * self.LENGTH)
+        self._times = array("d", bytes(8 * self.LENGTH))
+        self._places = array("H", bytes(2 * self.LENGTH))
+        """Of each point where in the values those of it are: what is overwritten there belongs to none of the last minute."""
+        self._added = self._kept = 0
 
     def add(self, point: Point) -> None:
-        place = self._added % self.LENGTH * self._RECORD.size
-        self._RECORD.pack_into(self._bytes, place, *[_NAN if value is None else value for value in point])
-        self._added += 1
+        place = self._kept % self.LENGTH * self._RECORD.size
+        self._RECORD.pack_into(self._values, place, *[_NAN if value is None else value for value in point[1:]])
+        self._kept += 1
+        self.again(point[0])
 
     def again(self, moment: float) -> None:
         """The last point once more, at another time."""
-        size, data = self._RECORD.size, self._bytes
-        place, last = self._added % self.LENGTH * size, (self._added - 1) % self.LENGTH * size
-        data[place : place + size] = data[last : last + size]
-        self._TIME.pack_into(data, place, moment)
+        at = self._added % self.LENGTH
+        self._times[at], self._places[at] = moment, (self._kept - 1) % self.LENGTH
         self._added += 1
 
     def since(self, moment: float) -> list[Point]:
         """Those after a time (seconds since the epoch), the oldest first."""
         found = []
         for number in range(self._added - 1, max(0, self._added - self.LENGTH) - 1, -1):
-            values = self._RECORD.unpack_from(self._bytes, number % self.LENGTH * self._RECORD.size)
-            if values[0] <= moment:
+            time_s = self._times[number % self.LENGTH]
+            if time_s <= moment:
                 break
-            found.append(Point._make(None if value != value else value for value in values))
+            values = self._RECORD.unpack_from(self._values, self._places[number % self.LENGTH] * self._RECORD.size)
+            found.append(Point(time_s, *[None if value != value else value for value in values]))
         return found[::-1]
 
 
@@ -89,8 +92,8 @@ class Gauge:
     """
 
     __slots__ = (
-        "_deep", "_due", "_folders", "_next", "_passed", "_planned", "_rests", "_values", "cables", "counted", "created",
-        "engine", "glance", "id", "limits", "name", "point", "process", "reading", "ring", "turn",
+        "_deep", "_deep_moment", "_due", "_folders", "_next", "_passed", "_planned", "_point", "_reading", "_values", "cables",
+        "counted", "created", "engine", "glance", "id", "limits", "moment", "name", "process", "rests", "ring", "turn",
     )  # fmt: skip
 
     def __init__(
@@ -110,17 +113,19 @@ class Gauge:
         self.counted = True
         """Whether its traffic is its own."""
         self.ring = Ring()
-        self.reading: list[int] | None = None
+        self._reading: list[int] | None = None
         """A `points.Reading`."""
         self._deep: list[int] | None = None
         """The last that had all of which a rate is made."""
+        self.moment = self._deep_moment = 0
+        """When that was; nanoseconds since the epoch."""
         self._values: list[int] = []
         self._passed = _NOTHING
-        self._rests = False
+        self.rests = False
         """Whether the last point says that nothing moved, in any figure."""
         self._due, self._next = dict.fromkeys(_AGES_NS, 0), 0
         self._planned = False
-        self.point: Point | None = None
+        self._point: Point | None = None
         self.glance = Glance(state.get("cgroup") or {}, keep=keep, uppers=uppers)
         self._folders = self._changed()
         self._know(state)
@@ -151,7 +156,7 @@ class Gauge:
         links = [str(one.get("link") or "").encode() for one in made.values()]
         self.cables = [] if mode == "none" else links if links and all(links) else None
 
-    def read(self, traffic: Mapping[bytes, netdev.Traffic], *, whole: bool = False) -> Point:
+    def read(self, traffic: Mapping[bytes, netdev.Traffic], *, whole: bool = False) -> None:
         """One more point; all of it is read for the first two, and where `whole`. Raises OSError once it has ended."""
         moment = time.time_ns()
         depth = WHOLE if whole else NOW if moment < self._next else self._deepest(moment)
@@ -160,18 +165,26 @@ class Gauge:
             depth, values = SELDOM, self.glance.read(SELDOM)
         if depth != NOW:
             self._plan(moment, depth)
-        if self._rests and values is self._values and passed == self._passed:
-            return self._again(moment, depth)
-        self._values, self._passed = values, passed
-        now = [moment, *values, *passed]
-        self.point = points.point(self.reading, now, self._deep, self.point if depth < SOMETIMES else None)
-        self.ring.add(self.point)
-        self.reading = now
-        self._rests = False
-        if depth >= SOMETIMES:
-            self._rests = self._deep is not None and self._deep[1:] == now[1:]
+        deep = self.glance.depth >= SOMETIMES
+        if not (self.rests and values is self._values and passed == self._passed):
+            self._values, self._passed = values, passed
+            self._add([moment, *values, *passed], deep)
+        else:
+            self.ring.again(moment / 1e9)
+        self.moment = moment
+        if deep:
+            self._deep_moment = moment
+
+    def _add(self, now: list[int], deep: bool) -> None:
+        before, since = self._reading, self._deep
+        if before and since:  # one that rested has moved on in time alone
+            before[0], since[0] = self.moment, self._deep_moment
+        self._point = points.point(before, now, since, None if deep else self._point)
+        self.ring.add(self._point)
+        self._reading, self.rests = now, False
+        if deep:
+            self.rests = since is not None and since[1:] == now[1:]
             self._deep = now.copy()
-        return self.point
 
     def _deepest(self, moment: int) -> int:
         return next(depth for depth in (WHOLE, SELDOM, SOMETIMES, OFTEN) if moment >= self._due[depth])
@@ -184,17 +197,11 @@ class Gauge:
             self._due[one] = moment + self._planned * _AGES_NS[one] - ahead % _AGES_NS[one]
         self._next = min(self._due.values())
 
-    def _again(self, moment: int, depth: int) -> Point:
-        """A point of one that rests on: the last with another time."""
-        assert self.point is not None
-        assert self.reading is not None
-        self.reading[0] = moment
-        if depth >= SOMETIMES and self._deep is not None:
-            self._deep[0] = moment
-        seconds = moment / 1e9
-        self.point = Point._make((seconds, *self.point[1:]))
-        self.ring.again(seconds)
-        return self.point
+    @property
+    def point(self) -> Point | None:
+        if self._point and self.rests:
+            self._point = Point(self.moment / 1e9, *self._point[1:])
+        return self._point
 
     def _traffic(self, found: Mapping[bytes, netdev.Traffic]) -> netdev.Traffic:
         """What the host's ends sent is what it received."""
@@ -215,7 +222,7 @@ class Gauge:
 
     def counter(self, name: str) -> int | None:
         """A figure of `points.READING` as last read."""
-        value = self.reading[points.READING.index(name)] if self.reading else -1
+        value = self._reading[points.READING.index(name)] if self._reading else -1
         return None if value < 0 else value
 
 
@@ -266,8 +273,8 @@ class Gauges:
         with self._lock:
             self._find()
             wanted = self._gauges if ids is None else {id: self._gauges[id] for id in ids if id in self._gauges}
-            stale = time.time() - FRESH_S
-            due = [gauge for gauge in wanted.values() if gauge.point is None or gauge.point[0] <= stale]
+            stale = time.time_ns() - int(FRESH_S * 1e9)
+            due = [gauge for gauge in wanted.values() if gauge.moment <= stale]
             self._uppers.again()
             traffic = self._cables.read() if any(gauge.cables for gauge in due) else {}
             ended = [gauge for gauge in due if not _still(gauge, traffic, whole)]

@@ -62,7 +62,7 @@ def ours(count: int, life: list[str]) -> Iterator[Measure]:
         def measure(seconds: float) -> float:
             used, begun, due = time.process_time(), time.monotonic(), time.monotonic()
             while due - begun < seconds:
-                found = shared.read()
+                found = [gauge.point for gauge in shared.read().values()]
                 assert len(found) == count
                 due += 1 / HZ
                 time.sleep(max(0.0, due - time.monotonic()))
