@@ -49,8 +49,11 @@ AS_IT_IS = 'class="mathjax_ignore tex2jax_ignore"'
 _TABLE = "border-collapse: collapse; border: 0; margin: 4px 0; font-size: 13px; font-variant-numeric: tabular-nums;"
 _ROW = "background:none"
 HEAD = "display: flex; flex-wrap: wrap; align-items: baseline; column-gap: 6px;"
-_CELL = "padding:3px 14px 3px 0;border:0;white-space:nowrap;vertical-align:top;text-align:"
+_CELL = "padding:3px 14px 3px 0;border:0;vertical-align:top;text-align:"
 """Short, for there is one a cell; what cells inherit stands on the table. Front ends have rules for each of these."""
+_WHOLE = ";white-space:nowrap"
+"""Of a cell that is one name or number: several words go into more lines before a table is wider than its page, and names
+would break at every hyphen."""
 
 
 def ink(colour: str) -> str:
@@ -334,10 +337,12 @@ class _Bounded(NamedTuple):
 
 
 def _cells(row: Row, sides: Sequence[tuple[Column, str]]) -> str:
-    return "".join(
-        f'<td style="{_CELL}{side}"{_when(column, row)}>{_dot(column, row)}{escape(_cut(column.show(row)))}</td>'
-        for column, side in sides
-    )
+    cells = []
+    for column, side in sides:
+        words = _cut(column.show(row))
+        whole = "" if " " in words and side == "left" else _WHOLE
+        cells.append(f'<td style="{_CELL}{side}{whole}"{_when(column, row)}>{_dot(column, row)}{escape(words)}</td>')
+    return "".join(cells)
 
 
 def _when(column: Column, row: Row) -> str:

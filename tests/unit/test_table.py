@@ -223,6 +223,13 @@ def test_numbers_are_lined_up_on_the_right() -> None:
     assert "tabular-nums" in html
 
 
+def test_words_may_go_into_more_lines_and_names_and_numbers_do_not() -> None:
+    row = {"name": "a-long-name", "status": "exited 3 minutes ago", "took": 0.0082}
+    shown = Table([row], [Column("name"), Column("status"), Column("took", format=duration)]).html()
+    cells = {words: "nowrap" in style for style, words in re.findall(r'<td style="([^"]*)">([^<]*)</td>', shown)}
+    assert cells == {"a-long-name": True, "exited 3 minutes ago": False, "8.2 ms": True}
+
+
 def test_an_age_grows_old_so_its_time_is_there_too() -> None:
     shown = Table([{"created": 1764000000}], [Column("created", format=since)]).html()
     assert 'title="2025-11-24 16:00:00.000 UTC"' in shown
