@@ -127,6 +127,8 @@ def test_it_is_reached_and_reaches_others_as_a_container(lab: Any) -> None:
     if ROOT:
         assert until(lambda: networked.ask(ADDRESS, PORT)) == greeting
     assert "box" in str(network.inspect("lab"))
+    assert "lab" in network.topology().text()  # which draws containers
+    assert [row["name"] for row in container.ps(all=True)] == ["web"]
     with pytest.raises(InvalidState, match="in use by web, box"):
         network.rm("lab")
     files = machine.files()
