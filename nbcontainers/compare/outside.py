@@ -78,7 +78,9 @@ class Outside:
             raise Without("the files of image host are in use by the host itself, and stay in its page cache")
         left = client.call("nbcontainers.compare.stored:evict", paths=[str(path) for path in self._stored()])
         if left > 0.05:
-            raise Without(f"{left:.0%} of the image's pages stay in the page cache, as other programs use them")
+            raise Without(
+                f"{left:.0%} of the image's pages stay in memory: other programs use them, or no disk has them"
+            )
         return {"start_cold": Figure(self.start() * 1e3, "ms")}
 
     def size(self) -> dict[str, Figure]:

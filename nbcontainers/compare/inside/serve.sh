@@ -55,7 +55,8 @@ for one in $listens; do
     done
 done
 own=$(hostname -I 2>/dev/null || ip -4 -o addr show scope global 2>/dev/null | sed 's/.*inet \([0-9.]*\).*/\1/')
-echo "$token fact address = ${own%% *}"
+own=${own%% *}
+echo "$token fact address = ${own:-none}"
 until [ -e "$stop" ]; do sleep 0.5; done
 [ "$children" ] && kill $children
 wait
