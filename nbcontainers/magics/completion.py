@@ -206,6 +206,13 @@ def _networks() -> Found:
     return [(name, "network") for name in (*_folder("networks"), "none", "host") if not name.startswith(".")]
 
 
+def _machines() -> Found:
+    from nbcontainers.engine import default_engine
+    from nbcontainers.vm import finding
+
+    return [(one.name, "virtual machine") for one in finding.known(default_engine())]
+
+
 def _folder(name: str) -> list[str]:
     from nbcontainers.engine import default_engine
 
@@ -276,6 +283,7 @@ def _security_options() -> Found:
 _TRANSPORTS = ("docker-archive:", "oci-archive:", "oci:")
 _KINDS: dict[str, Callable[[], Found]] = {
     "container": _containers,
+    "machine": _machines,
     "image": _images,
     "repository": _repositories,
     "registry": _registries,

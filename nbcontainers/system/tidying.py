@@ -88,7 +88,7 @@ def _sweep_machines(engine: Engine) -> list[Row]:
     """What virtual machines left whose keeper was killed, and the disks of images that are gone."""
     from nbcontainers.vm import disk
 
-    left = client.call("nbcontainers.vm.keeper:tidy", place=str(engine.root / "vm"))
+    left = client.call("nbcontainers.vm.sweeping:tidy", root=str(engine.root), run=str(engine.run))
     return [_row("virtual machine", name) for name in left] + [
         _row("disk of an image", name) for name in disk.sweep(engine)
     ]

@@ -14,7 +14,20 @@ LABELS = {
     UML: "guest kernel at native speed (user-mode-linux)",
     TCG: "emulation (QEMU TCG)",
 }
-PORTS = ("control", "output", "errors", "input")
+LANES = 3
+"""Commands that a guest runs at a time: its own, and others."""
+KINDS_OF_PORTS = ("output", "errors", "input", "terminal")
+PORTS = ("control", "kernel", *(f"{kind}{lane}" for lane in range(LANES) for kind in KINDS_OF_PORTS))
+"""To the guest: words, its kernel's log, and of each lane (see vm/lanes.py) these four."""
+BUSES = (
+    ("control", "kernel", *(f"{kind}{lane}" for lane in (0, 1) for kind in KINDS_OF_PORTS[:-1])),
+    (
+        *(f"terminal{lane}" for lane in range(LANES)),
+        *(f"{kind}{lane}" for lane in range(2, LANES) for kind in KINDS_OF_PORTS[:-1]),
+    ),
+)
+"""How they are spread over devices of QEMU: each drops what it says of its ports beyond 32 messages, of which a port takes
+three, one that is a terminal five. All terminals are on one, which gives them their numbers."""
 _QUIET = "quiet panic=-1 printk.time=1 printk.devkmsg=on random.trust_cpu=on mitigations=auto cryptomgr.notests"
 #: user-mode-linux tries every way to compute RAID 6 for a sixth of a second; nothing but such an array in a guest needs it.
 _NO_TRIALS = "initcall_blacklist=raid6_select_algo"
@@ -56,7 +69,8 @@ def qemu(plan: Mapping[str, Any], initrd: int, ports: Sequence[int]) -> list[str
         "-device", "virtio-serial-pci",
     ]  # fmt: skip
     for name, port in zip(PORTS, ports, strict=True):
-        found += ["-chardev", f"socket,id={name},fd={port}", "-device", f"virtserialport,chardev={name},name={name}"]
+        device = "virtconsole" if name.startswith("terminal") else "virtserialport"  # which is hvc0, hvc1, …
+        found += ["-chardev", f"socket,id={name},fd={port}", "-device", f"{device},chardev={name},name={name}"]
     if plan["disk"]:
         drive = f"file={plan['disk']},if=none,id=root,format=raw,{'snapshot' if plan.get('writes', True) else 'readonly'}=on"
         found += ["-drive", drive, "-device", "virtio-blk-pci,drive=root"]

@@ -1,125 +1,108 @@
-"""The process beside a virtual machine: starts it, carries bytes between its ports and the client, and ends with it.
+"""The process beside a virtual machine: starts it, carries bytes between its ports and its clients, and ends with it.
 
 It speaks the monitor's protocol (monitor/protocol.py), so that a client follows a guest's command as it follows a
 container's. The guest's init (guest/init.sh) says words on the port `control`, a line each:
 
-  ready, started, reading       the ports are open; the command runs; its input may come
-  exit N                        how it ended; all its output was sent before
+  ready                         the ports are open
+  started L, reading L          the command of lane L runs; its input may come
+  exit L N                      how it ended; its output ends with the lane's token
+  idle L                        the lane is free
   mark [   1.234567] WHAT       lines of the kernel's log with the guest's own times
-  failed WHY                    no command was started
+  failed WHY                    the machine's own command was not started
+
+It hears: exec L BYTES and so many of a session, signal L N, size L ROWS COLUMNS, leave L (output that others keep open),
+stop. What clients may ask is in vm/asking.py.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from nbcontainers.errors import Error, TimedOut
-from nbcontainers.linux import flock
-from nbcontainers.monitor import protocol, recipe
-from nbcontainers.monitor.peers import HIGH, Peer
-from nbcontainers.vm import attachment, boot, children, disk, hardware, pinning
+from nbcontainers.monitor import protocol
+from nbcontainers.monitor.files import rfc3339
+from nbcontainers.monitor.peers import Peer
+from nbcontainers.vm import asking, attachment, boot, children, disk, hardware, lanes, pinning, sweeping
+from nbcontainers.vm.places import Places
+from nbcontainers.vm.writing import Writing
 
+PATIENCE_S = 5.0
 _CHUNK = 1 << 16
-_PIECE = 1 << 14
-"""Bytes of input in a frame for the guest, which starts a dd(1) for each."""
-_INPUT_HELD = 1 << 20
-"""Bytes of input that wait for a guest which does not read; no more is taken from the client."""
-_PATIENCE_S = 5.0
 _CONSOLE_KEPT = 1 << 15
+Act = Callable[[int], object]
+"""What is done with the events of a descriptor."""
 
 
 def run(channel: int, plan: dict[str, Any]) -> None:
     """Boot what the plan says and stay to its end; a target of `launcher.client.spawn`.
 
-    Besides what `hardware.command` reads the plan has `folder` (its own, made and removed here), `base` (the path of an
-    initramfs) and `request` (what is appended to it), `steps` (which mount what is shared, on `places`), `servers` (of it,
-    for QEMU), `preload` (a library), `network` (see `attachment.joined`), `boot_s` and `run_s` (how long booting and all of it may take; None for as long as it
-    likes). The client's death ends it.
+    Besides what `hardware.command` reads the plan has `root`, `run`, `id` (see vm/places.py), `record` (what lasts; {} for
+    a machine that leaves nothing), `base` (the path of an initramfs) and `request` (what is appended to it), `token` and
+    `terminal` (of its command), `steps` (which mount what is shared, on `places`), `servers` (of it, for QEMU), `preload`
+    (a library), `network` (see `attachment.joined`), `pinned` (processors of the host), `boot_s` and `run_s` (how long booting and all of it may take; None for as long as it likes). The client's
+    death ends it, unless it said farewell before.
     """
     os.setsid()
-    place = os.path.dirname(plan["folder"])
-    os.makedirs(place, mode=0o700, exist_ok=True)
-    with flock.folder_held(place):
-        sweep(place)
-        lock = _folder(plan["folder"])
+    places = Places(plan["root"], plan["run"], plan["id"])
+    try:
+        lock = sweeping.make(plan, places)
+    except Error as error:
+        _refuse(channel, error)
+        return
     try:
         if plan["steps"] and plan["kind"] != hardware.UML:  # which sees them in its jail alone
             disk.mount(plan["steps"], plan["places"])
         with attachment.joined(plan) as joined, children.served(joined) as servers:
-            keeper = Keeper(channel, joined, servers)
+            keeper = Keeper(channel, joined, servers, places)
             keeper.follow()
         keeper.tell()  # when nothing of its network is left
     finally:
-        _remove(plan)
+        places.forget_live()
+        if plan["record"].get("remove"):
+            places.forget()
+        sweeping.remove(plan)
         os.close(lock)
 
 
-def sweep(place: str) -> list[str]:
-    """Remove what keepers left that were killed; names of the folders."""
-    left = [folder for folder in Path(place).iterdir() if flock.folder_free(folder)]
-    for folder in left:
-        shutil.rmtree(folder, ignore_errors=True)
-    return [folder.name for folder in left]
-
-
-def tidy(place: str) -> list[str]:
-    """The same in a process of the launcher, while nobody makes such a folder."""
-    if not os.path.isdir(place):
-        return []
-    with flock.folder_held(place):
-        return sweep(place)
-
-
-def _folder(path: str) -> int:
-    """Make it, and hold its lock as long as we live."""
-    os.mkdir(path, 0o700)
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    return descriptor
-
-
-def _remove(plan: Mapping[str, Any]) -> None:
-    """The folder, once nothing is mounted in it: rmdir(2) refuses a mount point, whose files are the host's. What is left
-    then goes with a later sweep, from where the mounts cannot be seen."""
-    try:
-        if plan["kind"] != hardware.UML:
-            recipe.undo(plan["steps"])
-        for place in plan["places"]:
-            if os.path.isdir(place):
-                os.rmdir(place)
-    except OSError:
-        return
-    shutil.rmtree(plan["folder"], ignore_errors=True)
+def _refuse(channel: int, error: Error) -> None:
+    os.write(channel, protocol.frame(protocol.FAILED, json.dumps(error.to_json()).encode()))
 
 
 class Keeper:
-    """One guest. `times` are our clock's: when it was started, was ready, had started the command, and had ended it."""
+    """One guest. `times` are our clock's: when it was started, was ready, had started its command, and had ended it."""
 
-    def __init__(self, channel: int, plan: Mapping[str, Any], servers: Sequence[int]) -> None:
+    def __init__(self, channel: int, plan: dict[str, Any], servers: Sequence[int], places: Places) -> None:
         self.plan = plan
         self.servers = servers
-        self.peer = Peer(channel, owner=True)
+        self.places = places
+        self.owner: Peer | None = Peer(channel, owner=True)
+        self.peers = [self.owner]
+        """All that have connected."""
+        self.waiting: list[Peer] = []
+        """Those that are told of the end."""
+        self.wishes: list[asking.Wish] = []
+        """Commands for which no lane was free yet."""
         self.times = {"begin": time.monotonic()}
         self.marks: list[str] = []
         self.console = bytearray()
         self.words = bytearray()
         self.exit_code: int | None = None
         self.problem = ""
-        self.input = bytearray()
         self.orders = bytearray()
         self.kill_at = self.times["begin"] + plan["boot_s"]
+        self.stop_at = 0.0
         self.overdue = ""
         self.pinned = True
+        self.ending = 0
+        """The signal with which somebody wants the machine to end."""
         self.start()
 
     def start(self) -> None:
@@ -139,12 +122,20 @@ class Keeper:
             port.setblocking(False)
         os.set_blocking(console, False)
         self.console_fd = console
+        self.writing = Writing(self.places.record) if self.plan["record"] else None
+        self.listener = asking.listener(self.places.live) if self.plan["record"] else None
+        self.lanes = lanes.of(self.plan["kind"], self.ports, self.writing.log if self.writing else None)
+        self.lanes[0].begin(self.owner, self.plan["token"], reads=self.plan["reads"], terminal=self.plan["terminal"])
         self.readers: dict[int, Callable[[bytes], None]] = {
             self.ports["control"].fileno(): self.hear,
-            self.ports["output"].fileno(): lambda data: self.peer.send(protocol.frame(protocol.STDOUT, data)),
-            self.ports["errors"].fileno(): lambda data: self.peer.send(protocol.frame(protocol.STDERR, data)),
+            self.ports["kernel"].fileno(): self.hear_kernel,
             console: self.keep,
         }
+        self.save({**self.plan.get("found", {}), "pid": self.pid, "keeper": os.getpid()})
+
+    def save(self, facts: Mapping[str, Any]) -> None:
+        if self.plan["record"]:
+            self.places.write("state.json", {**self.places.read("state.json"), **facts})
 
     def follow(self) -> None:
         """To the end of the machine."""
@@ -156,63 +147,154 @@ class Keeper:
         finally:
             self.end()
 
+    # -- one turn ----------------------------------------------------------------------------------------------------
+
     def step(self) -> bool:
-        """One turn: wait, carry bytes; whether the machine has ended."""
+        """Wait, carry bytes; whether the machine has ended."""
         poll = select.poll()
         poll.register(self.process, select.POLLIN)
-        hears = len(self.input) < _INPUT_HELD  # its end is heard in any case
-        poll.register(
-            self.peer.descriptor, (select.POLLIN if hears else 0) | (select.POLLOUT if self.peer.outgoing else 0)
-        )
-        for descriptor in self.readers:
-            if len(self.peer.outgoing) < HIGH:
-                poll.register(descriptor, select.POLLIN)
-        for queue, name in ((self.input, "input"), (self.orders, "control")):
-            if queue and (name == "control" or "reading" in self.times):
-                poll.register(self.ports[name].fileno(), select.POLLOUT | select.POLLIN * (name == "control"))
-        ready = dict(poll.poll(max(0.0, self.kill_at - time.monotonic()) * 1000 if self.kill_at else None))
+        wanted = self.wanted()
+        for descriptor, (events, _) in wanted.items():
+            poll.register(descriptor, events)
+        ready = dict(poll.poll(self.patience()))
         for descriptor, events in ready.items():
-            self.act(descriptor, events)
-        if self.kill_at and time.monotonic() >= self.kill_at:
-            self.late()
+            if descriptor in wanted:
+                wanted[descriptor][1](events)
+        self.look_at_the_time()
+        self.peers = [peer for peer in self.peers if not self.gone(peer)]
         return self.process in ready
 
-    def act(self, descriptor: int, events: int) -> None:
-        if descriptor == self.peer.descriptor:
-            self.serve(events)
-        elif descriptor in self.readers and events & ~select.POLLOUT:
-            self.read(descriptor)
-        elif events & select.POLLOUT and descriptor == self.ports["input"].fileno():
-            self.write("input", self.input)
-        if events & select.POLLOUT and descriptor == self.ports["control"].fileno():
-            self.write("control", self.orders)
+    def wanted(self) -> dict[int, tuple[int, Act]]:
+        """What to wait for, by descriptor, and what to do then."""
+        found: dict[int, tuple[int, Act]] = {}
+        if self.listener:
+            found[self.listener.fileno()] = select.POLLIN, _then(self.welcome)
+        for peer in self.peers:
+            waits = any(wish.peer is peer for wish in self.wishes)  # its input is for later, but for what came with it
+            hears = not waits and all(lane.hears for lane in self.lanes if lane.peer is peer)
+            events = select.POLLIN * hears | select.POLLOUT * bool(peer.outgoing)
+            found[peer.descriptor] = events, partial(self.serve, peer)
+        for descriptor in self.readers:
+            found[descriptor] = select.POLLIN, _then(self.read, descriptor)
+        for lane in self.lanes:
+            for descriptor, kind in lane.sources().items():
+                found[descriptor] = select.POLLIN, _then(lane.read, kind)
+            if port := lane.sink():
+                _write_too(found, port.fileno(), _then(lane.write, port))
+        if self.orders:
+            _write_too(found, self.ports["control"].fileno(), _then(self.speak))
+        return found
 
-    def serve(self, events: int) -> None:
-        """What the client says. Its end is the end of all."""
-        self.peer.flush()
+    def patience(self) -> float | None:
+        """Milliseconds until something is due."""
+        due = [at for at in (self.kill_at, self.stop_at) if at]
+        due += [lane.silent_at for lane in self.lanes if lane.silent_at and lane.held and lane.sources()]
+        return max(0.0, min(due) - time.monotonic()) * 1000 if due else None
+
+    def look_at_the_time(self) -> None:
+        now = time.monotonic()
+        for lane in self.lanes:
+            if lane.silent_at and lane.held and lane.sources() and now >= lane.silent_at:
+                lane.silent_at = 0.0
+                self.order(f"leave {lane.number}")
+            if lane.number and lane.busy and lane.done:
+                asking.ended(lane)
+                if lane.idle:
+                    lane.free()
+                    asking.begin(self)
+        if self.stop_at and now >= self.stop_at:
+            self.stop_at = 0.0
+            self.order("stop")
+            self.kill_at = now + PATIENCE_S
+        if self.kill_at and now >= self.kill_at:
+            self.late()
+
+    # -- clients -----------------------------------------------------------------------------------------------------
+
+    def welcome(self) -> None:
+        assert self.listener
+        try:
+            connection, _ = self.listener.accept()
+        except OSError:
+            return
+        self.peers.append(Peer(connection.detach()))
+
+    def serve(self, peer: Peer, events: int) -> None:
+        """What a client says."""
+        peer.flush()
         if events & (select.POLLHUP | select.POLLERR) and not events & select.POLLIN:
-            self.peer.gone = True
-        for kind, payload in self.peer.receive() if events & select.POLLIN else ():
-            if kind == protocol.STDIN:
-                for start in range(0, len(payload), _PIECE):
-                    piece = payload[start : start + _PIECE]
-                    self.input += b"%d\n%b" % (len(piece), piece)
-            elif kind == protocol.CLOSE_STDIN:
-                self.input += b"0\n"
-            elif kind == protocol.KILL:
-                self.signal(json.loads(payload)["signal"])
-        if self.peer.gone:
-            self.kill()
+            peer.gone = True
+        for kind, payload in peer.receive() if events & select.POLLIN else ():
+            self.heed(peer, kind, payload)
 
-    def signal(self, number: int) -> None:
-        """To the command; before it runs, and for a guest that does not listen, to the machine."""
-        if "started" not in self.times:
+    def heed(self, peer: Peer, kind: bytes, payload: bytes) -> None:
+        lane = next((lane for lane in self.lanes if lane.peer is peer), None)
+        if wish := next((wish for wish in self.wishes if wish.peer is peer), None):
+            wish.frames.append((kind, payload))
+        elif kind == protocol.REQUEST:
+            asking.answer(self, peer, payload)
+        elif kind == protocol.DETACH:
+            peer.gone = True
+            self.let_go(peer)
+        elif lane and kind == protocol.STDIN:
+            lane.take(payload)
+        elif lane and kind == protocol.CLOSE_STDIN:
+            lane.close_input()
+        elif lane and kind == protocol.KILL:
+            self.signal(lane, json.loads(payload)["signal"])
+        elif lane and kind == protocol.WINDOW:
+            size = json.loads(payload)
+            self.order(f"size {lane.number} {int(size['rows'])} {int(size['cols'])}")
+
+    def let_go(self, peer: Peer) -> None:
+        """It goes, and what it started goes on."""
+        if peer is self.owner:
+            self.owner = None
+        for lane in self.lanes:
+            if lane.peer is peer:
+                lane.peer = None
+
+    def gone(self, peer: Peer) -> bool:
+        """Whether it has; with it what runs for it."""
+        if not peer.gone:
+            return False
+        if peer is self.owner:
+            self.owner = None
+            self.kill()
+        for lane in self.lanes:
+            if lane.peer is peer:
+                lane.peer = None
+                if lane.number and lane.exit_code is None:
+                    self.signal(lane, signal.SIGKILL)
+        self.waiting = [other for other in self.waiting if other is not peer]
+        self.wishes = [wish for wish in self.wishes if wish.peer is not peer]
+        peer.close()
+        return True
+
+    def signal(self, lane: lanes.Lane, number: int) -> None:
+        """To the command; before the machine's own runs, and for a guest that does not listen, to the machine."""
+        if lane.number == 0 and not lane.started:
             self.exit_code = 128 + number
             self.kill()
             return
-        self.orders += b"signal %d\n" % number
-        if number == signal.SIGKILL:
-            self.kill_at = time.monotonic() + _PATIENCE_S
+        self.order(f"signal {lane.number} {number}")
+        if lane.number == 0 and number == signal.SIGKILL:
+            self.kill_at = time.monotonic() + PATIENCE_S
+
+    # -- the guest ---------------------------------------------------------------------------------------------------
+
+    def order(self, words: str, content: bytes = b"") -> None:
+        self.orders += f"{words}\n".encode() + content
+
+    def speak(self) -> None:
+        try:
+            with memoryview(self.orders) as view:
+                sent = self.ports["control"].send(view[:_CHUNK])
+            del self.orders[:sent]
+        except BlockingIOError:
+            return
+        except OSError:  # the guest has gone
+            self.orders.clear()
 
     def read(self, descriptor: int) -> None:
         try:
@@ -224,24 +306,16 @@ class Keeper:
         if data:
             self.readers[descriptor](data)
         else:
-            del self.readers[descriptor]
-
-    def write(self, name: str, queue: bytearray) -> None:
-        if not queue:
-            return
-        try:
-            with memoryview(queue) as view:
-                sent = self.ports[name].send(view[:_CHUNK])
-            del queue[:sent]
-        except BlockingIOError:
-            return
-        except OSError:  # the guest has gone
-            queue.clear()
+            self.readers.pop(descriptor, None)
 
     def keep(self, data: bytes) -> None:
-        """The kernel's own words: the last of them."""
+        """What is on its console: the last of it."""
         self.console += data
         del self.console[:-_CONSOLE_KEPT]
+
+    def hear_kernel(self, data: bytes) -> None:
+        if self.writing:
+            self.writing.kernel(data)
 
     def hear(self, data: bytes) -> None:
         """Whole lines of the guest's init."""
@@ -253,32 +327,67 @@ class Keeper:
             self.obey(word, text)
 
     def obey(self, word: str, text: str) -> None:
-        if word in ("ready", "started", "reading"):
-            self.times[word] = time.monotonic()
-        if word == "ready" and not self.pinned:
-            self.problem = "its processors' threads could not be found, and not be pinned"
-            self.kill()
-        if word == "started":
-            self.kill_at = self.times["begin"] + self.plan["run_s"] if self.plan["run_s"] else 0.0
-            self.peer.send(protocol.frame(protocol.STARTED, json.dumps({"pid": 0, "what": "virtual machine"}).encode()))
-        elif word == "exit" and text.isdecimal():
-            self.times["exit"] = time.monotonic()
-            self.exit_code = int(text)
-            self.kill_at = time.monotonic() + _PATIENCE_S
-        elif word == "mark":
+        if word == "mark":
             self.marks.append(text)
         elif word == "failed":
             self.problem = text
-            self.kill_at = time.monotonic() + _PATIENCE_S
+            self.kill_at = time.monotonic() + PATIENCE_S
+        elif word == "ready":
+            self.times["ready"] = time.monotonic()
+            if not self.pinned:
+                self.problem = "its processors' threads could not be found, and not be pinned"
+                self.kill()
+        elif (lane := self.lane_of(text)) is None:
+            return
+        elif word == "started":
+            self.started(lane)
+        elif word == "reading":
+            lane.reading = True
+        elif word == "exit" and text.partition(" ")[2].isdecimal():
+            self.ended(lane, int(text.partition(" ")[2]))
+        elif word == "idle":
+            lane.idle = True
+
+    def lane_of(self, text: str) -> lanes.Lane | None:
+        number = text.partition(" ")[0]
+        return self.lanes[int(number)] if number.isdecimal() and int(number) < len(self.lanes) else None
+
+    def started(self, lane: lanes.Lane) -> None:
+        lane.started = True
+        if lane.number == 0:
+            self.times["started"] = time.monotonic()
+            self.kill_at = self.times["begin"] + self.plan["run_s"] if self.plan["run_s"] else 0.0
+            self.save({"started_at": rfc3339(time.time_ns()), "boot_s": self.times["started"] - self.times["begin"]})
+        if lane.peer:
+            what = "virtual machine" if lane.number == 0 else "command"
+            lane.peer.send(protocol.frame(protocol.STARTED, json.dumps({"pid": 0, "what": what}).encode()))
+
+    def ended(self, lane: lanes.Lane, status: int) -> None:
+        lane.ended(status)
+        if lane.number == 0:
+            self.times["exit"] = time.monotonic()
+            self.exit_code = status
+            self.stop_at, self.kill_at = 0.0, time.monotonic() + PATIENCE_S
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def stop(self, number: int, patience_s: float) -> None:
+        """In order: the signal to its command, whose end is the machine's; after a time the guest powers off without."""
+        self.ending = number
+        if "started" not in self.times:
+            self.kill()
+            return
+        self.order(f"signal 0 {number}")
+        self.stop_at = time.monotonic() + patience_s
 
     def late(self) -> None:
         """A time has passed: end the machine, and remember which it was."""
-        if self.exit_code is None and not self.problem:
+        if self.exit_code is None and not self.problem and not self.ending:
             self.overdue = "run" if "started" in self.times else "boot"
         self.kill()
 
     def kill(self) -> None:
-        self.kill_at = 0.0
+        self.kill_at = self.stop_at = 0.0
         try:
             os.killpg(self.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -289,6 +398,10 @@ class Keeper:
         for descriptor in list(self.readers):
             while descriptor in self.readers and select.select([descriptor], [], [], 0)[0]:
                 self.read(descriptor)
+        for lane in self.lanes:
+            for kind in list(lane.held):
+                while kind in lane.held and select.select([lane.ports[kind]], [], [], 0)[0]:
+                    lane.read(kind)
 
     def end(self) -> None:
         """Nothing of it is left; user-mode-linux has processes of its own in its group."""
@@ -298,25 +411,40 @@ class Keeper:
             os.close(descriptor)
         for port in self.ports.values():
             port.close()
+        if self.listener:
+            self.listener.close()
+        if self.writing:
+            self.writing.close()
 
     def tell(self) -> None:
-        """The last frame, and all that was queued before it."""
-        if self.exit_code is None:
-            self.peer.send(protocol.frame(protocol.FAILED, json.dumps(self.failure().to_json()).encode()))
-        else:
-            wall = time.monotonic() - self.times["begin"]
-            found = boot.breakdown(self.times, self.marks)
-            record = {
-                "exit_code": self.exit_code,
-                "signal": None,
-                "wall_s": wall,
-                "boot": found,
-                "console": self.text(),
-                **self.plan.get("found", {}),
-            }
-            self.peer.send(protocol.frame(protocol.EXIT, json.dumps(record).encode()))
-        os.set_blocking(self.peer.descriptor, True)
-        self.peer.flush()
+        """The last frame to everybody, and all that was queued before it."""
+        record = self.record()
+        if self.plan["record"] and not self.plan["record"]["remove"]:
+            self.places.write("exit.json", record)
+        last = protocol.frame(protocol.EXIT, json.dumps(record).encode())
+        failed = record["error"] and protocol.frame(protocol.FAILED, json.dumps(record["error"]).encode())
+        if owner := self.lanes[0].peer:
+            owner.send(failed or last)
+        for peer in self.waiting:
+            peer.send(last)
+        for lane in self.lanes[1:]:
+            asking.ended(lane)
+        for peer in self.peers:
+            os.set_blocking(peer.descriptor, True)
+            peer.flush()
+
+    def record(self) -> dict[str, Any]:
+        """How it ended. `error` is why its command came to no end, None where it did, or where somebody ended it."""
+        status, error = self.exit_code, None
+        if status is None and self.ending:
+            status = 128 + self.ending
+        if status is None:
+            error = self.failure().to_json()
+        return {
+            "exit_code": status, "signal": None, "wall_s": time.monotonic() - self.times["begin"],
+            "boot": boot.breakdown(self.times, self.marks), "console": self.text(), "error": error,
+            "finished_at": rfc3339(time.time_ns()), **self.plan.get("found", {}),
+        }  # fmt: skip
 
     def text(self) -> str:
         return bytes(self.console).decode(errors="replace").replace("\r", "")
@@ -329,3 +457,21 @@ class Keeper:
                 hint="give it more time",
             )
         return boot.failed(self.plan, self.problem, self.text(), overdue=bool(self.overdue))
+
+
+def _then(act: Callable[..., object], *arguments: object) -> Act:
+    """Do that, whatever the events are."""
+    return lambda events: act(*arguments)
+
+
+def _write_too(found: dict[int, tuple[int, Act]], descriptor: int, write: Act) -> None:
+    """Wait for room as well: a port that is both read and written."""
+    events, read = found.get(descriptor, (0, _then(int)))
+
+    def act(ready: int) -> None:
+        if ready & ~select.POLLOUT:
+            read(ready)
+        if ready & select.POLLOUT:
+            write(ready)
+
+    found[descriptor] = events | select.POLLOUT, act

@@ -61,6 +61,10 @@ class MachineOptions(TypedDict, total=False):
         list[str] | str, Option("-p", help="lead a port of the host to one of it", metavar="[IP:][HOST:]PORT[/udp]")
     ]
     interactive: Annotated[bool, Option("-i", help="give the command our input")]
+    tty: Annotated[bool, Option("-t", help="give the command a terminal")]
+    detach: Annotated[bool, Option("-d", help="leave the machine running in the background")]
+    name: Annotated[str, Option(help="what to call it (two random words)", metavar="NAME")]
+    rm: Annotated[bool, Option(help="forget it once it has ended, as one without -d always is")]
     pull: Annotated[
         str,
         Option(
@@ -68,6 +72,17 @@ class MachineOptions(TypedDict, total=False):
             choices=("missing", "always", "newer", "never"),
         ),
     ]
+
+
+class CommandOptions(TypedDict, total=False):
+    """How one more command is run in a machine."""
+
+    interactive: Annotated[bool, Option("-i", help="give it our input")]
+    tty: Annotated[bool, Option("-t", help="give it a terminal")]
+    env: Annotated[Pairs, Option("-e", help="set a variable", metavar="NAME=VALUE")]
+    env_file: Annotated[list[str], Option(help="read variables from a file", metavar="FILE", complete="path")]
+    workdir: Annotated[str, Option("-w", help="the working directory", metavar="DIR", parse=parse.path)]
+    user: Annotated[str, Option("-u", help="user of the image: name or uid, and group", metavar="USER[:GROUP]")]
 
 
 _KNOWN = frozenset(MachineOptions.__annotations__)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -13,13 +14,14 @@ from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.image import rootfs
 from nbcontainers.image.image import Image
+from nbcontainers.monitor.files import rfc3339
 from nbcontainers.option import duration
 from nbcontainers.vm import disk, initramfs, network, pinning, plans, shares
 from nbcontainers.vm.choice import Choice
 from nbcontainers.vm.hardware import KVM, TCG, UML
 from nbcontainers.vm.network import Forward
 from nbcontainers.vm.options import MachineOptions
-from nbcontainers.vm.request import Process, Request, Root
+from nbcontainers.vm.request import Command, Process, Request, Root
 
 BOOT_S = {UML: 60.0, TCG: 120.0, KVM: 60.0}
 """How long a boot may take before it is given up."""
@@ -28,7 +30,8 @@ _DISK = {UML: "/dev/ubda", TCG: "/dev/vda", KVM: "/dev/vda"}
 
 @dataclass(frozen=True)
 class Asked:
-    """One run. `reads` is whether the command has input; `forwards` the ports that lead to it, chosen once."""
+    """One machine. `reads` and `size` are its command's (see vm/request.py), `forwards` the ports that lead to it, chosen
+    once; `record` is what lasts of it."""
 
     engine: Engine
     id: str
@@ -37,8 +40,10 @@ class Asked:
     options: MachineOptions
     memory: int
     cpus: int
-    reads: bool = False
+    reads: str = ""
+    size: tuple[int, int] | None = None
     forwards: Sequence[Forward] = field(default=())
+    record: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -84,6 +89,19 @@ def process(asked: Asked, command: Sequence[str]) -> Process:
     )  # fmt: skip
 
 
+def record(asked: Asked, process: Process, name: str, image: str, *, remove: bool) -> dict[str, Any]:
+    """machine.json: what it is, and what a later command in it starts from."""
+    chosen, layers = asked.chosen, rootfs.layers(asked.engine, asked.image)
+    return {
+        "id": asked.id, "name": name, "image": image, "image_digest": asked.image.digest, "command": list(process.args),
+        "kind": chosen.kind, "reason": chosen.reason, "kernel": chosen.kernel.release, "memory": asked.memory,
+        "cpus": asked.cpus, "ports": [dict(one) for one in asked.forwards], "created": rfc3339(time.time_ns()),
+        "remove": remove, "hostname": process.hostname, "env": list(process.env), "workdir": process.cwd,
+        "user": asked.options.get("user") or (asked.image.config.get("config") or {}).get("User") or "",
+        "layers": list(layers), "tty": asked.size is not None,
+    }  # fmt: skip
+
+
 def plan(asked: Asked, process: Process) -> dict[str, Any]:
     """What the keeper is given."""
     kind, folder = asked.kind, asked.folder
@@ -96,7 +114,9 @@ def plan(asked: Asked, process: Process) -> dict[str, Any]:
     files = plans.modules_of(asked.chosen.kernel, _modules(asked, tags, online=online))
     lines = [*shares.lines(kind, shared), *(network.lines(own=attached is not None) if online else [])]
     names = [initramfs.name_of(path) for path in files]
-    request = Request(process, root, "uml" if kind == UML else "virtio", names, asked.reads, lines)
+    ports = "uml" if kind == UML else "virtio"
+    command = Command(process, asked.reads, asked.size)
+    request = Request(command, root, ports, names, lines, stays=not asked.record.get("remove"))
     limit = value(asked.run_options, "timeout", duration)
     pinned = pinning.wanted(asked.run_options)
     made = plans.plan(
@@ -107,7 +127,7 @@ def plan(asked: Asked, process: Process) -> dict[str, Any]:
         places=[*places, *(shares.place(kind, folder, one["tag"]) for one in shared)],
         servers=shares.served(folder, tags) if kind != UML else [],
         devices=[*(pinning.NAMED if pinned else ()), *(network.devices(asked.forwards) if network.translated(asked.options) else ())],
-        preload=asked.chosen.preload,
+        preload=asked.chosen.preload, record=asked.record,
     )  # fmt: skip
     return {**made, "writes": not root.overlay, "pinned": pinned, "network": attached}
 

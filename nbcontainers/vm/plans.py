@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+import secrets
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from nbcontainers.vm.request import Request
 from nbcontainers.vm.unpacking import keep, sweep, unpacked
 
 KEEPER = "nbcontainers.vm.keeper:run"
+_NO_RECORD: Mapping[str, Any] = {}
 _KEPT = 24
 """Of the files each combination of modules has: one is used long after it was made."""
 PORTS = ("virtio_pci", "virtio_console")
@@ -46,13 +48,17 @@ def plan(
     servers: Sequence[dict[str, Any]] = (),
     devices: Sequence[str] = (),
     preload: str = "",
+    record: Mapping[str, Any] = _NO_RECORD,
 ) -> dict[str, Any]:
     """What `keeper.run` is given. The folder `vm/ID` of the engine's root is the keeper's to make."""
     boots = unpacked(engine, kernel.path) if kind == TCG else kernel.path
+    token = secrets.token_hex(16)
     return {
+        "root": str(engine.root), "run": str(engine.run), "id": id, "record": dict(record), "token": token,
+        "reads": request.command.reads == "yes", "terminal": bool(request.command.size),
         "folder": folder(engine, id), "kind": kind, "program": program, "kernel": str(boots), "memory": memory,
         "cpus": cpus, "disk": disk, "devices": list(devices), "steps": list(steps), "places": list(places), "servers": list(servers), "base": str(_base(engine, files)),
-        "request": request.archive().hex(), "boot_s": boot_s, "run_s": run_s,
+        "request": request.archive(token).hex(), "boot_s": boot_s, "run_s": run_s,
         "preload": preload,
     }  # fmt: skip
 

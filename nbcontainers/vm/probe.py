@@ -8,7 +8,7 @@ from nbcontainers.engine import Engine
 from nbcontainers.launcher import client
 from nbcontainers.vm import initramfs, plans
 from nbcontainers.vm.kernel import Kernel
-from nbcontainers.vm.request import Process, Request, Root
+from nbcontainers.vm.request import Command, Process, Request, Root
 
 PATIENCE_S = 5.0
 _MEMORY = 128 << 20
@@ -18,7 +18,7 @@ def boot(engine: Engine, kind: str, program: str, kernel: Kernel) -> None:
     """Boot it and power it off. Raises HostNotCapable where it does not, or not in time."""
     files = plans.modules_of(kernel, plans.PORTS)
     request = Request(
-        Process(["/bin/busybox", "true"], ["PATH=/bin"]), Root("none", "/", "bind"), "virtio",
+        Command(Process(["/bin/busybox", "true"], ["PATH=/bin"])), Root("none", "/", "bind"), "virtio",
         [initramfs.name_of(path) for path in files],
     )  # fmt: skip
     plan = plans.plan(

@@ -14,7 +14,7 @@ from nbcontainers.errors import ContainerFailed, HostNotCapable, InvalidArgument
 from nbcontainers.image import layout, wanted
 from nbcontainers.image import store as images
 from nbcontainers.launcher import client
-from nbcontainers.vm import choice, network, planning, plans
+from nbcontainers.vm import choice, finding, network, planning, plans
 from nbcontainers.vm import options as words
 from nbcontainers.vm.choice import Choice
 from nbcontainers.vm.hardware import KVM, TCG, UML
@@ -45,27 +45,42 @@ def run(
         engine, options.get("kind", "auto"), options.get("kernel", ""), network=network.translated(options)
     )
     check_size(chosen, memory, cpus)
+    detach, tty = bool(options.get("detach")), bool(options.get("tty"))
     with layout.adding(engine):
         asked = planning.Asked(
             engine, store.new_id(), images.resolve(engine, image), chosen, options, memory, cpus,
-            reads=streams.stdin is not None, forwards=network.forwards(options),
+            reads=_reads(streams, command, detach=detach), size=_size(streams) if tty else None,
+            forwards=network.forwards(options),
         )  # fmt: skip
         process = planning.process(asked, command)
-        plan = planning.plan(asked, process)
-    machine = Machine(
-        asked.id, image, tuple(process.args), chosen.kind, chosen.reason, chosen.kernel.release, memory, cpus,
-        ports=tuple(asked.forwards),
-    )  # fmt: skip
-    with Session(client.spawn(plans.KEEPER, plan=plan), streams) as session:
+        name = finding.name(engine, options)
+        record = planning.record(asked, process, name, image, remove=not detach or bool(options.get("rm")))
+        plan = planning.plan(replace(asked, record=record), process)
+    machine = Machine.of(engine, record)
+    with Session(client.spawn(plans.KEEPER, plan=plan), streams.unheard() if detach else streams) as session:
         session.on_start = lambda session: streams.started(machine, session)
+        if detach:
+            session.wait_start()
+            session.detach()
+            return machine
         ended = session.wait()
-    machine = replace(
-        machine, exit_code=ended["exit_code"], wall_s=ended["wall_s"], boot=ended["boot"], console=ended["console"],
-        ports=ended.get("ports") or machine.ports, addresses=tuple(ended.get("addresses", ())),
-    )  # fmt: skip
+    machine = machine.ended_as(ended)
     if raise_error and machine.exit_code:
         raise _failed(machine, session.last_words)
     return machine
+
+
+def _reads(streams: Streams, command: Sequence[str], *, detach: bool) -> str:
+    """What input its command has. One that stays, and was given no command, waits for `vm exec`: the image's own shell
+    would end for lack of input."""
+    if detach:
+        return "" if command else "never"
+    return "yes" if streams.stdin is not None else ""
+
+
+def _size(streams: Streams) -> tuple[int, int]:
+    size = streams.console_size()
+    return size["height"], size["width"]
 
 
 def _limits(options: MachineOptions) -> tuple[int, int]:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import platform
+import select
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nbcontainers import vm as machines
-from nbcontainers.errors import ContainerFailed, HostNotCapable, InvalidArgument, TimedOut
-from nbcontainers.vm import choice
+from nbcontainers.engine import default_engine
+from nbcontainers.errors import ContainerFailed, HostNotCapable, InvalidArgument, InvalidState, NameInUse, TimedOut
+from nbcontainers.launcher import client
+from nbcontainers.linux import process
+from nbcontainers.vm import choice, finding
 from nbcontainers.vm.machine import Machine
 from tests import peers, vm
 from tests.crafted import entry
@@ -163,6 +167,111 @@ def test_a_command_that_fails_says_so(uml: Uml) -> None:
     assert "(uml) failed with exit status 127" in caught.value.message
     assert "nosuch" in caught.value.message
     assert caught.value.container.kind == "uml"
+
+
+@pytest.fixture
+def staying(engine: Any) -> Iterator[Callable[..., Machine]]:
+    """`staying(kind="uml")`: a machine that goes on, removed afterwards."""
+    peers.program("linux.uml")
+    made: list[Machine] = []
+
+    def run(*command: str, **options: Any) -> Machine:
+        options = {"kind": "uml", "memory": "128m", "name": "box", **options}
+        made.append(machines.run("mini", *command, detach=True, **options))
+        return made[-1]
+
+    yield run
+    for one in made:
+        machines.rm(one.id, force=True)
+
+
+def test_a_machine_stays_is_asked_things_and_ends_in_order(staying: Callable[..., Machine], cli: Any) -> None:
+    """One boot, many looks."""
+    box = staying()
+    assert (box.status, box.running, box.exit_code) == ("running", True, None)
+    assert box.boot["boot"] > 0
+    assert box.pid
+    status = Path(f"/proc/{box.pid}/status").read_text()
+    assert "CapEff:\t0000000000000000" in status  # a guest's root is nobody on the host
+    assert "NoNewPrivs:\t1" in status
+    with pytest.raises(NameInUse, match="the name box is taken"):
+        machines.run("mini", detach=True, kind="uml", memory="128m", name="box")
+    (row,) = machines.ls()
+    assert (row["name"], row["state"], row["kind"]) == ("box", "running", "uml")
+    check_commands(box)
+    done = cli(
+        "vm",
+        "exec",
+        "-i",
+        "-e",
+        "A=1",
+        "-w",
+        "/etc",
+        "box",
+        "sh",
+        "-c",
+        "cat; echo $A; pwd; echo oops >&2; exit 7",
+        input="in\n",
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("in\n1\n/etc\n", "oops\n", 7)
+    assert "nbcontainers: command" in machines.console("box")
+    assert machines.inspect("box")[0]["status"] == "running"
+    with pytest.raises(InvalidState, match="box is running") as caught:
+        box.rm()
+    assert "vm stop box" in caught.value.hint
+    assert machines.stop("box") == ["box"]
+    assert (box.status, box.exit_code) == ("exited", 143)
+    assert machines.wait("box") == [143]
+    assert list(machines.ls()) == []
+    with pytest.raises(InvalidState, match="box is not running: it is exited"):
+        box.exec("true")
+    assert cli("vm", "ls", "-a", "-q").stdout == f"{box.id[:12]}\n"
+    assert cli("vm", "rm", "box").stdout == "box\n"
+    assert box.status == "removed"
+
+
+def check_commands(box: Machine) -> None:
+    """Commands in a machine: apart from each other, whole, with their input and status."""
+    first, second = Output(), Output()
+    waiting = threading.Thread(
+        target=lambda: box.exec("sh", "-c", "cat; echo first", stdin=b"fed\n" * 9000, stdout=first.stdout.append)
+    )
+    waiting.start()
+    box.exec("sh", "-c", "seq 20000; sleep 60 &", stdout=second.stdout.append)  # which is left alone
+    waiting.join()
+    assert first.text == "fed\n" * 9000 + "first\n"
+    assert second.text == "".join(f"{number}\n" for number in range(1, 20001))
+    failed = box.exec("sh", "-c", "echo why >&2; exit 5", raise_error=False, stderr=second.stderr.append)
+    assert (failed.exit_code, second.errors) == (5, "why\n")
+    with pytest.raises(ContainerFailed, match="the command in the virtual machine box failed with exit status 9"):
+        box.exec("sh", "-c", "exit 9")
+    shown = Output()
+    typed = box.exec("sh", stdin=b"tty; stty size; exit 4\n", tty=True, stdout=shown.stdout.append, raise_error=False)
+    assert typed.exit_code == 4
+    assert "/dev/ttyS" in shown.text
+    assert "24 80" in shown.text
+
+
+def test_what_outlives_its_client_ends_with_its_keeper(staying: Callable[..., Machine], cli: Any) -> None:
+    made = cli(
+        "vm", "run", "-d", "--kind", "uml", "-m", "128m", "--name", "left", "mini", "sh", "-c", "echo here; sleep 60"
+    )
+    left = finding.find(default_engine(), made.stdout.strip())
+    try:
+        assert left.running
+        assert left.logs() == "here\n"
+        machine = process.pidfd_open(left.state["pid"])
+        os.kill(left.state["keeper"], signal.SIGKILL)
+        assert select.select([machine], [], [], 5)[0]
+        os.close(machine)
+        assert left.status == "dead"
+        with pytest.raises(InvalidState, match="its keeper was killed"):
+            left.wait()
+    finally:
+        machines.rm("left", force=True)
+    client.call("nbcontainers.vm.sweeping:tidy", root=str(left.places.root), run=str(left.places.run))
+    assert not Path(left.places.folder).exists()
+    assert not Path(left.places.live).exists()
 
 
 def test_a_machine_that_takes_too_long_is_ended(uml: Uml) -> None:

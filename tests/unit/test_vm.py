@@ -8,33 +8,40 @@ import os
 import shutil
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nbcontainers.engine import Engine
-from nbcontainers.errors import HostNotCapable, InvalidArgument
+from nbcontainers.errors import HostNotCapable, InvalidArgument, InvalidState, NameInUse, NotFound
 from nbcontainers.linux import flock
 from nbcontainers.vm import (
     boot,
     choice,
     disk,
     fetching,
+    finding,
     hardware,
     initramfs,
-    keeper,
     kernel,
+    listing,
     modules,
     network,
     options,
+    places,
     registers,
     running,
     shares,
+    sweeping,
 )
 from nbcontainers.vm.kernel import Kernel
+from nbcontainers.vm.lanes import Lane
 from nbcontainers.vm.machine import Machine
-from nbcontainers.vm.request import Process, Request, Root
+from nbcontainers.vm.places import Places
+from nbcontainers.vm.request import Command, Process, Request, Root
+from nbcontainers.vm.writing import Writing
 
 RELEASE = "6.1.0-99-cloud-amd64"
 
@@ -191,30 +198,143 @@ def test_the_archive_is_what_cpio_reads(tmp_path: Path) -> None:
 HARD = 'a\'b "$HOME" `id` \\ \n ü; exit'
 
 
-def request(**changes: Any) -> Request:
+def command(**changes: Any) -> Command:
     process = Process(["printf", "%s|", HARD, ""], [f"X={HARD}"], "/made here", 5, 6, (), "box")
-    return Request(process, Root("ext4", "/dev/vda", "rw"), "virtio", ["a.ko", "b.ko"], **changes)
+    return Command(process, **changes)
 
 
 def test_the_request_is_read_by_a_shell_as_it_was_meant(tmp_path: Path) -> None:
-    (tmp_path / "request").write_text(request(reads=True).script())
+    asked = Request(command(reads="yes", size=(30, 100)), Root("ext4", "/dev/vda", "rw"), "virtio", ["a.ko", "b.ko"])
+    (tmp_path / "request").write_text(asked.script())
+    (tmp_path / "session").write_text(asked.command.script("secret"))
     script = """
-        setsid() { shift 12; "$@"; }; exec() { "$@"; }
-        . ./request; echo "$TYPE $SOURCE $MODULES $HOSTNAME $INPUT"; program 9>/dev/null
+        setsid() { shift 13; "$@"; }; exec() { "$@"; }
+        . ./request; echo "$TYPE $SOURCE $MODULES $HOSTNAME"; . ./session; echo "$TOKEN $READS $SIZE"; program 9>/dev/null
     """
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.stdout == f"ext4 /dev/vda a.ko b.ko box 1\n{HARD}||", done.stderr
+    assert done.stdout == f"ext4 /dev/vda a.ko b.ko box\nsecret yes rows 30 cols 100\n{HARD}||", done.stderr
 
 
-def test_the_request_enters_the_image_as_the_user() -> None:
-    words = request()._command()
+def test_a_command_enters_the_image_as_the_user() -> None:
+    words = command()._words()
     assert words[:4] == ["setsid", "env", "-i", f"X={HARD}"]
     assert words[4:12] == ["/bin/nsenter", "-F", "-r/root", "-w/root/made here", "-G", "6", "-S", "5"]
-    root = Request(Process(["true"], []), Root("ext4", "x", "rw"), "uml")
-    assert "-S" not in root._command()
-    more = Request(Process(["true"], [], "/", 5, 6, (7, 8)), Root("ext4", "x", "rw"), "uml")._command()
+    assert command(size=(24, 80))._words()[:2] == ["setsid", "-c"]
+    assert "-S" not in Command(Process(["true"], []))._words()
+    more = Command(Process(["true"], [], "/", 5, 6, (7, 8)))._words()
     assert more[3:8] == ["/bin/setpriv", "--regid", "6", "--groups", "7,8"]
     assert "-G" not in more
+
+
+class Carried:
+    """A lane whose ports are sockets, and what came out of it."""
+
+    def __init__(self, *, terminal: bool = False) -> None:
+        pairs = {kind: socket.socketpair() for kind in hardware.KINDS_OF_PORTS}
+        self.guest = {kind: theirs for kind, (_, theirs) in pairs.items()}
+        self.heard: list[tuple[str, bytes]] = []
+        self.lane = Lane(
+            1, {kind: ours for kind, (ours, _) in pairs.items()}, 100, lambda *said: self.heard.append(said)
+        )
+        for port in self.lane.ports.values():
+            port.setblocking(False)
+        self.lane.begin(None, "0123456789abcdef", reads=True, terminal=terminal)
+
+    def says(self, kind: str, data: bytes) -> None:
+        self.guest[kind].send(data)
+        self.lane.read(kind)
+
+    def close(self) -> None:
+        for port in (*self.guest.values(), *self.lane.ports.values()):
+            port.close()
+
+
+@pytest.fixture
+def carried() -> Iterator[Carried]:
+    one = Carried()
+    yield one
+    one.close()
+
+
+def test_output_ends_with_a_token_wherever_it_is_cut(carried: Carried) -> None:
+    for piece in (b"x012345", b"6y0", b"123456789abcde", b"f"):
+        carried.says("output", piece)
+    assert b"".join(data for _, data in carried.heard) == b"x0123456y"
+    carried.lane.ended(3)
+    assert carried.lane.sources() != {}
+    carried.says("errors", b"oops0123456789abcdef")
+    assert carried.heard[-1] == ("stderr", b"oops")
+    assert carried.lane.done
+    assert carried.lane.sources() == {}
+
+
+def test_output_that_ends_with_the_machine_is_whole(carried: Carried) -> None:
+    carried.says("output", b"abc0123")
+    carried.guest["output"].close()
+    carried.lane.read("output")
+    assert b"".join(data for _, data in carried.heard) == b"abc0123"
+
+
+def sent(carried: Carried) -> bytes:
+    """What goes to the guest now."""
+    found = b""
+    while port := carried.lane.sink():
+        carried.lane.write(port)
+        found += carried.guest["input"].recv(1 << 16)
+    return found
+
+
+def test_input_is_frames_that_are_asked_for_one_by_one(carried: Carried) -> None:
+    carried.lane.take(b"x" * 150)
+    assert sent(carried) == b""  # it has not started
+    carried.lane.started = carried.lane.reading = True
+    assert sent(carried) == b"100\n" + b"x" * 100
+    assert sent(carried) == b""
+    carried.lane.close_input()
+    carried.lane.reading = True
+    assert sent(carried) == b"50\n" + b"x" * 50
+    carried.lane.reading = True
+    assert sent(carried) == b"0\n"
+    carried.lane.reading = True
+    assert sent(carried) == b""
+
+
+def test_input_comes_to_an_end_with_the_command(carried: Carried) -> None:
+    carried.lane.started = True
+    carried.lane.take(b"x")
+    carried.lane.ended(0)
+    carried.lane.take(b"more")
+    carried.lane.reading = True
+    assert sent(carried) == b"0\n"
+
+
+def test_keys_for_a_terminal_are_as_they_are() -> None:
+    one = Carried(terminal=True)
+    one.lane.take(b"ls\r")
+    one.lane.close_input()
+    assert one.lane.input == b"ls\r\x04"
+    one.says("terminal", b"file\r\n0123456789abcdef")
+    assert one.heard == [("stdout", b"file\r\n")]
+    one.lane.ended(0)
+    assert one.lane.done
+    assert not one.lane.input
+    one.close()
+
+
+def test_the_kernels_log_is_as_dmesg_has_it(tmp_path: Path) -> None:
+    writing = Writing(str(tmp_path))
+    writing.kernel(b"6,1,1234567,-;first; word\n SUBSYSTEM=pci\n4,2,99")
+    writing.kernel(b"000001,-;second\n")
+    writing.log("stdout", b"out\n")
+    writing.close()
+    assert (tmp_path / "console").read_text() == "[    1.234567] first; word\n[   99.000001] second\n"
+    assert '"stream":"stdout"' in (tmp_path / "log").read_text()
+
+
+def test_buses_of_qemu_have_all_ports_and_none_has_too_many() -> None:
+    assert sorted(name for bus in hardware.BUSES for name in bus) == sorted(hardware.PORTS)
+    for bus in hardware.BUSES:
+        assert sum(5 if name.startswith("terminal") else 3 for name in bus) <= 32
 
 
 @pytest.mark.skipif(not shutil.which("busybox"), reason="busybox is not here")
@@ -262,23 +382,26 @@ def plan(**changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+_OPEN = list(range(4, 4 + len(hardware.PORTS)))
+
+
 def test_the_command_line_of_user_mode_linux() -> None:
-    words = hardware.command(plan(), 3, [4, 5, 6, 7], [])
+    words = hardware.command(plan(), 3, _OPEN, [])
     assert words[:3] == ["/k", "mem=64M", "initrd=/initrd"]
     assert {"ssl0=fd:4", "ssl3=fd:7", "ubd0=/own/cow,/image/disk"} <= set(words)
-    assert "ubd0=/own/cow,/image/disk" not in hardware.command(plan(disk=""), 3, [4, 5, 6, 7], [])
+    assert "ubd0=/own/cow,/image/disk" not in hardware.command(plan(disk=""), 3, _OPEN, [])
 
 
 def test_the_command_line_of_qemu() -> None:
-    words = hardware.command(plan(kind="tcg"), 3, [4, 5, 6, 7], [])
+    words = hardware.command(plan(kind="tcg"), 3, _OPEN, [])
     assert words[:5] == ["/q", "-M", "q35,accel=tcg", "-cpu", "max"]
-    assert "socket,id=output,fd=5" in words
+    assert "socket,id=kernel,fd=5" in words
     assert "file=/d,if=none,id=root,format=raw,snapshot=on" in words
     assert "clocksource=hpet" in words[words.index("-append") + 1]
-    fast = hardware.command(plan(kind="kvm"), 3, [4, 5, 6, 7], [])
+    fast = hardware.command(plan(kind="kvm"), 3, _OPEN, [])
     assert fast[3:5] == ["-cpu", "host"]
-    shared = hardware.command(plan(kind="tcg", disk="", servers=[{"tag": "root"}]), 3, [4, 5, 6, 7], [8])
-    assert "socket,id=root,fd=8" in shared
+    shared = hardware.command(plan(kind="tcg", disk="", servers=[{"tag": "root"}]), 3, _OPEN, [80])
+    assert "socket,id=root,fd=80" in shared
     assert "vhost-user-fs-pci,chardev=root,tag=root" in shared
 
 
@@ -374,13 +497,47 @@ def test_user_mode_linux_is_not_taken_where_the_network_is_to_be_qemus(engine_of
 
 
 def test_what_a_killed_keeper_left_is_swept_and_what_lives_stays(tmp_path: Path) -> None:
-    for name in ("dead", "alive"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "cow").touch()
-    with flock.folder_held(str(tmp_path / "alive")):
-        assert keeper.tidy(str(tmp_path)) == ["dead"]
-    assert [path.name for path in tmp_path.iterdir()] == ["alive"]
-    assert keeper.tidy(str(tmp_path / "nowhere")) == []
+    root, run = str(tmp_path), str(tmp_path / "run")
+    (tmp_path / "machines").mkdir()
+    for name in ("dead", "forgotten", "alive"):
+        (tmp_path / "vm" / name).mkdir(parents=True)
+        (tmp_path / "vm" / name / "cow").touch()
+        Places(root, run, name).make({"id": name, "name": name, "remove": name == "forgotten"})
+    with flock.folder_held(str(tmp_path / "vm/alive")):
+        assert sorted(sweeping.tidy(root, run)) == ["dead", "forgotten"]
+        assert [one.status for one in places.of(root, run)] == ["booting", "dead"]
+    assert [path.name for path in (tmp_path / "vm").iterdir()] == ["alive"]
+    assert [path.name for path in (tmp_path / "run/.vm").iterdir()] == ["alive"]
+    assert sweeping.tidy(str(tmp_path / "nowhere"), run) == []
+    with pytest.raises(NameInUse, match="the name dead is taken"):
+        Places(root, run, "other").make({"id": "other", "name": "dead", "remove": False})
+
+
+def test_a_machine_is_found_by_what_is_known_of_it(engine_of: Engine) -> None:
+    for id, name in (("a" * 12, "one"), ("a1" + "b" * 10, "two")):
+        made = {"image": "mini", "command": [], "kind": "uml", "reason": "", "kernel": "6.1", "memory": 1, "cpus": 1}
+        record = {"id": id, "name": name, "ports": [], "remove": False, "created": name, **made}
+        Places(str(engine_of.root), str(engine_of.run), id).make(record)
+    assert finding.find(engine_of, "two").name == "two"
+    assert finding.find(engine_of, "aa").name == "one"
+    assert [one.name for one in finding.known(engine_of)] == ["two", "one"]
+    with pytest.raises(InvalidArgument, match="2 virtual machines have an id that begins with a"):
+        finding.find(engine_of, "a")
+    with pytest.raises(NotFound, match="there is no virtual machine three") as caught:
+        finding.find(engine_of, "three")
+    assert caught.value.hint == "vm ls -a shows those there are"
+    with pytest.raises(InvalidArgument, match="no virtual machine was named"):
+        finding.chosen(engine_of, [])
+    assert finding.chosen(engine_of, ["three"], passing=True) == []
+    with pytest.raises(InvalidState, match="the virtual machine two is not running: it is dead"):
+        finding.find(engine_of, "two").exec("true")
+    with pytest.raises(InvalidArgument, match="a b"):
+        finding.name(engine_of, {"name": "a b"})
+    assert finding.name(engine_of, {}) not in ("one", "two")
+    shown = listing.ls(engine_of, everything=True)
+    assert [row["state"] for row in shown] == ["dead", "dead"]
+    assert "Dead (its keeper was killed)" in shown.text()
+    assert list(listing.ls(engine_of, everything=False)) == []
 
 
 def test_disks_of_images_that_are_gone_are_swept(engine_of: Engine) -> None:
@@ -421,9 +578,8 @@ def test_a_disk_without_the_program_that_makes_it(
 
 def test_a_handle_shows_what_it_was_in_text_and_html() -> None:
     one = Machine(
-        "id", "<b>mini</b>", ("uname", "-r"), "tcg", "no KVM: <x>", RELEASE, 64 << 20, 1, 3, 5.0,
-        boot.breakdown(TIMES, MARKS),
-    )  # fmt: skip
+        "id", "<b>mini</b>", ("uname", "-r"), "tcg", "no KVM: <x>", RELEASE, 64 << 20, 1,
+    ).ended_as({"exit_code": 3, "wall_s": 5.0, "boot": boot.breakdown(TIMES, MARKS)})  # fmt: skip
     text, html = one.text(), one.html()
     for fact in ("emulation (QEMU TCG)", "no KVM", RELEASE, "2 s = firmware", "exit 3 after 5", "uname -r"):
         assert fact in text

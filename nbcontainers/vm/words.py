@@ -1,0 +1,64 @@
+"""`vm logs` and `vm console`: what a machine's command has written, and what its kernel said."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+
+from nbcontainers.container import logfile
+from nbcontainers.container.session import Sink, to_sys
+from nbcontainers.errors import InvalidArgument
+from nbcontainers.vm.machine import ALIVE, Machine
+
+_PAUSE_S = 0.1
+_CHUNK = 1 << 16
+
+
+def lines(machine: Machine) -> Iterator[dict[str, str]]:
+    """The records of its log (monitor/log.py)."""
+    for record in logfile.lines(f"{machine.places.record}/log"):
+        yield json.loads(record)
+
+
+def logs(
+    machine: Machine, tail: str | int, stdout: Sink | None, stderr: Sink | None, tick: Callable[[], object] | None,
+    *, follow: bool,
+) -> None:  # fmt: skip
+    """Its command's output, each stream to its own; with `follow` also what comes, to its end."""
+    sinks = {"stdout": stdout or to_sys("stdout"), "stderr": stderr or to_sys("stderr")}
+    found = list(lines(machine))
+    seen = len(found)
+    for line in found[-_count(tail) :] if tail != "all" else found:
+        _write(sinks, line)
+    while follow:
+        over = machine.status not in ALIVE  # then all is there
+        found = list(lines(machine))
+        for line in found[seen:]:
+            _write(sinks, line)
+        seen = len(found)
+        if tick:
+            tick()
+        if over:
+            return
+        time.sleep(_PAUSE_S)
+
+
+def _count(tail: str | int) -> int:
+    if not str(tail).isdecimal() or int(tail) == 0:
+        raise InvalidArgument(f"--tail: {tail!r} is no number of lines", hint="write a number, or all", option="tail")
+    return int(tail)
+
+
+def _write(sinks: dict[str, Sink], line: dict[str, str]) -> None:
+    sinks[line["stream"]](line["log"].encode("utf-8", "surrogateescape"))
+
+
+def console(machine: Machine) -> str:
+    """Its kernel's log, as dmesg(1) has it; of one that came to no log what was on its console."""
+    try:
+        with open(f"{machine.places.record}/console", errors="replace") as file:
+            text = file.read()
+    except FileNotFoundError:
+        text = ""
+    return text or machine.console

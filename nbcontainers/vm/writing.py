@@ -1,0 +1,47 @@
+"""What a machine writes to the disk: its command's output, as a container's log, and its kernel's words as dmesg(1) has
+them."""
+
+from __future__ import annotations
+
+from nbcontainers.monitor.log import Log
+
+_KERNEL_MOST = 1 << 20
+"""Bytes of its kernel's words that are kept, then it starts anew."""
+
+
+class Writing:
+    """The files `log` and `console` of a folder."""
+
+    def __init__(self, folder: str) -> None:
+        self._log = Log(f"{folder}/log")
+        self._console = open(f"{folder}/console", "ab", buffering=0)  # noqa: SIM115 - lives as long as we
+        self._size = 0
+        self._rest = b""
+
+    def log(self, stream: str, data: bytes) -> None:
+        self._log.write(stream, data)
+
+    def kernel(self, data: bytes) -> None:
+        """Records of /dev/kmsg: `6,123,4567890,-;text`, and lines of variables that begin with a space."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        text = b"".join(map(_readable, lines))
+        try:
+            if self._size + len(text) > _KERNEL_MOST:
+                self._console.truncate(0)
+                self._size = 0
+            self._size += self._console.write(text)
+        except OSError:  # a full disk loses words, never the machine
+            return
+
+    def close(self) -> None:
+        self._log.close()
+        self._console.close()
+
+
+def _readable(line: bytes) -> bytes:
+    head, separator, text = line.partition(b";")
+    fields = head.split(b",")
+    if line.startswith(b" ") or not separator or len(fields) < 3 or not fields[2].isdigit():
+        return b""
+    seconds, micros = divmod(int(fields[2]), 10**6)
+    return b"[%5d.%06d] %b\n" % (seconds, micros, text)
