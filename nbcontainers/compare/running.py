@@ -89,7 +89,12 @@ def compare(engine: Engine, asked: Asked, tell: Tell) -> Comparison:
 def _given(plan: Plan, workload: Workload) -> conditions.Facts:
     """What each target was given, by digest."""
     image = resolve(plan.engine, plan.image)
-    return {"nbcontainers": VERSION, "image_digest": image.digest, "program": workload.digest, "threads": plan.limits.width}
+    return {
+        "nbcontainers": VERSION,
+        "image_digest": image.digest,
+        "program": workload.digest,
+        "threads": plan.limits.width,
+    }
 
 
 def _comparison(asked: Asked, found: Measured, at: str, facts: conditions.Facts, noise: Sequence[str]) -> Comparison:
