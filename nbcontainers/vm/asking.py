@@ -74,9 +74,9 @@ def begin(keeper: Keeper) -> None:
     """Start the commands that were asked for, as lanes become free: soon after the end of the one before."""
     while keeper.wishes and (free := next((lane for lane in keeper.lanes[1:] if not lane.busy), None)):
         peer, asked, frames = keeper.wishes.pop(0)
-        script = asked["script"].encode("utf-8", "surrogateescape")
         free.begin(peer, asked["token"], reads=asked["reads"], terminal=asked["terminal"])
-        keeper.order(f"exec {free.number} {len(script)}", script)
+        free.script = asked["script"].encode("utf-8", "surrogateescape")
+        keeper.ask(free)
         for kind, payload in frames:
             keeper.heed(peer, kind, payload)
 

@@ -10,7 +10,7 @@ container's. The guest's init (guest/init.sh) says words on the port `control`, 
   mark [   1.234567] WHAT       lines of the kernel's log with the guest's own times
   failed WHY                    the machine's own command was not started
 
-It hears: exec L BYTES and so many of a session, signal L N, size L ROWS COLUMNS, leave L (output that others keep open),
+It hears: part L BYTES and so many of a session (it says took L), exec L, signal L N, size L ROWS COLUMNS, leave L (output that others keep open),
 stop. What clients may ask is in vm/asking.py.
 """
 
@@ -286,6 +286,13 @@ class Keeper:
     def order(self, words: str, content: bytes = b"") -> None:
         self.orders += f"{words}\n".encode() + content
 
+    def ask(self, lane: lanes.Lane) -> None:
+        """The next part of what the lane is to run, or that it may be run."""
+        if part := lane.part():
+            self.order(f"part {lane.number} {len(part)}", part)
+        else:
+            self.order(f"exec {lane.number}")
+
     def speak(self) -> None:
         try:
             with memoryview(self.orders) as view:
@@ -345,6 +352,8 @@ class Keeper:
             lane.reading = True
         elif word == "exit" and text.partition(" ")[2].isdecimal():
             self.ended(lane, int(text.partition(" ")[2]))
+        elif word == "took":
+            self.ask(lane)
         elif word == "idle":
             lane.idle = True
 

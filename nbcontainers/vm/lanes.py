@@ -39,7 +39,7 @@ class Lane:
         self.ports = dict(ports)
         self.listen = listen
         self.peer: Peer | None = None
-        self.token = b""
+        self.token = self.script = b""
         self.terminal = self.busy = self.idle = self.reads = self.closed = self.started = self.reading = False
         self.exit_code: int | None = None
         self.silent_at = 0.0
@@ -58,6 +58,11 @@ class Lane:
         self.exit_code, self.silent_at = None, 0.0
         self.input.clear()
         self.frame.clear()
+
+    def part(self) -> bytes:
+        """The next part of the script."""
+        part, self.script = self.script[: self.piece], self.script[self.piece :]
+        return part
 
     @property
     def done(self) -> bool:

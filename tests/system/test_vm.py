@@ -232,7 +232,7 @@ def test_a_machine_stays_is_asked_things_and_ends_in_order(staying: Callable[...
 
 def check_commands(box: Machine) -> None:
     """Commands in a machine: apart from each other, whole, with their input and status."""
-    first, second = Output(), Output()
+    first, second, third = Output(), Output(), Output()
     waiting = threading.Thread(
         target=lambda: box.exec("sh", "-c", "cat; echo first", stdin=b"fed\n" * 9000, stdout=first.stdout.append)
     )
@@ -243,6 +243,8 @@ def check_commands(box: Machine) -> None:
     assert second.text == "".join(f"{number}\n" for number in range(1, 20001))
     failed = box.exec("sh", "-c", "echo why >&2; exit 5", raise_error=False, stderr=second.stderr.append)
     assert (failed.exit_code, second.errors) == (5, "why\n")
+    box.exec("echo", "long" * 10000, stdout=third.stdout.append)  # more than a terminal holds at a time
+    assert third.text == "long" * 10000 + "\n"
     with pytest.raises(ContainerFailed, match="the command in the virtual machine box failed with exit status 9"):
         box.exec("sh", "-c", "exit 9")
     shown = Output()

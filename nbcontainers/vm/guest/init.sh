@@ -103,6 +103,7 @@ over() { # LANE STATUS
 
 session() { # LANE: what /run/session.LANE says
     . "/run/session.$1"
+    : >"/run/session.$1"
     if [ "$SIZE" ]; then
         on_terminal "$1"
         return
@@ -150,10 +151,11 @@ serve() { # LANE: one command after the other
 obey() { # what the host says meanwhile
     while read -r word lane first second; do
         case $word in
-        exec)
-            dd bs="$first" count=1 iflag=fullblock >"/run/session.$lane"
-            echo go >"/run/wake.$lane"
+        part)
+            dd bs="$first" count=1 iflag=fullblock >>"/run/session.$lane"
+            echo "took $lane" >&9
             ;;
+        exec) echo go >"/run/wake.$lane" ;;
         signal) read -r pid <"/run/pid.$lane" && { kill "-$first" "-$pid" || kill "-$first" "$pid"; } ;;
         size)
             if [ "$PORTS" = uml ]; then port "terminal$lane"; else found=/dev/hvc$lane; fi
