@@ -218,7 +218,7 @@ def test_the_drawings(clean: None, monkeypatch: pytest.MonkeyPatch) -> None:
     from nbcontainers.compare import drawings
 
     monkeypatch.setattr(drawings, "_SETTLES_S", 0.2)
-    seen = compare.layers(on="host:unlimited,vm,container")
+    seen = compare.layers(on="host:unlimited,container")
     assert {row["target"] for row in seen.rows} >= {"host:unlimited", "container"}
     box = next(row for row in seen.rows if row["target"] == "container")
     assert 0 < box["start_s"] < 60
