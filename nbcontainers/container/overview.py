@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nbcontainers.cgroups.cgroup import Cgroup
+from nbcontainers.cgroups.detect import open_record
 from nbcontainers.cgroups.stats import cpu_limit, memory_limit
 from nbcontainers.container import endpoints, gauges, health, store
 from nbcontainers.container.container import Container
@@ -29,10 +31,12 @@ FIGURES = ("cpu", "memory", "net_received", "net_sent", "pids")
 
 
 class _Known(NamedTuple):
-    """A row as last read, and what its folders were like then."""
+    """A row as last read, what its folders were like then, and the process and cgroup of one that runs."""
 
     folders: tuple[int, int]
     row: Row
+    process: Mapping[str, Any] = {}
+    cgroup: Cgroup | None = None
 
 
 class Overview:
@@ -42,25 +46,42 @@ class Overview:
         self.engine = engine
         self._known: dict[str, _Known] = {}
 
-    def rows(self) -> list[Row]:
+    def rows(self, running: Collection[str] = ()) -> list[Row]:
         """The newest first. Keys: id, name, image, command, created, state, exit_code, reason, oom_killed, health,
         since (when it started, or ended; times are seconds since the epoch), addresses, ports and their links (where a
-        browser may open each, or ""), cpus and memory_limit (in force while it runs; None without one)."""
-        found = {id: known for id in store.ids(self.engine) if (known := self._look(id))}
+        browser may open each, or ""), cpus and memory_limit (in force while it runs; None without one). `running` are ids
+        of those whose cgroups were just read."""
+        found = {id: known for id in store.ids(self.engine) if (known := self._look(id, running))}
         self._known = found
         return sorted((known.row for known in found.values()), key=lambda row: row["created"], reverse=True)
 
-    def _look(self, id: str) -> _Known | None:
+    def _look(self, id: str, running: Collection[str]) -> _Known | None:
         container = Container(self.engine, id)
         folders = _changed(store.folder(self.engine, id)), _changed(f"{self.engine.run}/{id}")
         known = self._known.get(id)
         try:
             if known and known.folders == folders:
-                resting = known.row["state"] in ("created", "exited", "dead")
-                return known if resting else _Known(folders, {**known.row, "state": container.status})
-            return _Known(folders, _row(container))
+                return _as_now(container, known, id in running)
+            row = _row(container)
+            state = store.state(self.engine, id)
+            kept = row["state"] in ("running", "paused") and state.get("cgroup")
+            return _Known(folders, row, state, open_record(state["cgroup"])) if kept else _Known(folders, row)
         except NotFound:  # removed meanwhile
             return None
+
+
+def _as_now(container: Container, known: _Known, answered: bool) -> _Known:
+    """What may have changed though nothing was written: it was paused, or is no more. A cgroup that answered has its
+    process, or a monitor that is about to write how that ended."""
+    before = known.row["state"]
+    if before in ("created", "exited", "dead"):
+        return known
+    cgroup = known.cgroup
+    if cgroup and ((answered and cgroup.record["kind"] != "null") or store.alive(known.process)):
+        state = "paused" if cgroup.frozen else "running"
+    else:
+        state = container.status
+    return known if state == before else known._replace(row={**known.row, "state": state})
 
 
 def _changed(folder: str) -> int:
@@ -137,7 +158,7 @@ class Dashboard(View):
         with gauges.of(engine).watched() as watched:
             begun = time.monotonic()
             running = watched.read()
-            rows = Overview(engine).rows()
+            rows = Overview(engine).rows(running)
             if running:
                 time.sleep(max(0.0, _BETWEEN_S - (time.monotonic() - begun)))
             found = watched.read()

@@ -42,7 +42,7 @@ class Dashboard(Watching):
 
     def look(self) -> dict[str, Any]:
         running = self.gauges().read()
-        rows = sorted(self.overview.rows(), key=lambda row: row["state"] not in LIVING)
+        rows = sorted(self.overview.rows(running), key=lambda row: row["state"] not in LIVING)
         self._push(
             {row["id"][:12]: _rounded(figures(running.get(row["id"]))) for row in rows[:MOST] if row["id"] in running}
         )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Collection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from nbcontainers.cgroups import null
 from nbcontainers.container import overview
 from nbcontainers.container.container import Container
 from nbcontainers.container.overview import Dashboard, Overview, words
@@ -79,6 +82,28 @@ def test_what_did_not_change_is_not_read_again(engine: Engine, monkeypatch: pyte
     os.unlink(engine.root / "containers" / first / "container.json")
     os.rmdir(engine.root / "containers" / first)
     assert len(seen.rows()) == 1
+
+
+def test_a_pause_and_an_end_are_seen_though_nothing_was_written(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(engine, id := make(engine, 1))
+    seen = Overview(engine)
+
+    def state(running: Collection[str] = ()) -> object:
+        return seen.rows(running)[0]["state"]
+
+    assert (state(), state(), state({id})) == ("running",) * 3
+    with monkeypatch.context() as patch:
+        patch.setattr(null.Null, "frozen", True)
+        assert state() == "paused"
+    assert state() == "running"
+    monkeypatch.setattr(overview.store, "alive", lambda record: False)
+    known = seen._known[id]
+    seen._known[id] = known._replace(cgroup=SimpleNamespace(record={"kind": "v2"}, frozen=False))  # type: ignore[arg-type]
+    assert state({id}) == "running", "its cgroup was there a moment ago"
+    seen._known[id] = known
+    assert state({id}) == "dead", "what has no cgroup cannot answer by it"
 
 
 NOW = 1_800_000_000.0
