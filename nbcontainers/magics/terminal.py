@@ -15,6 +15,7 @@ from nbcontainers.errors import InvalidArgument
 if TYPE_CHECKING:
     from nbcontainers.container.options import ExecOptions, RunOptions
     from nbcontainers.container.terminal import Terminal
+    from nbcontainers.vm.options import CommandOptions, MachineOptions
 
 _shown: dict[str, tuple[int, list[Terminal]]] = {}
 """By cell: which of its runs it was, and the terminals it showed; cells whose terminals have all ended are forgotten."""
@@ -53,8 +54,8 @@ def somebody(verb: Verb) -> bool:
         return False  # what it writes can be followed all the same
     raise InvalidArgument(
         f"{verb.name} -it needs somebody who types, and no notebook page is open here",
-        hint=f"leave -it out and write the input below %%container {verb.name} …, or type nbcontainers {verb.name} -it … "
-        "in a terminal",
+        hint=f"leave -it out and write the input below %%{verb.object} {verb.name} …, or type nbcontainers "
+        f"{'' if verb.object == 'container' else 'vm '}{verb.name} -it … in a terminal",
     )
 
 
@@ -90,6 +91,8 @@ def _opened(verb: Verb, words: list[Any], options: dict[str, Any]) -> Terminal:
     from nbcontainers.magics.running import pulling
 
     options.pop("raise_error", None)  # what happens after the cell has ended cannot fail it
+    if verb.object == "vm":
+        return _of_machine(verb, words, options)
     if verb.name == "run":
         with pulling(verb, words, options):
             listener = options.pop("on_pull")
@@ -98,6 +101,19 @@ def _opened(verb: Verb, words: list[Any], options: dict[str, Any]) -> Terminal:
     if verb.name == "exec":
         return opening.execute(container, words[1:], cast("ExecOptions", options))
     return {"attach": opening.attach, "start": opening.start}[verb.name](container, options.get("detach_keys"))
+
+
+def _of_machine(verb: Verb, words: list[Any], options: dict[str, Any]) -> Terminal:
+    from nbcontainers.engine import default_engine
+    from nbcontainers.magics.running import pulling
+    from nbcontainers.vm import finding, opening
+
+    if verb.name == "exec":
+        machine = finding.find(default_engine(), words[0])
+        return opening.execute(machine, words[1:], cast("CommandOptions", options))
+    with pulling(verb, words, options):
+        listener = options.pop("on_pull")
+        return opening.run(default_engine(), words[0], words[1:], cast("MachineOptions", options), listener)
 
 
 def _has_one(container: Any) -> bool:

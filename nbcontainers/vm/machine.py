@@ -30,6 +30,7 @@ from nbcontainers.vm.hardware import LABELS, TCG
 from nbcontainers.vm.places import Places
 
 if TYPE_CHECKING:
+    from nbcontainers.container.terminal import Terminal
     from nbcontainers.engine import Engine
     from nbcontainers.vm.executing import Executed
 
@@ -148,6 +149,12 @@ class Machine(View):
         from nbcontainers.vm import api
 
         return api.exec_(self, *command, engine=self.engine, **options)
+
+    def terminal(self, *command: str, **options: Any) -> Terminal:
+        """`vm exec -it`: a terminal that goes on when the cell has ended; its keys come from the page or by `write`."""
+        from nbcontainers.vm import opening
+
+        return opening.execute(self, command, options)  # type: ignore[arg-type]
 
     def stop(self, timeout: float | None = None) -> Self:
         """`vm stop`; `timeout` in seconds."""

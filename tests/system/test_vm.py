@@ -252,6 +252,12 @@ def check_commands(box: Machine) -> None:
     assert typed.exit_code == 4
     assert "/dev/ttyS" in shown.text
     assert "24 80" in shown.text
+    page = box.terminal("sh")  # as a notebook shows one
+    page.resize(33, 99)
+    page.write("echo $((6 * 7)); sleep 0.3; stty size; exit 5\n")
+    assert page.wait(10) == 5
+    assert "42" in page.text()
+    assert "33 99" in page.text()
 
 
 def test_what_outlives_its_client_ends_with_its_keeper(staying: Callable[..., Machine], cli: Any) -> None:
