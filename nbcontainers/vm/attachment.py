@@ -50,6 +50,7 @@ _TUN, _TUNSETIFF, _TAP = "/dev/net/tun", 0x400454CA, 0x0002 | 0x1000 | 0x4000
 _SIOCETHTOOL, _ETHTOOL_STXCSUM = 0x8946, 0x17
 _ALL_FRAMES = 3
 _IGNORE_ALL = 8
+_DAD = "/proc/sys/net/ipv6/conf/eth0/accept_dad"
 
 
 class Wire:
@@ -234,7 +235,7 @@ def _script(files: Files, network: str, settings: Mapping[str, Any], made: Mappi
     subnets = [ip_network(one["subnet"]) for one in store.read(files.root, network)["subnets"]]
     asks = any(":" not in one for one in entry["addresses"])
     lines = ["[ -e /sys/class/net/vec0 ] && ip link set vec0 name eth0", "ip link set eth0 up || return 1"]
-    lines.insert(1, "echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad 2>/dev/null")  # we give each address to one only
+    lines.insert(1, f"[ -e {_DAD} ] && echo 0 >{_DAD}")  # we give each address to one only
     for address in entry["addresses"]:
         size = next(one.prefixlen for one in subnets if ip_address(address) in one)
         lines.append(f"ip addr add {address}/{size} dev eth0 || return 1")

@@ -65,6 +65,11 @@ def attached(
     }  # fmt: skip
 
 
+def modules(attached: Mapping[str, Any] | None) -> list[str]:
+    """Of the guest's kernel, besides its device's."""
+    return ["ipv6"] if attached and any(one["args"].get("ipv6") for one in attached["steps"]) else []
+
+
 def _check_wire(engine: Engine, name: str) -> None:
     if name in store.names(str(engine.root)) and store.read(str(engine.root), name)["driver"] != "bridge":
         raise HostNotCapable(

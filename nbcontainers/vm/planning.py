@@ -111,7 +111,8 @@ def plan(asked: Asked, process: Process) -> dict[str, Any]:
     attached = network.attached(asked.engine, asked.options, config, asked.id, process.hostname, kind)
     root, steps, places = _root(asked)
     tags = [*([] if asked.on_disk else [shares.ROOT]), *(one["tag"] for one in shared)]
-    files = plans.modules_of(asked.chosen.kernel, _modules(asked, tags, online=online))
+    names = [*_modules(asked, tags, online=online), *network.modules(attached)]
+    files = plans.modules_of(asked.chosen.kernel, names)
     lines = [*shares.lines(kind, shared), *(network.lines(own=attached is not None) if online else [])]
     names = [initramfs.name_of(path) for path in files]
     ports = "uml" if kind == UML else "virtio"

@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
 ADDRESS, PORT = "10.77.0.50", 8000
 ROOT = os.geteuid() == 0
-ASKS = f"nc $(nslookup web | awk '/^Address: / {{print $2}}') {PORT}"
+ASKS = f"nc $(nslookup web | awk '/^Address: [0-9.]+$/ {{print $2}}') {PORT}"
 """A static program finds no libnss in that image: nsswitch.conf(5)."""
 SERVES = f"while :; do echo guest $({ASKS}) | nc -l -p {PORT}; done"
 
@@ -41,7 +41,7 @@ def lab(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
     if not ROOT:
         monkeypatch.delenv("NBCONTAINERS_NETWORK")
     engine = request.getfixturevalue("ours" if ROOT else "fresh_engine")
-    network.create("lab", subnet="10.77.0.0/24")
+    network.create("lab", subnet=["10.77.0.0/24", "fd77::/64"])
     web = container.run("host", PYTHON, "-c", SERVE, str(PORT), "web", name="web", network="lab", detach=True)
     log = Path(engine.containers, web.id, "log")
     wait_for(lambda: b"ready" in log.read_bytes())
@@ -142,13 +142,14 @@ def test_it_is_reached_and_reaches_others_as_a_container(lab: Any) -> None:
 
 
 def test_its_end_leaves_nothing_and_its_handle_says_where_it_was(lab: Any) -> None:
-    script = f"cat /etc/hosts /etc/resolv.conf; nslookup web; {ASKS}"
+    script = f"ip addr; cat /etc/hosts /etc/resolv.conf; nslookup web; {ASKS}"
     machine = Running(lab, network=f"lab:ip={ADDRESS}", script=script, publish=[f"127.0.0.1::{PORT}"])
     machine.thread.join(45)
     (found,) = machine.ended
     said = b"".join(machine.said).decode()
     assert isinstance(found, Machine), found
-    assert found.addresses == (ADDRESS,)
+    assert found.addresses[0] == ADDRESS
+    assert found.addresses[1] in said.partition("inet6 ")[2]
     assert f"127.0.0.1:{found.ports[0]['host_port']}→{PORT}/tcp" in found.text()
     assert f"{ADDRESS}\tbox" in said
     assert "nameserver 169.254.1.1" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import lzma
 import os
 import shutil
@@ -494,6 +495,19 @@ def test_ports_of_the_host_lead_to_the_guest() -> None:
 def test_user_mode_linux_is_not_taken_where_the_network_is_to_be_qemus(engine_of: Engine) -> None:
     with pytest.raises(HostNotCapable, match="--network user is QEMU's, and user-mode-linux is none"):
         choice.choose(engine_of, "uml", network=True)
+
+
+def test_a_macvlan_is_no_network_for_a_machine(engine_of: Engine) -> None:
+    place = engine_of.root / "networks/wire"
+    place.mkdir(parents=True)
+    record = {"name": "wire", "driver": "macvlan", "subnets": [], "internal": False}
+    (place / "network.json").write_text(json.dumps(record))
+    with pytest.raises(HostNotCapable, match="network wire is a macvlan"):
+        network.attached(engine_of, {"network": "wire"}, {}, "0" * 64, "box", "uml")
+    with pytest.raises(InvalidArgument, match="a virtual machine has a network of its own"):
+        network.attached(engine_of, {"network": "host"}, {}, "0" * 64, "box", "uml")
+    assert network.attached(engine_of, {"network": "user"}, {}, "0" * 64, "box", "tcg") is None
+    assert network.modules(None) == []
 
 
 def test_what_a_killed_keeper_left_is_swept_and_what_lives_stays(tmp_path: Path) -> None:
