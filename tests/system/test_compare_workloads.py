@@ -17,6 +17,7 @@ from nbcontainers.compare.report import Report
 from nbcontainers.compare.rounds import Measured
 from nbcontainers.compare.target import Limits, target
 from nbcontainers.errors import HostNotCapable
+from nbcontainers.network import members
 from tests import peers
 from tests.monitored import wait_for
 
@@ -36,12 +37,10 @@ def clean(engine: Any) -> Iterator[None]:
 @pytest.fixture
 def reachable(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """An engine with networks: as root on a host of its own, of an ordinary user in its own namespace."""
-    if ROOT:
-        yield request.getfixturevalue("ours")
-        return
-    engine = request.getfixturevalue("engine")
-    monkeypatch.delenv("NBCONTAINERS_NETWORK")
+    engine = request.getfixturevalue("ours" if ROOT else "engine")
+    monkeypatch.delenv("NBCONTAINERS_NETWORK", raising=False)
     yield engine
+    wait_for(lambda: not members.joined(str(engine.root), str(engine.run)))
     network.prune()
 
 
