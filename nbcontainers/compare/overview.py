@@ -74,7 +74,7 @@ def _block(seen: Comparison, targets: Sequence[str]) -> str:
     heads = [
         ["axis"],
         ["noise"],
-        *(textwrap.wrap(plain(seen.label(target)), _CELL, break_on_hyphens=False) for target in targets),
+        *(textwrap.wrap(plain(seen.label(target)), _CELL) for target in targets),
     ]
     above = zip_longest(*map(reversed, heads), fillvalue="")
     rows = [[axis, noise(seen, axis), *(_brief(cell(seen, axis, target)) for target in targets)] for axis in seen.axes]
