@@ -25,17 +25,19 @@ _PAUSE_S = 0.02
 """Before each execution, so that nobody's clean-up is measured in another's time."""
 
 
-_SHORTEST_S = 1e-3
-"""Between two marks, each of which may come late by a tenth of it."""
+_SHORTEST_S, _FEW = 1e-3, 0.2
+"""Between two marks, each of which may come late by a tenth of it; of how many executions they may come together, as on a
+busy host."""
 
 
 class Failed(Exception):
-    """An execution that did not end well: why. After one that is `final` the target is out, with all it told before: of
-    a cell that takes too long, or too short to be timed, only some executions would count, and not by chance."""
+    """An execution that did not end well: why. After one that is `final` the target is out, with all it told before, and
+    so it is if more than a few were too `short` to be timed: some executions alone would count, and not by chance."""
 
-    def __init__(self, why: str, *, final: bool = False) -> None:
+    def __init__(self, why: str, *, final: bool = False, short: bool = False) -> None:
         super().__init__(why)
         self.final = final
+        self.short = short
 
 
 class Execution(NamedTuple):
@@ -137,7 +139,7 @@ def _rounds(
 ) -> None:  # fmt: skip
     names = list(ready)
     lanes = {names[0] + AGAIN: ready[names[0]], **ready}
-    pace = Pace()
+    pace, short = Pace(), dict[str, int]()
     for number in range(1, rounds + 1):
         order = sorted(lanes)
         dice.shuffle(order)
@@ -151,8 +153,10 @@ def _rounds(
                 done.report.figures.update(_from_outside(lanes[lane].outside, lane, found))
             except Failed as error:
                 found.lost.setdefault(lane, []).append(f"round {number}: {error}")
-                if error.final:
-                    _out(lane.removesuffix(AGAIN), f"round {number}: {error}", lanes, found)
+                name = lane.removesuffix(AGAIN)
+                short[name] = short.get(name, 0) + error.short
+                if error.final or short[name] > _FEW * rounds:
+                    _out(name, f"round {number}: {error}", lanes, found)
                 continue
             finally:
                 pace.took(lane, time.monotonic() - begun)
@@ -226,7 +230,7 @@ def once(execute: Execute, command: Callable[..., list[str]], *, on_host: bool, 
         raise Failed("its clock was set back meanwhile")
     if report.own_s is None and inside < _SHORTEST_S and timed:
         why = "it is too short to be timed from outside, and the image's date has no %N: let it do more"
-        raise Failed(why, final=True)
+        raise Failed(why, short=True)
     return Execution(outside, report.begun - begun, inside, report)
 
 
