@@ -29,7 +29,12 @@ On = Annotated[
 
 def run(
     workload: Annotated[
-        str, Argument("WORKLOAD", "of `compare workloads`, several with commas; all without it", complete="workload")
+        str,
+        Argument(
+            "WORKLOAD",
+            "of `compare workloads`, several with commas; all that run inside without it",
+            complete="workload",
+        ),
     ] = "",
     *,
     on: On = "host,container",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nbcontainers.compare import statistics
 from nbcontainers.compare.rounds import AGAIN, Measured, Row
 from nbcontainers.compare.statistics import Interval, Verdict
+from nbcontainers.compare.workload import ONCE
 from nbcontainers.table import Column, Table, text
 from nbcontainers.view import View
 
@@ -124,7 +125,8 @@ class Comparison(View):
         if lane == self.base:
             return "what the others are compared with"
         if not ratio:
-            return f"too few rounds for a verdict (at least {statistics.FEWEST})"
+            once = "counted once, in the first round" if axis in ONCE else ""
+            return once or f"too few rounds for a verdict (at least {statistics.FEWEST})"
         return f"the same again: differences within {statistics.part(self.bands(axis) - 1)} are noise"
 
     def _verdict(self, axis: str, lane: str, ratio: Interval) -> Verdict:

@@ -17,11 +17,10 @@ from typing import NamedTuple
 from nbcontainers.compare import programs, stored, workload
 from nbcontainers.compare.report import Figure, Report
 from nbcontainers.compare.target import Execute, Plan, Sink, Stored, Target
+from nbcontainers.compare.workload import ONCE
 from nbcontainers.errors import Error, TimedOut
 from nbcontainers.launcher import client
 
-ONCE = ("footprint", "instances", "image_size")
-"""Not in every round: they take long, or are always the same."""
 _MOST, _TRIAL_S, _SETTLES_S = 8, 10.0, 6.0
 """Instances of a trial; how long they are started; until a monitor that has nothing to do has given back what it does not
 need (monitor/idle.py)."""

@@ -104,6 +104,8 @@ REACHED = tuple(axis.name for axis in AXES if axis.group in ("reached", "web"))
 """Axes of services that are asked by the host."""
 OUTSIDE = frozenset(axis.name for axis in AXES if axis.group in ("start", "reached", "web", "density"))
 """Axes that are measured from outside of the target: nbcontainers.compare.outside."""
+ONCE = tuple(axis.name for axis in AXES if axis.group == "density")
+"""Axes that are not in every round: they take long, or are always the same."""
 _PARTS = {"cpu": "processor", "memory": "processor", "system": "processor", "disk": "disk", "network": "loopback",
           "real": "real", "tools": "tools", "about": "about"}  # fmt: skip
 """In which file of `inside` a group's functions are."""
