@@ -93,7 +93,7 @@ class Gauge:
 
     __slots__ = (
         "_deep", "_deep_moment", "_due", "_folders", "_next", "_passed", "_planned", "_point", "_reading", "_values", "cables",
-        "counted", "created", "engine", "glance", "id", "limits", "moment", "name", "process", "rests", "ring", "turn",
+        "counted", "created", "engine", "glance", "id", "limits", "looked", "moment", "name", "process", "rests", "ring", "turn",
     )  # fmt: skip
 
     def __init__(
@@ -118,7 +118,9 @@ class Gauge:
         self._deep: list[int] | None = None
         """The last that had all of which a rate is made."""
         self.moment = self._deep_moment = 0
-        """When that was; nanoseconds since the epoch."""
+        """When they were; nanoseconds since the epoch."""
+        self.looked = -(10**9)
+        """The same by the clock that nobody sets."""
         self._values: list[int] = []
         self._passed = _NOTHING
         self.rests = False
@@ -158,20 +160,20 @@ class Gauge:
 
     def read(self, traffic: Mapping[bytes, netdev.Traffic], *, whole: bool = False) -> None:
         """One more point; all of it is read for the first two, and where `whole`. Raises OSError once it has ended."""
-        moment = time.time_ns()
-        depth = WHOLE if whole else NOW if moment < self._next else self._deepest(moment)
+        moment, now = time.time_ns(), time.monotonic_ns()
+        depth = WHOLE if whole else NOW if now < self._next else self._deepest(now)
         values, passed = self.glance.read(depth), self._traffic(traffic)
         if values[_MEMORY] < values[_INACTIVE] and depth < SELDOM:  # file pages were dropped since that was looked at
             depth, values = SELDOM, self.glance.read(SELDOM)
         if depth != NOW:
-            self._plan(moment, depth)
+            self._plan(now, depth)
         deep = self.glance.depth >= SOMETIMES
         if not (self.rests and values is self._values and passed == self._passed):
             self._values, self._passed = values, passed
             self._add([moment, *values, *passed], deep)
         else:
             self.ring.again(moment / 1e9)
-        self.moment = moment
+        self.moment, self.looked = moment, now
         if deep:
             self._deep_moment = moment
 
@@ -186,15 +188,15 @@ class Gauge:
             self.rests = since is not None and since[1:] == now[1:]
             self._deep = now.copy()
 
-    def _deepest(self, moment: int) -> int:
-        return next(depth for depth in (WHOLE, SELDOM, SOMETIMES, OFTEN) if moment >= self._due[depth])
+    def _deepest(self, now: int) -> int:
+        return next(depth for depth in (WHOLE, SELDOM, SOMETIMES, OFTEN) if now >= self._due[depth])
 
-    def _plan(self, moment: int, depth: int) -> None:
+    def _plan(self, now: int, depth: int) -> None:
         """When to look so deep again; of many containers that began together not all at the same look."""
         ahead = self.turn * 10**9 // RATE_HZ if self._deep and not self._planned else 0
         self._planned = self._deep is not None
         for one in range(OFTEN, depth + 1):
-            self._due[one] = moment + self._planned * _AGES_NS[one] - ahead % _AGES_NS[one]
+            self._due[one] = now + self._planned * _AGES_NS[one] - ahead % _AGES_NS[one]
         self._next = min(self._due.values())
 
     @property
@@ -273,8 +275,8 @@ class Gauges:
         with self._lock:
             self._find()
             wanted = self._gauges if ids is None else {id: self._gauges[id] for id in ids if id in self._gauges}
-            stale = time.time_ns() - int(FRESH_S * 1e9)
-            due = [gauge for gauge in wanted.values() if gauge.moment <= stale]
+            stale = time.monotonic_ns() - int(FRESH_S * 1e9)
+            due = [gauge for gauge in wanted.values() if gauge.looked <= stale]
             self._uppers.again()
             traffic = self._cables.read() if any(gauge.cables for gauge in due) else {}
             ended = [gauge for gauge in due if not _still(gauge, traffic, whole)]

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from nbcontainers.linux import mounts
 from tests import networked, peers
@@ -49,12 +50,14 @@ def at_once(work: Callable[[int], object], count: int) -> None:
 
 @contextlib.contextmanager
 def ours(count: int, life: list[str]) -> Iterator[Measure]:
-    """Every figure of a live view: the counters of all, cables and points included."""
+    """Every figure of a live view: the counters of all, cables and points included. In a cgroup of their own, as those of
+    the others are: here other engines of ours may run."""
     from nbcontainers import container
     from nbcontainers.container import gauges
     from nbcontainers.engine import default_engine
 
-    at_once(lambda n: container.run("bench:1", *life, detach=True, name=f"ours{n}", network=["nbcontainers"]), count)
+    options: Any = {"detach": True, "network": ["nbcontainers"], "cgroup_parent": "nbc-bench"}
+    at_once(lambda n: container.run("bench:1", *life, name=f"ours{n}", **options), count)
     shared = gauges.of(default_engine())
     with shared.watched():
         assert len(shared.read()) == count

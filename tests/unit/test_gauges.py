@@ -442,16 +442,17 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.looks = 0
+        self.set_back = 0
         monkeypatch.setattr(gauges, "time", self)
 
-    def time_ns(self) -> int:
-        return 10**18 + self.looks * 250_000_000 + self.looks % 3 * 4_000_000
+    def monotonic_ns(self) -> int:
+        return 10**12 + self.looks * 250_000_000 + self.looks % 3 * 4_000_000
 
-    def time(self) -> float:
-        return self.time_ns() / 1e9
+    def time_ns(self) -> int:
+        return 10**18 + self.monotonic_ns() - self.set_back
 
     def monotonic(self) -> float:
-        return self.time()
+        return self.monotonic_ns() / 1e9
 
 
 def of_cgroup(engine: Engine, name: str) -> Path:
@@ -499,6 +500,20 @@ def test_one_that_rests_wakes_at_that_look_and_what_others_change_is_seen_in_two
         assert 450_000 < most < 550_000, "over the two seconds since disks were looked at"
         assert ring.since(0.0)[-18:] == later
         assert later[-1].io_read == 0
+
+
+def test_a_clock_that_is_set_back_stops_no_look(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, id = Clock(monkeypatch), running(engine, "a")
+    with Gauges(engine).watched() as watched:
+        for _ in range(4):
+            clock.looks += 1
+            watched.read()
+        clock.set_back = 3600 * 10**9
+        write(of_cgroup(engine, "a"), {"memory.current": str(7 << 20)})
+        for _ in range(9):
+            clock.looks += 1
+            gauge = watched.read()[id]
+        assert gauge.counter("memory") == 7 << 20
 
 
 def test_one_that_was_started_again_has_a_new_gauge(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
