@@ -118,9 +118,9 @@ class Gauge:
         self._deep: list[int] | None = None
         """The last that had all of which a rate is made."""
         self.moment = self._deep_moment = 0
-        """When they were; nanoseconds since the epoch."""
+        """When the last look was, and the last of that kind; nanoseconds since the epoch."""
         self.looked = -(10**9)
-        """The same by the clock that nobody sets."""
+        """When the last look was by the clock that nobody sets."""
         self._values: list[int] = []
         self._passed = _NOTHING
         self.rests = False
@@ -201,9 +201,9 @@ class Gauge:
 
     @property
     def point(self) -> Point | None:
-        if self._point and self.rests:
-            self._point = Point(self.moment / 1e9, *self._point[1:])
-        return self._point
+        """The last; of one that rests at the last look's time."""
+        point = self._point
+        return Point(self.moment / 1e9, *point[1:]) if point and self.rests else point
 
     def _traffic(self, found: Mapping[bytes, netdev.Traffic]) -> netdev.Traffic:
         """What the host's ends sent is what it received."""
