@@ -113,7 +113,9 @@ def test_peers(clean: None) -> None:
 def test_docker(clean: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a daemon that is only found by DOCKER_HOST; one that is gone is absent. Where its cell hangs it is ended."""
     peers.program("dockerd")
-    script = "if test -e /.dockerenv; then echo it hangs; sleep 60; fi; i=0; while [ $i -lt 99999 ]; do i=$((i+1)); done"
+    script = (
+        "if test -e /.dockerenv; then echo it hangs; sleep 60; fi; i=0; while [ $i -lt 99999 ]; do i=$((i+1)); done"
+    )
     with programs.cgroups_as_before(), programs.docker(Path("/tmp/nbc-compare"), None) as client:
         monkeypatch.setenv("DOCKER_HOST", client[-1])
         found = compare.run("execute", on="container,container:docker", image="mini", rounds=5, memory="256m")
