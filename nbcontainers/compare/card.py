@@ -26,7 +26,7 @@ _OPEN = 14
 
 def text(seen: Comparison) -> str:
     parts = [
-        [heading(seen), *notes(seen)], overview.text(seen), [*legend(seen, overview.NONE)], details.text(seen),
+        [heading(seen), *notes(seen)], overview.text(seen), [*legend(seen, brief=True)], details.text(seen),
         [f"{key}: {value}" for key, value in facts(seen)],
     ]  # fmt: skip
     return "\n\n".join(part if isinstance(part, str) else "\n".join(_wrapped(part)) for part in parts if part)
@@ -39,7 +39,7 @@ def _wrapped(lines: Sequence[str]) -> Iterator[str]:
 
 def html(seen: Comparison) -> str:
     said = "".join(f'<div style="color: {ink(AMBER)};">{safe(note)}</div>' for note in notes(seen))
-    told = "".join(f'<div style="{_SMALL}">{safe(line)}</div>' for line in legend(seen))
+    told = "".join(f'<div style="{_SMALL}">{safe(line)}</div>' for line in legend(seen, brief=overview.many(seen)))
     facts_ = "".join(f"<div><b>{safe(key)}</b>: {safe(value)}</div>" for key, value in facts(seen))
     unfolded = " open" if len(seen.rows) <= _OPEN else ""
     return (
@@ -94,10 +94,10 @@ def _renamed(seen: Comparison) -> Iterator[str]:
             yield f"{seen.label(name)}: {words.removeprefix(f'{name}: ')}"
 
 
-def legend(seen: Comparison, *none: str) -> Iterator[str]:
+def legend(seen: Comparison, *, brief: bool) -> Iterator[str]:
     """Below the overview: what its words mean."""
     if len(seen.targets) > 1:
-        yield overview.legend(seen, *none)
+        yield overview.legend(seen, brief=brief)
 
 
 def facts(seen: Comparison) -> Iterator[tuple[str, str]]:

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 WIDTH = 100
 """Columns of the terminal that texts are made for."""
 _CELL = 13
-NONE = "-"
-"""For `_NONE` in a narrow column."""
-_TD = "padding:3px 8px;border:0;white-space:nowrap;text-align:"
+_MANY = 3
+_TD = "padding:3px 6px;border:0;white-space:nowrap;text-align:"
 _NONE = "none found"
 _WORDS = {"MiB": ("more", "less"), "instances": ("fewer", "more")}
 
 
-def legend(seen: Comparison, none: str = _NONE) -> str:
+def legend(seen: Comparison, *, brief: bool) -> str:
     """What the words of the overview mean."""
+    none = f"{_NONE} (≤ 5 %)"
     return (
-        f"difference to {seen.label(seen.base)}, by axis. {none} (≤ 5 %): no difference found, it could be up to 5 %. "
+        f"difference to {seen.label(seen.base)}, by axis. {_brief(none) if brief else none}: no difference found, it could be up to 5 %. "
         "noise: how far apart two runs of the same target were; nothing below it is called a difference"
     )
 
@@ -95,7 +95,14 @@ def _padded(shown: str, wide: int, right: bool) -> str:
 
 def _brief(words: str) -> str:
     """For a column of 13: of the words of `short`."""
-    return words.replace(_NONE, NONE).removesuffix(" rounds")
+    if words.startswith(_NONE):
+        return words.removeprefix(f"{_NONE} (").removesuffix(")")
+    return words.removesuffix(" rounds")
+
+
+def many(seen: Comparison) -> bool:
+    """Whether there are so many targets that a cell's width has only room for brief words."""
+    return len(_others(seen)) > _MANY
 
 
 def html(seen: Comparison) -> str:
@@ -118,8 +125,9 @@ def _cells(seen: Comparison, axis: str, targets: Sequence[str]) -> Iterator[str]
     yield f'<td style="{_TD}left">{safe(axis)}</td>'
     yield f'<td style="{_TD}center;opacity:.75">{safe(noise(seen, axis))}</td>'
     for target in targets:
-        row = _row(seen, axis, target)
-        yield f'<td style="{_TD}center;{_ground(row)}">{safe(cell(seen, axis, target))}</td>'
+        words = cell(seen, axis, target)
+        shown = safe(_brief(words) if many(seen) else words)
+        yield f'<td style="{_TD}center;{_ground(_row(seen, axis, target))}">{shown}</td>'
 
 
 def _ground(row: Row | None) -> str:

@@ -58,7 +58,7 @@ def test_at_a_glance_it_says_how_much_slower_or_that_nothing_was_found() -> None
     lines = overview.text(seen).splitlines()
     assert lines[0].split() == ["axis", "noise", "box", "vm"]
     assert re.fullmatch(r"fork    ± 0\.1 %  12 % slower  37× slower", lines[1])
-    assert re.fullmatch(r"sha256  ± 0\.1 %  - \(≤ 0\.\d %\)  absent", lines[2])
+    assert re.fullmatch(r"sha256  ± 0\.1 %  ≤ 0\.\d %      absent", lines[2])
     html = overview.html(seen)
     assert "12 % slower" in html
     assert "none found (≤ 0." in html
@@ -81,6 +81,14 @@ def test_many_targets_come_in_blocks_that_a_terminal_holds() -> None:
     assert max(map(len, shown.splitlines())) <= 100
     assert overview.text(seen).count("volume_write_sync") == 3
     assert overview.text(seen).count("4.2× slower") == 9
+
+
+def test_of_many_targets_a_page_says_it_briefly() -> None:
+    """Six of them are as wide as a cell of JupyterLab."""
+    few, more = ({"fork": {"host": STEADY, **{f"box {number}": STEADY for number in range(count)}}} for count in (3, 4))
+    assert overview.html(made(few)).count("none found (≤ 0.") == 3
+    assert "none found (≤ 0." not in overview.html(made(more))
+    assert "≤ 5 %: no difference found" in made(more).html()
 
 
 def test_figures_are_in_the_unit_that_can_be_read() -> None:
