@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -148,7 +149,7 @@ def serving(plan: Plan, target: Target, *, answers: bool, web: bool) -> Iterator
     report, told, ended = Report(secrets.token_hex(8)), threading.Event(), threading.Event()
     words = workload.serve(report.token, ports[0] if answers else "", ports[1] if web else "", on_host=plan.on_host)
     failures: list[str] = []
-    with target.opened(there) as execute:
+    with copy(target).opened(there) as execute:  # what the other remembers stays
         arguments = (execute, words, _until_told(report, told), failures, ended)
         thread = threading.Thread(target=_serve, args=arguments, daemon=True)
         thread.start()

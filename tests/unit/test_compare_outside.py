@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -77,6 +77,21 @@ def test_services_of_this_host_answer(here: Here) -> None:
     assert seen.absent == {}
     assert seen.facts["reached at"] == "127.0.0.1 and 127.0.0.1"
     assert list(here.plan.folder.glob("reached-*/volume/stop-*")), "it was told to end"
+
+
+def test_what_a_target_remembers_outlives_its_services(here: Here) -> None:
+    """They are an instance of another opening."""
+    opened: list[Here] = []
+    original = Here.opened
+
+    class Remembers(Here):
+        def opened(self, plan: Plan) -> AbstractContextManager[Execute]:  # type: ignore[override]
+            opened.append(self)
+            return original(self, plan)
+
+    made = Remembers(here.plan.folder)
+    assert set(made.outside("published_round_trip").measure()) == {"published_round_trip"}
+    assert opened[0] is not made
 
 
 def test_nginx_is_asked_or_named(here: Here) -> None:
