@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nbcontainers.container.session import Sink, Source
     from nbcontainers.table import Table
     from nbcontainers.vm.executing import Executed
+    from nbcontainers.vm.words import Console
 
 __all__ = ["console", "exec_", "fetch_kernel", "inspect", "kill", "logs", "ls", "ps", "rm", "run", "stop", "wait"]
 
@@ -143,7 +144,7 @@ def logs(
     words.logs(found, tail, stdout, stderr, tick, follow=follow)
 
 
-def console(machine: One, *, engine: Engine | None = None) -> str:
+def console(machine: One, *, engine: Engine | None = None) -> Console:
     """What the kernel of a virtual machine has said since its boot, as dmesg has it."""
     from nbcontainers.vm import finding, words
 

@@ -37,6 +37,11 @@ def breakdown(times: Mapping[str, float], marks: Iterable[str]) -> dict[str, flo
     return {name: round(seconds, 6) for name, seconds in found.items()}
 
 
+def is_mark(line: str) -> bool:
+    """Whether `breakdown` reads it."""
+    return bool(_MARK.search(line))
+
+
 def _read(line: str) -> tuple[str, float]:
     """(which moment, seconds of the guest's clock) of a line of its log."""
     match = _MARK.search(line)

@@ -321,8 +321,16 @@ class Keeper:
         del self.console[:-_CONSOLE_KEPT]
 
     def hear_kernel(self, data: bytes) -> None:
-        if self.writing:
-            self.writing.kernel(data)
+        if not self.writing:
+            return
+        if marks := [line for line in self.writing.kernel(data) if boot.is_mark(line)]:
+            self.marks += marks
+            self.save_boot()
+
+    def save_boot(self) -> None:
+        """How long it took, as far as is known."""
+        if "started" in self.times:
+            self.save({"boot": boot.breakdown(self.times, self.marks)})
 
     def hear(self, data: bytes) -> None:
         """Whole lines of the guest's init."""
@@ -366,7 +374,8 @@ class Keeper:
         if lane.number == 0:
             self.times["started"] = time.monotonic()
             self.kill_at = self.times["begin"] + self.plan["run_s"] if self.plan["run_s"] else 0.0
-            self.save({"started_at": rfc3339(time.time_ns()), "boot_s": self.times["started"] - self.times["begin"]})
+            self.save({"started_at": rfc3339(time.time_ns())})
+            self.save_boot()
         if lane.peer:
             what = "virtual machine" if lane.number == 0 else "command"
             lane.peer.send(protocol.frame(protocol.STARTED, json.dumps({"pid": 0, "what": what}).encode()))

@@ -100,7 +100,7 @@ class Machine(View):
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """What its keeper says of one that runs: pid (of QEMU or user-mode-linux), started_at, boot_s."""
+        """What its keeper says of one that runs: pid (of QEMU or user-mode-linux), started_at, boot."""
         return self.places.read("state.json") if self.engine and not self.known else {}
 
     @property
@@ -133,9 +133,7 @@ class Machine(View):
     @property
     def boot(self) -> Mapping[str, float]:
         """Seconds by part: see vm/boot.py."""
-        if ended := self.ended:
-            return ended.get("boot") or {}
-        return {"boot": round(self.state["boot_s"], 6)} if "boot_s" in self.state else {}
+        return (self.ended or self.state).get("boot") or {}
 
     @property
     def console(self) -> str:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from html import escape
 
 from nbcontainers.container import logfile
 from nbcontainers.container.session import Sink, to_sys
 from nbcontainers.errors import InvalidArgument
+from nbcontainers.table import AS_IT_IS, MONOSPACE
+from nbcontainers.view import View
 from nbcontainers.vm.machine import ALIVE, Machine
 
 _PAUSE_S = 0.1
-_CHUNK = 1 << 16
+_SHOWN = 400
+"""Lines in a cell."""
 
 
 def lines(machine: Machine) -> Iterator[dict[str, str]]:
@@ -54,11 +59,28 @@ def _write(sinks: dict[str, Sink], line: dict[str, str]) -> None:
     sinks[line["stream"]](line["log"].encode("utf-8", "surrogateescape"))
 
 
-def console(machine: Machine) -> str:
+@dataclass(frozen=True, repr=False)
+class Console(View):
+    """What a kernel said."""
+
+    words: str
+
+    def text(self) -> str:
+        return self.words.rstrip("\n")
+
+    def html(self) -> str:
+        lines = "\n".join(self.text().splitlines()[-_SHOWN:])
+        return (
+            f'<pre {AS_IT_IS} style="font-family: {MONOSPACE}; font-size: 12px; background: none; color: inherit;">'
+            f"{escape(lines)}</pre>"
+        )
+
+
+def console(machine: Machine) -> Console:
     """Its kernel's log, as dmesg(1) has it; of one that came to no log what was on its console."""
     try:
         with open(f"{machine.places.record}/console", errors="replace") as file:
             text = file.read()
     except FileNotFoundError:
         text = ""
-    return text or machine.console
+    return Console("".join(letter for letter in text or machine.console if letter.isprintable() or letter in "\n\t"))

@@ -21,8 +21,9 @@ class Writing:
     def log(self, stream: str, data: bytes) -> None:
         self._log.write(stream, data)
 
-    def kernel(self, data: bytes) -> None:
-        """Records of /dev/kmsg: `6,123,4567890,-;text`, and lines of variables that begin with a space."""
+    def kernel(self, data: bytes) -> list[str]:
+        """Records of /dev/kmsg: `6,123,4567890,-;text`, and lines of variables that begin with a space; those that are
+        whole, as dmesg(1) has them."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         text = b"".join(map(_readable, lines))
         try:
@@ -31,7 +32,8 @@ class Writing:
                 self._size = 0
             self._size += self._console.write(text)
         except OSError:  # a full disk loses words, never the machine
-            return
+            pass
+        return text.decode(errors="replace").splitlines()
 
     def close(self) -> None:
         self._log.close()

@@ -324,8 +324,8 @@ def test_keys_for_a_terminal_are_as_they_are() -> None:
 
 def test_the_kernels_log_is_as_dmesg_has_it(tmp_path: Path) -> None:
     writing = Writing(str(tmp_path))
-    writing.kernel(b"6,1,1234567,-;first; word\n SUBSYSTEM=pci\n4,2,99")
-    writing.kernel(b"000001,-;second\n")
+    assert writing.kernel(b"6,1,1234567,-;first; word\n SUBSYSTEM=pci\n4,2,99") == ["[    1.234567] first; word"]
+    assert writing.kernel(b"000001,-;second\n") == ["[   99.000001] second"]
     writing.log("stdout", b"out\n")
     writing.close()
     assert (tmp_path / "console").read_text() == "[    1.234567] first; word\n[   99.000001] second\n"
