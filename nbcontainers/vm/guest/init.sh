@@ -196,5 +196,9 @@ while [ "$lane" -lt "$LANES" ]; do
     lane=$((lane + 1))
 done
 mkfifo $wakes
-{ raw_port kernel; cat /dev/kmsg >"$found"; } &
+{ # hundreds of lines, each by itself: not while the command waits for its turn
+    while [ ! -e /run/pid.0 ]; do usleep 20000; done
+    raw_port kernel
+    cat /dev/kmsg >"$found"
+} &
 eval "$lanes | obey 2>/dev/null" </dev/null
