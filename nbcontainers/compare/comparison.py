@@ -137,7 +137,8 @@ class Comparison(View):
     @cached_property
     def verdicts(self) -> int:
         """How many are drawn: one for each axis and each target but the first."""
-        return sum(bool(self._of(axis, lane)) for axis in self.axes for lane in self.lanes[2:])
+        every = (len(self._of(axis, lane)) for axis in self.axes for lane in self.lanes[2:])
+        return sum(rounds >= statistics.FEWEST for rounds in every)
 
     def _ratio(self, axis: str, lane: str, base: str = "", level: float = statistics.LEVEL) -> Interval | None:
         key = (axis, lane, base or self.base, level)

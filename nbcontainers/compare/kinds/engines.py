@@ -7,6 +7,7 @@ import resource
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
@@ -18,6 +19,7 @@ from nbcontainers.compare.target import Execute, Missing, Plan, Sink, Target
 from nbcontainers.errors import Error, HostNotCapable
 
 _MOST = 1024
+_SETTLES_S, _LOOK_S = 3.0, 0.02
 _CONFIGURATION = '[engine]\nlock_type = "file"\n'
 """Its usual locks are a file in /dev/shm that stays."""
 _LEFT = ("libpod_parent/conmon", "libpod_parent", "docker/buildkit", "docker")
@@ -181,15 +183,19 @@ def _docker() -> str:
 
 @contextmanager
 def _tidied() -> Iterator[None]:
-    """Remove the empty cgroups that were not there before."""
+    """Remove the cgroups that were not there before, as soon as nobody is in them: a conmon outlives its container."""
     before = {path for path in _parents() if path.exists()}
     try:
         yield
     finally:
-        for path in _parents():
-            if path not in before:
+        deadline = time.monotonic() + _SETTLES_S
+        while left := [path for path in _parents() if path not in before and path.exists()]:
+            for path in left:
                 with suppress(OSError):
                     path.rmdir()
+            if time.monotonic() > deadline:
+                break  # another's containers
+            time.sleep(_LOOK_S)
 
 
 def _parents() -> Iterator[Path]:
