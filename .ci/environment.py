@@ -46,6 +46,7 @@ PACKAGES = {
     "mksquashfs": "squashfs-tools",
     "mkfs.erofs": "erofs-utils",
     "lz4": "lz4",
+    "nginx": "nginx-light",
     "chromium": "chromium",
 }
 """Debian's package of each program that the tests compare with or use."""

@@ -27,7 +27,7 @@ import ordinary_user  # noqa: E402
 import outcome  # noqa: E402
 
 TOO = ("tests/notebooks", "tests/system")  # what the ordinary user runs again
-LIMITED = "cgroups cli doctor exec_session experiment idle_monitor interrupt isolation kill launcher magics monitor run runtime".split()
+LIMITED = "cgroups cli compare doctor exec_session experiment idle_monitor interrupt isolation kill launcher magics monitor run runtime".split()
 """The modules of tests/system in which a limit is set or missed; the others do not ask whether there is a cgroup."""
 
 
