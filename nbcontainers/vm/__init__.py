@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_VERBS = frozenset("console exec_ fetch_kernel inspect kill logs ls ps rm run stop wait".split())
+_VERBS = frozenset("console cp exec_ fetch_kernel inspect kill logs ls ps rm run stop wait".split())
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nbcontainers.vm.executing import Executed
     from nbcontainers.vm.words import Console
 
-__all__ = ["console", "exec_", "fetch_kernel", "inspect", "kill", "logs", "ls", "ps", "rm", "run", "stop", "wait"]
+__all__ = ["console", "cp", "exec_", "fetch_kernel", "inspect", "kill", "logs", "ls", "ps", "rm", "run", "stop", "wait"]
 
 Image = Annotated[str, Argument("IMAGE", "an image of `image ls`: host, mini, …", complete="image")]
 Word = Annotated[str, Argument("COMMAND", "the program and its arguments; the image's own without it")]
@@ -88,7 +88,7 @@ def exec_(
     engine: Engine | None = None,
     **options: Unpack[CommandOptions],
 ) -> Executed:
-    """Run one more command in a virtual machine that runs; returns its exit status. Four may run at a time.
+    """Run one more command in a virtual machine that runs; returns its exit status. Two may run at a time.
 
     Raises InvalidState where the machine does not run, ContainerFailed for a status other than 0.
     """
@@ -98,6 +98,25 @@ def exec_(
     streams = Streams(stdin, stdout, stderr, tick, window)
     found = finding.find(engine or default_engine(), machine)
     return executing.run(found, command, options, streams, raise_error=raise_error)
+
+
+def cp(
+    source: Annotated[Any, Argument("SOURCE", "MACHINE:PATH, a path of this host, or - for a tar", complete="path")],
+    destination: Annotated[Any, Argument("DESTINATION", "the same", complete="path")],
+    *,
+    archive: Annotated[bool, Option("-a", help="keep owners")] = False,
+    engine: Engine | None = None,
+) -> None:
+    """Copy files between a virtual machine that runs and this host, by Docker's rules as `container cp` has them.
+
+    They go as a tar over the machine's own ports; the image needs no program for it. In Python a side may also be a path
+    object or a pair (machine, path).
+
+    Raises NotFound, InvalidState, InvalidArgument where source and destination do not go together.
+    """
+    from nbcontainers.vm import copying
+
+    copying.cp(engine or default_engine(), source, destination, archive=archive)
 
 
 def ps(

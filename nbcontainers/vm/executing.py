@@ -31,16 +31,22 @@ def run(
         raise InvalidArgument("exec needs a command", hint=f"type vm exec {machine.name} sh", option="command")
     check_words(tuple(command))
     streams.check()
+    opened(machine).close()  # whether it runs is said before anything else
     tty = bool(options.get("tty"))
     size = streams.console_size() if tty else None
-    reads = streams.stdin is not None
+    carried = Command(
+        process(machine, command, options, tty=tty), "yes" if streams.stdin is not None else "",
+        (size["height"], size["width"]) if size else None,
+    )  # fmt: skip
+    return carry(machine, carried, streams, raise_error=raise_error)
+
+
+def carry(machine: Machine, carried: Command, streams: Streams, *, raise_error: bool) -> Executed:
+    """Follow one command to its end. Raises InvalidState, ContainerFailed."""
+    command, reads, tty = carried.process.args, carried.reads == "yes", carried.size is not None
     started = time.monotonic()
     channel = opened(machine)
     try:
-        carried = Command(
-            process(machine, command, options, tty=tty), "yes" if reads else "",
-            (size["height"], size["width"]) if size else None,
-        )  # fmt: skip
         token = secrets.token_hex(16)
         asked = {"do": "exec", "script": carried.script(token), "token": token, "reads": reads, "terminal": tty}
         channel.send(protocol.REQUEST, asked)

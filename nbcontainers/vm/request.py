@@ -37,17 +37,18 @@ class Process:
 @dataclass(frozen=True)
 class Command:
     """What one lane is to carry. `reads` is yes, never (its input is open, and nothing comes) or "" (it has none); `size`
-    of its terminal (rows, columns), None for none."""
+    of its terminal (rows, columns), None for none; `before` a line of sh(1) outside of the image."""
 
     process: Process
     reads: str = ""
     size: tuple[int, int] | None = None
+    before: str = ":"
 
     def script(self, token: str) -> str:
         """`token` is what its output is to end with."""
         size = f"rows {self.size[0]} cols {self.size[1]}" if self.size else ""
         settings = {"TOKEN": token, "READS": self.reads, "SIZE": size}
-        return f"{_settings(settings)}program() {{ exec {shlex.join(self._words())} 8<&- 9>&-; }}\n"
+        return f"{_settings(settings)}program() {{ {self.before} && exec {shlex.join(self._words())} 8<&- 9>&-; }}\n"
 
     def _words(self) -> list[str]:
         one = self.process

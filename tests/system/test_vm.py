@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import platform
 import select
 import signal
 import socket
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +19,15 @@ import pytest
 
 from nbcontainers import vm as machines
 from nbcontainers.engine import default_engine
-from nbcontainers.errors import ContainerFailed, HostNotCapable, InvalidArgument, InvalidState, NameInUse, TimedOut
+from nbcontainers.errors import (
+    ContainerFailed,
+    HostNotCapable,
+    InvalidArgument,
+    InvalidState,
+    NameInUse,
+    NotFound,
+    TimedOut,
+)
 from nbcontainers.launcher import client
 from nbcontainers.linux import process
 from nbcontainers.vm import choice, finding
@@ -228,6 +238,42 @@ def test_a_machine_stays_is_asked_things_and_ends_in_order(staying: Callable[...
     assert cli("vm", "ls", "-a", "-q").stdout == f"{box.id[:12]}\n"
     assert cli("vm", "rm", "box").stdout == "box\n"
     assert box.status == "removed"
+
+
+def test_files_go_in_and_come_out_by_dockers_rules(staying: Callable[..., Machine], cli: Any, tmp_path: Path) -> None:
+    staying()
+    menu = tmp_path / "menu"
+    (menu / "soups").mkdir(parents=True)
+    (menu / "soups/pea").write_text("peas\n")
+    (menu / "away").symlink_to("/etc/passwd")
+    machines.cp(menu, "box:/lunch")  # which is not there: it becomes the copy
+    machines.cp(menu, "box:/var/")
+    machines.cp(f"{menu}/soups/.", ("box", "/tmp"))
+    machines.cp(str(menu / "soups/pea"), "box:/lunch/soups/bean")
+    seen = Output()
+    look = "cd /; ls -d lunch/* lunch/soups/* var/menu tmp/pea; readlink lunch/away; stat -c %u:%g lunch/soups/pea"
+    machines.exec_("box", "sh", "-c", look, stdout=seen.stdout.append)
+    assert seen.text.split() == [
+        "lunch/away", "lunch/soups", "lunch/soups/bean", "lunch/soups/pea", "tmp/pea", "var/menu", "/etc/passwd", "0:0",
+    ]  # fmt: skip
+    machines.cp("box:/lunch", tmp_path / "back")
+    machines.cp("box:/lunch/.", tmp_path / "inner")
+    for folder in ("back", "inner"):
+        assert (tmp_path / folder / "soups/bean").read_text() == "peas\n"
+        assert (tmp_path / folder / "away").is_symlink()
+        assert (tmp_path / folder / "soups/pea").stat().st_uid == os.geteuid()
+        assert (tmp_path / folder).stat().st_mode & 0o777 == menu.stat().st_mode & 0o777
+    with pytest.raises(NotFound, match="there is no box:/lunch/nix"):
+        machines.cp("box:/lunch/nix", tmp_path)
+    with pytest.raises(NotFound, match="there is no folder for box:/no/such"):
+        machines.cp(menu, "box:/no/such")
+    with pytest.raises(InvalidArgument, match="box:/lunch/soups/pea is a file"):
+        machines.cp(menu, "box:/lunch/soups/pea")
+    with pytest.raises(InvalidArgument, match="one end of the copy is in a virtual machine"):
+        machines.cp(menu, tmp_path / "there")
+    listed = cli("vm", "cp", "box:/lunch/soups/.", "-")
+    with tarfile.open(fileobj=io.BytesIO(listed.stdout.encode())) as tar:
+        assert sorted(tar.getnames()) == [".", "./bean", "./pea"]
 
 
 def check_commands(box: Machine) -> None:
