@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import HostNotCapable, InvalidArgument
+from nbcontainers.image import scratch
 from nbcontainers.table import Column, Table, stored
 from nbcontainers.vm import kernel
 from nbcontainers.vm.initramfs import program
@@ -18,6 +19,7 @@ from nbcontainers.vm.initramfs import program
 PACKAGE = "linux-image-cloud-amd64"
 """The smallest of Debian's: made for virtual machines."""
 _PATIENCE_S = 600
+_RELEASE = re.compile(r"\d+\.\d+[\w.+~-]*")
 _AGAIN = "apt-get update, then try again; or take a package that is here: vm fetch-kernel --file FILE.deb"
 _WHOLE = "name a linux-image-….deb that is whole; and is there room? system df shows what takes it"
 
@@ -28,9 +30,9 @@ def fetch(engine: Engine, package: str, file: str) -> Table:
         raise InvalidArgument(f"--file {file}: there is no such file", hint="name a linux-image-….deb")
     place = kernel.folder(engine)
     place.mkdir(mode=0o700, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=place) as folder:
+    with scratch.folder(engine) as folder:
         deb = Path(file).absolute() if file else _download(package or PACKAGE, folder)
-        unpacked = Path(folder, "unpacked")
+        unpacked = folder / "unpacked"
         command = [program("dpkg-deb", "dpkg"), "-x", str(deb), str(unpacked)]
         _run(command, folder, f"{deb.name} could not be unpacked", _WHOLE if file else _AGAIN)
         release = _keep(unpacked, place)
@@ -44,7 +46,7 @@ def listing(engine: Engine, first: str = "") -> Table:
     return Table(rows, [Column("release"), Column("path"), Column("size", format=stored)])
 
 
-def _download(package: str, folder: str) -> Path:
+def _download(package: str, folder: Path) -> Path:
     """The package that a meta package depends on, or the package itself."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", package):
         raise InvalidArgument(f"{package!r} is no name of a package", hint=f"type vm fetch-kernel {PACKAGE}")
@@ -55,13 +57,13 @@ def _download(package: str, folder: str) -> Path:
     real = re.search(r"Depends: (linux-image-\S+)", depends.stdout)
     name = real[1] if real else package
     _run([apt, "-q", "download", name], folder, f"{name} could not be downloaded", _AGAIN)
-    found = list(Path(folder).glob("*.deb"))
+    found = list(folder.glob("*.deb"))
     if not found:
         raise HostNotCapable(f"apt-get download {name} brought no package", hint="apt-get update, then try again")
     return found[0]
 
 
-def _run(command: list[str], folder: str, problem: str, hint: str) -> None:
+def _run(command: list[str], folder: Path, problem: str, hint: str) -> None:
     try:
         done = subprocess.run(
             command,
@@ -79,18 +81,22 @@ def _run(command: list[str], folder: str, problem: str, hint: str) -> None:
 
 
 def _keep(unpacked: Path, place: Path) -> str:
-    """Move kernel and modules to their place, at once; returns the release."""
-    images = list(unpacked.glob("boot/vmlinuz-*"))
-    if not images:
+    """Move kernel and modules to their place, at once; returns the release. A package may be anybody's: neither its names nor
+    its links lead out of it."""
+    unpacked = unpacked.resolve()
+    images = [path for path in unpacked.glob("boot/vmlinuz-*") if path.resolve() == path and path.is_file()]
+    release = images[0].name.partition("-")[2] if images else ""
+    if not _RELEASE.fullmatch(release):
         raise InvalidArgument("there is no kernel in that package", hint=f"take one such as {PACKAGE}'s linux-image-…")
     kernel.release(images[0])  # for this kind of processor
-    release = images[0].name.partition("-")[2]
-    new = unpacked / "new"
-    new.mkdir()
+    new = Path(tempfile.mkdtemp(dir=unpacked))
     os.rename(images[0], new / "vmlinuz")
-    modules = next((one for one in (unpacked / "lib/modules", unpacked / "usr/lib/modules") if one.is_dir()), None)
-    if modules:
-        os.rename(modules / release, new / "modules")
+    places = (unpacked / part / "modules" / release for part in ("lib", "usr/lib"))
+    if modules := next((one for one in places if one.is_dir() and one.resolve() == one), None):
+        os.rename(modules, new / "modules")
+    for path in list(new.rglob("*")):
+        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            path.unlink()
     (new / "vmlinuz").touch()
     if (place / release).exists():
         shutil.rmtree(place / release)

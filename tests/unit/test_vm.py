@@ -148,7 +148,7 @@ def test_a_package_without_a_kernel_is_said(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="no kernel in that package"):
         fetching._keep(tmp_path, tmp_path)
     with pytest.raises(InvalidArgument, match="is no name of a package"):
-        fetching._download("; rm -rf x", str(tmp_path))
+        fetching._download("; rm -rf x", tmp_path)
 
 
 def test_a_package_that_is_none_or_cannot_be_had_leaves_nothing(
@@ -174,7 +174,7 @@ def test_a_package_that_is_none_or_cannot_be_had_leaves_nothing(
     (bin / "apt-get").write_text("#!/bin/sh\nexec sleep 60\n")
     monkeypatch.setattr(fetching, "_PATIENCE_S", 0.1)
     with pytest.raises(HostNotCapable, match="could not be downloaded within"):
-        fetching._run([str(bin / "apt-get")], str(tmp_path), "it could not be downloaded", "")
+        fetching._run([str(bin / "apt-get")], tmp_path, "it could not be downloaded", "")
     assert list(kernel.folder(engine_of).iterdir()) == []
 
 
@@ -612,3 +612,30 @@ def test_processors_of_the_host() -> None:
     assert pinning.others([last]) == os.sched_getaffinity(0) - {last} or os.sched_getaffinity(0) == {last}
     with pytest.raises(InvalidArgument, match="there is no processor 9999 for it"):
         pinning.processors("9999")
+
+
+def test_names_and_links_of_a_package_do_not_lead_out_of_it(tmp_path: Path, engine_of: Engine) -> None:
+    place = kernel.folder(engine_of)
+    place.mkdir()
+    for number, name in enumerate(("vmlinuz-..", "vmlinuz-", "vmlinuz-x")):
+        path = tmp_path / f"{number}/boot" / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(bzimage())
+        with pytest.raises(InvalidArgument, match="no kernel in that package"):
+            fetching._keep(tmp_path / f"{number}", place)
+    of_the_host, linked, modules_of = tmp_path / "host", tmp_path / "linked", tmp_path / "modules_of"
+    (of_the_host / RELEASE).mkdir(parents=True)
+    (of_the_host / f"vmlinuz-{RELEASE}").write_bytes(bzimage())
+    linked.mkdir()
+    (linked / "boot").symlink_to(of_the_host)
+    with pytest.raises(InvalidArgument, match="no kernel in that package"):
+        fetching._keep(linked, place)
+    (modules_of / "boot").mkdir(parents=True)
+    (modules_of / f"boot/vmlinuz-{RELEASE}").write_bytes(bzimage())
+    (modules_of / "lib").mkdir()
+    (modules_of / "lib/modules").symlink_to(of_the_host)
+    (modules_of / f"usr/lib/modules/{RELEASE}/kernel").mkdir(parents=True)
+    (modules_of / f"usr/lib/modules/{RELEASE}/kernel/a.ko").symlink_to("/etc/passwd")
+    assert fetching._keep(modules_of, place) == RELEASE
+    assert len(list(of_the_host.iterdir())) == 2
+    assert list((place / RELEASE / "modules/kernel").iterdir()) == []
