@@ -14,6 +14,8 @@ _MEMORY = re.compile(
     r"out of memory|Out of memory|System is deadlocked on memory|Cannot allocate memory|No working init|"
     r"Failed to allocate|failed to allocate|Initramfs unpacking failed|not enough memory",
 )
+_KILLED = re.compile(r".*ut of memory.*: Killed.*")
+"""A program: it may be long ago when its machine ends."""
 _LINES = 6
 
 
@@ -53,7 +55,8 @@ def failed(plan: Mapping[str, Any], problem: str, console: str, *, overdue: bool
     kind, megabytes = plan["kind"], plan["memory"] >> 20
     last = " / ".join(line.strip() for line in console.splitlines()[-_LINES:] if line.strip())
     said = f"; it said last: {last}" if last else "; it said nothing"
-    if _MEMORY.search(console):
+    survived = not (problem or overdue or "Kernel panic" in console)
+    if _MEMORY.search(_KILLED.sub("", console) if survived else console):
         return InvalidArgument(
             f"{megabytes} MiB are too little memory for this virtual machine{said}",
             hint=f"give it more, as -m {megabytes * 2}m",

@@ -7,7 +7,8 @@ import gzip
 import lzma
 import re
 import subprocess
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from nbcontainers.errors import HostNotCapable
@@ -21,15 +22,17 @@ def in_order(folder: Path, names: Iterable[str]) -> list[Path]:
     built_in = _names(_lines(folder / "modules.builtin"))
     files = _files(folder)
     order: list[Path] = []
+    begun: set[Path] = set()
 
     def add(name: str) -> None:
         path = files.get(name)
-        if path in order or (path is None and name in built_in):
+        if path in begun or (path is None and name in built_in):
             return
         if path is None:
             raise HostNotCapable(
                 f"the kernel {folder.name} has no module {name}", hint="type vm fetch-kernel for one that has"
             )
+        begun.add(path)  # of two that need each other the kernel says so itself
         for other in needs(content(path)):
             add(other)
         order.append(path)
@@ -47,19 +50,24 @@ def has(folder: Path, name: str) -> bool:
 def needs(module: bytes) -> list[str]:
     """The modules it depends on, from its section .modinfo."""
     found = _DEPENDS.search(module)
-    return [name.replace("-", "_") for name in found[1].decode().split(",") if name] if found else []
+    return [name.replace("-", "_") for name in found[1].decode(errors="replace").split(",") if name] if found else []
 
 
 def content(path: Path) -> bytes:
-    """The module itself, whatever the package pressed it with."""
-    data = path.read_bytes()
-    if path.suffix == ".xz":
-        return lzma.decompress(data)
-    if path.suffix == ".gz":
-        return gzip.decompress(data)
-    if path.suffix == ".zst":
-        return subprocess.run(["zstd", "-dc"], input=data, capture_output=True, check=True).stdout
-    return data
+    """The module itself, whatever the package pressed it with. Raises HostNotCapable for one that is damaged."""
+    try:
+        return _PRESSED.get(path.suffix, bytes)(path.read_bytes())
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, subprocess.CalledProcessError) as error:
+        raise HostNotCapable(
+            f"the module {path} cannot be read: {error}", hint="type vm fetch-kernel, or apt-get install zstd"
+        ) from None
+
+
+def _zstd(data: bytes) -> bytes:
+    return subprocess.run(["zstd", "-dc"], input=data, capture_output=True, check=True).stdout
+
+
+_PRESSED: Mapping[str, Callable[[bytes], bytes]] = {".xz": lzma.decompress, ".gz": gzip.decompress, ".zst": _zstd}
 
 
 def _files(folder: Path) -> dict[str, Path]:

@@ -24,16 +24,18 @@ _LOOK_S = 0.005
 
 def processors(words: str) -> list[int]:
     """Numbers of `0-1,3`; none of "". Raises InvalidArgument for what this process may not run on."""
+    allowed = os.sched_getaffinity(0)
     found: set[int] = set()
     for part in filter(None, words.split(",")):
         low, _, high = part.partition("-")
-        found |= set(range(int(low), int(high or low) + 1))
-    allowed = os.sched_getaffinity(0)
-    if lacking := found - allowed:
-        raise InvalidArgument(
-            f"--cpuset-cpus {words}: there is no processor {min(lacking)} for it",
-            hint=f"write some of {','.join(map(str, sorted(allowed)))}", option="cpuset_cpus",
-        )  # fmt: skip
+        numbers = range(int(low), int(high or low) + 1)
+        lacking = next((one for one in numbers if one not in allowed), None)
+        if lacking is not None:
+            raise InvalidArgument(
+                f"--cpuset-cpus {words}: there is no processor {lacking} for it",
+                hint=f"write some of {','.join(map(str, sorted(allowed)))}", option="cpuset_cpus",
+            )  # fmt: skip
+        found.update(numbers)
     return sorted(found)
 
 
