@@ -72,7 +72,7 @@ def qemu(plan: Mapping[str, Any], initrd: int, ports: Sequence[int]) -> list[str
         device = "virtconsole" if name.startswith("terminal") else "virtserialport"  # which is hvc0, hvc1, …
         found += ["-chardev", f"socket,id={name},fd={port}", "-device", f"{device},chardev={name},name={name}"]
     if plan["disk"]:
-        drive = f"file={plan['disk']},if=none,id=root,format=raw,{'snapshot' if plan.get('writes', True) else 'readonly'}=on"
+        drive = f"file={plan['disk'].replace(',', ',,')},if=none,id=root,format=raw,{'snapshot' if plan.get('writes', True) else 'readonly'}=on"
         found += ["-drive", drive, "-device", "virtio-blk-pci,drive=root"]
     return [*found, *plan.get("devices", ()), *plan.get("words", ())]
 
@@ -81,7 +81,8 @@ def _shared(plan: Mapping[str, Any], servers: Sequence[int]) -> list[str]:
     """Devices of the folders that virtiofsd(1) shows; the guest's memory is shared with it."""
     if not servers:
         return []
-    found = ["-object", f"memory-backend-memfd,id=ram,size={plan['memory']},share=on", "-numa", "node,memdev=ram"]
+    memory = f"memory-backend-memfd,id=ram,size={plan['memory'] // _MIB}M,share=on"
+    found = ["-object", memory, "-numa", "node,memdev=ram"]
     for server, descriptor in zip(plan["servers"], servers, strict=True):
         tag = server["tag"]
         found += [

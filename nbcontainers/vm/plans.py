@@ -74,6 +74,6 @@ def _base(engine: Engine, files: Sequence[Path]) -> Path:
     stamp = repr([(path, os.stat(path).st_mtime_ns, os.stat(path).st_size) for path in parts])
     path = engine.cache / "vm" / f"{hashlib.sha256(stamp.encode()).hexdigest()[:16]}.cpio"
     if not path.exists():
-        keep(path, initramfs.base(files))
+        keep(engine, path, initramfs.base(files))
         sweep(path.parent, "*.cpio", _KEPT)
     return path

@@ -120,6 +120,7 @@ def served(folder: str, tags: Sequence[str]) -> list[dict[str, Any]]:
 def _server(program: str, source: str) -> list[str]:
     """Of QEMU's own, up to 7.2, or of the one written in Rust."""
     if Path(program).parent.name == "qemu":
+        source = source.replace("\\", "\\\\").replace(",", "\\,")
         options = f"source={source},sandbox=chroot,xattr,flock,posix_lock,cache=auto,log_level=err"
         return [program, "-f", "--rlimit-nofile=0", "-o", options]
     words = ["--shared-dir", source, "--sandbox", "chroot", "--xattr", "--cache", "auto", "--log-level", "error"]

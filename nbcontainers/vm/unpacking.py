@@ -19,6 +19,7 @@ from pathlib import Path
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import HostNotCapable, InvalidArgument
+from nbcontainers.image import layout
 
 _SECTORS, _PAYLOAD = 0x1F1, 0x248
 """Of the header: sectors of the real-mode part but one; where the wrapped kernel is behind it, and how long."""
@@ -45,20 +46,20 @@ def unpacked(engine: Engine, path: Path) -> Path:
             raise InvalidArgument(f"the kernel {path} is damaged: {error}", hint=hint) from None
         if not has_pvh(found):
             return path
-        keep(made, found)
+        keep(engine, made, found)
         sweep(made.parent)
     return made
 
 
-def keep(path: Path, data: bytes) -> None:
+def keep(engine: Engine, path: Path, data: bytes) -> None:
     """Write a whole file, or none: HostNotCapable says why."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    new = path.with_suffix(f".{os.getpid()}")
     try:
-        new.write_bytes(data)
-        os.rename(new, path)
+        with layout.partial(engine) as file:
+            file.write(data)
+            file.flush()
+            os.rename(file.name, path)
     except OSError as error:
-        new.unlink(missing_ok=True)
         raise HostNotCapable(
             f"{path} could not be written: {error.strerror}",
             hint="system df shows what takes the room",

@@ -36,6 +36,7 @@ from nbcontainers.vm import (
     running,
     shares,
     sweeping,
+    unpacking,
 )
 from nbcontainers.vm.kernel import Kernel
 from nbcontainers.vm.lanes import Lane
@@ -639,3 +640,59 @@ def test_names_and_links_of_a_package_do_not_lead_out_of_it(tmp_path: Path, engi
     assert fetching._keep(modules_of, place) == RELEASE
     assert len(list(of_the_host.iterdir())) == 2
     assert list((place / RELEASE / "modules/kernel").iterdir()) == []
+
+
+def test_a_program_is_read_for_its_version_and_shown_by_its_whole_path(
+    tmp_path: Path, engine_of: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine").write_bytes(b"\x7fELF\0Linux version 6.1.99 (me) # \0")
+    found = kernel.find(engine_of, uml=True, given="mine")
+    assert (found.path, found.release) == (tmp_path / "mine", "6.1.99")
+
+
+def test_commas_and_odd_sizes_on_the_command_line_of_qemu() -> None:
+    words = hardware.command(
+        plan(kind="tcg", disk="/a,b/d", memory=300000000, servers=[{"tag": "root"}]), 3, _OPEN, [80]
+    )
+    assert "file=/a,,b/d,if=none,id=root,format=raw,snapshot=on" in words
+    assert words[words.index("-m") + 1] == "286"
+    assert "memory-backend-memfd,id=ram,size=286M,share=on" in words
+    assert shares._server("/usr/lib/qemu/virtiofsd", "/a,b")[-1].startswith("source=/a\\,b,sandbox=")
+
+
+def test_modules_that_are_damaged_or_need_each_other(tree: Path) -> None:
+    (tree / "kernel/drivers/x.ko").write_bytes(b"\0depends=y\0")
+    (tree / "kernel/drivers/y.ko").write_bytes(b"\0depends=x\0")
+    assert [path.name for path in modules.in_order(tree, ["x", "y"])] == ["y.ko", "x.ko"]
+    for name in ("z.ko.xz", "z.ko.gz", "z.ko.zst"):
+        (tree / "kernel/drivers" / name).write_bytes(b"damaged")
+        with pytest.raises(HostNotCapable, match=f"{name} cannot be read"):
+            modules.in_order(tree, ["z"])
+        (tree / "kernel/drivers" / name).unlink()
+
+
+def test_very_many_processors_are_refused_at_once() -> None:
+    from nbcontainers.vm import pinning
+
+    with pytest.raises(InvalidArgument, match="there is no processor"):
+        pinning.processors("0-9999999999")
+
+
+def test_a_program_that_was_once_killed_is_not_why_a_machine_ends() -> None:
+    killed = "[    9.1] Out of memory: Killed process 7 (x) total-vm:1kB\n"
+    assert "ended before the command" in boot.failed(PLAN, "", f"{killed}reboot: Power down\n", overdue=False).message
+    panic = f"{killed}Kernel panic - not syncing: Attempted to kill init!\n"
+    assert "too little memory" in boot.failed(PLAN, "", panic, overdue=False).message
+    assert "too little memory" in boot.failed(PLAN, "no module", killed, overdue=False).message
+
+
+def test_a_file_of_the_cache_is_whole_or_not_there(engine_of: Engine) -> None:
+    path = engine_of.cache / "vm/x.cpio"
+    unpacking.keep(engine_of, path, b"data")
+    assert path.read_bytes() == b"data"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(HostNotCapable, match=r"x\.cpio could not be written"):
+        unpacking.keep(engine_of, path, b"data")
+    assert list((engine_of.root / "partial").iterdir()) == []
