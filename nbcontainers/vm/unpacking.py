@@ -69,9 +69,16 @@ def keep(engine: Engine, path: Path, data: bytes) -> None:
 
 def sweep(folder: Path, pattern: str = "*.vmlinux", kept: int = _KEPT) -> None:
     """Remove all but the youngest: kernels are given new versions."""
-    found = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)
-    for path in found[:-kept]:
+    for path in sorted(folder.glob(pattern), key=_written)[:-kept]:
         path.unlink(missing_ok=True)
+
+
+def _written(path: Path) -> float:
+    """When it was written; of one that another sweep has just removed, long ago."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def content(image: bytes) -> bytes:

@@ -85,3 +85,13 @@ def test_a_file_that_cannot_be_written_whole_is_not_there(tmp_path: Path, monkey
     with pytest.raises(HostNotCapable, match=r"x\.cpio could not be written: No space left on device"):
         unpacking.keep(tmp_path / "x.cpio", b"data")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_sweeps_at_a_time_do_not_mind_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.vmlinux").touch()
+    glob = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda *words: [*glob(*words), tmp_path / "gone.vmlinux"])
+    unpacking.sweep(tmp_path, kept=1)
+    monkeypatch.undo()
+    assert len(list(tmp_path.iterdir())) == 1
