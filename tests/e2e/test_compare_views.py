@@ -20,7 +20,7 @@ SHORT = """from nbcontainers.compare import drawings, scenes
 drawings._SETTLES_S, scenes._SETS_IN, scenes._ENDS, scenes._READY_S = 0.3, 1.0, 3.0, 0.8"""
 CELLS = [
     f"%load_ext nbcontainers\n{SHORT}",
-    "%compare run execute,write_sync,volume_write_sync --on host:unlimited,container -n 6 --seed 1",
+    "%compare run execute,write_sync,small_files --on host:unlimited,container -n 6 --seed 1",
     "%compare layers --on host:unlimited,container",
     "%compare interference --on host:unlimited,container",
     "%compare targets",
@@ -36,7 +36,7 @@ def test_a_comparison(notebook: Opened, browser: Browser, tmp_path: Path) -> Non
     expect(shown.get_by_text(re.compile(r"round \d of 6: .*, about \d+ s left"))).to_be_visible(timeout=30_000)
     nb.photograph(1, "compare-working")
     expect(shown.get_by_text(re.compile("every figure"))).to_be_visible(timeout=60_000)
-    expect(shown.locator("svg text", has_text="volume_write_sync")).to_have_count(1)
+    expect(shown.locator("svg text", has_text="small_files")).to_have_count(1)
     expect(shown.get_by_text("none found (≤").or_(shown.get_by_text("slower")).first).to_be_visible()
     nb.in_both_themes(1, "compare", shown.locator(".jp-RenderedHTML"))
     shown.get_by_text("under what conditions").click()
