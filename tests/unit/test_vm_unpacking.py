@@ -81,10 +81,11 @@ def test_a_file_that_cannot_be_written_whole_is_not_there(tmp_path: Path, monkey
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    engine = Engine(tmp_path / "root", tmp_path / "run", False).prepare()
     monkeypatch.setattr(os, "rename", full)
     with pytest.raises(HostNotCapable, match=r"x\.cpio could not be written: No space left on device"):
-        unpacking.keep(tmp_path / "x.cpio", b"data")
-    assert list(tmp_path.iterdir()) == []
+        unpacking.keep(engine, engine.cache / "vm/x.cpio", b"data")
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size] == []
 
 
 def test_two_sweeps_at_a_time_do_not_mind_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
