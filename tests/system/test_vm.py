@@ -8,6 +8,7 @@ import platform
 import select
 import signal
 import socket
+import stat
 import tarfile
 import threading
 import time
@@ -199,6 +200,10 @@ def test_a_machine_stays_is_asked_things_and_ends_in_order(staying: Callable[...
     """One boot, many looks."""
     box = staying()
     assert (box.status, box.running, box.exit_code) == ("running", True, None)
+    assert {
+        stat.S_IMODE(path.stat().st_mode)
+        for path in (*default_engine().run.glob(".vm"), *default_engine().run.glob(".vm/*"))
+    } == {0o700}
     assert box.pid
     status = Path(f"/proc/{box.pid}/status").read_text()
     assert "CapEff:\t0000000000000000" in status  # a guest's root is nobody on the host
