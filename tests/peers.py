@@ -57,9 +57,12 @@ WITH_HUGETLB = r"""
 status=0
 "$@" || status=$?
 find /sys/fs/cgroup/hugetlb -mindepth 1 -depth -type d -exec rmdir {} \; || :
+tries=0
+until grep -qE "^hugetlb\s+[0-9]+\s+1\s" /proc/cgroups || [ $((tries += 1)) -gt 100 ]; do sleep 0.02; done
 exit $status
 """
-"""What is left in a hierarchy keeps it alive after its last mount, so the peers' empty folders go at the end."""
+"""What is left in a hierarchy keeps it alive after its last mount, so the peers' empty folders go at the end; a folder is left
+until the kernel has let go of it."""
 
 PARENTS = (
     "libpod_parent/conmon",
