@@ -133,7 +133,7 @@ def _out(engine: Engine, there: Inside, destination: str, *, archive: bool) -> N
             f"there is no {there.label}", hint="the folder it is in has to be there, and its name to be right"
         )
     folder, name = posixpath.split(there.plain)
-    if destination == _STREAM and there.contents:
+    if there.contents:  # a link leads where it does in the machine: what comes as one would lead somewhere on this host
         folder, name = there.plain, "."
     words = ["tar", "-C", folder, "-cf", "-", name or "."]
     if destination == _STREAM:

@@ -268,6 +268,9 @@ def test_files_go_in_and_come_out_by_dockers_rules(staying: Callable[..., Machin
         assert (tmp_path / folder / "away").is_symlink()
         assert (tmp_path / folder / "soups/pea").stat().st_uid == os.geteuid()
         assert (tmp_path / folder).stat().st_mode & 0o777 == menu.stat().st_mode & 0o777
+    machines.exec_("box", "ln", "-s", "/lunch/soups", "/root/lib")  # a name that leads to other files here
+    machines.cp("box:/root/lib/.", tmp_path / "linked")
+    assert sorted(path.name for path in (tmp_path / "linked").iterdir()) == ["bean", "pea"]
     with pytest.raises(NotFound, match="there is no box:/lunch/nix"):
         machines.cp("box:/lunch/nix", tmp_path)
     with pytest.raises(NotFound, match="there is no folder for box:/no/such"):
