@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nbcontainers.engine import Engine
 from nbcontainers.errors import HostNotCapable
-from nbcontainers.image import rootfs, store
+from nbcontainers.image import rootfs, scratch, store
 from nbcontainers.image.image import Image
 from nbcontainers.launcher import client
 from nbcontainers.linux import mounts, namespaces
@@ -43,10 +42,10 @@ def ensure(engine: Engine, image: Image, form: str = EXT4) -> Path:
         maker = program(*_MAKERS[form])
         path.parent.mkdir(mode=0o700, exist_ok=True)
         layers = rootfs.layers(engine, image)
-        with tempfile.TemporaryDirectory(prefix=".making-", dir=path.parent) as folder:
+        with scratch.folder(engine) as folder:
             steps = rootfs.steps(layers, f"{folder}/root", rootless=engine.rootless)
-            client.call("nbcontainers.vm.disk:make", form=form, maker=maker, steps=list(steps), folder=folder)
-            os.rename(f"{folder}/image", path)
+            client.call("nbcontainers.vm.disk:make", form=form, maker=maker, steps=list(steps), folder=str(folder))
+            os.rename(folder / "image", path)
         sweep(engine)
     return path
 

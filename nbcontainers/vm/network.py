@@ -121,5 +121,6 @@ def lines(*, own: bool) -> list[str]:
     return [
         problem,
         f"ip addr add {ADDRESS}/{_BITS} dev eth0 && ip link set eth0 up && ip route add default via {_GATEWAY} || return 1",
+        "busybox rm -f /root/etc/resolv.conf",  # an image's may be a link
         f"echo nameserver {_RESOLVER} >/root/etc/resolv.conf",
     ]
