@@ -23,6 +23,7 @@ INITRD, DISK, OWN, MEMORY = "/initrd", "/image/disk", "/own", "/tmp"
 The disk has a folder: of one in / user-mode-linux makes no copy-on-write file (it does chdir("") first)."""
 _ROOM = 64 << 20
 _DEVICES = ("/dev/null", "/dev/random", "/dev/urandom")
+_OF_READING, _OF_PORTS = ("CAP_DAC_READ_SEARCH",), ("CAP_NET_BIND_SERVICE",)
 _OF_OWNERS = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID")
 NAMESPACES = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID | namespaces.CLONE_NEWIPC | namespaces.CLONE_NEWNET
 """It is made in these, as their pid 1: all its processes go with it."""
@@ -57,11 +58,19 @@ def enter(plan: Mapping[str, Any], initrd: bytes) -> dict[str, str]:
     os.mkdir(f"{plan['folder']}/own")
     Bind.do({"source": f"{plan['folder']}/own", "target": f"{root}{OWN}"})
     recipe.perform(plan["steps"])
+    for path in plan["places"]:  # an image's device would be the host's; hostfs shows it all the same
+        shown = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        mounts.mount_setattr(shown, mounts.MOUNT_ATTR_NODEV | mounts.MOUNT_ATTR_NOSUID, recursive=True)
     mounts.pivot_root(os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
     _drop(_OF_OWNERS if plan["places"] else ())
     loaded = {"LD_PRELOAD": plan["preload"]} if plan["preload"] else {}
     folders = dict.fromkeys(os.path.dirname(path) for path in libraries)
     return {"TMPDIR": MEMORY, "HOME": OWN, "LD_LIBRARY_PATH": ":".join(folders), **loaded}
+
+
+def confine(plan: Mapping[str, Any]) -> None:
+    """For QEMU, which is in no jail: no capability but to read its files, and with a network of its own to have ports."""
+    _drop((*_OF_READING, *(_OF_PORTS if "-netdev" in plan["devices"] else ())))
 
 
 def _drop(but: Iterable[str]) -> None:

@@ -696,3 +696,10 @@ def test_a_file_of_the_cache_is_whole_or_not_there(engine_of: Engine) -> None:
     with pytest.raises(HostNotCapable, match=r"x\.cpio could not be written"):
         unpacking.keep(engine_of, path, b"data")
     assert list((engine_of.root / "partial").iterdir()) == []
+
+
+def test_qemu_filters_its_own_system_calls_where_it_can(tmp_path: Path) -> None:
+    for content, expected in ((b"\0libseccomp.so.2\0", 1), (b"\0", 0)):
+        (tmp_path / "q").write_bytes(content)
+        words = hardware.command(plan(kind="tcg", program=str(tmp_path / "q")), 3, _OPEN, [])
+        assert words.count("-sandbox") == expected
