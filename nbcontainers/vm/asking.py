@@ -76,7 +76,7 @@ def begin(keeper: Keeper) -> None:
         peer, asked, frames = keeper.wishes.pop(0)
         free.begin(peer, asked["token"], reads=asked["reads"], terminal=asked["terminal"])
         free.script = asked["script"].encode("utf-8", "surrogateescape")
-        keeper.ask(free)
+        keeper.guest.ask(free)
         for kind, payload in frames:
             keeper.heed(peer, kind, payload)
 
@@ -108,7 +108,7 @@ def _kill(keeper: Keeper, peer: Peer, asked: dict[str, Any]) -> None:
 def _signal(keeper: Keeper, peer: Peer, asked: dict[str, Any]) -> None:
     if "started" not in keeper.times:
         raise InvalidState("the virtual machine is still booting", hint="vm kill without -s ends it")
-    keeper.order(f"signal 0 {int(asked['signal'])}")
+    keeper.guest.order(f"signal 0 {int(asked['signal'])}")
     peer.send(protocol.frame(protocol.RESULT, b"null"))
 
 

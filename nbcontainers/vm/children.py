@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
-from nbcontainers.errors import Error
 from nbcontainers.linux import namespaces, process
 from nbcontainers.vm import hardware, jail, pinning
 
 
 def machine(plan: Mapping[str, Any], ports: Sequence[int], servers: Sequence[int], console: int) -> tuple[int, int]:
-    """Start it in a process group of its own; (pid, pidfd). The descriptors are its ports, sockets to the servers, and where
-    its kernel's own words go."""
-    initrd = os.memfd_create("initrd", os.MFD_CLOEXEC)
+    """Start it in a process group of its own, which both of us make, as either may need it first; (pid, pidfd). The
+    descriptors are its ports, sockets to the servers, and where its kernel's own words go."""
+    initrd, keeper = os.memfd_create("initrd", os.MFD_CLOEXEC), process.pidfd_open(os.getpid())
     try:
         os.write(initrd, _initrd(plan))
         command = hardware.command(plan, initrd, ports, servers)
         pid, descriptor = namespaces.clone3(jail.NAMESPACES if plan["kind"] == hardware.UML else 0)
         if pid == 0:
-            _become(plan, command, [initrd, *ports, *servers, *plan.get("wires", ())], console)
+            inherited = [initrd, *ports, *servers, *plan.get("wires", ())]
+            _become(keeper, command, inherited, console, lambda: _prepare(plan))
     finally:
         os.close(initrd)
+        os.close(keeper)
+    with suppress(OSError):  # it has done so itself, or has ended
+        os.setpgid(pid, pid)
     return pid, descriptor
 
 
@@ -35,18 +39,15 @@ def _initrd(plan: Mapping[str, Any]) -> bytes:
         return base.read() + bytes.fromhex(plan["request"]) + bytes.fromhex(plan.get("files", ""))
 
 
-def _become(plan: Mapping[str, Any], command: list[str], inherited: list[int], console: int) -> NoReturn:
-    environment: dict[str, str] = {}
-    try:
-        os.setpgid(0, 0)
-        if chosen := plan.get("pinned"):
-            os.sched_setaffinity(0, chosen if plan["kind"] == hardware.UML else pinning.others(chosen))
-        if plan["kind"] == hardware.UML:
-            environment = jail.enter(plan, _initrd(plan))
-    except (OSError, Error, ValueError) as error:
-        os.write(console, f"{error}\n".encode())
-        os._exit(127)
-    _execute(command, inherited, console, environment)
+def _prepare(plan: Mapping[str, Any]) -> dict[str, str]:
+    """In the machine's process, before it becomes the program; variables that are to be added."""
+    os.setpgid(0, 0)
+    if chosen := plan.get("pinned"):
+        os.sched_setaffinity(0, chosen if plan["kind"] == hardware.UML else pinning.others(chosen))
+    if plan["kind"] == hardware.UML:
+        return jail.enter(plan, _initrd(plan))
+    jail.confine(plan)
+    return {}
 
 
 @contextmanager
@@ -72,18 +73,32 @@ def _serve(command: list[str], plan: Mapping[str, Any]) -> tuple[int, int]:
         connection.connect(path)
         os.unlink(path)
         os.close(place)
+        keeper = process.pidfd_open(os.getpid())
         pid = os.fork()
         if pid == 0:
-            if chosen := plan.get("pinned"):
-                os.sched_setaffinity(0, pinning.others(chosen))
-            _execute([*command, f"--fd={listener.fileno()}"], [listener.fileno()], 2, {})
+            _become(keeper, [*command, f"--fd={listener.fileno()}"], [listener.fileno()], 2, lambda: _beside(plan))
+        os.close(keeper)
     return pid, connection.detach()
 
 
-def _execute(command: list[str], inherited: list[int], output: int, environment: dict[str, str]) -> NoReturn:
-    """In a child that is to die with us: become the program."""
+def _beside(plan: Mapping[str, Any]) -> dict[str, str]:
+    """In a server's process: not on the machine's processors."""
+    if chosen := plan.get("pinned"):
+        os.sched_setaffinity(0, pinning.others(chosen))
+    return {}
+
+
+def _become(
+    keeper: int, command: list[str], inherited: list[int], output: int, prepare: Callable[[], dict[str, str]]
+) -> NoReturn:
+    """In a child that is to die with the keeper (its pidfd): become the program. Nothing else leaves: what is above us on
+    the stack is the keeper's."""
     try:
         process.set_pdeathsig()
+        if select.select([keeper], [], [], 0)[0]:  # it died before
+            os._exit(127)
+        environment = prepare()
+        process.set_pdeathsig()  # a change of credentials may clear it: prctl(2)
         process.reset_signals()
         null = (
             os.open(os.devnull, os.O_RDONLY) if os.path.exists(os.devnull) else os.pipe()[0]
@@ -94,7 +109,7 @@ def _execute(command: list[str], inherited: list[int], output: int, environment:
         for descriptor in inherited:
             os.set_inheritable(descriptor, True)
         os.execvpe(command[0], command, {**os.environ, "HOME": "/", **environment})
-    except OSError as error:
-        os.write(2, f"{command[0]}: {error}\n".encode())
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it must not go on as the keeper
+        os.write(output, f"{command[0]}: {error}\n".encode(errors="replace"))
     finally:
         os._exit(127)

@@ -23,6 +23,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -31,10 +32,13 @@ from nbcontainers.monitor import protocol
 from nbcontainers.monitor.files import rfc3339
 from nbcontainers.monitor.peers import Peer
 from nbcontainers.vm import asking, attachment, boot, children, disk, hardware, lanes, pinning, sweeping
+from nbcontainers.vm.control import Guest
 from nbcontainers.vm.places import Places
 from nbcontainers.vm.writing import Writing
 
 PATIENCE_S = 5.0
+_LONGEST_S = 3600.0
+"""poll(2) waits no longer than 2^31 ms; who is awake early finds nothing due."""
 _CHUNK = 1 << 16
 _CONSOLE_KEPT = 1 << 15
 Act = Callable[[int], object]
@@ -70,6 +74,7 @@ def run(channel: int, plan: dict[str, Any]) -> None:
             places.forget()
         sweeping.remove(plan)
         os.close(lock)
+    keeper.deliver(None)
 
 
 def _refuse(channel: int, error: Error) -> None:
@@ -91,12 +96,8 @@ class Keeper:
         self.wishes: list[asking.Wish] = []
         """Commands for which no lane was free yet."""
         self.times = {"begin": time.monotonic()}
-        self.marks: list[str] = []
         self.console = bytearray()
-        self.words = bytearray()
         self.exit_code: int | None = None
-        self.problem = ""
-        self.orders = bytearray()
         self.kill_at = self.times["begin"] + plan["boot_s"]
         self.stop_at = 0.0
         self.overdue = ""
@@ -126,6 +127,7 @@ class Keeper:
         self.listener = asking.listener(self.places.live) if self.plan["record"] else None
         self.lanes = lanes.of(self.plan["kind"], self.ports, self.writing.log if self.writing else None)
         self.lanes[0].begin(self.owner, self.plan["token"], reads=self.plan["reads"], terminal=self.plan["terminal"])
+        self.guest = Guest(self.ports["control"], self.lanes)
         self.readers: dict[int, Callable[[bytes], None]] = {
             self.ports["control"].fileno(): self.hear,
             self.ports["kernel"].fileno(): self.hear_kernel,
@@ -181,22 +183,22 @@ class Keeper:
                 found[descriptor] = select.POLLIN, _then(lane.read, kind)
             if port := lane.sink():
                 _write_too(found, port.fileno(), _then(lane.write, port))
-        if self.orders:
-            _write_too(found, self.ports["control"].fileno(), _then(self.speak))
+        if self.guest.orders:
+            _write_too(found, self.ports["control"].fileno(), _then(self.guest.speak))
         return found
 
     def patience(self) -> float | None:
         """Milliseconds until something is due."""
         due = [at for at in (self.kill_at, self.stop_at) if at]
         due += [lane.silent_at for lane in self.lanes if lane.silent_at and lane.held and lane.sources()]
-        return max(0.0, min(due) - time.monotonic()) * 1000 if due else None
+        return min(max(0.0, min(due) - time.monotonic()), _LONGEST_S) * 1000 if due else None
 
     def look_at_the_time(self) -> None:
         now = time.monotonic()
         for lane in self.lanes:
             if lane.silent_at and lane.held and lane.sources() and now >= lane.silent_at:
                 lane.silent_at = 0.0
-                self.order(f"leave {lane.number}")
+                self.guest.order(f"leave {lane.number}")
             if lane.number and lane.busy and lane.done:
                 asking.ended(lane)
                 if lane.idle:
@@ -204,8 +206,8 @@ class Keeper:
                     asking.begin(self)
         if self.stop_at and now >= self.stop_at:
             self.stop_at = 0.0
-            self.order("stop")
-            self.kill_at = now + PATIENCE_S
+            self.guest.order("stop")
+            self.within(PATIENCE_S)
         if self.kill_at and now >= self.kill_at:
             self.late()
 
@@ -244,7 +246,7 @@ class Keeper:
             self.signal(lane, json.loads(payload)["signal"])
         elif lane and kind == protocol.WINDOW:
             size = json.loads(payload)
-            self.order(f"size {lane.number} {int(size['rows'])} {int(size['cols'])}")
+            self.guest.order(f"size {lane.number} {int(size['rows'])} {int(size['cols'])}")
 
     def let_go(self, peer: Peer) -> None:
         """It goes, and what it started goes on."""
@@ -258,12 +260,15 @@ class Keeper:
         """Whether it has; with it what runs for it."""
         if not peer.gone:
             return False
+        for kind, payload in peer.receive():  # it may have said farewell before a frame of ours came too late
+            self.heed(peer, kind, payload)
         if peer is self.owner:
             self.owner = None
             self.kill()
         for lane in self.lanes:
             if lane.peer is peer:
                 lane.peer = None
+                lane.unwanted = True
                 if lane.number and lane.exit_code is None:
                     self.signal(lane, signal.SIGKILL)
         self.waiting = [other for other in self.waiting if other is not peer]
@@ -277,31 +282,11 @@ class Keeper:
             self.exit_code = 128 + number
             self.kill()
             return
-        self.order(f"signal {lane.number} {number}")
+        self.guest.order(f"signal {lane.number} {number}")
         if lane.number == 0 and number == signal.SIGKILL:
-            self.kill_at = time.monotonic() + PATIENCE_S
+            self.within(PATIENCE_S)
 
     # -- the guest ---------------------------------------------------------------------------------------------------
-
-    def order(self, words: str, content: bytes = b"") -> None:
-        self.orders += f"{words}\n".encode() + content
-
-    def ask(self, lane: lanes.Lane) -> None:
-        """The next part of what the lane is to run, or that it may be run."""
-        if part := lane.part():
-            self.order(f"part {lane.number} {len(part)}", part)
-        else:
-            self.order(f"exec {lane.number}")
-
-    def speak(self) -> None:
-        try:
-            with memoryview(self.orders) as view:
-                sent = self.ports["control"].send(view[:_CHUNK])
-            del self.orders[:sent]
-        except BlockingIOError:
-            return
-        except OSError:  # the guest has gone
-            self.orders.clear()
 
     def read(self, descriptor: int) -> None:
         try:
@@ -321,71 +306,49 @@ class Keeper:
         del self.console[:-_CONSOLE_KEPT]
 
     def hear_kernel(self, data: bytes) -> None:
-        if not self.writing:
-            return
-        if marks := [line for line in self.writing.kernel(data) if boot.is_mark(line)]:
-            self.marks += marks
+        if self.writing and self.guest.mark(self.writing.kernel(data)):
             self.save_boot()
 
     def save_boot(self) -> None:
         """How long it took, as far as is known."""
         if "started" in self.times:
-            self.save({"boot": boot.breakdown(self.times, self.marks)})
+            self.save({"boot": boot.breakdown(self.times, self.guest.marks)})
 
     def hear(self, data: bytes) -> None:
-        """Whole lines of the guest's init."""
-        self.words += data
-        while b"\n" in self.words:
-            line, _, rest = self.words.partition(b"\n")
-            self.words = bytearray(rest)
-            word, _, text = line.decode(errors="replace").strip().partition(" ")
-            self.obey(word, text)
+        for word, lane in self.guest.hear(data):
+            if word == "started":
+                self.started(lane)
+            elif word == "exit":
+                self.ended(lane)
+            elif word == "failed":
+                self.within(PATIENCE_S)
+            else:
+                self.ready()
 
-    def obey(self, word: str, text: str) -> None:
-        if word == "mark":
-            self.marks.append(text)
-        elif word == "failed":
-            self.problem = text
-            self.kill_at = time.monotonic() + PATIENCE_S
-        elif word == "ready":
-            self.times["ready"] = time.monotonic()
-            if not self.pinned:
-                self.problem = "its processors' threads could not be found, and not be pinned"
-                self.kill()
-        elif (lane := self.lane_of(text)) is None:
-            return
-        elif word == "started":
-            self.started(lane)
-        elif word == "reading":
-            lane.reading = True
-        elif word == "exit" and text.partition(" ")[2].isdecimal():
-            self.ended(lane, int(text.partition(" ")[2]))
-        elif word == "took":
-            self.ask(lane)
-        elif word == "idle":
-            lane.idle = True
-
-    def lane_of(self, text: str) -> lanes.Lane | None:
-        number = text.partition(" ")[0]
-        return self.lanes[int(number)] if number.isdecimal() and int(number) < len(self.lanes) else None
+    def ready(self) -> None:
+        self.times["ready"] = time.monotonic()
+        if not self.pinned:
+            self.guest.problem = "its processors' threads could not be found, and not be pinned"
+            self.kill()
 
     def started(self, lane: lanes.Lane) -> None:
-        lane.started = True
         if lane.number == 0:
             self.times["started"] = time.monotonic()
             self.kill_at = self.times["begin"] + self.plan["run_s"] if self.plan["run_s"] else 0.0
             self.save({"started_at": rfc3339(time.time_ns())})
             self.save_boot()
+        elif lane.unwanted:  # the signal that was sent found nothing
+            self.signal(lane, signal.SIGKILL)
         if lane.peer:
             what = "virtual machine" if lane.number == 0 else "command"
             lane.peer.send(protocol.frame(protocol.STARTED, json.dumps({"pid": 0, "what": what}).encode()))
 
-    def ended(self, lane: lanes.Lane, status: int) -> None:
-        lane.ended(status)
+    def ended(self, lane: lanes.Lane) -> None:
         if lane.number == 0:
             self.times["exit"] = time.monotonic()
-            self.exit_code = status
-            self.stop_at, self.kill_at = 0.0, time.monotonic() + PATIENCE_S
+            self.exit_code = lane.exit_code
+            self.stop_at = 0.0
+            self.within(PATIENCE_S)
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -395,12 +358,16 @@ class Keeper:
         if "started" not in self.times:
             self.kill()
             return
-        self.order(f"signal 0 {number}")
-        self.stop_at = time.monotonic() + patience_s
+        self.guest.order(f"signal 0 {number}")
+        self.stop_at = _sooner(self.stop_at, time.monotonic() + patience_s)
+
+    def within(self, seconds: float) -> None:
+        """It is killed then, if not before."""
+        self.kill_at = _sooner(self.kill_at, time.monotonic() + seconds)
 
     def late(self) -> None:
         """A time has passed: end the machine, and remember which it was."""
-        if self.exit_code is None and not self.problem and not self.ending:
+        if self.exit_code is None and not self.guest.problem and not self.ending:
             self.overdue = "run" if "started" in self.times else "boot"
         self.kill()
 
@@ -438,7 +405,8 @@ class Keeper:
         """The last frame to everybody, and all that was queued before it."""
         record = self.record()
         if self.plan["record"] and not self.plan["record"]["remove"]:
-            self.places.write("exit.json", record)
+            with suppress(OSError):  # a full disk loses the record, not the words
+                self.places.write("exit.json", record)
         last = protocol.frame(protocol.EXIT, json.dumps(record).encode())
         failed = record["error"] and protocol.frame(protocol.FAILED, json.dumps(record["error"]).encode())
         if owner := self.lanes[0].peer:
@@ -447,9 +415,21 @@ class Keeper:
             peer.send(last)
         for lane in self.lanes[1:]:
             asking.ended(lane)
-        for peer in self.peers:
-            os.set_blocking(peer.descriptor, True)
-            peer.flush()
+        self.deliver(PATIENCE_S)
+
+    def deliver(self, seconds: float | None) -> None:
+        """What is queued, to those who read; those who do not (a pager, a stopped client) are waited for so long, or as
+        long as they live."""
+        until = seconds and time.monotonic() + seconds
+        while unread := {peer.descriptor: peer for peer in self.peers if peer.outgoing}:
+            poll = select.poll()
+            for descriptor in unread:
+                poll.register(descriptor, select.POLLOUT)
+            ready = poll.poll(until and max(0.0, until - time.monotonic()) * 1000)
+            for descriptor, _ in ready:
+                unread[descriptor].flush()
+            if not ready:
+                return
 
     def record(self) -> dict[str, Any]:
         """How it ended. `error` is why its command came to no end, None where it did, or where somebody ended it."""
@@ -460,7 +440,7 @@ class Keeper:
             error = self.failure().to_json()
         return {
             "exit_code": status, "signal": None, "wall_s": time.monotonic() - self.times["begin"],
-            "boot": boot.breakdown(self.times, self.marks), "console": self.text(), "error": error,
+            "boot": boot.breakdown(self.times, self.guest.marks), "console": self.text(), "error": error,
             "finished_at": rfc3339(time.time_ns()), **self.plan.get("found", {}),
         }  # fmt: skip
 
@@ -474,7 +454,12 @@ class Keeper:
                 f"the virtual machine was ended after {self.plan['run_s']:g} s, as --timeout asks",
                 hint="give it more time",
             )
-        return boot.failed(self.plan, self.problem, self.text(), overdue=bool(self.overdue))
+        return boot.failed(self.plan, self.guest.problem, self.text(), overdue=bool(self.overdue))
+
+
+def _sooner(due: float, at: float) -> float:
+    """The earlier one; 0 is never."""
+    return min(due or at, at)
 
 
 def _then(act: Callable[..., object], *arguments: object) -> Act:

@@ -41,6 +41,10 @@ class Lane:
         self.peer: Peer | None = None
         self.token = self.script = b""
         self.terminal = self.busy = self.idle = self.reads = self.closed = self.started = self.reading = False
+        self.asked = False
+        """Whether the guest was sent a part of the script, and has not taken it."""
+        self.unwanted = False
+        """Whether its client has died."""
         self.exit_code: int | None = None
         self.silent_at = 0.0
         """When the silence after its end has been long enough; 0 before its end."""
@@ -55,6 +59,7 @@ class Lane:
         self.peer, self.token, self.reads, self.terminal = peer, token.encode(), reads, terminal
         self.held = dict.fromkeys(["terminal"] if terminal else ["output", "errors"], b"")
         self.busy, self.idle, self.closed, self.started, self.reading = True, False, False, False, terminal
+        self.asked = self.unwanted = False
         self.exit_code, self.silent_at = None, 0.0
         self.input.clear()
         self.frame.clear()

@@ -3,10 +3,14 @@ them."""
 
 from __future__ import annotations
 
+import re
+
 from nbcontainers.monitor.log import Log
 
 _KERNEL_MOST = 1 << 20
 """Bytes of its kernel's words that are kept, then it starts anew."""
+_RECORD_MOST = 1 << 14
+_MICROSECONDS = re.compile(rb"[0-9]{1,18}")
 
 
 class Writing:
@@ -24,7 +28,8 @@ class Writing:
     def kernel(self, data: bytes) -> list[str]:
         """Records of /dev/kmsg: `6,123,4567890,-;text`, and lines of variables that begin with a space; those that are
         whole, as dmesg(1) has them."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        *lines, rest = (self._rest + data).split(b"\n")
+        self._rest = rest[:_RECORD_MOST]
         text = b"".join(map(_readable, lines))
         try:
             if self._size + len(text) > _KERNEL_MOST:
@@ -43,7 +48,7 @@ class Writing:
 def _readable(line: bytes) -> bytes:
     head, separator, text = line.partition(b";")
     fields = head.split(b",")
-    if line.startswith(b" ") or not separator or len(fields) < 3 or not fields[2].isdigit():
+    if line.startswith(b" ") or not separator or len(fields) < 3 or not _MICROSECONDS.fullmatch(fields[2]):
         return b""
     seconds, micros = divmod(int(fields[2]), 10**6)
     return b"[%5d.%06d] %b\n" % (seconds, micros, text)
