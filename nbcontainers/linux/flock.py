@@ -22,14 +22,15 @@ def folder_held(path: str, *, shared: bool = False) -> Iterator[None]:
         yield
 
 
-def folder_free(path: str | os.PathLike[str]) -> bool:
-    """Whether the folder is there and nobody holds its lock."""
+def folder_free(path: str | os.PathLike[str], *, shared: bool = False) -> bool:
+    """Whether the folder is there and nobody holds its lock; `shared` for one that is never held shared: then several may
+    look at once."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         return True
     except BlockingIOError:
         return False

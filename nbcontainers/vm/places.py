@@ -56,13 +56,14 @@ class Places:
     @property
     def status(self) -> str:
         """booting, running, exited, or dead: its keeper was killed."""
-        if os.path.isdir(self.folder) and not flock.folder_free(self.folder):
+        if os.path.isdir(self.folder) and not flock.folder_free(self.folder, shared=True):
             return "running" if "started_at" in self.read("state.json") else "booting"
         return "exited" if self.read("exit.json") else "dead"
 
     def make(self, record: Document) -> None:
         """Its record and where it listens; the caller holds the lock of ROOT/vm. Raises NameInUse."""
-        os.makedirs(os.path.dirname(self.record), mode=0o700, exist_ok=True)
+        for place in (self.record, self.live):  # makedirs(3) gives its mode to the last folder alone
+            os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
         name = record["name"]
         if owner := next(
             (one for one in of(self.root, self.run) if one.read("machine.json").get("name") == name), None
@@ -71,7 +72,7 @@ class Places:
                 f"the name {name} is taken by the virtual machine {owner.id}",
                 hint=f"vm rm {name}, or take another name",
             )
-        os.makedirs(self.live, mode=0o700)
+        os.mkdir(self.live, 0o700)
         os.mkdir(self.record, 0o700)
         self.write("machine.json", record)
 

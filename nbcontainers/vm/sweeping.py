@@ -21,20 +21,30 @@ def make(plan: Mapping[str, Any], places: Places) -> int:
     os.makedirs(place, mode=0o700, exist_ok=True)
     with flock.folder_held(place):
         sweep(plan["root"], plan["run"])
-        if plan["record"]:
-            places.make(plan["record"])
-        return _folder(places.folder)
+        lock = _folder(places.folder)  # first: all else is known by it where we are killed
+        try:
+            if plan["record"]:
+                places.make(plan["record"])
+        except BaseException:
+            places.forget_live()
+            places.forget()
+            os.rmdir(places.folder)
+            os.close(lock)
+            raise
+    return lock
 
 
 def sweep(root: str, run: str) -> list[str]:
     """Remove what keepers left that were killed; names of the folders. The caller holds the lock of ROOT/vm."""
-    left = [folder for folder in Path(root, "vm").iterdir() if flock.folder_free(folder)]
+    left = [folder for folder in Path(root, "vm").iterdir() if flock.folder_free(folder, shared=True)]
     for folder in left:
         places = Places(root, run, folder.name)
         places.forget_live()
-        if places.read("machine.json").get("remove"):
+        if places.read("machine.json").get("remove", True):  # without its record it had only begun
             places.forget()
         shutil.rmtree(folder, ignore_errors=True)
+    for forgotten in Path(root, "machines").glob(".*"):
+        shutil.rmtree(forgotten, ignore_errors=True)
     return [folder.name for folder in left]
 
 
