@@ -220,9 +220,10 @@ def kill(
 
 def wait(*machines: Many, engine: Engine | None = None) -> list[int]:
     """Wait until virtual machines have ended; returns the exit statuses of their commands."""
+    from nbcontainers.container.selection import each
     from nbcontainers.vm import ending, finding
 
-    return [ending.wait(one) for one in finding.chosen(engine or default_engine(), machines)]
+    return each(finding.chosen(engine or default_engine(), machines), ending.wait)
 
 
 def rm(

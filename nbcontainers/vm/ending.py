@@ -6,6 +6,7 @@ import json
 import signal as signals
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from nbcontainers.container import parse
@@ -14,7 +15,7 @@ from nbcontainers.container.selection import each
 from nbcontainers.errors import Error, InvalidState, LauncherDied
 from nbcontainers.launcher.channel import Channel
 from nbcontainers.monitor import protocol
-from nbcontainers.vm.executing import opened
+from nbcontainers.vm.executing import attached, not_running, opened
 from nbcontainers.vm.machine import ALIVE, Machine
 
 STOP_S = 10.0
@@ -27,19 +28,21 @@ def stop(machines: Sequence[Machine], timeout: float | None, signal: str | int |
     number = _number("TERM" if signal is None else signal)
     document = {"do": "stop", "signal": number, "time": STOP_S if timeout is None else timeout}
     asked = [(machine, _ask(machine, document)) for machine in machines if machine.status in ALIVE]
-    for machine, channel in asked:
-        _end(machine, channel)
+    each(asked, lambda one: _end(*one))
     return [machine.name for machine in machines]
 
 
 def kill(machine: Machine, signal: str | int) -> str:
     """SIGKILL is the machine's, another signal its command's."""
     number = _number(signal)
-    if number == signals.SIGKILL:
+    if number != signals.SIGKILL:
+        with opened(machine) as channel:
+            channel.send(protocol.REQUEST, {"do": "signal", "signal": number})
+            _answer(machine, channel)
+    elif (status := machine.status) in ALIVE:
         _end(machine, _ask(machine, {"do": "kill"}))
     else:
-        with _ask(machine, {"do": "signal", "signal": number}) as channel:
-            _answer(machine, channel)
+        raise not_running(machine, status)
     return machine.name
 
 
@@ -50,7 +53,8 @@ def wait(machine: Machine) -> int:
     else:
         ended = dict(machine.ended)
     if not ended:
-        raise InvalidState(f"the virtual machine {machine.name} has no end: its keeper was killed", hint="system prune")
+        why = "it was removed" if machine.status == "removed" else "its keeper was killed"
+        raise InvalidState(f"the virtual machine {machine.name} has no end that is known: {why}", hint="system prune")
     if ended.get("exit_code") is None:
         raise Error.from_json(ended["error"])
     return int(ended["exit_code"])
@@ -73,9 +77,17 @@ def _remove(machine: Machine, *, force: bool) -> str:
     return machine.name
 
 
-def _ask(machine: Machine, document: Mapping[str, Any]) -> Channel:
-    channel = opened(machine)
-    channel.send(protocol.REQUEST, dict(document))
+def _ask(machine: Machine, document: Mapping[str, Any]) -> Channel | None:
+    """None where its keeper listens no more: then it is ending."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while not (channel := attached(machine)) and machine.status == "booting" and time.monotonic() < deadline:
+        time.sleep(_PAUSE_S)  # it does not listen yet
+    if channel:
+        try:
+            channel.send(protocol.REQUEST, dict(document))
+        except OSError:  # since just now
+            channel.close()
+            return None
     return channel
 
 
@@ -90,14 +102,21 @@ def _answer(machine: Machine, channel: Channel) -> dict[str, Any]:
     return json.loads(payload) or {}
 
 
-def _end(machine: Machine, channel: Channel) -> dict[str, Any]:
-    """Until it has ended and nothing of it is left; how."""
-    with channel:
-        ended = _answer(machine, channel)
+def _end(machine: Machine, channel: Channel | None) -> dict[str, Any]:
+    """Until it has ended and nothing of it is left; how, {} where nobody said it and nothing is kept."""
+    ended: dict[str, Any] = {}
+    if channel:
+        with channel, suppress(LauncherDied):  # we stood in line when it stopped listening
+            ended = _answer(machine, channel)
     deadline = time.monotonic() + _PATIENCE_S
-    while machine.status in ALIVE and time.monotonic() < deadline:
+    while machine.status in ALIVE:
+        if time.monotonic() >= deadline:
+            if ended:
+                break
+            hint = "try again in a moment; vm ls shows how it is"
+            raise InvalidState(f"the virtual machine {machine.name} is still ending", hint=hint)
         time.sleep(_PAUSE_S)
-    return ended
+    return ended or dict(machine.ended)
 
 
 def _number(signal: str | int) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from nbcontainers.container import parse, spec, users
 from nbcontainers.container.execution import Executed
@@ -16,7 +17,7 @@ from nbcontainers.errors import ContainerFailed, InvalidArgument, InvalidState
 from nbcontainers.launcher import client
 from nbcontainers.launcher.channel import Channel
 from nbcontainers.monitor import protocol
-from nbcontainers.vm.machine import Machine
+from nbcontainers.vm.machine import ALIVE, Machine
 from nbcontainers.vm.options import CommandOptions
 from nbcontainers.vm.request import Command, Process
 
@@ -49,7 +50,7 @@ def carry(machine: Machine, carried: Command, streams: Streams, *, raise_error: 
     try:
         token = secrets.token_hex(16)
         asked = {"do": "exec", "script": carried.script(token), "token": token, "reads": reads, "terminal": tty}
-        channel.send(protocol.REQUEST, asked)
+        channel.send(protocol.REQUEST, _whole(asked))
     except BaseException:
         channel.close()
         raise
@@ -59,6 +60,18 @@ def carry(machine: Machine, carried: Command, streams: Streams, *, raise_error: 
     if raise_error and done.exit_code:
         raise _failed(machine, done.exit_code, session.last_words)
     return done
+
+
+def _whole(asked: Mapping[str, Any]) -> bytes:
+    """As the keeper takes it. Raises InvalidArgument."""
+    payload = json.dumps(asked).encode()
+    if len(payload) > protocol.MAX_PAYLOAD:
+        raise InvalidArgument(
+            f"a command of {len(payload)} bytes, with its variables, is too long for vm exec: at most "
+            f"{protocol.MAX_PAYLOAD} can be sent",
+            hint="give it what is long as its input, or by a file: vm cp",
+        )
+    return payload
 
 
 def process(machine: Machine, command: Sequence[str], options: CommandOptions, *, tty: bool) -> Process:
@@ -76,13 +89,24 @@ def process(machine: Machine, command: Sequence[str], options: CommandOptions, *
 def opened(machine: Machine) -> Channel:
     """A channel to its keeper. Raises InvalidState, which says how it is."""
     status = machine.status
-    if status == "running" or status == "booting":
-        try:
-            return client.attach(f"{machine.places.run}/.vm", machine.places.id[:12])
-        except InvalidState:
-            status = "ending"
+    if status in ALIVE:
+        if channel := attached(machine):
+            return channel
+        status = "ending"
+    raise not_running(machine, status)
+
+
+def attached(machine: Machine) -> Channel | None:
+    """The same; None where its keeper listens no more."""
+    try:
+        return client.attach(f"{machine.places.run}/.vm", machine.places.id[:12])
+    except InvalidState:
+        return None
+
+
+def not_running(machine: Machine, status: str) -> InvalidState:
     hint = f"vm run -d {machine.image} starts another one" if status != "booting" else "try again in a moment"
-    raise InvalidState(f"the virtual machine {machine.name} is not running: it is {status}", hint=hint)
+    return InvalidState(f"the virtual machine {machine.name} is not running: it is {status}", hint=hint)
 
 
 def _failed(machine: Machine, status: int, last_words: bytes) -> ContainerFailed:

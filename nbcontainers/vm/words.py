@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from html import escape
 
@@ -32,21 +33,19 @@ def logs(
 ) -> None:  # fmt: skip
     """Its command's output, each stream to its own; with `follow` also what comes, to its end."""
     sinks = {"stdout": stdout or to_sys("stdout"), "stderr": stderr or to_sys("stderr")}
-    found = list(lines(machine))
-    seen = len(found)
-    for line in found[-_count(tail) :] if tail != "all" else found:
-        _write(sinks, line)
-    while follow:
-        over = machine.status not in ALIVE  # then all is there
-        found = list(lines(machine))
-        for line in found[seen:]:
-            _write(sinks, line)
-        seen = len(found)
-        if tick:
-            tick()
-        if over:
-            return
-        time.sleep(_PAUSE_S)
+    count = None if tail == "all" else _count(tail)
+    with closing(logfile.Tail(f"{machine.places.record}/log")) as log:
+        for record in log.first(count)[-(count or 0) :]:
+            _write(sinks, json.loads(record))
+        while follow:
+            over = machine.status not in ALIVE  # then all is there
+            for record in log.read():
+                _write(sinks, json.loads(record))
+            if tick:
+                tick()
+            if over:
+                return
+            time.sleep(_PAUSE_S)
 
 
 def _count(tail: str | int) -> int:
