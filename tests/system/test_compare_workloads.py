@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nbcontainers import container, network
+from nbcontainers import container, network, vm
 from nbcontainers.compare import outside, rounds, running, workload
 from nbcontainers.compare.report import Report
 from nbcontainers.compare.rounds import Measured
@@ -133,6 +134,21 @@ def test_idle_instances_of_peers(clean: None, engine: Any, program: str, count: 
     finally:
         peers.remove_parents()
     assert names == ["sleep", "conmon"][:count]
+
+
+def test_an_idle_machine_ends_and_another_s_goes_on(clean: None, engine: Any) -> None:
+    """One that somebody started meanwhile."""
+    peers.program("linux.uml")
+    peers.program("busybox")
+    with running.planned(engine, "mini", Limits()) as plan, ExitStack() as rest:
+        instance = target("vm:uml").idle(plan)
+        assert instance
+        with instance as pids:
+            theirs = vm.run("mini", "sleep", "60", kind="uml", detach=True, engine=engine)
+            rest.callback(vm.rm, theirs, force=True, engine=engine)
+            assert outside._footprint(pids) > 10 << 20
+        wait_for(lambda: not any(os.path.exists(f"/proc/{pid}/exe") for pid in pids))
+        assert theirs.running
 
 
 def test_a_machine_forgets_its_disk_and_says_so(clean: None, engine: Any) -> None:

@@ -39,7 +39,10 @@ class Bundle:
         return Missing(f"{self.program} needs root here", "compare as root") if plan.engine.rootless else None
 
     def facts(self) -> dict[str, str]:
-        return {"version": programs.version(self.program, "--version"), "root": "a plain folder, no overlay"}
+        return {
+            "version": programs.version(self.program, "--version"),
+            "root": "a plain folder, no overlay: what is written stays for the next execution",
+        }
 
     @contextmanager
     def opened(self, plan: Plan) -> Iterator[Execute]:
@@ -111,7 +114,7 @@ def configured(plan: Plan) -> dict[str, Any]:
     root = rootfs.made(plan)
     config["ociVersion"] = _VERSION
     config["root"] = {"path": str(root.folder), "readonly": False}
-    config["process"] |= {"cwd": "/", "terminal": False}
+    config["process"]["terminal"] = False
     config.pop("annotations", None)
     config.pop("hooks", None)
     config["linux"]["namespaces"] = [{"type": kind} for kind in _NAMESPACES]

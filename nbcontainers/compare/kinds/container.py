@@ -78,12 +78,12 @@ def _sleeping(plan: Plan) -> Iterator[list[int]]:
 
 
 def options_of(plan: Plan) -> RunOptions:
-    """Of `run`."""
+    """Of `run`. Whoever the image says runs it, and where: root in `/`, as on targets that know no more than its files."""
     reached: RunOptions = {"network": ["none"]}
     if plan.published:
         reached = {"publish": [f"127.0.0.1:{port}:{port}" for port in plan.published]}
     return {
-        "rm": True, **reached, "entrypoint": "", "volume": [f"{plan.volume}:/nbc-volume"],
+        "rm": True, **reached, "entrypoint": "", "user": "0", "workdir": "/", "volume": [f"{plan.volume}:/nbc-volume"],
         "env": plan.variables(), "pull": "never", "log_driver": "none", **plan.limits.options,
     }  # fmt: skip
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
@@ -14,11 +14,12 @@ from nbcontainers.compare.target import UNSYNCED, Execute, Missing, Plan, Sink, 
 from nbcontainers.engine import default_engine
 from nbcontainers.errors import Error, HostNotCapable
 from nbcontainers.image.store import resolve
-from nbcontainers.vm import api, choice, disk, running
+from nbcontainers.vm import api, choice, disk, finding, running
 from nbcontainers.vm.hardware import KVM, TCG, UML
 from nbcontainers.vm.options import MachineOptions
 
 _BOOTS_S = 120.0
+_LOOKS, _LOOK_S = 20, 0.3
 _FORGOTTEN = "what is written to its disk is thrown away with it, and never waited for"
 _KINDS = {KVM: "QEMU, KVM", UML: "user-mode-linux", TCG: "emulation, QEMU TCG"}
 
@@ -85,7 +86,7 @@ class Machine:
 
     def _options(self, plan: Plan) -> MachineOptions:
         options: MachineOptions = {
-            "kind": self.wanted, "entrypoint": "", "pull": "never", "env": {**plan.variables(), UNSYNCED: _FORGOTTEN},
+            "kind": self.wanted, "entrypoint": "", "user": "0", "workdir": "/", "pull": "never", "env": {**plan.variables(), UNSYNCED: _FORGOTTEN},
             "volume": [f"{plan.volume}:/nbc-volume"],
         }  # fmt: skip
         if plan.published:
@@ -119,42 +120,45 @@ class Machine:
 
     @contextmanager
     def _sleeping(self, plan: Plan) -> Iterator[list[int]]:
-        """Its keeper, the program that is the machine, and those that serve it."""
-        before, booted = _machines(plan), Event()
+        """Its keeper, the program that is the machine, and those that serve it. It ends with us, whatever ends us."""
+        name, told, failures = f"compare-{secrets.token_hex(6)}", Event(), list[str]()
+        options: MachineOptions = {**self._options(plan), "name": name}
 
         def stay() -> None:
-            with suppress(Error):  # it is killed
-                api.run(plan.image, "sh", "-c", "echo; sleep 600", stdout=lambda data: booted.set(), raise_error=False,
-                        stderr=lambda data: None, engine=plan.engine, **self._options(plan))  # fmt: skip
+            try:
+                api.run(plan.image, "sh", "-c", "echo; sleep 600", stdout=lambda data: told.set(), raise_error=False,
+                        stderr=lambda data: None, engine=plan.engine, **options)  # fmt: skip
+            except Error as error:
+                failures.append(error.message)
+            finally:
+                told.set()
 
         thread = Thread(target=stay, daemon=True)
         thread.start()
         try:
-            if not booted.wait(_BOOTS_S):
+            if not told.wait(_BOOTS_S):
                 raise HostNotCapable(f"{self.name} did not boot within {_BOOTS_S:.0f} s")
-            keepers = [pid for folder in _machines(plan) - before for pid in _holders(folder)]
-            yield [pid for keeper in keepers for pid in (keeper, *_descendants(keeper))]
+            if failures:
+                raise HostNotCapable(failures[0])
+            keeper = finding.find(plan.engine, name).state.get("keeper")
+            if keeper is None:
+                raise HostNotCapable(f"{self.name} ended at once")
+            yield [keeper, *_settled(keeper)]
         finally:
-            for folder in _machines(plan) - before:
-                for pid in [child for keeper in _holders(folder) for child in _descendants(keeper)]:
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+            with suppress(Error):
+                api.kill(name, engine=plan.engine)
             thread.join(_BOOTS_S)
 
 
-def _machines(plan: Plan) -> set[str]:
-    """The folders of those that run: vm/plans.py."""
-    return {str(path) for path in (plan.engine.root / "vm").glob("*")}
-
-
-def _holders(folder: str) -> list[int]:
-    """Processes that have the folder open, as a keeper has its own."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*/fd/*"):
-        with suppress(OSError):
-            if os.readlink(place) == folder:
-                found.append(int(place.parts[2]))
-    return found
+def _settled(keeper: int) -> list[int]:
+    """Its descendants, once they stay the same: of user-mode-linux each process of the guest is one, and a boot has many."""
+    seen: list[int] = []
+    for _ in range(_LOOKS):
+        if (now := _descendants(keeper)) == seen:
+            break
+        seen = now
+        time.sleep(_LOOK_S)
+    return seen
 
 
 def _descendants(pid: int) -> list[int]:
