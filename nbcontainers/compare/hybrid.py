@@ -6,15 +6,13 @@ while version 1 has it mounted, so each that is left there is mounted where only
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from nbcontainers.cgroups.layout import layout
-from nbcontainers.errors import HostNotCapable
+from nbcontainers.compare import programs
 
-_PATIENCE_S = 10.0
 _MOUNT = r"""
 top=$1; shift
 mount -t tmpfs -o mode=755 tmpfs "$top" || exit
@@ -26,24 +24,19 @@ for name; do mkdir "$top/$name" && mount -t cgroup -o "$name" cgroup "$top/$name
 mount --move "$top" /sys/fs/cgroup || exit
 echo ready
 cat >/dev/null
-for name; do find "/sys/fs/cgroup/$name" -mindepth 1 -depth -type d -exec rmdir {} \; ; done
+for name; do
+    find "/sys/fs/cgroup/$name" -mindepth 1 -depth -type d -exec rmdir {} \;
+    tries=0
+    until grep -qE "^$name\s+[0-9]+\s+1\s" /proc/cgroups || [ $((tries += 1)) -gt 100 ]; do sleep 0.02; done
+done
 """
-"""What is left in a hierarchy would keep it alive after its last mount."""
+"""What is left in a hierarchy would keep it alive after its last mount; a removed folder is until the kernel has let go of it."""
 
 
-@contextmanager
-def entered(folder: Path) -> Iterator[list[str]]:
+def entered(folder: Path) -> AbstractContextManager[list[str]]:
     """What comes before a command that is to run in it; `folder` is an empty one of ours. Raises HostNotCapable."""
-    words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _MOUNT, "sh", str(folder), *_left()]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          process_group=0) as holder:  # fmt: skip
-        try:
-            assert holder.stdout is not None
-            if holder.stdout.readline() != b"ready\n":
-                raise HostNotCapable(f"cgroups of version 1 alone cannot be had: {_complaint(holder)}")
-            yield ["nsenter", f"--mount=/proc/{holder.pid}/ns/mnt"]
-        finally:
-            _end(holder)
+    words = [*programs.PRIVATE, "sh", "-c", _MOUNT, "sh", str(folder), *_left()]
+    return programs.held(words, "cgroups of version 1 alone cannot be had")
 
 
 def needed() -> bool:
@@ -52,24 +45,11 @@ def needed() -> bool:
 
 
 def _left() -> Sequence[str]:
-    """The controllers of version 2 on a host that has version 1 too."""
+    """The controllers to mount: those of version 2, and those of a hierarchy that was unmounted with something left in it."""
     try:
-        return Path("/sys/fs/cgroup/unified/cgroup.controllers").read_text().split()
+        unified = Path("/sys/fs/cgroup/unified/cgroup.controllers").read_text().split()
     except OSError:
         return ()
-
-
-def _complaint(holder: subprocess.Popen[bytes]) -> str:
-    assert holder.stderr is not None
-    said = holder.stderr.read().decode("utf-8", "replace").strip().splitlines()
-    return said[-1] if said else "mount failed"
-
-
-def _end(holder: subprocess.Popen[bytes]) -> None:
-    """Its end of input lets it tidy up."""
-    assert holder.stdin is not None
-    holder.stdin.close()
-    try:
-        holder.wait(_PATIENCE_S)
-    except subprocess.TimeoutExpired:
-        holder.kill()
+    lines = (line.split() for line in Path("/proc/cgroups").read_text().splitlines()[1:])
+    lost = [name for name, hierarchy, _, _ in lines if hierarchy != "0" and name not in layout().v1]
+    return sorted({*unified, *lost})

@@ -7,6 +7,7 @@ host's own folders are mounted read-only, where our own containers have an overl
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,9 +22,11 @@ from nbcontainers.image import host
 from nbcontainers.image.store import resolve
 
 _FOLDERS = ("dev", "etc", "proc", "root", "run", "sys", "tmp", "var/tmp", "nbc-volume")
-_ENTER = (
-    'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && mount --bind "$1" "$0/nbc-volume" && '
-    'root=$0 && shift && exec chroot "$root" "$@"'
+_SYSTEM = "/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where the host's own programs are, whatever PATH the image has."""
+_HOLD = (
+    'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && mount --rbind /sys "$0/sys" && '
+    'mount --bind "$1" "$0/nbc-volume" && echo ready && exec cat'
 )
 
 
@@ -65,11 +68,15 @@ def config(plan: Plan) -> dict[str, str]:
 
 @contextmanager
 def entered(plan: Plan) -> Iterator[list[str]]:
-    """What comes before a command of the host that is to see the image's files, in a mount namespace of its own."""
+    """What comes before a command of the host that is to see the image's files. All enter the same mount namespace: none of
+    them pays for the mounts."""
     if plan.on_host:
         yield []
         return
-    yield [*programs.PRIVATE, "sh", "-c", _ENTER, str(made(plan).folder), str(plan.volume)]
+    root = str(made(plan).folder)
+    words = [*programs.PRIVATE, "sh", "-c", _HOLD, root, str(plan.volume)]
+    with programs.held(words, f"the files of {plan.image} cannot be shown to a program of the host") as enter:
+        yield [*enter, shutil.which("chroot", path=_SYSTEM) or "chroot", root]
 
 
 def _of_host(root: Path) -> Iterator[str]:

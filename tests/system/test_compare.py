@@ -82,6 +82,17 @@ def test_workloads_of_an_image_without_python(clean: None) -> None:
             compare.run("execute", on="host,container", image="mini", rounds=5, pin=False)
 
 
+@AS_ROOT
+def test_limits_are_read_back_in_an_image_without_python(clean: None) -> None:
+    """On the host too, whose programs see its files by chroot, and none of which pays for the mounts."""
+    found = compare.run("execute", on="host,container", image="mini", rounds=5, memory="256m", cpus=0.5, seed=1)
+    assert found.unequal == [], found.measured.facts
+    for name in ("host", "container"):
+        facts = found.measured.facts[name]
+        assert (facts["memory limit"], facts["cpu limit"]) == ("256 MiB", "0.5")
+    assert not [line for line in Path("/proc/self/mounts").read_text().splitlines() if "compare-" in line]
+
+
 def test_a_target_on_which_the_workload_fails_has_no_number(clean: None, tmp_path: Path) -> None:
     """A folder of the host that no container sees."""
     found = compare.run(script=f"echo looks; test -d {tmp_path}", on="host:unlimited,container", rounds=5, pin=False)

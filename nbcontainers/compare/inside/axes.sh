@@ -11,6 +11,23 @@ folder() { # of an axis; where there is none that is said
     return 1
 }
 
+allowed() { # by a file of our cgroup, of a controller or ("") of version 2; in a cgroup namespace ours is the mount's top
+    while IFS=: read -r _ names path; do
+        case ,$names, in *,"$1",*) ;; *) continue ;; esac
+        for place in "/sys/fs/cgroup/$1$path" "/sys/fs/cgroup/$1"; do
+            [ -f "$place/$2" ] && cat "$place/$2" && return
+        done
+    done </proc/self/cgroup
+    return 1
+}
+
+processors() { # of a quota and its period, in hundredths as "0.5", "1.25"
+    case $1 in '' | *[!0-9]*) echo none && return ;; esac
+    part=$(($1 * 100 / $2 % 100))
+    case $part in 0) part= ;; *0) part=.${part%0} ;; [0-9]) part=.0$part ;; *) part=.$part ;; esac
+    echo "$(($1 / $2))$part"
+}
+
 unsynced() { # why fsync does nothing in an axis' folder, which is the first mount's on the way up
     case $1 in write_sync) [ "$NBC_UNSYNCED" ] && echo "$NBC_UNSYNCED" && return ;; esac
     up=$2
@@ -30,12 +47,15 @@ echo "$token begin"
 for axis; do
     case $axis in
     about)
-        limit=$(cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null)
+        limit=$(allowed memory memory.limit_in_bytes || allowed '' memory.max)
+        quota=$(allowed cpu cpu.cfs_quota_us && allowed cpu cpu.cfs_period_us || allowed '' cpu.max)
         total=$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)
         case $limit in
         '' | *[!0-9]* | ????????????????*) limit="none; the machine has $((total / 1024)) MiB" ;;
         *) limit="$((limit / 1048576)) MiB" ;;
         esac
+        echo "$token fact cpu limit = $(processors $quota)"
+        echo "$token fact processors = $(grep -c '^processor' /proc/cpuinfo)"
         echo "$token fact kernel = $(cat /proc/sys/kernel/osrelease)"
         echo "$token fact allowed processors = $(sed -n 's/^Cpus_allowed_list:[^0-9]*//p' /proc/self/status)"
         echo "$token fact memory limit = $limit" ;;

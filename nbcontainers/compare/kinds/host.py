@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -18,9 +19,6 @@ from nbcontainers.compare.target import Execute, Limits, Missing, Plan, Sink, Ta
 from nbcontainers.container import resources
 from nbcontainers.container.host import this_host
 from nbcontainers.launcher import client
-
-_JOIN = 'for f in $JOIN; do echo 0 > "$f" || exit 125; done; unset JOIN; exec "$@"'
-"""Of a shell: it goes into the cgroup itself, and becomes the program."""
 
 
 class Host:
@@ -48,14 +46,14 @@ class Host:
     def opened(self, plan: Plan) -> Iterator[Execute]:
         scratch = plan.folder / self.name.replace(":", "-")
         scratch.mkdir(exist_ok=True)
-        with _limited(plan, self.limited) as join, rootfs.entered(plan) as enter:
+        with _limited(plan, self.limited) as join, rootfs.entered(plan) as enter, programs.watched() as watch:
             inside = bool(enter)
             variables = plan.variables(*([] if inside else [str(scratch), str(plan.volume)]))
 
             def execute(command: Sequence[str], stdout: Sink, stderr: Sink) -> int:
                 words = [*join, *enter, *command]
                 return programs.run(
-                    words, stdout, stderr, environment=variables, cwd=str(scratch), seconds=plan.seconds
+                    words, stdout, stderr, environment=variables, cwd=str(scratch), seconds=plan.seconds, watch=watch
                 )
 
             yield execute
@@ -97,7 +95,7 @@ def _limited(plan: Plan, wanted: bool) -> Iterator[list[str]]:
     rootless = plan.engine.rootless
     wished = resources.asked(options_of(plan), this_host(rootless))
     record = client.call(f"{there}make", id=id, rootless=rootless, resources=wished)
-    enter = ["env", f"JOIN={' '.join(_files(record))}", "/bin/sh", "-c", _JOIN, "sh"]
+    enter = _joining(record)
     try:
         with _inhabited(enter):
             yield enter
@@ -118,11 +116,13 @@ def _inhabited(enter: Sequence[str]) -> Iterator[None]:
             process.stdin.close()
 
 
-def _files(record: dict[str, Any]) -> list[str]:
-    """Where a process writes itself into; the folders' paths are ours, without blanks."""
+def _joining(record: dict[str, Any]) -> list[str]:
+    """A shell that goes into the cgroup itself, and becomes the program: one exec is all that an execution pays for it."""
     joined = record.get("joined", [])
     folders = [path for name, path in record.get("v1", {}).items() if name in joined]
-    return [f"{folder}/cgroup.procs" for folder in dict.fromkeys([*folders, *filter(None, [record.get("v2")])])]
+    files = [f"{folder}/cgroup.procs" for folder in dict.fromkeys([*folders, *filter(None, [record.get("v2")])])]
+    writes = "".join(f"echo 0 >{shlex.quote(file)} || exit 125; " for file in files)
+    return ["/bin/sh", "-c", f'{writes}exec "$@"', "sh"]
 
 
 def make(id: str, rootless: bool, resources: dict[str, Any]) -> dict[str, Any]:
