@@ -70,20 +70,27 @@ def notes(seen: Comparison) -> Iterator[str]:
         yield f"stopped: {stopped}"
     for name, why in seen.absent.items():
         yield f"{name} is absent: {cut(why)}"
-    for why in dict.fromkeys(seen.measured.without.values()):
-        pairs = [pair for pair, reason in seen.measured.without.items() if reason == why]
-        axes, targets = (", ".join(dict.fromkeys(names)) for names in
-                         ((axis for _, axis in pairs), (seen.label(target) for target, _ in pairs)))  # fmt: skip
-        yield f"{axes} on {targets} is absent: {why}"
+    yield from _lacking(seen)
     for lane, failures in seen.measured.lost.items():
         yield f"{seen.label(lane)}: {len(failures)} of {seen.rounds} executions failed; {failures[-1]}"
     yield from _renamed(seen)
     if seen.noise:
         yield f"noisy: {'; '.join(seen.noise)}"
-    wide = [axis for axis in seen.axes if seen.bands(axis) > _NOISY and len(seen.lanes) > 1]
+    wide = [axis for axis in seen.axes if (seen.bands(axis) or 0) > _NOISY]
     if wide:
         few = ", ".join(wide) if len(wide) < len(seen.axes) else "every axis"
         yield f"two runs of the same target differ by more than {_NOISY - 1:.0%} on {few}: smaller differences cannot be found"
+
+
+def _lacking(seen: Comparison) -> Iterator[str]:
+    """Axes that a target has not, or not in each round: a line a reason."""
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for pair, why in seen.measured.without.items():
+        if lacks := seen.lacks(*pair):
+            found.setdefault((lacks, why), []).append(pair)
+    for (lacks, why), pairs in found.items():
+        targets, axes = (dict.fromkeys(names) for names in zip(*pairs, strict=True))
+        yield f"{', '.join(axes)} on {', '.join(map(seen.label, targets))} {lacks}: {why}"
 
 
 def _renamed(seen: Comparison) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from statistics import median as median_of
 from typing import TYPE_CHECKING, Any
 
 from nbcontainers.compare import statistics
@@ -90,10 +91,18 @@ class Comparison(View):
         there is none."""
         return [row for axis in self.axes for lane in self.lanes if (row := self._row(axis, lane))]
 
-    def bands(self, axis: str) -> float:
-        """How far apart two runs of the same target were, as a factor."""
+    def bands(self, axis: str) -> float | None:
+        """How far apart two runs of the same target were, as a factor; None where they have too few rounds."""
         again = self._ratio(axis, self.base + AGAIN)
-        return statistics.band(again) if again else float("inf")
+        return statistics.band(again) if again else None
+
+    def lacks(self, target: str, axis: str) -> str:
+        """Of an axis with a reason why it is not there: whether it is so in all rounds, in some, or ("") only in the
+        execution that does not count."""
+        lanes = (target, target + AGAIN)
+        ran = {(row["target"], row["round"]) for row in self.measured.samples if row["target"] in lanes}
+        has = {(row["target"], row["round"]) for lane in lanes for row in self._of(axis, lane)}
+        return "is absent" if not has else "has no figure in some rounds" if ran - has else ""
 
     def ratios(self, axis: str, lane: str, *, outliers: bool | None = None) -> list[float]:
         """Of each round that has both: what the target cost by what the first cost; of the target's outliers alone, or
@@ -110,29 +119,30 @@ class Comparison(View):
         numbers = [row["value"] for row in values]
         middle = statistics.interval(numbers, self.seed)
         ratio = None if lane == self.base else self._ratio(axis, lane)
-        verdict = self._verdict(axis, lane, ratio) if ratio and not lane.endswith(AGAIN) else None
-        low, median, high = middle or (None, sorted(numbers)[len(numbers) // 2], None)
+        band = self.bands(axis)
+        verdict = self._verdict(axis, lane, ratio, band) if ratio and band and not lane.endswith(AGAIN) else None
+        low, median, high = middle or (None, median_of(numbers), None)
         return {
             "axis": axis, "target": lane, "rounds": len(numbers), "median": median, "low": low, "high": high,
             "unit": values[0]["unit"],
             "ratio": ratio and ratio.middle, "ratio_low": ratio and ratio.low, "ratio_high": ratio and ratio.high,
-            "band": self.bands(axis), "differs": verdict and verdict.differs, "up_to": verdict and verdict.up_to,
-            "verdict": verdict.words if verdict else self._instead(axis, lane, ratio),
+            "band": band, "differs": verdict and verdict.differs, "up_to": verdict and verdict.up_to,
+            "verdict": verdict.words if verdict else self._instead(axis, lane, band),
             "outliers": sum(statistics.outliers([row["cost"] for row in values])),
         }  # fmt: skip
 
-    def _instead(self, axis: str, lane: str, ratio: Interval | None) -> str:
+    def _instead(self, axis: str, lane: str, band: float | None) -> str:
         if lane == self.base:
             return "what the others are compared with"
-        if not ratio:
-            once = "counted once, in the first round" if axis in ONCE else ""
-            return once or f"too few rounds for a verdict (at least {statistics.FEWEST})"
-        return f"the same again: differences within {statistics.part(self.bands(axis) - 1)} are noise"
+        if lane.endswith(AGAIN) and band:
+            return f"the same again: differences within {statistics.part(band - 1)} are noise"
+        once = "counted once, in the first round" if axis in ONCE else ""
+        return once or f"too few rounds for a verdict (at least {statistics.FEWEST})"
 
-    def _verdict(self, axis: str, lane: str, ratio: Interval) -> Verdict:
+    def _verdict(self, axis: str, lane: str, ratio: Interval, band: float) -> Verdict:
         level = statistics.level(self.verdicts)
         sure = [self._ratio(axis, lane, base, level) for base in (self.base, self.base + AGAIN)]
-        return statistics.verdict(ratio, self.bands(axis), *filter(None, sure))
+        return statistics.verdict(ratio, band, *filter(None, sure))
 
     @cached_property
     def verdicts(self) -> int:

@@ -24,7 +24,16 @@ def bare_metal() -> bool:
     flags = _field("/proc/cpuinfo", "flags")
     if flags is None or "hypervisor" in flags.split():
         return False  # where processors have no such flag (not x86) it is left open
-    return not any(os.path.exists(path) for path in ("/.dockerenv", "/run/.containerenv", "/proc/xen"))
+    return _first_pids() and not any(map(os.path.exists, ("/.dockerenv", "/run/.containerenv", "/proc/xen")))
+
+
+def _first_pids() -> bool:
+    """Whether the numbers of processes here are the kernel's own: in a pod there is no file that says it is one. The first
+    namespace of a kernel has a number of its own: PROC_PID_INIT_INO in include/linux/proc_ns.h."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino == 0xEFFFFFFC
+    except OSError:
+        return False
 
 
 def recorded() -> Facts:

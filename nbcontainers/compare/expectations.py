@@ -115,7 +115,7 @@ def _measured(expected: Expected, row: Row | None, why: str) -> Row:
     if row is None:
         return {"measured": why, "says": NOT_MEASURED}
     numbers = {key: row[key] for key in ("ratio", "ratio_low", "ratio_high", "band")}
-    if row["ratio"] is None:
+    if row["ratio"] is None or row["band"] is None:
         return {"measured": "too few rounds", "says": UNKNOWN, **numbers}
     low, high = row["ratio_low"], row["ratio_high"]
     measured = f"× {row['ratio']:.3g} [{low:.3g}, {high:.3g}]"

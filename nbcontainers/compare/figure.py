@@ -74,7 +74,7 @@ def _scale(seen: Comparison, groups: Sequence[tuple[str, list[Row]]]) -> Scale:
     """1 is always seen, and a twentieth on either side; every round too, unless it is off by thousands."""
     rows = [row for _, found in groups for row in found]
     every = [one for row in rows for one in seen.ratios(row["axis"], row["target"])]
-    bands = [seen.bands(axis) for axis, _ in groups]
+    bands = [band for axis, _ in groups if (band := seen.bands(axis))]
     low = min([0.95, *every, *(row["ratio_low"] for row in rows), *(1 / band for band in bands)])
     high = max([1.05, *every, *(row["ratio_high"] for row in rows), *bands])
     return Scale(max(low / 1.02, 1 / _MOST), min(high * 1.02, _MOST))
@@ -137,7 +137,8 @@ def _group(seen: Comparison, axis: str, rows: Sequence[Row], scale: Scale, top: 
 
 
 def _band(seen: Comparison, axis: str, scale: Scale, top: float, height: float) -> Iterator[str]:
-    band = seen.bands(axis)
+    if (band := seen.bands(axis)) is None:
+        return
     left, right = scale.at(1 / band), scale.at(band)
     yield (
         f'<rect x="{left:.1f}" y="{top:.1f}" width="{max(1.0, right - left):.1f}" height="{height:.1f}" fill="{GREY}" '

@@ -9,6 +9,8 @@ from nbcontainers.compare.target import Limits
 
 Facts = Mapping[str, str]
 _MIB = 1 << 20
+_DRIFTS = 0.05
+"""A part by which a guest's clock may be off: more is no matter of when its marks were read."""
 _EMULATED = {
     "tcg": "its processor is emulated: figures are of another code path, not of virtualisation by hardware",
     "uml": "its kernel is a program of the host, whose system calls are traced: not virtualisation by hardware",
@@ -21,12 +23,17 @@ def unequal(limits: Limits, targets: Mapping[str, Facts], *, guest: bool) -> lis
 
 
 def _of(limits: Limits, facts: Facts, *, guest: bool) -> Iterator[str]:
+    clock, _, whose = facts.get("clock", "").partition(" ")
+    if whose and abs(float(clock) - 1) > _DRIFTS:
+        yield f"its clock says {clock} s in a second of the host's: what it measured itself is wrong by as much"
     if accelerator := facts.get("accelerator"):
         yield from [_EMULATED[accelerator]] if accelerator in _EMULATED else []
         if guest and accelerator == "kvm":
             yield "its virtualisation is nested, since this host is a virtual machine too"
         if limits.memory is None and "machine" in facts:
             yield f"its machine has {facts['machine']}, where the others have all of the host's memory"
+        if (count := facts.get("processors", "")) and count != str(limits.width):
+            yield f"it has {count} processor{'s' * (count != '1')}, where the others may use {limits.width}"
     elif not facts.get("limits", "").startswith("none"):
         yield from _differing(limits, facts)
 

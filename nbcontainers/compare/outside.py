@@ -28,6 +28,7 @@ need (monitor/idle.py)."""
 _PART = 0.25
 """Of the memory that is available: more is not taken by a trial."""
 _SERVES_S, _ASKS_S = 120.0, 60.0
+"""How long a service may take to begin, and to end; how long it is asked."""
 _MIB = 1 << 20
 
 
@@ -99,8 +100,7 @@ class Outside:
         return paths
 
     def held(self) -> dict[str, Figure]:
-        """Both in one trial."""
-        """A few idle instances: what one takes, what each more takes, and for how many that leaves room."""
+        """A few idle instances: what one takes, and for how many the memory has room. Both in one trial."""
         trial = _trial(self.plan, self.target)
         self.facts["idle"] = (
             f"{trial.number} instances were started: the first takes {trial.first / _MIB:.3g} MiB, each more "
@@ -145,7 +145,7 @@ def serving(plan: Plan, target: Target, *, answers: bool, web: bool) -> Iterator
     ports = _free(2)
     folder = plan.folder / f"reached-{secrets.token_hex(4)}"
     (folder / "volume").mkdir(parents=True)
-    there = replace(plan, folder=folder, published=ports, seconds=None)
+    there = replace(plan, folder=folder, published=ports, seconds=2 * _SERVES_S + _ASKS_S)
     report, told, ended = Report(secrets.token_hex(8)), threading.Event(), threading.Event()
     words = workload.serve(report.token, ports[0] if answers else "", ports[1] if web else "", on_host=plan.on_host)
     failures: list[str] = []
@@ -214,8 +214,7 @@ def _asked(plan: Plan, service: Service, axes: Sequence[str]) -> Report:
 
 def _apart(plan: Plan) -> list[int]:
     """Processors the instance does not run on, where it is pinned."""
-    pinned = {int(one) for one in plan.limits.cpuset.split(",") if one.isdecimal()}
-    return sorted(os.sched_getaffinity(0) - pinned) if pinned else []
+    return sorted(os.sched_getaffinity(0) - {*plan.limits.processors}) if plan.limits.cpuset else []
 
 
 def _free(count: int) -> tuple[int, ...]:

@@ -56,7 +56,7 @@ def _sign(words: str) -> str:
 def noise(seen: Comparison, axis: str) -> str:
     """The band of an axis: `± 3.1 %`, `≤ 18×`."""
     band = seen.bands(axis)
-    if not math.isfinite(band):
+    if band is None:
         return "unknown"
     return f"± {statistics.part(band - 1)}" if band < 2 else f"≤ {_sign(statistics.times(band))}"
 

@@ -1,4 +1,4 @@
-"""What a workload tells on stdout, in lines that hold a token nobody else can know, and when it came.
+"""What a workload tells on stdout, in lines that hold a token which nothing else prints by accident, and when it came.
 
 TOKEN begin                     its first instruction
 TOKEN figure NAME VALUE UNIT    measured by its own clock
@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 _KEPT, _LONGEST = 2000, 1 << 18
 """Bytes: the end of its output, and of a line that does not end."""
+SHORTEST_S = 1e-3
+"""Between two marks, each of which may come late by a tenth of it: less cannot be timed from outside."""
 _SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
 LESS = frozenset(_SECONDS) | {"MiB"}
 """Units of which less is better; MiB of memory or disk. Of others more is."""
@@ -110,8 +112,13 @@ class Report:
     def _lapped(self, rest: str, now: float) -> None:
         if rest:
             name, amount, unit = rest.split(" ", 2)
-            took = max(now - self._lap, 1e-6) / _SECONDS.get(unit, 1)
-            self._measured(name, took / float(amount) if unit in _SECONDS else float(amount) / took, unit)
+            took = now - self._lap
+            if took < SHORTEST_S:
+                self.absent[name] = "its marks came together: too short to be timed from outside"
+            elif unit in _SECONDS:
+                self._measured(name, took / _SECONDS[unit] / float(amount), unit)
+            else:
+                self._measured(name, float(amount) / took, unit)
         self._lap = now
 
     def _measured(self, name: str, value: float, unit: str) -> None:

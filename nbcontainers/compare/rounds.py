@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any, NamedTuple
 
 from nbcontainers.compare.outside import Outside
-from nbcontainers.compare.report import Figure, Report
+from nbcontainers.compare.report import SHORTEST_S, Figure, Report
 from nbcontainers.compare.target import Execute, Plan, Target
 from nbcontainers.compare.workload import CELL, START, Workload, cell
 from nbcontainers.errors import Error, HostNotCapable, TimedOut
@@ -23,11 +24,10 @@ Tell = Callable[[str], object]
 Row = dict[str, Any]
 _PAUSE_S = 0.02
 """Before each execution, so that nobody's clean-up is measured in another's time."""
-
-
-_SHORTEST_S, _FEW = 1e-3, 0.2
-"""Between two marks, each of which may come late by a tenth of it; of how many executions they may come together, as on a
-busy host."""
+_TELLS_S = 0.5
+"""An execution of which both clocks are compared: of a shorter one the marks come too late for that."""
+_FEW = 0.2
+"""Of how many executions the marks may come together, as on a busy host."""
 
 
 class Failed(Exception):
@@ -54,6 +54,20 @@ class Execution(NamedTuple):
         around = self.outside_s - self.inside_s
         return {**({START: Figure(around * 1e3, "ms")} if around > 0 else {}), **self.report.figures}
 
+    @property
+    def lacks(self) -> dict[str, str]:
+        """Axes without a figure, and why."""
+        ahead = {START: "its own clock says that it took longer than it was there"}
+        return {**({} if self.outside_s > self.inside_s else ahead), **self.report.absent}
+
+    @property
+    def clock(self) -> float | None:
+        """Seconds of its own clock in one of ours; None of an execution too short to tell, and where it has none."""
+        told = self.report
+        if told.own_s is None or told.begun is None or told.ended is None or told.ended - told.begun < _TELLS_S:
+            return None
+        return told.own_s / (told.ended - told.begun)
+
 
 class Ready(NamedTuple):
     """A target that can be run: its executions, and what is measured of it from outside."""
@@ -65,7 +79,7 @@ class Ready(NamedTuple):
 @dataclass
 class Measured:
     """`samples` has a row an execution and axis; `absent` says why a target is not there; `without` why an axis is not
-    on a target; `lost` counts executions that failed; `finished` the rounds that came to their end."""
+    on a target, or not in each round; `lost` counts executions that failed; `finished` the rounds that came to their end."""
 
     samples: list[Row] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
@@ -125,7 +139,7 @@ def _ready(stack: ExitStack, plan: Plan, target: Target, workload: Workload, fou
     first = once(execute, workload.command, on_host=plan.on_host, timed=workload.name == CELL)
     facts["first start"] = f"{asked.start_s * 1e3:.0f} ms (not counted; later ones find warm caches)"
     found.facts[target.name] = facts
-    found.without |= {(target.name, axis): why for axis, why in first.report.absent.items()}
+    found.without |= {(target.name, axis): why for axis, why in first.lacks.items()}
 
     def start() -> float:
         return once(execute, cell("true", python=False).command, on_host=plan.on_host).start_s
@@ -139,7 +153,7 @@ def _rounds(
 ) -> None:  # fmt: skip
     names = list(ready)
     lanes = {names[0] + AGAIN: ready[names[0]], **ready}
-    pace, short = Pace(), dict[str, int]()
+    pace, short, clocks = Pace(), dict[str, int](), dict[str, list[float]]()
     for number in range(1, rounds + 1):
         order = sorted(lanes)
         dice.shuffle(order)
@@ -161,8 +175,18 @@ def _rounds(
             finally:
                 pace.took(lane, time.monotonic() - begun)
             samples += _rows(done, workload, {"round": number, "position": position, "target": lane})
+            _heed(done, lane.removesuffix(AGAIN), clocks, found)
         found.samples += samples
         found.finished = number
+
+
+def _heed(done: Execution, name: str, clocks: dict[str, list[float]], found: Measured) -> None:
+    """What an execution lacks, and how its clock goes."""
+    for axis, why in done.lacks.items():
+        found.without.setdefault((name, axis), why)
+    if done.clock is not None:
+        clocks.setdefault(name, []).append(done.clock)
+        found.facts[name]["clock"] = f"{median(clocks[name]):.3f} of the host's"
 
 
 def _out(name: str, why: str, lanes: dict[str, Ready], found: Measured) -> None:
@@ -220,6 +244,8 @@ def once(execute: Execute, command: Callable[..., list[str]], *, on_host: bool, 
         status = execute(words, report.take, complaints.take)
     except Error as error:
         raise Failed(error.message, final=isinstance(error, TimedOut)) from error
+    except OSError as error:
+        raise Failed(str(error)) from error
     outside = time.perf_counter() - begun
     inside = report.inside_s
     if status or report.begun is None or inside is None:
@@ -228,7 +254,7 @@ def once(execute: Execute, command: Callable[..., list[str]], *, on_host: bool, 
         raise Failed(f"{how}{': ' if said else ''}{said}")
     if timed and report.own_s is not None and inside <= 0:
         raise Failed("its clock was set back meanwhile")
-    if report.own_s is None and inside < _SHORTEST_S and timed:
+    if report.own_s is None and inside < SHORTEST_S and timed:
         why = "it is too short to be timed from outside, and the image's date has no %N: let it do more"
         raise Failed(why, short=True)
     return Execution(outside, report.begun - begun, inside, report)

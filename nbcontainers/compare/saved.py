@@ -50,7 +50,7 @@ def load(path: str | os.PathLike[str]) -> Comparison:
         raise InvalidArgument(
             f"{place} cannot be read: {error.strerror}", hint="name a file of compare run --output"
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
         raise InvalidArgument(
             f"{place} is no comparison: {type(error).__name__} {error}", hint="name a file of compare run --output"
         ) from error

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nbcontainers.compare import programs, rounds, running, workload
+from nbcontainers.compare import inforce, programs, rounds, running, workload
 from nbcontainers.compare.comparison import Comparison
 from nbcontainers.compare.report import Figure, Report
-from nbcontainers.compare.rounds import AGAIN, Failed, Measured
+from nbcontainers.compare.rounds import AGAIN, Execution, Failed, Measured
 from nbcontainers.compare.target import Execute, Limits, Missing, Plan, Sink
 from nbcontainers.engine import Engine
 from nbcontainers.errors import HostNotCapable, InvalidArgument, TimedOut
@@ -235,3 +237,97 @@ def test_a_comparison_of_targets_that_failed_is_shown() -> None:
     row = next(row for row in seen.rows if row["target"] == "falls")
     assert row["ratio"] is not None
     assert not math.isnan(row["median"])
+
+
+def gives(*figures: str, why: str = "", inside: int = 1000) -> Callable[[int, str, Sink], int]:
+    """One figure an execution, the first of which is not counted; "" is none, with the reason."""
+
+    def act(number: int, token: str, stdout: Sink) -> int:
+        value = figures[(number - 1) % len(figures)]
+        return tells(stdout, token, f"figure syscall {value} ns" if value else f"absent syscall {why}", inside=inside)
+
+    return act
+
+
+def seen_of(found: Measured, *names: str) -> Comparison:
+    return Comparison("syscall", found, dict(zip(names, names, strict=True)), 6, 1, "host", "no limits", "2026-11-23")
+
+
+def test_an_axis_that_lacks_figures_in_some_rounds_says_so() -> None:
+    """And one that failed in the execution that does not count says nothing."""
+    some, first = Scripted("some", gives("5", "", "5", why="lost")), Scripted("first", gives("", *"123456", why="cold"))
+    found = measured(Scripted("host", good), some, first)
+    said = " ".join(seen_of(found, "host", "some", "first").text().split())
+    assert "syscall on some has no figure in some rounds: lost" in said
+    assert "cold" not in said
+    found = measured(Scripted("host", good), Scripted("none", gives("", why="no such thing")))
+    assert "syscall on none is absent: no such thing" in " ".join(seen_of(found, "host", "none").text().split())
+
+
+def test_a_clock_that_goes_wrong_is_told() -> None:
+    """A guest's, whose seconds are half of ours."""
+    done = Execution(2.5, 0.1, 1.0, Report("T", begun=1.0, ended=3.0, own_s=1.0))
+    assert done._replace(report=Report("T", begun=1.0, ended=1.1, own_s=1.0)).clock is None, "too short to tell"
+    found = Measured(facts={"box": {}})
+    rounds._heed(done, "box", {}, found)
+    assert found.facts["box"]["clock"] == "0.500 of the host's"
+    (said,) = inforce.unequal(Limits(), found.facts, guest=False)
+    assert said.startswith("box: its clock says 0.500 s in a second of the host's")
+    assert inforce.unequal(Limits(), {"box": {"clock": "0.998 of the host's"}}, guest=False) == []
+
+
+def test_laps_that_come_together_are_no_figure() -> None:
+    """As where nobody read for a while: 16 MiB in no time is no throughput."""
+    report = Report("T", iter([0.0, 0.1, 0.1001, 0.2]).__next__)
+    for data in (b"T begin\n", b"T lap\nT lap sha256 16 MiB/s\n", b"T lap fork 50 ms\n", b"T lap integer 1 ms\n"):
+        report.take(data)
+    assert set(report.figures) == {"integer"}
+    assert report.absent == dict.fromkeys(
+        ("sha256", "fork"), "its marks came together: too short to be timed from outside"
+    )
+
+
+def test_a_full_disk_is_a_lost_execution() -> None:
+    def act(number: int, token: str, stdout: Sink) -> int:
+        if number == 4:
+            raise OSError(28, "No space left on device")
+        return good(number, token, stdout)
+
+    found = measured(Scripted("host", good), Scripted("box", act))
+    assert found.lost == {"box": ["round 3: [Errno 28] No space left on device"]}
+
+
+def test_an_axis_that_breaks_takes_no_other_with_it(tmp_path: Path) -> None:
+    source = workload.python(frozenset({"processor"})).replace(
+        "def fork()", "def fork():\n    raise MemoryError('all\\nof it')\ndef unused()"
+    )
+    report = Report("T")
+    words = [sys.executable, "-c", source, "T", "fork", "execute"]
+    report.take(subprocess.run(words, capture_output=True, check=True).stdout)
+    assert report.absent == {"fork": "MemoryError: all of it"}
+    assert set(report.figures) == {"execute"}
+
+
+def test_what_ran_on_the_host_ends_with_a_killed_harness() -> None:
+    code = (
+        "from nbcontainers.compare import programs\n"
+        "with programs.watched() as watch:\n"
+        "    programs.run(['sh', '-c', 'echo $$; sleep 60'], lambda data: print(data.decode(), flush=True), print, watch=watch)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as harness:
+        assert harness.stdout
+        group = int(harness.stdout.readline())
+        harness.kill()
+    deadline = time.monotonic() + 5
+    while any(f" {group} " in stat for stat in stats()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def stats() -> Iterator[str]:
+    """Of each process that is alive: state, parent, process group."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            words = path.read_text().rpartition(")")[2].split()
+            if words[0] != "Z":
+                yield f" {words[2]} "

@@ -111,7 +111,7 @@ def test_limits_that_are_not_in_force(facts: dict[str, str], said: list[str]) ->
     assert inforce.unequal(Limits(256 << 20, 0.5, "0,1"), {"one": facts}, guest=False) == said
 
 
-def test_what_a_machine_is_not() -> None:
+def test_what_a_machine_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = {"accelerator": "kvm", "machine": "512 MiB, 1 processor"}
     assert inforce.unequal(Limits(), {"vm": machine}, guest=True) == [
         "vm: its virtualisation is nested, since this host is a virtual machine too",
@@ -119,6 +119,12 @@ def test_what_a_machine_is_not() -> None:
     ]
     (said,) = inforce.unequal(Limits(1 << 29), {"vm": {**machine, "accelerator": "tcg"}}, guest=True)
     assert said.startswith("vm: its processor is emulated")
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1})
+    alone = {"vm": {**machine, "processors": "1"}}
+    assert inforce.unequal(Limits(1 << 29, cpuset="1"), alone, guest=False) == []
+    assert inforce.unequal(Limits(1 << 29, cpuset="0,1"), alone, guest=False) == [
+        "vm: it has 1 processor, where the others may use 2"
+    ]
 
 
 def test_as_many_processors_for_each(monkeypatch: pytest.MonkeyPatch) -> None:

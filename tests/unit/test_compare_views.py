@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from itertools import pairwise
@@ -159,6 +160,19 @@ def test_what_was_measured_once_has_a_figure_and_no_verdict() -> None:
     assert overview.cell(seen, "footprint", "box") == "6.0× more, once"
     assert details.unit(seen, "footprint").words == "MiB, less is better"
     assert not seen.rows[-1]["differs"]
+
+
+def test_noise_that_is_not_known_is_no_number() -> None:
+    """Where the first target's second run lost too many executions, or was none: nobody says how far two runs differ."""
+    seen = made({"fork": {"host": STEADY, "box": times(2)}})
+    lost = [row for row in seen.measured.samples if row["target"] == "host" + AGAIN][:3]
+    seen.measured.samples[:] = [row for row in seen.measured.samples if row not in lost]
+    row = seen.rows[-1]
+    assert (row["band"], row["differs"], row["verdict"]) == (None, None, "too few rounds for a verdict (at least 5)")
+    assert "<svg" in seen.html()
+    assert "two runs of the same target differ" not in seen.text()
+    assert "Infinity" not in json.dumps(seen.document())
+    assert "two runs" not in made({"footprint": {"host": [0.5], "box": [3.0]}}, "MiB").text().partition("\n\n")[0]
 
 
 def test_ticks_do_not_touch() -> None:

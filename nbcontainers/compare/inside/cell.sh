@@ -1,13 +1,16 @@
+token=$1 code=$2
+set --
 now() {
     t=$(date +%s%N 2>/dev/null)
     case $t in '' | *[!0-9]*) t= ;; esac
 }
-echo "$1 begin"
+echo "$token begin"
 now
 a=$t
-( eval "$2" )
+# What is ours the cell does not see: a word of its own may have the same name.
+( eval "unset -f now; unset token code t a; $code" )
 status=$?
 now
 echo
-[ -n "$a" ] && echo "$1 end $((t - a)) ns" || echo "$1 end"
+[ -n "$a" ] && echo "$token end $((t - a)) ns" || echo "$token end"
 exit $status

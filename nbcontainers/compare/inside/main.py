@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 
@@ -15,8 +14,8 @@ def measured(name: str) -> str:
         value, unit = globals()[name]()
     except Absent as absent:
         return f"absent {name} {absent}"
-    except (OSError, subprocess.SubprocessError) as error:
-        return f"absent {name} {error}"
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other axes go on
+        return f"absent {name} {' '.join(f'{type(error).__name__}: {error}'.split())}"
     return f"figure {name} {value!r} {unit}"
 
 
