@@ -43,6 +43,8 @@ def missing(flag: str, verb: str) -> str:
     """What to say of Docker's `flag` that `verb` does not have; "" for what Docker has not either."""
     if verb in ("run", "create") and flag in _RUN:
         return _RUN[flag]
+    if flag == "--limits":
+        return "limits are options of their own, as -m 256m --cpus 0.5 --cpuset-cpus 1"
     if flag == "--format" and verb not in ("run", "create", "exec"):  # a command line has it everywhere
         return "a cell shows the whole; -o NAME keeps it, and of a table NAME.to_pandas() is a DataFrame"
     if verb == "build" and flag in _BUILD:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from nbcontainers.container import parse
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["interference", "layers", "load", "run", "targets", "workloads"]
 
 On = Annotated[
-    str,
+    str | Sequence[str],
     Option(
         help="targets, the one to compare with first: host,container,container:podman,vm",
         metavar="TARGETS",
@@ -102,7 +102,7 @@ def load(
 def interference(
     *,
     on: Annotated[
-        str, Option(help="where it is played", metavar="TARGETS", complete="target")
+        str | Sequence[str], Option(help="where it is played", metavar="TARGETS", complete="target")
     ] = "host:unlimited,container",
     cpus: Annotated[float, Option(help="App1's limit in the last scene (0.25)", metavar="NUMBER", parse=float)] = 0.25,
     image: Annotated[str, Option(help="an image with Python", metavar="IMAGE", complete="image")] = "host",
@@ -117,13 +117,13 @@ def interference(
     from nbcontainers.compare import running, scenes
 
     here = engine or default_engine()
-    return scenes.play(here, image, cpus, running.names(on), tell or (lambda words: None))
+    return scenes.play(here, image, cpus, running.targets(on), tell or (lambda words: None))
 
 
 def layers(
     *,
     on: Annotated[
-        str, Option(help="what is drawn, where it can run", metavar="TARGETS", complete="target")
+        str | Sequence[str], Option(help="what is drawn, where it can run", metavar="TARGETS", complete="target")
     ] = "host:unlimited,vm,container",
     image: Annotated[
         str, Option(help="of the virtual machines and containers", metavar="IMAGE", complete="image")
@@ -137,7 +137,7 @@ def layers(
     """
     from nbcontainers.compare import drawings, running
 
-    return drawings.measure(engine or default_engine(), image, running.names(on), tell or (lambda words: None))
+    return drawings.measure(engine or default_engine(), image, running.targets(on), tell or (lambda words: None))
 
 
 def targets(*, engine: Engine | None = None) -> Table:

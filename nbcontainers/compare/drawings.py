@@ -9,14 +9,13 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbcontainers.compare import conditions, rootfs, rounds, running, stacks, workload
+from nbcontainers.compare import conditions, outside, rootfs, rounds, running, stacks, stored, workload
 from nbcontainers.compare.card import cut
 from nbcontainers.compare.overview import WIDTH
 from nbcontainers.compare.rounds import Row, Tell
-from nbcontainers.compare.target import Limits, Plan, Target, names
+from nbcontainers.compare.target import Limits, Plan, Target
 from nbcontainers.engine import Engine
 from nbcontainers.errors import Error
 from nbcontainers.image.store import resolve
@@ -97,21 +96,18 @@ _NOTE = (
 )
 
 
-def measure(engine: Engine, image: str, on: Sequence[str], tell: Tell) -> Layers:
-    """Of each kind of target the first that can run here."""
+def measure(engine: Engine, image: str, on: Sequence[Target], tell: Tell) -> Layers:
+    """Of each target that can run here."""
     rows: list[Row] = []
     absent: dict[str, str] = {}
     at = rfc3339(time.time_ns())
     with running.planned(engine, image, Limits()) as plan:
-        for name in on:
-            if not (make := names().get(name)):
-                absent[name] = "there is no such target here"
-                continue
-            tell(f"measures {name}")
+        for one in on:
+            tell(f"measures {one.name}")
             try:
-                rows.append(_row(_own(plan, made := make()), made))
+                rows.append(_row(_own(plan, one), one))
             except (Error, rounds.Failed, OSError) as error:
-                absent[name] = " ".join(str(error).split("\nhint: "))
+                absent[one.name] = " ".join(str(error).split("\nhint: "))
     return Layers(rows, absent, conditions.recorded(), image, at)
 
 
@@ -135,14 +131,14 @@ def _row(plan: Plan, target: Target) -> Row:
     sizes, processes = _idle(plan, target)
     memory = sum(sizes) if sizes else None
     whole = target.kind == "vm"  # the program is somewhere in the machine's memory
-    free = _available()
+    free = outside.available()
     return {
         "kind": target.kind, "target": target.name, "label": target.label, "kernel": target.facts().get("kernel"),
         "start_s": statistics.median(starts[1:]), "memory_bytes": memory,
         "program_bytes": sizes[0] if sizes and not whole else None,
         "engine_bytes": None if sizes is None else sum(sizes if whole else sizes[1:]), "processes": processes,
         "size_bytes": _size(plan) if target.kind != "host" else None,
-        "holds": free // memory if memory and free and target.kind != "host" else None,
+        "holds": free // memory if memory and target.kind != "host" else None,
     }  # fmt: skip
 
 
@@ -153,25 +149,9 @@ def _idle(plan: Plan, target: Target) -> tuple[list[int] | None, int | None]:
             return None, None
         pids = stack.enter_context(instance)
         time.sleep(_SETTLES_S if len(pids) > 1 else _LOADS_S)
-        sizes = [_pss(pid) for pid in pids]
+        sizes = [stored.pss(pid) for pid in pids]
     known = [size for size in sizes if size is not None]
     return (known if len(known) == len(pids) else None), len(pids)
-
-
-def _pss(pid: int) -> int | None:
-    """proc(5), smaps_rollup; None where it may not be read."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), None)
-
-
-def _available() -> int | None:
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return None
 
 
 def _size(plan: Plan) -> int | None:

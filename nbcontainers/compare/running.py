@@ -124,7 +124,7 @@ def kept(path: str, measure: Callable[[], Comparison]) -> Comparison:
     if not path:
         return measure()
     place = Path(path).expanduser()
-    if place.is_dir() or not place.parent.is_dir() or not os.access(place.parent, os.W_OK):
+    if place.is_dir() or not os.access(place if place.exists() else place.parent, os.W_OK):
         raise InvalidArgument(f"--output {path}: no file can be written there", hint="name one in a folder of yours")
     try:
         found = measure()
@@ -158,12 +158,14 @@ def sweep(engine: Engine) -> list[str]:
 
 
 def ask(
-    words: str, code: str | None, *, on: str, n: int | None, quick: bool, python: bool, image: str, limits: Limits, strict: bool,
-    seed: int | None, timeout: float | str | None = None,
+    words: str, code: str | None, *, on: str | Sequence[str], n: int | None, quick: bool, python: bool, image: str,
+    limits: Limits, strict: bool, seed: int | None, timeout: float | str | None = None,
 ) -> Asked:  # fmt: skip
     """Raises InvalidArgument for what can never work."""
     if code is not None and not code.strip():
         raise InvalidArgument("the script is empty", hint="write one, or the name of a workload in its place")
+    if words and isinstance(on, str) and on.endswith(","):
+        raise InvalidArgument(f"a blank ends the list of targets: --on {on} {words}", hint=f"write --on {on}{words}")
     if code and words:
         raise InvalidArgument(
             f"a cell and the workload {words!r} are two comparisons", hint="leave the name away, or the cell empty"
@@ -181,19 +183,16 @@ def ask(
         seconds = LONGEST_S
     if seconds <= 0:
         raise InvalidArgument("--timeout 0 leaves no time for anything", hint="write --timeout 30s", option="timeout")
-    return Asked(chosen, _targets(on), image, count, limits, strict, seed, seconds)
+    return Asked(chosen, targets(on), image, count, limits, strict, seed, seconds)
 
 
-def _targets(on: str) -> list[Target]:
-    return [target(name) for name in names(on)]
-
-
-def names(on: str) -> list[str]:
-    """Each once. Raises InvalidArgument where there is none."""
-    found = list(dict.fromkeys(filter(None, map(str.strip, on.split(",")))))
+def targets(on: str | Sequence[str]) -> list[Target]:
+    """Each once. Raises InvalidArgument where there is none, or one that nobody knows."""
+    words = on.split(",") if isinstance(on, str) else on
+    found = list(dict.fromkeys(filter(None, map(str.strip, words))))
     if not found:
         raise InvalidArgument("--on names no target", hint="write --on host,container")
-    return found
+    return [target(name) for name in found]
 
 
 def limits(memory: int | str | None, cpus: float | str | None, cpuset: str) -> Limits:
@@ -212,7 +211,7 @@ def limits(memory: int | str | None, cpus: float | str | None, cpuset: str) -> L
 
 
 def pinned(engine: Engine, limits: Limits, *, pin: bool) -> Limits:
-    """On the last processor alone, where there are several and nothing else was said: this process has the others."""
+    """On the last processor alone, where there are several and nothing else was said: the others are left for this process."""
     from nbcontainers.cgroups import detect
 
     several = (os.cpu_count() or 1) > 1

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +19,7 @@ from nbcontainers.compare import conditions, running, workload
 from nbcontainers.compare.overview import WIDTH
 from nbcontainers.compare.rounds import Row, Tail, Tell
 from nbcontainers.compare.stacks import FLEXIBLE
-from nbcontainers.compare.target import Execute, Limits, Missing, Plan, target
+from nbcontainers.compare.target import Execute, Limits, Missing, Plan, Target
 from nbcontainers.container import sparkline
 from nbcontainers.engine import Engine
 from nbcontainers.errors import Error, HostNotCapable
@@ -179,15 +180,15 @@ def _line(scene: Scene, app: str, x: Callable[[float], float], y: Callable[[floa
     )
 
 
-def play(engine: Engine, image: str, limit: float, on: Sequence[str], tell: Tell) -> Interference:
+def play(engine: Engine, image: str, limit: float, on: Sequence[Target], tell: Tell) -> Interference:
     """Raises HostNotCapable where not one scene can be played."""
     scenes: list[Scene] = []
     absent: dict[str, str] = {}
     at, rest = rfc3339(time.time_ns()), conditions.at_rest()
-    for name, kind, bug in _scenes(on, limit):
+    for name, where, bug in _scenes(on, limit):
         tell(f"plays {name}")
         try:
-            scenes.append(_play(engine, image, name, kind, bug))
+            scenes.append(_play(engine, image, name, where, bug))
         except Error as error:
             absent[name] = " ".join(str(error).split("\nhint: "))
     if not scenes:
@@ -197,22 +198,23 @@ def play(engine: Engine, image: str, limit: float, on: Sequence[str], tell: Tell
     return Interference(scenes, absent, limit, os.cpu_count() or 1, at, conditions.noise(rest, {}))
 
 
-def _scenes(on: Sequence[str], limit: float) -> Iterator[tuple[str, str, Limits]]:
+def _scenes(on: Sequence[Target], limit: float) -> Iterator[tuple[str, Target, Limits]]:
     """Its name, the target all three programs run on, and App1's limits."""
-    for kind in on:
-        if kind.startswith("host"):
-            yield target(kind).label, kind, Limits()
+    for where in on:
+        if where.kind == "host":
+            yield where.label, where, Limits()
         else:
-            yield f"{kind}, no limits", kind, Limits()
-            yield f"{kind}, App1 with --cpus {limit:g}", kind, Limits(cpus=limit)
+            yield f"{where.name}, no limits", where, Limits()
+            yield f"{where.name}, App1 with --cpus {limit:g}", where, Limits(cpus=limit)
 
 
-def _play(engine: Engine, image: str, name: str, kind: str, bug: Limits) -> Scene:
+def _play(engine: Engine, image: str, name: str, where: Target, bug: Limits) -> Scene:
+    """Raises HostNotCapable, too where an app answers nothing before the bug: of what is nothing no part is left."""
     with ExitStack() as stack:
         executes = []
         for limits in (bug, Limits(), Limits()):
             plan = stack.enter_context(running.planned(engine, image, limits))
-            one = target(kind)
+            one = copy(where)
             if missing := one.missing(plan):
                 raise _refused(missing)
             executes.append((plan, stack.enter_context(one.opened(plan))))
@@ -222,7 +224,10 @@ def _play(engine: Engine, image: str, name: str, kind: str, bug: Limits) -> Scen
                 pool.submit(_run, *one, zero, role) for one, role in zip(executes, ("bug", *_SERVICES), strict=True)
             ]
             _, *counts = [work.result() for work in works]
-    return Scene(name, dict(zip(_SERVICES, counts, strict=True)))
+    scene = Scene(name, dict(zip(_SERVICES, counts, strict=True)))
+    if late := [app for app in _SERVICES if not scene.before(app)]:
+        raise HostNotCapable(f"{' and '.join(late)} answered nothing before the bug set in", hint="end other programs")
+    return scene
 
 
 def _refused(missing: Missing) -> HostNotCapable:

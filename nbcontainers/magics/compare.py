@@ -59,6 +59,8 @@ def run(verb: Verb, call: Call, cell: str | None) -> Any:
             raise InvalidArgument(
                 "the cell has nothing to run", hint="write a script below the line, or %compare run WORKLOAD"
             )
+        if "script" in options:
+            raise InvalidArgument("--script and a cell are two scripts", hint="leave --script out")
         options["script"] = cell
     area = Line() if widgets.kernel() is None else Area()
     try:

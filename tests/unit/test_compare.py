@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -330,6 +331,17 @@ def test_a_cell_is_timed_by_its_own_clock(code: str, python: bool) -> None:
     assert 0 < report.own_s < 5
 
 
+@pytest.mark.parametrize("shell", ["dash", "bash", "busybox"])
+def test_a_cell_sees_nothing_of_ours(shell: str) -> None:
+    """Neither our words in the place of its own, nor what its marks are told by."""
+    if not (program := shutil.which(shell)):
+        pytest.skip(f"there is no {shell}")
+    code = 'now() { echo mine; }; now; echo "$#$1$token$code$t$a."'
+    words = workload.cell(code, python=False).command("T", on_host=True)[1:]
+    done = subprocess.run([program, *(["sh"] if shell == "busybox" else []), *words], capture_output=True, check=True)
+    assert done.stdout.startswith(b"T begin\nmine\n0.\n\nT end")
+
+
 def test_a_cell_that_fails_fails() -> None:
     for code, python in (("exit 3", False), ("raise SystemExit(3)", True)):
         words = workload.cell(code, python=python).command("T", on_host=True)
@@ -347,6 +359,7 @@ def test_what_is_asked_for() -> None:
     assert asked.rounds == 5
     assert [one.name for one in asked.targets] == ["host", "container"]
     assert asked.workload.name == "all"
+    assert [one.name for one in ask(on=["host", "vm"]).targets] == ["host", "vm"]
     assert ask(code="true").workload == Workload("cell", ("cell",), "true", False)
 
 
@@ -356,6 +369,7 @@ def test_what_is_asked_for() -> None:
         ({"n": 4}, "4 rounds give no interval", "write -n 5 or more"),
         ({"on": ","}, "--on names no target", "write --on host,container"),
         ({"on": "hst"}, "--on: 'hst' is no target", "did you mean host? "),
+        ({"on": "host,", "words": "container"}, "a blank ends the list of targets", "write --on host,container"),
         ({"words": "sha256", "code": "true"}, "a cell and the workload 'sha256' are two comparisons", "leave the name"),
         ({"python": True}, "--python needs a cell of Python below its line", "write %%compare --python"),
         ({"python": True, "code": "if"}, "the cell is no Python: ", "leave out --python"),
@@ -388,6 +402,8 @@ def test_every_target_says_what_it_is() -> None:
 
 def test_bare_metal_is_said_only_where_it_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
     told: dict[str, str] = {}
+    pod: list[str] = []
+    monkeypatch.setattr(conditions, "_first_pids", lambda: not pod)
     monkeypatch.setattr(conditions, "_read", lambda path: told.get(path, ""))
     monkeypatch.setattr(conditions.os.path, "exists", lambda path: path in told)
     assert not conditions.bare_metal(), "a machine whose processor tells nothing may be a guest"
@@ -396,6 +412,9 @@ def test_bare_metal_is_said_only_where_it_is_true(monkeypatch: pytest.MonkeyPatc
     told["/.dockerenv"] = ""
     assert not conditions.bare_metal(), "a container of somebody else's"
     del told["/.dockerenv"]
+    pod.append("of Kubernetes, which has no such file")
+    assert not conditions.bare_metal()
+    pod.clear()
     told["/proc/cpuinfo"] += " hypervisor"
     assert not conditions.bare_metal()
 

@@ -79,6 +79,9 @@ def test_the_command_line(asked: list[running.Asked], capsys: pytest.CaptureFixt
         ("targets", "true", "%%compare targets reads no cell body"),
         ("-n 2", "true", "2 rounds give no interval"),
         ("--image", None, "--image needs a value"),
+        ("--limits memory=1g", "true", "has no option --limits"),
+        ("--script true", "true", "--script and a cell are two scripts"),
+        ("--on host, container", "true", "a blank ends the list of targets"),
     ],
 )
 def test_what_is_refused(
