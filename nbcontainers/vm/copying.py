@@ -135,7 +135,7 @@ def _out(engine: Engine, there: Inside, destination: str, *, archive: bool) -> N
     folder, name = posixpath.split(there.plain)
     if there.contents:  # a link leads where it does in the machine: what comes as one would lead somewhere on this host
         folder, name = there.plain, "."
-    words = ["tar", "-C", folder, "-cf", "-", name or "."]
+    words = ["tar", "-C", folder, "-cf", "-", "--", name or "."]
     if destination == _STREAM:
         from nbcontainers.image.output import archive as output
 

@@ -22,6 +22,8 @@ INITRD, DISK, OWN, MEMORY = "/initrd", "/image/disk", "/own", "/tmp"
 """In there: the initramfs, the image's disk, a folder of this run on the host's disk, and where the guest's memory is.
 The disk has a folder: of one in / user-mode-linux makes no copy-on-write file (it does chdir("") first)."""
 _ROOM = 64 << 20
+_FILES = 4096
+"""A guest's root can make files in there, which are memory of the host beside what they hold."""
 _DEVICES = ("/dev/null", "/dev/random", "/dev/urandom")
 _OF_READING, _OF_PORTS = ("CAP_DAC_READ_SEARCH",), ("CAP_NET_BIND_SERVICE",)
 _OF_OWNERS = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID")
@@ -44,7 +46,7 @@ def enter(plan: Mapping[str, Any], initrd: bytes) -> dict[str, str]:
     capabilities.last()  # remembered: it is read from /proc
     mounts.make_slave()
     os.mkdir(root)
-    mounts.mount("tmpfs", root, "tmpfs", data=f"mode=755,size={plan['memory'] + _ROOM}")
+    mounts.mount("tmpfs", root, "tmpfs", data=f"mode=755,size={plan['memory'] + _ROOM},nr_inodes={_FILES}")
     for path in (MEMORY, OWN, "/proc", *plan["places"]):
         os.makedirs(path if path.startswith(f"{root}/") else f"{root}{path}", exist_ok=True)
     Path(f"{root}{INITRD}").write_bytes(initrd)

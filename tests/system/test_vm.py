@@ -171,6 +171,15 @@ def test_its_root_sees_nothing_of_the_host(uml: Uml) -> None:
     assert {"image", "initrd", "own"} <= set(output.text.split()) <= {*jail, "cpuinfo"}
 
 
+def test_what_is_shared_holds_no_device_of_the_host(staying: Callable[..., Machine], tmp_path: Path) -> None:
+    box = staying(volume=[f"{tmp_path}:/x"], root="shared")
+    lines = [line.split() for line in Path(f"/proc/{box.pid}/mountinfo").read_text().splitlines()]
+    flags = {line[4]: line[5] for line in lines}
+    for place in ("/rootfs", "/share0"):
+        assert {"nodev", "nosuid"} <= set(flags[place].split(","))
+    assert any(line[4] == "/" and "nr_inodes=4096" in line[-1] for line in lines)
+
+
 def test_a_command_that_fails_says_so(uml: Uml) -> None:
     with pytest.raises(ContainerFailed) as caught:
         uml("nosuch")
@@ -268,6 +277,9 @@ def test_files_go_in_and_come_out_by_dockers_rules(staying: Callable[..., Machin
         assert (tmp_path / folder / "away").is_symlink()
         assert (tmp_path / folder / "soups/pea").stat().st_uid == os.geteuid()
         assert (tmp_path / folder).stat().st_mode & 0o777 == menu.stat().st_mode & 0o777
+    machines.exec_("box", "touch", "/tmp/-x")
+    machines.cp("box:/tmp/-x", tmp_path / "dash")
+    assert (tmp_path / "dash").read_bytes() == b""
     machines.exec_("box", "ln", "-s", "/lunch/soups", "/root/lib")  # a name that leads to other files here
     machines.cp("box:/root/lib/.", tmp_path / "linked")
     assert sorted(path.name for path in (tmp_path / "linked").iterdir()) == ["bean", "pea"]
