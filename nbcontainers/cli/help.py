@@ -72,6 +72,7 @@ EXAMPLES = {
     "volume prune": "prune",
     "vm run": "run mini uname -r",
     "vm exec": "exec box uname -r",
+    "vm cp": "cp box:/etc/hosts hosts",
     "vm ps": "ps -a",
     "vm ls": "ls -a",
     "vm inspect": "inspect box",
