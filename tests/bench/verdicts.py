@@ -29,14 +29,14 @@ def main() -> None:
     given = parser.parse_args()
     for number in range(given.host):
         _itself(number)
-    print(f"{'noise':12}{'rounds':>7}{'covered':>9}{'equal, said to differ at levels':>34}{'a tenth, found':>22}")
+    print(f"{'noise':12}{'rounds':>7}{'covered':>9}{'equal, said to differ at levels':>43}{'a tenth, found':>36}")
     for kind in noise.KINDS:
         for rounds in ROUNDS:
             _simulated(kind, rounds, given.trials)
 
 
 def _simulated(kind: str, rounds: int, many: int) -> None:
-    levels = (statistics.LEVEL, 0.99, 0.998)
+    levels = (statistics.LEVEL, 0.99, 0.998, 0.9995)
     rates = {}
     covered = 0.0
     for effect in (0.0, 0.1):
@@ -44,7 +44,7 @@ def _simulated(kind: str, rounds: int, many: int) -> None:
             found = list(_trials(kind, rounds, effect, many, level))
             rates[effect, level] = sum(differs for _, differs in found) / many
             covered = covered or sum(holds for holds, _ in found) / many
-    wrong, right = ("  ".join(f"{rates[effect, level]:7.2%}" for level in levels) for effect in (0.0, 0.1))
+    wrong, right = ("  ".join(f"{rates[effect, level]:8.3%}" for level in levels) for effect in (0.0, 0.1))
     print(f"{kind:12}{rounds:7}{covered:9.1%}     {wrong}     {right}", flush=True)
 
 

@@ -71,12 +71,21 @@ def test_many_verdicts_of_equal_targets_are_rarely_wrong() -> None:
 
 
 def test_more_verdicts_have_wider_intervals() -> None:
-    levels = [statistics.level(many) for many in (1, 25, 26, 75, 76, 10_000)]
-    assert levels == [statistics.LEVEL, statistics.LEVEL, 0.99, 0.99, 0.998, 0.998]
+    levels = [statistics.level(many) for many in (1, 25, 26, 75, 76, 150, 151, 10_000)]
+    assert levels == [statistics.LEVEL, statistics.LEVEL, 0.99, 0.99, 0.998, 0.998, 0.9995, 0.9995]
     values = [1.0, 1.2, 0.9, 1.1, 1.05, 1.3, 1.02, 1.15, 0.97, 1.08]
     spans = [found.high - found.low for level in levels[::2] if (found := statistics.interval(values, 1, level))]
     assert spans == sorted(spans)
     assert spans[0] < spans[-1]
+
+
+def test_what_is_promised_of_many_verdicts() -> None:
+    """No more than what simulation shows: tests/bench/verdicts.py."""
+    assert statistics.together(3, 5).endswith("of twenty such comparisons of equal targets at most one has a wrong one")
+    assert statistics.together(40, 5).endswith("of equal targets about 0.1 would be wrong, since 5 rounds are few")
+    promised = statistics.together(250, 10)
+    assert promised.startswith("250 verdicts, with intervals of 99.95 %: of twenty such comparisons")
+    assert statistics.together(400, 10).endswith("of equal targets about 0.06 would be wrong, since they are many")
 
 
 def test_a_difference_to_one_run_of_the_first_target_alone_is_none() -> None:
