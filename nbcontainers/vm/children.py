@@ -47,7 +47,7 @@ def _prepare(plan: Mapping[str, Any]) -> dict[str, str]:
     if plan["kind"] == hardware.UML:
         return jail.enter(plan, _initrd(plan))
     jail.confine(plan)
-    return {}
+    return {"TMPDIR": plan["folder"]}  # for what a guest writes to its disk: another may be closed to us now, or small
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from nbcontainers.linux import process
 from nbcontainers.monitor import protocol
 from nbcontainers.monitor.log import Log
 from nbcontainers.monitor.peers import Peer
-from nbcontainers.vm import children, ending, executing, hardware, sweeping, words
+from nbcontainers.vm import children, ending, executing, hardware, jail, sweeping, words
 from nbcontainers.vm.control import Guest
 from nbcontainers.vm.keeper import Keeper
 from nbcontainers.vm.lanes import Lane
@@ -162,6 +162,12 @@ def test_a_child_does_nothing_without_its_keeper_and_nothing_but_its_program(tmp
     assert list(tmp_path.iterdir()) == []
     os.close(ours)
     os.close(dead)
+
+
+def test_what_a_guest_of_qemu_writes_is_in_the_machines_own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "setpgid", lambda *_: None)
+    monkeypatch.setattr(jail, "confine", lambda plan: None)
+    assert children._prepare({"kind": hardware.TCG, "folder": "/f"}) == {"TMPDIR": "/f"}
 
 
 def test_a_client_that_does_not_read_keeps_nobody_waiting(keeper: Keeper) -> None:
