@@ -134,6 +134,8 @@ class Comparison(View):
     def _instead(self, axis: str, lane: str, band: float | None) -> str:
         if lane == self.base:
             return "what the others are compared with"
+        if not self._of(axis, self.base):
+            return "the first target has no figure to compare it with"
         if lane.endswith(AGAIN) and band:
             return f"the same again: differences within {statistics.part(band - 1)} are noise"
         once = "counted once, in the first round" if axis in ONCE else ""

@@ -142,7 +142,9 @@ def cell(seen: Comparison, axis: str, target: str) -> str:
     row, first = _row(seen, axis, target), _row(seen, axis, seen.base)
     if row is None:
         return "absent"
-    if row["rounds"] == 1 and first and first["rounds"] == 1:  # a trial, and not a round's
+    if first is None:
+        return "not compared"
+    if row["rounds"] == 1 and first["rounds"] == 1:  # a trial, and not a round's
         cost, base = (Figure(one["median"], one["unit"]).cost for one in (row, first))
         return f"{effect(row, cost / base)}, once"
     return short(row)

@@ -175,6 +175,15 @@ def test_noise_that_is_not_known_is_no_number() -> None:
     assert "two runs" not in made({"footprint": {"host": [0.5], "box": [3.0]}}, "MiB").text().partition("\n\n")[0]
 
 
+def test_what_the_first_target_lacks_is_not_compared() -> None:
+    """However many rounds the others have of it."""
+    seen = made({"fork": {"host": STEADY, "box": STEADY}, "fit": {"host": STEADY, "box": STEADY}})
+    seen.measured.samples[:] = [row for row in seen.measured.samples if row["axis"] == "fork" or row["target"] == "box"]
+    assert overview.cell(seen, "fit", "box") == "not compared"
+    assert seen.rows[-1]["verdict"] == "the first target has no figure to compare it with"
+    assert "<svg" in seen.html()
+
+
 def test_ticks_do_not_touch() -> None:
     seen = made({"fork": {"host": STEADY, "quick": times(1 / 300), "slow": times(420)}})
     places = [
