@@ -105,14 +105,14 @@ class Tests:
             self.log.seek(0)
             print(self.log.read(), flush=True)
 
-    def rootless(self) -> None:
-        """The system tests again as an ordinary user with a cgroup of its own."""
+    def rootless(self, *folders: str) -> None:
+        """The notebooks and the system tests again as an ordinary user with a cgroup of its own."""
         if os.geteuid() != 0:
             environment.say("rootless: `system` has just run as an ordinary user")
             return
         self.user = self.user or ordinary_user.prepare()
         with ordinary_user.delegated_cgroups(self.user.account) as cgroups:
-            self.as_user("as an ordinary user", cgroups, TOO, [])
+            self.as_user(f"as an ordinary user: {', '.join(folders or TOO)}", cgroups, folders or TOO, [])
 
     def undelegated(self) -> None:
         """A short pass where the user may write to no cgroup: limits are errors that say so, the rest works."""
@@ -140,8 +140,7 @@ class Tests:
 
 
 BESIDE = ("unit", "static", "notebooks")  # the browser's tests
-ALONE = ("system", "rootless", "undelegated")
-PARTS = (*BESIDE, *ALONE, "e2e")
+PARTS = (*BESIDE, "system", "rootless", "undelegated", "e2e")
 
 
 def main(words: list[str]) -> int:
@@ -161,7 +160,10 @@ def main(words: list[str]) -> int:
             tests.briefly = True
             with tests.browser_beside():
                 tests.run(BESIDE)
-            tests.run(ALONE)
+                tests.rootless("tests/notebooks")
+            tests.system()
+            tests.rootless("tests/system")
+            tests.undelegated()
     except environment.Failed as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1

@@ -57,9 +57,8 @@ def tidy(folder: Path) -> None:
 
 def remove_engine(folder: Path) -> None:
     """Remove an engine's root and run folders; for an ordinary user also its pause process."""
-    client = sys.modules.get("nbcontainers.launcher.client")
-    if client is not None and os.geteuid() and (folder / "run").exists():
-        from nbcontainers.launcher import pause
+    if os.geteuid() and (folder / "run").exists():  # a notebook's too, which this process knows nothing of
+        from nbcontainers.launcher import client, pause
 
         client.call("nbcontainers.image.snapshot:discard", folders=[str(folder / "root")])
         close_launcher()
