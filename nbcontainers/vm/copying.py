@@ -15,6 +15,7 @@ from typing import IO, Any, NamedTuple
 from nbcontainers.container.session import Source, Streams
 from nbcontainers.engine import Engine
 from nbcontainers.errors import InvalidArgument, NotFound
+from nbcontainers.image import scratch
 from nbcontainers.launcher import client
 from nbcontainers.vm import executing, finding
 from nbcontainers.vm.machine import Machine
@@ -101,7 +102,7 @@ def _in(engine: Engine, source: str, there: Inside, *, archive: bool) -> None:
         _busybox(there.machine, ["tar", "-C", there.plain, "-xf", "-"], stdin=sys.stdin.fileno())
         return
     folder, name = _destination(source, there, found)
-    with _staging() as staged, tempfile.TemporaryFile() as file:
+    with _staging(engine) as (staged, file):
         copied = f"{staged}/{name or 'contents'}"
         _copy(engine, source, copied, archive=archive)
         _copy(engine, copied if name else f"{copied}/.", _STREAM, file)
@@ -142,7 +143,7 @@ def _out(engine: Engine, there: Inside, destination: str, *, archive: bool) -> N
         with output(_STREAM) as file:
             _busybox(there.machine, words, stdout=file.write)
         return
-    with _staging() as staged, tempfile.TemporaryFile() as file:
+    with _staging(engine) as (staged, file):
         _busybox(there.machine, words, stdout=file.write)
         file.flush()
         file.seek(0)
@@ -151,14 +152,10 @@ def _out(engine: Engine, there: Inside, destination: str, *, archive: bool) -> N
 
 
 @contextmanager
-def _staging() -> Iterator[str]:
-    """A folder of this host, of whose files some may be another user's."""
-    folder = tempfile.mkdtemp(prefix="nbc-vm-cp-")
-    try:
-        os.mkdir(tree := f"{folder}/tree")
-        yield tree
-    finally:
-        client.call("nbcontainers.image.snapshot:discard", folders=[folder])
+def _staging(engine: Engine) -> Iterator[tuple[str, IO[bytes]]]:
+    """A folder of this host, of whose files some may be another user's, and a file for the tar; swept after a kill."""
+    with scratch.folder(engine) as here, tempfile.TemporaryFile(dir=here / "work") as file:
+        yield str(here / "root"), file
 
 
 def _copy(
@@ -176,4 +173,4 @@ def _busybox(machine: Machine, words: Sequence[str], *, stdin: Source | None = N
     """Run one of its programs as root in the image's tree, where links lead nowhere but inside it."""
     process = Process([_TOOL, *words], [])
     carried = Command(process, "yes" if stdin is not None else "", before=_BRING_TOOL)
-    executing.carry(machine, carried, Streams(stdin, stdout), raise_error=True)
+    executing.carry(machine, lambda: carried, Streams(stdin, stdout), raise_error=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from nbcontainers.container import parse, spec, users
@@ -32,23 +32,25 @@ def run(
         raise InvalidArgument("exec needs a command", hint=f"type vm exec {machine.name} sh", option="command")
     check_words(tuple(command))
     streams.check()
-    opened(machine).close()  # whether it runs is said before anything else
     tty = bool(options.get("tty"))
-    size = streams.console_size() if tty else None
-    carried = Command(
-        process(machine, command, options, tty=tty), "yes" if streams.stdin is not None else "",
-        (size["height"], size["width"]) if size else None,
-    )  # fmt: skip
-    return carry(machine, carried, streams, raise_error=raise_error)
+
+    def made() -> Command:
+        size = streams.console_size() if tty else None
+        return Command(
+            process(machine, command, options, tty=tty), "yes" if streams.stdin is not None else "",
+            (size["height"], size["width"]) if size else None,
+        )  # fmt: skip
+
+    return carry(machine, made, streams, raise_error=raise_error)
 
 
-def carry(machine: Machine, carried: Command, streams: Streams, *, raise_error: bool) -> Executed:
-    """Follow one command to its end. Raises InvalidState, ContainerFailed."""
-    command, reads, tty = carried.process.args, carried.reads == "yes", carried.size is not None
+def carry(machine: Machine, made: Callable[[], Command], streams: Streams, *, raise_error: bool) -> Executed:
+    """Follow one command to its end, made once the machine is known to run. Raises InvalidState, ContainerFailed."""
     started = time.monotonic()
     channel = opened(machine)
     try:
-        token = secrets.token_hex(16)
+        carried, token = made(), secrets.token_hex(16)
+        reads, tty = carried.reads == "yes", carried.size is not None
         asked = {"do": "exec", "script": carried.script(token), "token": token, "reads": reads, "terminal": tty}
         channel.send(protocol.REQUEST, _whole(asked))
     except BaseException:
@@ -56,7 +58,7 @@ def carry(machine: Machine, carried: Command, streams: Streams, *, raise_error: 
         raise
     with Session(channel, streams, lambda session: streams.started(machine, session)) as session:
         ended = session.wait()
-    done = Executed(machine.name, tuple(command), ended.get("exit_code"), time.monotonic() - started)
+    done = Executed(machine.name, tuple(carried.process.args), ended.get("exit_code"), time.monotonic() - started)
     if raise_error and done.exit_code:
         raise _failed(machine, done.exit_code, session.last_words)
     return done
