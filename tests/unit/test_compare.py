@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from nbcontainers.compare.target import Execute, Limits, Missing, Plan, Sink, na
 from nbcontainers.compare.workload import Workload
 from nbcontainers.engine import Engine
 from nbcontainers.errors import HostNotCapable, InvalidArgument
+from tests import peers
 
 PLAN = Plan(Engine(Path("/nowhere"), Path("/nowhere"), True), "host", Limits(), Path("/nowhere"))
 
@@ -334,8 +334,7 @@ def test_a_cell_is_timed_by_its_own_clock(code: str, python: bool) -> None:
 @pytest.mark.parametrize("shell", ["dash", "bash", "busybox"])
 def test_a_cell_sees_nothing_of_ours(shell: str) -> None:
     """Neither our words in the place of its own, nor what its marks are told by."""
-    if not (program := shutil.which(shell)):
-        pytest.skip(f"there is no {shell}")
+    program = peers.program(shell)
     code = 'now() { echo mine; }; now; echo "$#$1$token$code$t$a."'
     words = workload.cell(code, python=False).command("T", on_host=True)[1:]
     done = subprocess.run([program, *(["sh"] if shell == "busybox" else []), *words], capture_output=True, check=True)

@@ -6,7 +6,6 @@ import errno
 import gzip
 import lzma
 import os
-import shutil
 import struct
 import subprocess
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import pytest
 from nbcontainers.engine import Engine
 from nbcontainers.errors import HostNotCapable, InvalidArgument
 from nbcontainers.vm import unpacking
+from tests import peers
 
 
 def elf(owner: bytes = b"Xen\0", kind: int = 18) -> bytes:
@@ -35,8 +35,7 @@ def bzimage(packed: bytes) -> bytes:
 
 
 def by_program(name: str, *options: str) -> Callable[[bytes], bytes]:
-    if not shutil.which(name):
-        pytest.skip(f"{name} is not installed")
+    peers.program(name)
     return lambda data: subprocess.run([name, *options, "-c"], input=data, capture_output=True, check=True).stdout
 
 
